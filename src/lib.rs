@@ -1,0 +1,2 @@
+//! smolring
+pub mod ring;

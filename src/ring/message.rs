@@ -1,0 +1,354 @@
+//! Every message of the protocol: what clients ask and hear, what nodes say to each other.
+//!
+//! How each looks on the wire is in [`codec`](super::codec).
+
+use std::{fmt, net::SocketAddr, ops::Deref, time::Duration};
+
+use bytes::Bytes;
+
+use super::{
+    name::Name,
+    table::Digest,
+    version::Version,
+    view::{View, ViewHash},
+};
+
+/// The bytes of a file. Cheap to clone: the bytes themselves are shared.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Content(Bytes);
+
+impl Content {
+    /// The bytes, shared.
+    pub fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Content {
+    fn from(bytes: T) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl Deref for Content {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+/// One version of a file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Item {
+    /// Which write this is.
+    pub version: Version,
+    /// BLAKE3 of the content; made where the file entered the ring, checked wherever it arrives.
+    pub hash: blake3::Hash,
+    /// The bytes.
+    pub content: Content,
+}
+
+/// What decodes from a connection: a client's request, or another node's message.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Message {
+    /// From a client.
+    Request(Request),
+    /// From a node.
+    Peer(Peer),
+}
+
+/// What a client asks.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Request {
+    /// Keep this file on every node.
+    Put {
+        /// The file's name.
+        name: Name,
+        /// The file's bytes.
+        content: Content,
+    },
+    /// Give me this file.
+    Get {
+        /// The file's name.
+        name: Name,
+    },
+    /// Which files are there?
+    List {
+        /// Only names that begin so; it may end anywhere in a name.
+        prefix: String,
+        /// Only names after this one.
+        after: String,
+        /// How many at most.
+        limit: usize,
+    },
+    /// Who is in the ring?
+    Ring,
+    /// Are you there?
+    Ping,
+    /// Who are you, and what are your limits?
+    Info,
+    /// Close this connection, once everything asked before is answered.
+    Quit,
+}
+
+/// What a client hears.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Answer {
+    /// The PUT's circle has closed.
+    Stored {
+        /// The version that the file now has.
+        version: Version,
+        /// How many live members hold it.
+        copies: usize,
+    },
+    /// The file.
+    Found(Item),
+    /// A page of names.
+    Listing {
+        /// Name, bytes and version of each.
+        files: Vec<(Name, usize, Version)>,
+        /// Whether there are more.
+        more: bool,
+    },
+    /// The members.
+    Ring {
+        /// The list as this node has it.
+        view: View,
+        /// The node that answers.
+        me: SocketAddr,
+    },
+    /// The node is there.
+    Pong {
+        /// Its address.
+        me: SocketAddr,
+    },
+    /// The node and its limits.
+    Info(Box<Info>),
+    /// Answer to QUIT.
+    Bye,
+    /// Everything that is not 200.
+    Refused(Refusal),
+}
+
+/// What INFO answers.
+#[derive(Clone, PartialEq, Debug)]
+#[allow(missing_docs, reason = "the names say it, and PROTOCOL.md has the units")]
+pub struct Info {
+    pub me: SocketAddr,
+    pub ready: bool,
+    pub members: usize,
+    pub files: usize,
+    pub bytes: usize,
+    pub digest: Digest,
+    pub max_file_bytes: usize,
+    pub max_store_bytes: usize,
+    pub min_copies: usize,
+    pub request_timeout: Duration,
+}
+
+/// A request that was not done, and why.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal {
+    /// HTTP's number for it.
+    pub status: Status,
+    /// What happened and what to do, on one line.
+    pub reason: String,
+}
+
+impl Refusal {
+    /// A refusal with its reason.
+    pub fn new(status: Status, reason: impl Into<String>) -> Self {
+        Self { status, reason: reason.into() }
+    }
+}
+
+/// The status of a refusal. The numbers are HTTP's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "PROTOCOL.md says when each is used")]
+pub enum Status {
+    BadRequest,
+    NotFound,
+    RequestTimeout,
+    LengthRequired,
+    ContentTooLarge,
+    Unavailable,
+    Timeout,
+    InsufficientStorage,
+}
+
+impl Status {
+    const ALL: [Self; 8] = [
+        Self::BadRequest,
+        Self::NotFound,
+        Self::RequestTimeout,
+        Self::LengthRequired,
+        Self::ContentTooLarge,
+        Self::Unavailable,
+        Self::Timeout,
+        Self::InsufficientStorage,
+    ];
+
+    /// The number and the words of the status line.
+    pub fn words(self) -> (u16, &'static str) {
+        match self {
+            Self::BadRequest => (400, "BAD REQUEST"),
+            Self::NotFound => (404, "NOT FOUND"),
+            Self::RequestTimeout => (408, "REQUEST TIMEOUT"),
+            Self::LengthRequired => (411, "LENGTH REQUIRED"),
+            Self::ContentTooLarge => (413, "CONTENT TOO LARGE"),
+            Self::Unavailable => (503, "UNAVAILABLE"),
+            Self::Timeout => (504, "TIMEOUT"),
+            Self::InsufficientStorage => (507, "INSUFFICIENT STORAGE"),
+        }
+    }
+
+    /// The status with this number.
+    pub fn from_code(code: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| u64::from(status.words().0) == code)
+    }
+}
+
+/// Names an operation all round the ring: the node that created it, and its count there.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct OpId {
+    /// The node that the circle ends at.
+    pub creator: SocketAddr,
+    /// Counts that node's operations.
+    pub count: u64,
+}
+
+impl fmt::Display for OpId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.creator, self.count)
+    }
+}
+
+/// What one node says to another.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Peer {
+    /// The first line of every link, in both directions: who I am and the ring as I know it.
+    /// Whoever knows more answers with a MEET of its own.
+    Meet {
+        /// The sender.
+        node: SocketAddr,
+        /// The sender only asks for the view, so as to find its place in it.
+        join: bool,
+        /// The ring as the sender knows it.
+        view: View,
+    },
+    /// Goes round the ring and stops at its creator.
+    Check(Check),
+    /// The next node's answer to CHECK; with its view, if that differs from the CHECK's.
+    Checked {
+        /// Which CHECK.
+        op: OpId,
+        /// The receiver's view, where it differs.
+        view: Option<View>,
+    },
+    /// A PUT on its way round.
+    ForwardPut(ForwardPut),
+    /// A GET on its way round.
+    ForwardGet(ForwardGet),
+    /// A node catching up with its predecessor.
+    Sync(Sync),
+}
+
+/// A CHECK on its way round the ring.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Check {
+    /// Who began it.
+    pub op: OpId,
+    /// Digest of the sender's table.
+    pub digest: Digest,
+    /// Whether the sender has caught up with the ring.
+    pub ready: bool,
+    /// Whether all tables that it passed so far had the same digest.
+    pub same: bool,
+    /// Nodes that it has visited.
+    pub hops: usize,
+    /// The list of members.
+    pub view: View,
+}
+
+/// A PUT on its way round the ring.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ForwardPut {
+    /// Whose PUT this is.
+    pub op: OpId,
+    /// The circle that it is to close: the creator's live members when it sent this.
+    pub view: ViewHash,
+    /// The file's name.
+    pub name: Name,
+    /// Its new version.
+    pub version: Version,
+    /// Members that hold it so far.
+    pub copies: usize,
+    /// A member that could not take it says so here, and the creator tells the client.
+    pub refused: Option<Status>,
+    /// The file; absent on the last link, since the creator has it.
+    pub item: Option<Item>,
+}
+
+/// A GET on its way round the ring.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ForwardGet {
+    /// Whose GET this is.
+    pub op: OpId,
+    /// The circle that it is to close.
+    pub view: ViewHash,
+    /// The file's name.
+    pub name: Name,
+    /// Nodes that it has visited.
+    pub hops: usize,
+    /// The newest version found so far. Every node that it passes learns it.
+    pub found: Option<Item>,
+}
+
+/// Anti-entropy: a node asks its predecessor for what it lacks. Each question has one answer.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Sync {
+    /// Question: the digests of all buckets.
+    Buckets,
+    /// Answer: one digest a bucket.
+    Digests {
+        /// Whether the answering node has itself caught up with the ring.
+        ready: bool,
+        /// In the order of the buckets.
+        digests: Vec<Digest>,
+    },
+    /// Question: the names in a bucket.
+    Names {
+        /// Which bucket.
+        bucket: u8,
+        /// Only names after this one.
+        after: Option<Name>,
+    },
+    /// Answer: names and versions in a bucket, in order.
+    Listed {
+        /// Which bucket.
+        bucket: u8,
+        /// Whether there are more.
+        more: bool,
+        /// Name, bytes and version of each.
+        files: Vec<(Name, usize, Version)>,
+    },
+    /// Question: a file.
+    Pull {
+        /// Its name.
+        name: Name,
+    },
+    /// Answer: the file, unless it is no longer there.
+    Item {
+        /// Its name.
+        name: Name,
+        /// The file.
+        item: Option<Item>,
+    },
+}
