@@ -1,1 +1,3 @@
+//! `ring-client`: asks the nodes of a ring.
+
 fn main() {}

@@ -1,1 +1,10 @@
-fn main() {}
+//! `smolring`: all commands in one.
+
+use smolring::{
+    cli::{self, Exit},
+    command,
+};
+
+fn main() -> Exit {
+    cli::start("smolring", command::applet)
+}

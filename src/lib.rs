@@ -1,2 +1,5 @@
 //! smolring
+pub mod cli;
+pub mod command;
+pub mod net;
 pub mod ring;

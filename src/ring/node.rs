@@ -43,7 +43,7 @@ pub struct Config {
 }
 
 /// Names a connection between two nodes, on this side of it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LinkId(pub u64);
 
 /// Names a client's request until it is answered.
@@ -406,12 +406,11 @@ impl Node {
             let why = format!("{node} answers there, which is not the node that was meant");
             return self.nonsense(now, link, &why, out);
         }
-        entry.peer = Some(node);
+        let is_first = entry.peer.replace(node).is_none();
         if join && self.phase != Phase::Member {
             return self.close(link, out);
         }
         if join {
-            entry.told = None;
             return self.tell(link, out);
         }
         let is_probe = self.probe.as_ref().is_some_and(|probe| probe.link == link);
@@ -420,7 +419,8 @@ impl Node {
         }
         self.meet(now, node, &view, out);
         self.relinked(now, link, out);
-        if self.full != view.full_hash() {
+        // The first MEET of a link is answered in any case, later ones only with news.
+        if is_first || self.full != view.full_hash() {
             self.tell(link, out);
         } else if let Some(entry) = self.links.get_mut(&link) {
             entry.meets = 1;

@@ -1,0 +1,55 @@
+//! `smolring`: all commands in one binary.
+
+use std::fmt::Write as _;
+
+use crate::cli::{self, Exit, UsageError};
+
+/// A command: what it is called, what it is for, and what it does.
+type Applet = (&'static str, &'static str, fn(&str, &[String]) -> Exit);
+
+const APPLETS: &[Applet] = &[("ring-node", "run one node of a ring", super::ring_node::run)];
+
+/// Runs the command that the first argument names, or the one whose name this program was started
+/// by: a link called `ring-node` is `ring-node`. Blocks as long as that command does.
+pub fn run(name: &str, args: &[String]) -> Exit {
+    if let Some((applet, _, run)) = find(name) {
+        return run(applet, args);
+    }
+    match args.split_first() {
+        Some((first, rest)) => match find(first) {
+            Some((applet, _, run)) => run(&format!("{name} {applet}"), rest),
+            None if ["--help", "-h", "help"].contains(&first.as_str()) => {
+                cli::finish(name, cli::print(help(name)))
+            }
+            None if ["--version", "-V"].contains(&first.as_str()) => {
+                let version = env!("CARGO_PKG_VERSION");
+                cli::finish(name, cli::print(format_args!("{name} {version}\n")))
+            }
+            None => {
+                let message = format!("there is no command {first:?}");
+                cli::usage(name, &UsageError(message))
+            }
+        },
+        None => {
+            cli::say(name, help(name));
+            Exit::Usage
+        }
+    }
+}
+
+fn find(name: &str) -> Option<&'static Applet> {
+    APPLETS.iter().find(|(applet, ..)| *applet == name)
+}
+
+fn help(name: &str) -> String {
+    let mut text = format!(
+        "Usage: {name} <command> [<args>]\n\n\
+         A ring of tiny web servers: put a file into any node, get it from every node.\n\n\
+         Commands:\n"
+    );
+    for (applet, purpose, _) in APPLETS {
+        let _ = writeln!(text, "  {applet:<12}{purpose}");
+    }
+    let _ = writeln!(text, "\n`{name} <command> --help` has the options of each.");
+    text
+}

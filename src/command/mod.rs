@@ -1,0 +1,9 @@
+//! STARTS: the commands of this crate, each a function of its name and its arguments.
+//!
+//! `bins/` has one file a command; [`applet`] is all of them in one, as `smolring`.
+
+mod applet;
+mod narrator;
+pub mod ring_node;
+
+pub use applet::run as applet;

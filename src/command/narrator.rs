@@ -1,0 +1,55 @@
+//! Writes lines to stdout on a thread of its own, so that a reader who stops reading never stops
+//! the node.
+
+use std::{
+    fmt::Display,
+    sync::mpsc::{self, Receiver, SyncSender},
+    thread,
+    time::Duration,
+};
+
+use crate::{cli, net::limits::EVENT_LINES_MAX};
+
+/// How long the last lines may take at the end.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Where lines go in. What is dropped because nobody reads is counted, and said later.
+pub struct Narrator {
+    lines: SyncSender<String>,
+    done: Receiver<()>,
+    dropped: usize,
+}
+
+impl Narrator {
+    /// Starts the thread.
+    pub fn start() -> Self {
+        let (lines, receiver) = mpsc::sync_channel::<String>(EVENT_LINES_MAX);
+        let (finished, done) = mpsc::channel();
+        thread::spawn(move || {
+            // A closed stdout is no reason to stop a node: the lines go nowhere.
+            for line in receiver {
+                let _ = cli::print(line);
+            }
+            let _ = finished.send(());
+        });
+        Self { lines, done, dropped: 0 }
+    }
+
+    /// Writes a line, soon. Does not block.
+    pub fn line(&mut self, line: impl Display) {
+        let text = match self.dropped {
+            0 => format!("{line}\n"),
+            n => format!("({n} lines were dropped here)\n{line}\n"),
+        };
+        match self.lines.try_send(text) {
+            Ok(()) => self.dropped = 0,
+            Err(_) => self.dropped += 1,
+        }
+    }
+
+    /// Waits until all is written, or for a second.
+    pub fn finish(self) {
+        drop(self.lines);
+        let _ = self.done.recv_timeout(FAREWELL);
+    }
+}

@@ -1,0 +1,70 @@
+//! Answers leave a connection in the order of its requests, whenever each is ready.
+
+use std::collections::VecDeque;
+
+use super::outbox::Outbox;
+use crate::ring::message::Answer;
+
+/// The requests of one connection that are not yet answered.
+#[derive(Default)]
+pub(super) struct Answers {
+    /// One a request, oldest first; `Some` when the answer waits for an older one.
+    waiting: VecDeque<Option<Answer>>,
+    /// Number of the oldest.
+    first: u32,
+}
+
+impl Answers {
+    /// Requests that wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Registers the next request and numbers it.
+    pub(super) fn expect(&mut self) -> u32 {
+        self.waiting.push_back(None);
+        self.first.wrapping_add(self.waiting.len() as u32 - 1)
+    }
+
+    /// Takes the answer to a request, and moves what is now in order to the outbox.
+    pub(super) fn answer(&mut self, number: u32, answer: Answer, outbox: &mut Outbox) {
+        let index = number.wrapping_sub(self.first) as usize;
+        if index > 0 {
+            if let Some(slot) = self.waiting.get_mut(index) {
+                *slot = Some(answer);
+            }
+            return;
+        }
+        if self.waiting.pop_front().is_some() {
+            self.first = self.first.wrapping_add(1);
+            outbox.push(&answer);
+        }
+        while let Some(Some(answer)) = self.waiting.front() {
+            outbox.push(answer);
+            self.waiting.pop_front();
+            self.first = self.first.wrapping_add(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::message::{Refusal, Status};
+
+    #[test]
+    fn answers_wait_for_their_turn() {
+        let (mut answers, mut outbox) = (Answers::default(), Outbox::default());
+        let numbers: Vec<_> = (0..5).map(|_| answers.expect()).collect();
+        for i in [3, 1, 0, 4, 2] {
+            let refusal = Refusal::new(Status::NotFound, i.to_string());
+            answers.answer(numbers[i], Answer::Refused(refusal), &mut outbox);
+        }
+        let mut written = Vec::new();
+        outbox.write_to(&mut written).unwrap();
+        let text = String::from_utf8(written).unwrap();
+        let order: Vec<_> = text.lines().map(|line| &line[line.len() - 1..]).collect();
+        assert_eq!(order, ["0", "1", "2", "3", "4"]);
+        assert_eq!(answers.len(), 0);
+    }
+}

@@ -1,0 +1,312 @@
+//! The one owner of a [`Node`]: gives it its inputs, carries out its outputs, wakes it in time.
+//!
+//! Everything here runs on one thread, so the node stands in a `RefCell` and not behind a lock.
+//! A borrow never lasts over an await. A connection calls the node directly; what the node wants
+//! sent goes into the outbox of the connection concerned, whose task is woken and writes it after
+//! all tasks that are ready now have had their turn. So messages leave in batches.
+
+use std::{
+    cell::{Cell, RefCell, RefMut},
+    collections::HashMap,
+    net::SocketAddr,
+    rc::Rc,
+    task::{Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use async_io::Timer;
+use smol::{LocalExecutor, future};
+
+use super::{
+    connection::{Connection, Role},
+    limits::{CLIENTS_MAX, HALF_FILE_BYTES_MAX, LATE, READ_BYTES_MAX, SWEEP},
+    link,
+};
+use crate::ring::{
+    message::{Peer, Request},
+    node::{Event, Input, LinkId, Node, Output, RequestId},
+    version::Time,
+};
+
+/// The tasks of one node share it.
+pub(super) struct Driver {
+    pub(super) executor: LocalExecutor<'static>,
+    state: RefCell<State>,
+    /// One buffer for all reads: nothing stays in it from one poll of a task to the next.
+    pub(super) read_buffer: RefCell<Vec<u8>>,
+    /// The largest file that a client may send.
+    pub(super) file_bytes_max: usize,
+    half_file_bytes: Cell<usize>,
+    /// Connections that wait for others to finish.
+    parked: RefCell<Vec<Waker>>,
+    waiting_for_end: Cell<Option<Waker>>,
+}
+
+struct State {
+    node: Node,
+    began: Instant,
+    outputs: Vec<Output>,
+    connections: HashMap<u32, Rc<Connection>>,
+    connections_made: u32,
+    links: HashMap<LinkId, Rc<Connection>>,
+    on_event: Box<dyn FnMut(&Event)>,
+    /// What the timer is set to, and who sets it.
+    alarm: Time,
+    alarm_owner: Option<Waker>,
+    has_left: bool,
+}
+
+impl Driver {
+    pub(super) fn new(
+        node: Node,
+        began: Instant,
+        file_bytes_max: usize,
+        on_event: Box<dyn FnMut(&Event)>,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            executor: LocalExecutor::new(),
+            state: RefCell::new(State {
+                node,
+                began,
+                outputs: Vec::new(),
+                connections: HashMap::new(),
+                connections_made: 0,
+                links: HashMap::new(),
+                on_event,
+                alarm: Time(u64::MAX),
+                alarm_owner: None,
+                has_left: false,
+            }),
+            read_buffer: RefCell::new(vec![0; READ_BYTES_MAX]),
+            file_bytes_max,
+            half_file_bytes: Cell::new(0),
+            parked: RefCell::default(),
+            waiting_for_end: Cell::new(None),
+        })
+    }
+
+    /// Gives the node one input and does what it wants done.
+    pub(super) fn drive(self: &Rc<Self>, input: Input) {
+        self.turn().input(input);
+    }
+
+    /// Several inputs in a row at one reading of the clock.
+    pub(super) fn turn(self: &Rc<Self>) -> Turn<'_> {
+        let state = self.state.borrow_mut();
+        let now = Time(state.began.elapsed().as_micros() as u64);
+        Turn { driver: self, state, now }
+    }
+
+    /// Wakes the node at its deadlines, for ever.
+    pub(super) async fn keep_time(self: Rc<Self>) {
+        let mut timer = Timer::never();
+        let mut alarm = Time(u64::MAX);
+        let mut is_late = false;
+        future::poll_fn(|cx| {
+            loop {
+                let mut state = self.state.borrow_mut();
+                let now = Time(state.began.elapsed().as_micros() as u64);
+                let deadline = state.node.deadline();
+                if now >= deadline {
+                    drop(state);
+                    // A process that was stopped must not blame others for its own silence.
+                    if now.since(deadline) > LATE && !is_late {
+                        is_late = true;
+                        alarm = Time(u64::MAX);
+                        timer.set_after(LATE / 10);
+                    } else {
+                        is_late = false;
+                        self.drive(Input::Wake);
+                        continue;
+                    }
+                } else {
+                    if deadline != alarm {
+                        alarm = deadline;
+                        timer.set_at(state.began + Duration::from_micros(deadline.0));
+                    }
+                    state.alarm = deadline;
+                    state.alarm_owner = Some(cx.waker().clone());
+                }
+                match std::pin::Pin::new(&mut timer).poll(cx) {
+                    Poll::Ready(_) => alarm = Time(u64::MAX),
+                    Poll::Pending => return Poll::<()>::Pending,
+                }
+            }
+        })
+        .await;
+    }
+
+    /// Looks for connections that have stalled, for ever.
+    pub(super) async fn sweep(self: Rc<Self>) {
+        loop {
+            Timer::after(SWEEP).await;
+            let connections: Vec<_> = self.state.borrow().connections.values().cloned().collect();
+            let now = Instant::now();
+            for connection in connections {
+                connection.check_stall(now);
+            }
+        }
+    }
+
+    /// Ends once the node has left its ring.
+    pub(super) async fn left(&self) {
+        future::poll_fn(|cx| {
+            if self.state.borrow().has_left {
+                return Poll::Ready(());
+            }
+            self.waiting_for_end.set(Some(cx.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+
+    // ---- connections
+
+    /// Takes note of a new connection. `None`: there are too many, and none of them is idle.
+    pub(super) fn register(&self, role: Role) -> Option<Rc<Connection>> {
+        let mut state = self.state.borrow_mut();
+        if state.connections.len() >= CLIENTS_MAX && role == Role::Client {
+            let idle = state.connections.values().filter(|it| it.is_idle());
+            idle.min_by_key(|it| it.active.get())?.abort();
+        }
+        let id = loop {
+            state.connections_made = state.connections_made.wrapping_add(1);
+            if !state.connections.contains_key(&state.connections_made) {
+                break state.connections_made;
+            }
+        };
+        let connection = Rc::new(Connection::new(id, role));
+        state.connections.insert(id, connection.clone());
+        Some(connection)
+    }
+
+    /// A connection has ended, for whatever reason.
+    pub(super) fn forget(self: &Rc<Self>, connection: &Connection, why: String) {
+        let mut turn = self.turn();
+        turn.state.connections.remove(&connection.id);
+        if let Role::Link(link) = connection.role.get()
+            && turn.state.links.remove(&link).is_some()
+        {
+            turn.input(Input::LinkDown { link, why });
+        }
+    }
+
+    /// A connection has begun to speak as a node. `None`: there are too many.
+    pub(super) fn adopt(&self, connection: &Rc<Connection>) -> Option<LinkId> {
+        let mut state = self.state.borrow_mut();
+        let link = state.node.accept()?;
+        connection.role.set(Role::Link(link));
+        state.links.insert(link, connection.clone());
+        Some(link)
+    }
+
+    // ---- bounds
+
+    /// Whether clients should wait with further requests.
+    pub(super) fn is_busy(&self) -> bool {
+        self.state.borrow().node.is_busy()
+    }
+
+    /// Reserves room for a half-received file, if there is any.
+    pub(super) fn reserve(&self, bytes: usize) -> bool {
+        let reserved = self.half_file_bytes.get();
+        let fits = reserved == 0 || reserved + bytes <= HALF_FILE_BYTES_MAX;
+        if fits {
+            self.half_file_bytes.set(reserved + bytes);
+        }
+        fits
+    }
+
+    /// Gives back what was reserved.
+    pub(super) fn release(&self, bytes: usize) {
+        self.half_file_bytes.set(self.half_file_bytes.get() - bytes);
+        self.unpark();
+    }
+
+    /// Wakes this task when there may be room again.
+    pub(super) fn park(&self, waker: Waker) {
+        self.parked.borrow_mut().push(waker);
+    }
+
+    fn unpark(&self) {
+        self.parked.borrow_mut().drain(..).for_each(Waker::wake);
+    }
+}
+
+/// The node in the hands of one task, for one turn.
+pub(super) struct Turn<'a> {
+    driver: &'a Rc<Driver>,
+    state: RefMut<'a, State>,
+    now: Time,
+}
+
+impl Turn<'_> {
+    /// A client's request; the answer goes into the connection's outbox, now or later.
+    pub(super) fn request(&mut self, connection: &Connection, request: Request) {
+        let number = connection.answers.borrow_mut().expect();
+        let id = RequestId(u64::from(connection.id) << 32 | u64::from(number));
+        self.input(Input::Request { id, request });
+    }
+
+    pub(super) fn received(&mut self, link: LinkId, message: Peer) {
+        self.input(Input::Received { link, message });
+    }
+
+    pub(super) fn input(&mut self, input: Input) {
+        let state = &mut *self.state;
+        let was_busy = state.node.is_busy();
+        state.node.handle(self.now, input, &mut state.outputs);
+        let mut outputs = std::mem::take(&mut state.outputs);
+        for output in outputs.drain(..) {
+            self.carry_out(output);
+        }
+        let state = &mut *self.state;
+        state.outputs = outputs;
+        if was_busy && !state.node.is_busy() {
+            self.driver.unpark();
+        }
+        if state.node.deadline() < state.alarm
+            && let Some(owner) = state.alarm_owner.take()
+        {
+            owner.wake();
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        let state = &mut *self.state;
+        match output {
+            Output::Reply { id, answer } => {
+                // A client that has gone meanwhile gets no answer.
+                if let Some(connection) = state.connections.get(&((id.0 >> 32) as u32)) {
+                    connection.answer(id.0 as u32, answer);
+                }
+            }
+            Output::Connect { link, to } => self.connect(link, to),
+            Output::Send { link, message } => {
+                if let Some(connection) = state.links.get(&link) {
+                    connection.send(&message);
+                }
+            }
+            Output::Disconnect { link } => {
+                if let Some(connection) = state.links.remove(&link) {
+                    connection.end();
+                }
+            }
+            Output::Notify(event) => (state.on_event)(&event),
+            Output::Left => {
+                state.has_left = true;
+                self.driver.waiting_for_end.take().into_iter().for_each(Waker::wake);
+            }
+        }
+    }
+
+    fn connect(&mut self, link: LinkId, to: SocketAddr) {
+        let state = &mut *self.state;
+        state.connections_made = state.connections_made.wrapping_add(1);
+        let connection = Rc::new(Connection::new(state.connections_made, Role::Link(link)));
+        state.connections.insert(connection.id, connection.clone());
+        state.links.insert(link, connection.clone());
+        let task = link::run(self.driver.clone(), connection, to);
+        self.driver.executor.spawn(task).detach();
+    }
+}

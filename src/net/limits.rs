@@ -1,0 +1,37 @@
+//! Every bound of the network side, with its unit in its name.
+
+use std::time::Duration;
+
+/// Bytes that one read takes at most. One buffer of this size serves all connections.
+pub const READ_BYTES_MAX: usize = 128 << 10;
+/// Client connections; over that the longest idle one is closed for a new one.
+pub const CLIENTS_MAX: usize = 4096;
+/// Requests of one connection that wait for their answer; then it is not read on.
+pub const PIPELINE_REQUESTS_MAX: usize = 1024;
+/// Bytes of answers that one client has not taken; then it is not read on.
+pub const UNREAD_ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Bytes of half-received files of all clients together; over that a client's file waits.
+pub const HALF_FILE_BYTES_MAX: usize = 256 << 20;
+/// A file is counted against [`HALF_FILE_BYTES_MAX`] from this many missing bytes on.
+pub const HALF_FILE_BYTES_MIN: usize = READ_BYTES_MAX;
+/// Bytes that wait to be sent to one node. They are shared with the table, mostly.
+pub const LINK_QUEUE_BYTES_MAX: usize = 1 << 30;
+/// From here on a content is not copied next to its line but sent from where it lies.
+pub const COPIED_CONTENT_BYTES_MAX: usize = 16 << 10;
+/// Capacity that an empty outbox keeps.
+pub const OUTBOX_KEPT_BYTES_MAX: usize = 64 << 10;
+/// Half a message, or answers that are not taken, and then nothing for this long: 408, or closed.
+pub const STALL: Duration = Duration::from_secs(10);
+/// After [`STALL`] a message must have come in at this rate at least.
+pub const BYTES_PER_SECOND_MIN: u64 = 1024;
+/// How long a connection is still read after the last answer, so that the answer is not lost.
+pub const LINGER: Duration = Duration::from_secs(1);
+/// How often stalled connections are looked for.
+pub const SWEEP: Duration = Duration::from_secs(1);
+/// Between two attempts to accept when the process has no more descriptors.
+pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+/// A wake-up that comes so late means that the process did not run; what has arrived meanwhile is
+/// read first.
+pub const LATE: Duration = Duration::from_millis(200);
+/// Lines of events that wait to be written; more are dropped.
+pub const EVENT_LINES_MAX: usize = 1024;

@@ -1,0 +1,35 @@
+//! A link that this node opens to another.
+
+use std::{
+    future::Future,
+    io,
+    net::{SocketAddr, TcpStream},
+    pin::pin,
+    rc::Rc,
+    task::Poll,
+};
+
+use async_io::Async;
+use smol::future;
+
+use super::{
+    connection::{self, Connection},
+    driver::Driver,
+};
+
+/// Connects, then runs the link until its end. How long to wait for the connection is for the node
+/// to say: it ends the link.
+pub(super) async fn run(driver: Rc<Driver>, connection: Rc<Connection>, to: SocketAddr) {
+    let mut connecting = pin!(Async::<TcpStream>::connect(to));
+    let connected = future::poll_fn(|cx| {
+        connection.keep_waker(cx);
+        if connection.is_ending() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        connecting.as_mut().poll(cx)
+    });
+    match connected.await.and_then(|stream| stream.get_ref().set_nodelay(true).map(|()| stream)) {
+        Ok(stream) => connection::run(driver, connection, stream).await,
+        Err(error) => driver.forget(&connection, error.to_string()),
+    }
+}

@@ -1,0 +1,26 @@
+//! MOVES BYTES: a node of the ring on real sockets, on one thread.
+//!
+//! ```text
+//!   server      binds, accepts, runs all tasks on one LocalExecutor
+//!     driver      owns the Node; carries out its outputs; keeps its time
+//!     connection  one task a connection: bytes in, messages to the node, bytes out
+//!     link        a connection that this node opens to another
+//!     answers     answers in the order of the requests
+//!     outbox      bytes on their way out
+//! ```
+//!
+//! A request whose answer is at hand never leaves its task: read, decode, [`Node::handle`], encode,
+//! write. There is no lock, no channel and no wake-up in between.
+//!
+//! [`Node::handle`]: crate::ring::node::Node::handle
+
+mod answers;
+mod connection;
+mod driver;
+mod http;
+pub mod limits;
+mod link;
+mod outbox;
+mod server;
+
+pub use server::{Bound, DEFAULT_IP, DEFAULT_PORT};

@@ -1,0 +1,150 @@
+//! What is to be written on a connection: small things in one buffer, large contents where they lie.
+
+use std::{
+    collections::VecDeque,
+    io::{self, IoSlice, Write},
+};
+
+use bytes::Bytes;
+
+use super::limits::{COPIED_CONTENT_BYTES_MAX, OUTBOX_KEPT_BYTES_MAX};
+use crate::ring::codec::Encode;
+
+/// Slices that one system call writes at most.
+const SLICES_MAX: usize = 32;
+
+/// Bytes on their way out, in order.
+#[derive(Default)]
+pub(super) struct Outbox {
+    segments: VecDeque<Bytes>,
+    /// What comes after the segments.
+    tail: Vec<u8>,
+    /// How much of the first segment, or of the tail if there is none, is written.
+    written: usize,
+    bytes: usize,
+}
+
+impl Outbox {
+    /// Bytes that are still to be written.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn push(&mut self, message: &impl Encode) {
+        let before = self.tail.len();
+        let content = message.encode(&mut self.tail);
+        self.bytes += self.tail.len() - before;
+        let Some(content) = content else { return };
+        self.bytes += content.len();
+        if content.len() <= COPIED_CONTENT_BYTES_MAX {
+            self.tail.extend_from_slice(content);
+        } else {
+            self.seal();
+            self.segments.push_back(content.bytes().clone());
+        }
+    }
+
+    pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
+        self.tail.extend_from_slice(bytes);
+        self.bytes += bytes.len();
+    }
+
+    /// Writes as much as the other end takes in one system call.
+    pub(super) fn write_to(&mut self, mut stream: impl Write) -> io::Result<usize> {
+        let written = if self.segments.is_empty() {
+            stream.write(&self.tail[self.written..])?
+        } else {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let all = self.segments.iter().map(|it| &it[..]).chain([&self.tail[..]]);
+            let mut count = 0;
+            for (slice, bytes) in slices.iter_mut().zip(all) {
+                let from = if count == 0 { self.written } else { 0 };
+                *slice = IoSlice::new(&bytes[from..]);
+                count += 1;
+            }
+            stream.write_vectored(&slices[..count])?
+        };
+        if written == 0 && self.bytes > 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.advance(written);
+        Ok(written)
+    }
+
+    fn advance(&mut self, written: usize) {
+        self.bytes -= written;
+        self.written += written;
+        while let Some(first) = self.segments.front()
+            && self.written >= first.len()
+        {
+            self.written -= first.len();
+            self.segments.pop_front();
+        }
+        if self.bytes == 0 {
+            self.written = 0;
+            self.tail.clear();
+            self.tail.shrink_to(OUTBOX_KEPT_BYTES_MAX);
+        } else if self.segments.is_empty() && self.written >= OUTBOX_KEPT_BYTES_MAX {
+            self.tail.drain(..self.written);
+            self.written = 0;
+        }
+    }
+
+    /// Makes the tail a segment, so that something can come after it.
+    fn seal(&mut self) {
+        if self.segments.is_empty() && self.written > 0 {
+            self.tail.drain(..self.written);
+            self.written = 0;
+        }
+        if !self.tail.is_empty() {
+            self.segments.push_back(std::mem::take(&mut self.tail).into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::message::{Answer, Item};
+
+    /// Takes a few bytes a call.
+    struct Slow(Vec<u8>, usize);
+
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let taken = bytes.len().min(self.1);
+            self.0.extend_from_slice(&bytes[..taken]);
+            Ok(taken)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn found(content: Vec<u8>) -> Answer {
+        let version = "0000000000000001@127.0.0.1:1".parse().unwrap();
+        Answer::Found(Item { version, hash: blake3::hash(&content), content: content.into() })
+    }
+
+    #[test]
+    fn bytes_leave_in_order_however_few_go_at_a_time() {
+        for step in [1, 7, 1000, 1 << 20] {
+            let (mut outbox, mut slow, mut expected) =
+                (Outbox::default(), Slow(Vec::new(), step), Vec::new());
+            for size in [0, 5, COPIED_CONTENT_BYTES_MAX + 1, 3, 40_000, 70_000, 1] {
+                let answer = found(vec![size as u8; size]);
+                let content = answer.encode(&mut expected).expect("an item has content").clone();
+                expected.extend_from_slice(&content);
+                outbox.push(&answer);
+                outbox.write_to(&mut slow).unwrap();
+            }
+            outbox.push_bytes(b"end");
+            expected.extend_from_slice(b"end");
+            while outbox.bytes() > 0 {
+                outbox.write_to(&mut slow).unwrap();
+            }
+            assert!(slow.0 == expected, "step {step}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! A node on a port: bind, announce, serve, leave.
+
+use std::{
+    future::Future,
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    rc::Rc,
+    time::{Instant, SystemTime},
+};
+
+use async_io::{Async, Timer};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use smol::future;
+
+use super::{
+    connection::{self, Role},
+    driver::Driver,
+    limits::ACCEPT_RETRY,
+};
+use crate::ring::{
+    node::{Config, Event, Input, Node},
+    table::Table,
+};
+
+/// Where a first node listens if nobody says otherwise.
+pub const DEFAULT_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1));
+/// The port it tries first.
+pub const DEFAULT_PORT: u16 = 4043;
+/// How many ports from [`DEFAULT_PORT`] on are tried.
+const PORTS_TRIED: u16 = 1000;
+
+/// The sockets of a node that does not serve yet.
+#[derive(Debug)]
+pub struct Bound {
+    listeners: Vec<TcpListener>,
+    address: SocketAddr,
+}
+
+impl Bound {
+    /// Binds `ip:port`. A node on a loopback address also answers on 127.0.0.1 at its port, where
+    /// that is free. Without a port, the first from [`DEFAULT_PORT`] on that is free on both;
+    /// without an address, [`DEFAULT_IP`], or 127.0.0.1 where the host has no such address.
+    ///
+    /// Does not block. The error is the operating system's, and says nothing of the address.
+    pub fn new(ip: Option<IpAddr>, port: Option<u16>) -> io::Result<Self> {
+        match Self::at(ip.unwrap_or(DEFAULT_IP), port) {
+            Err(error) if ip.is_none() && error.kind() == io::ErrorKind::AddrNotAvailable => {
+                Self::at(Ipv4Addr::LOCALHOST.into(), port)
+            }
+            bound => bound,
+        }
+    }
+
+    fn at(ip: IpAddr, port: Option<u16>) -> io::Result<Self> {
+        if let Some(port) = port {
+            let first = TcpListener::bind((ip, port))?;
+            let second = second_listener(&first).unwrap_or_default();
+            return Self::of(first, second);
+        }
+        let mut last = io::ErrorKind::AddrInUse.into();
+        for port in DEFAULT_PORT..DEFAULT_PORT + PORTS_TRIED {
+            let first = TcpListener::bind((ip, port));
+            let both = first.and_then(|first| second_listener(&first).map(|it| (first, it)));
+            match both {
+                Ok((first, second)) => return Self::of(first, second),
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+
+    fn of(first: TcpListener, second: Option<TcpListener>) -> io::Result<Self> {
+        let address = first.local_addr()?;
+        Ok(Self { listeners: [first].into_iter().chain(second).collect(), address })
+    }
+
+    /// The address that it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether it also listens on 127.0.0.1.
+    pub fn has_localhost(&self) -> bool {
+        self.listeners.len() > 1
+    }
+
+    /// Runs the node on this thread until `leave` ends and the ring has been left in order.
+    /// `on_event` is called on this thread, between two messages: it must not block.
+    ///
+    /// `config.started_ms` and `config.seed` are set here. An error is one of the sockets' set-up.
+    pub fn serve(
+        self,
+        mut config: Config,
+        store_bytes_max: usize,
+        leave: impl Future<Output = ()>,
+        on_event: impl FnMut(&Event) + 'static,
+    ) -> io::Result<()> {
+        raise_descriptor_limit();
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        config.started_ms = wall.as_millis() as u64;
+        config.seed = wall.as_nanos() as u64 ^ u64::from(std::process::id()) << 32;
+        let file_bytes_max = config.max_file_bytes;
+        let node = Node::new(config, Table::new(store_bytes_max));
+        let driver = Driver::new(node, Instant::now(), file_bytes_max, Box::new(on_event));
+        let executor = &driver.executor;
+        for listener in self.listeners {
+            let listener = Async::new(listener)?;
+            executor.spawn(accept(driver.clone(), listener.into())).detach();
+        }
+        executor.spawn(driver.clone().keep_time()).detach();
+        executor.spawn(driver.clone().sweep()).detach();
+        let leaving = async {
+            leave.await;
+            driver.drive(Input::Leave);
+            driver.left().await;
+            // The goodbye is in the outboxes: let their tasks write it.
+            for _ in 0..100 {
+                future::yield_now().await;
+            }
+        };
+        smol::block_on(executor.run(leaving));
+        Ok(())
+    }
+}
+
+/// The listener on 127.0.0.1 beside one on another loopback address.
+fn second_listener(first: &TcpListener) -> io::Result<Option<TcpListener>> {
+    let address = first.local_addr()?;
+    if !address.ip().is_loopback() || address.ip() == Ipv4Addr::LOCALHOST {
+        return Ok(None);
+    }
+    TcpListener::bind((Ipv4Addr::LOCALHOST, address.port())).map(Some)
+}
+
+async fn accept(driver: Rc<Driver>, listener: async_net::TcpListener) {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(_) => {
+                // Out of descriptors, or the client has gone already.
+                Timer::after(ACCEPT_RETRY).await;
+                continue;
+            }
+        };
+        let Some(connection) = driver.register(Role::Client) else { continue };
+        let _ = stream.set_nodelay(true);
+        let Ok(stream) = own(stream) else {
+            driver.forget(&connection, String::new());
+            continue;
+        };
+        driver.executor.spawn(connection::run(driver.clone(), connection, stream)).detach();
+    }
+}
+
+/// The socket out of its shared handle: nobody else holds it.
+fn own(stream: async_net::TcpStream) -> io::Result<Async<std::net::TcpStream>> {
+    let shared: std::sync::Arc<Async<std::net::TcpStream>> = stream.into();
+    std::sync::Arc::try_unwrap(shared).map_err(|_| io::ErrorKind::Other.into())
+}
+
+/// Many hosts allow a process 1,024 descriptors until it asks for more.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}
