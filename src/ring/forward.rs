@@ -372,7 +372,7 @@ impl Node {
         let ForwardGet { op, view, name, hops, found } = forward;
         let open = self.operations.open.get(&op.count);
         let is_ours = open.is_some_and(|it| it.put.is_none() && it.name == name);
-        if !is_ours || view != self.circle || hops + 1 != self.live {
+        if !is_ours || view != self.circle || hops.saturating_add(1) != self.live {
             return;
         }
         let operation = self.operations.end(op.count).expect("it was there a line ago");

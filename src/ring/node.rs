@@ -408,7 +408,9 @@ impl Node {
         }
         let is_first = entry.peer.replace(node).is_none();
         if join && self.phase != Phase::Member {
-            return self.close(link, out);
+            // Even on the link to the successor, which must then be opened anew.
+            out.push(Output::Disconnect { link });
+            return self.link_down(now, link, "this node takes no one in now".into(), out);
         }
         if join {
             return self.tell(link, out);
@@ -488,7 +490,7 @@ impl Node {
         out.push(Output::Send { link, message: Peer::Checked { op, view } });
         let same = check.same && digest == self.table.digest();
         if op.creator == self.config.address {
-            out.push(Output::Notify(Event::Circle { members: check.hops + 1 }));
+            out.push(Output::Notify(Event::Circle { members: check.hops.saturating_add(1) }));
             if same && !self.ready && self.phase == Phase::Member {
                 self.become_ready(out);
             }
@@ -519,10 +521,11 @@ impl Node {
     /// Takes over what another view knows better; defends this node's own entry.
     fn absorb(&mut self, now: Time, view: &View, out: &mut Vec<Output>) {
         let wall_ms = self.wall_ms(now);
+        // Looked at before the merge, which forgets members that are said to be gone for long.
+        let seen = view.get(self.config.address).map_or(self.me, |theirs| theirs.max(self.me));
         if let Err(full) = self.view.merge(view, wall_ms) {
             return out.push(Output::Notify(Event::Nonsense { why: full.to_string() }));
         }
-        let seen = self.view.get(self.config.address).expect("a node is in its own view");
         match self.phase {
             _ if seen == self.me => {}
             Phase::Leaving { .. } | Phase::Left if seen.is_alive() => {
