@@ -17,6 +17,9 @@ use super::{
     parse,
 };
 
+/// Room that is made for a content that has been announced, before a byte of it is there.
+const BODY_BYTES_AT_FIRST: usize = 64 << 10;
+
 /// What was received is no message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Reject {
@@ -95,7 +98,12 @@ impl Decoder {
                     self.state = State::Line;
                 }
                 State::Body { line, got, want } => {
-                    let more = rest.len().min(*want - got.len());
+                    let left = *want - got.len();
+                    let more = rest.len().min(left);
+                    if got.capacity() < got.len() + more {
+                        // Grows with what arrives, and ends exactly as large as the content.
+                        got.reserve_exact(got.len().clamp(more, left));
+                    }
                     got.extend_from_slice(&rest[..more]);
                     taken += more;
                     if got.len() < *want {
@@ -149,22 +157,25 @@ impl Decoder {
             self.state = if want > 0 { State::Skip { bytes: want } } else { State::Line };
             return (0, Some(Err(reject)));
         }
-        let want = usize::try_from(want).expect("check_head bounds it");
+        let want = usize::try_from(want).expect("check_head bounds it by a usize");
         if let Some(body) = rest.get(..want) {
             return (want, Some(parse::message(line, Bytes::copy_from_slice(body))));
         }
-        self.state = State::Body { line: text.to_owned(), got: Vec::with_capacity(want), want };
+        let got = Vec::with_capacity(want.min(BODY_BYTES_AT_FIRST));
+        self.state = State::Body { line: text.to_owned(), got, want };
         (0, None)
     }
 
     /// What can be refused before a byte of content is read.
     fn check_head(&self, line: Line<'_>, want: u64) -> Result<(), Reject> {
         let verb = line.word(0).unwrap_or_default();
-        let limit = match verb {
-            "PUT" => self.file_bytes_max,
-            "FORWARD" | "SYNC" if self.is_peer => FILE_BYTES_CEILING,
-            "MEET" | "CHECK" | "CHECKED" => PEER_BODY_BYTES_MAX,
-            _ => 0,
+        let limit = match (verb, line.word(1).unwrap_or_default()) {
+            ("PUT", _) => self.file_bytes_max,
+            ("FORWARD", _) | ("SYNC", "ITEM") if self.is_peer => FILE_BYTES_CEILING,
+            ("SYNC", _) if self.is_peer => PEER_BODY_BYTES_MAX,
+            ("MEET" | "CHECK" | "CHECKED", _) => PEER_BODY_BYTES_MAX,
+            ("GET" | "LIST" | "RING" | "PING" | "INFO" | "QUIT" | "FORWARD" | "SYNC", _) => 0,
+            _ => return Err(parse::unknown_verb(verb)),
         };
         if verb == "PUT" {
             parse::name(line)?;

@@ -456,8 +456,12 @@ impl Node {
     /// every creator sends what it has in flight anew.
     fn relinked(&mut self, now: Time, link: LinkId, out: &mut Vec<Output>) {
         let Some(next) = self.next.as_mut().filter(|next| next.link == link) else { return };
-        if next.met.replace(now).is_some() || !next.is_retry {
+        if next.met.replace(now).is_some() {
             return;
+        }
+        if !next.is_retry {
+            // A newcomer need not wait for the next round to learn what it lacks.
+            return self.begin_check(now, out);
         }
         let member = next.peer;
         if let Some(mut entry) = self.view.get(member).filter(Member::is_alive) {

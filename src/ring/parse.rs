@@ -43,7 +43,9 @@ pub(super) fn name(line: Line<'_>) -> Result<Name, Reject> {
 }
 
 fn nth_name(line: Line<'_>, n: usize) -> Result<Name, Reject> {
-    Name::from_wire(line.word(n).unwrap_or_default())
+    // Who forgets the name must not store a file that is called `len=5`.
+    let word = line.word(n).filter(|word| !word.starts_with("len="));
+    Name::from_wire(word.unwrap_or_default())
         .map_err(|error| Reject::stay(Status::BadRequest, error.to_string()))
 }
 
@@ -82,19 +84,21 @@ fn peer(verb: &str, line: Line<'_>, body: Bytes) -> Result<Peer, Reject> {
         ("FORWARD", "PUT") => forward_put(line, body).map(Peer::ForwardPut),
         ("FORWARD", "GET") => Ok(Peer::ForwardGet(ForwardGet {
             op: op(line)?,
-            view: ViewHash(hex(line.key("view"), "view")? as u64),
+            view: circle(line)?,
             name: nth_name(line, 2)?,
             hops: line.number("hops")? as usize,
             found: item(line, body)?,
         })),
         ("SYNC", _) => sync(kind, line, body).map(Peer::Sync),
-        _ => {
-            let verb: String = verb.chars().take(32).collect();
-            let verbs = "PUT, GET, LIST, RING, PING, INFO or QUIT";
-            let reason = format!("the verb {verb:?} is unknown; ask with {verbs}");
-            Err(Reject::stay(Status::BadRequest, reason))
-        }
+        _ => Err(unknown_verb(verb)),
     }
+}
+
+pub(super) fn unknown_verb(verb: &str) -> Reject {
+    let verb: String = verb.chars().take(32).collect();
+    let verbs = "PUT, GET, LIST, RING, PING, INFO or QUIT";
+    let reason = format!("the verb {verb:?} is unknown; ask with {verbs}");
+    Reject::stay(Status::BadRequest, reason)
 }
 
 fn forward_put(line: Line<'_>, body: Bytes) -> Result<ForwardPut, Reject> {
@@ -104,7 +108,7 @@ fn forward_put(line: Line<'_>, body: Bytes) -> Result<ForwardPut, Reject> {
     };
     Ok(ForwardPut {
         op: op(line)?,
-        view: ViewHash(hex(line.key("view"), "view")? as u64),
+        view: circle(line)?,
         name: nth_name(line, 2)?,
         version: line.parsed("version")?,
         copies: line.number("copies")? as usize,
@@ -114,7 +118,7 @@ fn forward_put(line: Line<'_>, body: Bytes) -> Result<ForwardPut, Reject> {
 }
 
 fn sync(kind: &str, line: Line<'_>, body: Bytes) -> Result<Sync, Reject> {
-    let bucket = || -> Result<u8, Reject> { Ok(line.parsed("bucket")?) };
+    let bucket = || u8::try_from(line.number("bucket")?).map_err(|_| BadKey("bucket"));
     Ok(match kind {
         "BUCKETS" => Sync::Buckets,
         "DIGESTS" => {
@@ -313,7 +317,16 @@ fn op(line: Line<'_>) -> Result<OpId, Reject> {
 }
 
 fn flag(line: Line<'_>, key: &'static str) -> Result<bool, Reject> {
-    Ok(line.number(key)? == 1)
+    match line.number(key)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(BadKey(key).into()),
+    }
+}
+
+fn circle(line: Line<'_>) -> Result<ViewHash, Reject> {
+    let hash = u64::try_from(hex(line.key("view"), "view")?);
+    Ok(ViewHash(hash.map_err(|_| BadKey("view"))?))
 }
 
 fn hex(word: Option<&str>, key: &'static str) -> Result<u128, Reject> {

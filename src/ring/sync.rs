@@ -218,11 +218,11 @@ impl Session {
             out.push(Output::Send { link: self.link, message: Peer::Sync(message) });
         };
         while self.questions + self.pulling.len() < SYNC_WINDOW_REQUESTS {
-            let fits = |bytes: usize| {
-                self.pulling.is_empty()
-                    || self.pulling_bytes.saturating_add(bytes) <= SYNC_WINDOW_BYTES
-            };
-            if let Some((name, bytes)) = self.wanted.pop_front_if(|(_, bytes)| fits(*bytes)) {
+            let room = SYNC_WINDOW_BYTES.saturating_sub(self.pulling_bytes);
+            let fits = |&(_, bytes): &(Name, usize)| self.pulling.is_empty() || bytes <= room;
+            if self.wanted.front().is_some_and(fits)
+                && let Some((name, bytes)) = self.wanted.pop_front()
+            {
                 self.pulling_bytes += bytes;
                 self.pulling.push_back((name.clone(), bytes));
                 send(Sync::Pull { name });
