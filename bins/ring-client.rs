@@ -1,3 +1,10 @@
-//! `ring-client`: asks the nodes of a ring.
+//! `ring-client`: puts files into a ring, gets and lists them, shows the ring and measures it.
 
-fn main() {}
+use smolring::{
+    cli::{self, Exit},
+    client,
+};
+
+fn main() -> Exit {
+    cli::start("ring-client", client::run)
+}

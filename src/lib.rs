@@ -1,5 +1,6 @@
 //! smolring
 pub mod cli;
+pub mod client;
 pub mod command;
 pub mod net;
 pub mod ring;

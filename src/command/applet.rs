@@ -2,12 +2,19 @@
 
 use std::fmt::Write as _;
 
-use crate::cli::{self, Exit, UsageError};
+use crate::{
+    cli::{self, Exit, UsageError},
+    client,
+};
 
 /// A command: what it is called, what it is for, and what it does.
 type Applet = (&'static str, &'static str, fn(&str, &[String]) -> Exit);
 
-const APPLETS: &[Applet] = &[("ring-node", "run one node of a ring", super::ring_node::run)];
+const APPLETS: &[Applet] = &[
+    ("up", "run a whole ring on this machine, to look at and to try", super::up::run),
+    ("ring-node", "run one node of a ring", super::ring_node::run),
+    ("ring-client", "put, get, list, watch and measure", client::run),
+];
 
 /// Runs the command that the first argument names, or the one whose name this program was started
 /// by: a link called `ring-node` is `ring-node`. Blocks as long as that command does.

@@ -5,5 +5,6 @@
 mod applet;
 mod narrator;
 pub mod ring_node;
+pub mod up;
 
 pub use applet::run as applet;

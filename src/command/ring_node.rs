@@ -33,6 +33,7 @@ use crate::{
 /// answers what is in flight, leaves the ring in order, and ends with exit code 0. Exit code 1:
 /// the address is taken or the ring cannot be joined; 2: a wrong option.
 #[derive(FromArgs)]
+#[argh(help_triggers("-h", "--help"))]
 struct Options {
     /// address to listen on; default 127.0.1.1, or 127.0.0.1 where there is no such address
     /// (SMOLRING_IP)
@@ -85,6 +86,10 @@ struct Options {
     #[argh(option, arg_name = "size")]
     max_store_bytes: Option<ByteSize>,
 
+    /// end when the process that started this node ends (Linux only)
+    #[argh(switch)]
+    end_with_parent: bool,
+
     /// print every completed CHECK as well
     #[argh(switch)]
     verbose: bool,
@@ -97,6 +102,9 @@ pub fn run(name: &str, args: &[String]) -> Exit {
         Err(exit) => return exit,
     };
     let verbose = options.verbose;
+    if options.end_with_parent {
+        end_with_parent();
+    }
     let settings = match Settings::of(options) {
         Ok(settings) => settings,
         Err(error) => return cli::usage(name, &error),
@@ -168,6 +176,15 @@ fn serve(bound: Bound, settings: Settings, verbose: bool) -> Result<(), String> 
     }
     verdict.map_err(|why| format!("{why}; is a node of a ring running there? See --prev-port"))
 }
+
+/// Lets the kernel send SIGTERM when the parent ends, however it ends.
+#[cfg(target_os = "linux")]
+fn end_with_parent() {
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
+}
+
+#[cfg(not(target_os = "linux"))]
+fn end_with_parent() {}
 
 /// Flags, environment and defaults in one.
 struct Settings {

@@ -1,0 +1,122 @@
+//! What the clients of a benchmark ask for, made before the clock starts.
+
+use super::{Mode, Plan};
+use crate::ring::name::Name;
+
+/// Neighbouring names have contents that begin this far from each other.
+const STRIDE_BYTES: usize = 8;
+/// One request in so many is a PUT when the mode is mixed.
+const MIXED_PUT_ONE_IN: u64 = 10;
+
+/// Names, requests and contents. It is shared by all clients and never changes.
+pub(super) struct Workload {
+    pub names: Vec<Name>,
+    pub size_bytes: usize,
+    pub pipeline: usize,
+    mode: Mode,
+    gets: Vec<String>,
+    puts: Vec<String>,
+    /// One long row of random bytes. The content of a name is a window on it that begins where
+    /// no other name's does, so a million contents need little more memory than one.
+    pool: Vec<u8>,
+}
+
+/// One request that was sent.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    /// Which name it was for.
+    pub index: usize,
+    /// Whether it was a PUT.
+    pub put: bool,
+}
+
+impl Workload {
+    pub fn new(plan: &Plan) -> Self {
+        let size = plan.size_bytes;
+        // The size is part of the name, so that benchmarks of several sizes at one ring do not
+        // overwrite each other's files.
+        let name = |index| Name::new(&format!("bench/{size}/{index:06}"));
+        let names: Vec<Name> =
+            (0..plan.names).map(|index| name(index).expect("a valid name")).collect();
+        let mut random = Random::new(0);
+        let words = (size + names.len() * STRIDE_BYTES).div_ceil(8);
+        Self {
+            gets: names.iter().map(|name| format!("GET {}\n", name.wire())).collect(),
+            puts: names.iter().map(|name| format!("PUT {} len={size}\n", name.wire())).collect(),
+            pool: (0..words).flat_map(|_| random.next().to_le_bytes()).collect(),
+            names,
+            size_bytes: size,
+            pipeline: plan.pipeline,
+            mode: plan.mode,
+        }
+    }
+
+    /// The content that belongs to a name.
+    pub fn content(&self, index: usize) -> &[u8] {
+        &self.pool[index * STRIDE_BYTES..][..self.size_bytes]
+    }
+
+    /// Appends the next request of a client to what it will write.
+    pub fn ask(&self, random: &mut Random, out: &mut Vec<u8>) -> Asked {
+        let index = random.below(self.names.len() as u64) as usize;
+        let put = match self.mode {
+            Mode::Get => false,
+            Mode::Put => true,
+            Mode::Mixed => random.below(MIXED_PUT_ONE_IN) == 0,
+        };
+        if put {
+            out.extend_from_slice(self.puts[index].as_bytes());
+            out.extend_from_slice(self.content(index));
+        } else {
+            out.extend_from_slice(self.gets[index].as_bytes());
+        }
+        Asked { index, put }
+    }
+}
+
+/// SplitMix64: a small generator, the same numbers from the same seed.
+pub(super) struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn every_name_has_a_content_of_its_own() {
+        let plan = Plan {
+            clients: 1,
+            pipeline: 1,
+            size_bytes: 13,
+            period: Duration::from_secs(1),
+            mode: Mode::Mixed,
+            names: 500,
+        };
+        let work = Workload::new(&plan);
+        let contents: BTreeSet<&[u8]> = (0..500).map(|index| work.content(index)).collect();
+        assert_eq!(contents.len(), 500);
+        assert!(contents.iter().all(|content| content.len() == 13));
+        let (mut random, mut out) = (Random::new(1), Vec::new());
+        let puts = (0..1000).filter(|_| work.ask(&mut random, &mut out).put).count();
+        assert!((50..200).contains(&puts), "{puts}");
+    }
+}

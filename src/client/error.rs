@@ -1,0 +1,81 @@
+//! Why a request did not succeed.
+
+use std::time::Duration;
+
+/// Why a request did not succeed. Each variant says what is known about the ring's state.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection came about; nothing was sent.
+    #[error(
+        "cannot reach {node}: {cause}. Start a node there, or say where one is with --node HOST:PORT"
+    )]
+    Unreachable {
+        /// The node, or all nodes that were tried.
+        node: String,
+        /// What the operating system said.
+        cause: String,
+    },
+    /// The node was reached and then said nothing. Whether a PUT was kept is unknown.
+    #[error("{node} gave no answer within {after:.1?}. Try another --node or a longer --timeout")]
+    TimedOut {
+        /// The node that was asked.
+        node: String,
+        /// How long it was waited for.
+        after: Duration,
+    },
+    /// The connection broke before the answer was whole. Whether a PUT was kept is unknown.
+    #[error(
+        "{node} closed the connection before its answer was whole. Try again, or another --node"
+    )]
+    Closed {
+        /// The node that was asked.
+        node: String,
+    },
+    /// What came is no answer of this protocol, or its content is damaged.
+    #[error("{node} sent a bad answer: {what}. Check that a smolring node listens there")]
+    BadAnswer {
+        /// The node that was asked.
+        node: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The node refused, in its own words; PROTOCOL.md says for each status what it leaves behind.
+    #[error("{node} answered {status} {text}")]
+    Status {
+        /// The node that was asked.
+        node: String,
+        /// A status as in HTTP, never 200.
+        status: u16,
+        /// The rest of the answer line.
+        text: String,
+    },
+    /// A file on this side cannot be read; nothing was sent.
+    #[error("cannot read {path}: {cause}")]
+    File {
+        /// The file or folder.
+        path: String,
+        /// What the operating system said.
+        cause: String,
+    },
+}
+
+impl Error {
+    /// Whether another node may do better: this one is down, hangs, or is not ready (503).
+    pub fn next_node_may_help(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Closed { .. } => true,
+            Self::BadAnswer { .. } => true,
+            Self::Status { status, .. } => *status == 503,
+            Self::File { .. } => false,
+        }
+    }
+
+    /// Whether a PUT that failed like this may have been kept all the same.
+    pub fn outcome_unknown(&self) -> bool {
+        match self {
+            Self::TimedOut { .. } | Self::Closed { .. } | Self::BadAnswer { .. } => true,
+            Self::Status { status, .. } => matches!(status, 504 | 507),
+            Self::Unreachable { .. } | Self::File { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What `ring-client` does: a small library to talk to a ring, and the command on top of it.
+//!
+//! A [`Connection`] speaks the client part of PROTOCOL.md to one node. A [`Client`] knows several
+//! nodes and moves on when one is down. [`upload`] puts many files, and [`bench`](bench::run)
+//! measures a ring. All of it runs on one thread of the smol runtime; contents are kept in memory.
+
+mod args;
+pub mod bench;
+mod command;
+mod connection;
+mod error;
+mod failover;
+mod files;
+mod node;
+mod reply;
+mod requests;
+mod upload;
+
+pub use command::run;
+pub use connection::{Connection, Timeouts};
+pub use error::Error;
+pub use failover::Client;
+pub use files::{Collected, Origin, Source, collect};
+pub use node::{HOST_DEFAULT, Node, Nodes, PORT_DEFAULT};
+pub use reply::{Head, Reply, head};
+pub use requests::{Entry, File, Member, Page, Pong};
+pub use upload::upload;

@@ -1,0 +1,152 @@
+//! `smolring up`: a whole ring on this machine, to look at and to try.
+
+mod check;
+mod children;
+
+use std::{
+    io::{self, IsTerminal},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use argh::FromArgs;
+use async_signal::{Signal, Signals};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use smol::{future, stream::StreamExt};
+
+use self::children::Children;
+use crate::{
+    cli::{self, Exit, UsageError},
+    client::{self, Timeouts, collect},
+    ring::limits::MEMBERS_MAX,
+};
+
+/// Where the files are if nobody says otherwise.
+const DIR_DEFAULT: &str = "test_files";
+/// How long the ring may take to stand.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// A ring on this machine: starts the nodes, puts a folder into it, reads every file back from
+/// every node, and shows where to look. It stays and shows what happens until Ctrl-C, which ends
+/// every node.
+///
+/// Exit code 0: all copies were right; 1: not all, or a node did not start; 2: a wrong option.
+#[derive(FromArgs)]
+#[argh(help_triggers("-h", "--help"))]
+struct Options {
+    /// folder to put into the ring; default test_files
+    #[argh(positional, arg_name = "dir")]
+    dir: Option<PathBuf>,
+
+    /// how many nodes; default 3
+    #[argh(option, default = "3", arg_name = "n")]
+    nodes: usize,
+
+    /// end after the check: exit code 0 if all copies are right, 1 if not
+    #[argh(switch)]
+    once: bool,
+}
+
+/// Runs a ring until Ctrl-C or SIGTERM. Blocks.
+pub fn run(name: &str, args: &[String]) -> Exit {
+    let options = match cli::parse::<Options>(name, args) {
+        Ok(options) => options,
+        Err(exit) => return exit,
+    };
+    if !(1..=MEMBERS_MAX).contains(&options.nodes) {
+        let message = format!("--nodes {} is not between 1 and {MEMBERS_MAX}", options.nodes);
+        return cli::usage(name, &UsageError(message));
+    }
+    let dir = options.dir.as_deref().unwrap_or(Path::new(DIR_DEFAULT));
+    if !dir.is_dir() {
+        let message = format!("there is no folder {}; name one", dir.display());
+        return cli::usage(name, &UsageError(message));
+    }
+    smol::block_on(async {
+        let mut children = Children::default();
+        let ended = future::or(serve(name, &options, dir, &mut children), interrupted()).await;
+        children.end().await;
+        ended.unwrap_or_else(|why| cli::fail(name, Exit::Failed, why))
+    })
+}
+
+async fn serve(
+    name: &str,
+    options: &Options,
+    dir: &Path,
+    children: &mut Children,
+) -> Result<Exit, String> {
+    let bar = spinner("starting the nodes");
+    for _ in 0..options.nodes {
+        children.start().await?;
+    }
+    children.ready(READY_WITHIN).await?;
+    let sources = collect(&[dir.to_owned()]).map_err(|error| error.to_string())?;
+    for word in &sources.skipped {
+        cli::say(name, word);
+    }
+    let sources = sources.sources;
+    let nodes = children.nodes();
+
+    progress(&bar, "putting files", sources.len());
+    let mut failed = Vec::new();
+    client::upload(&nodes, Timeouts::default(), sources.clone(), |source, result| {
+        bar.inc(1);
+        failed.extend(result.err().map(|error| format!("{} was not put: {error}", source.name)));
+    })
+    .await;
+    progress(&bar, "reading back", sources.len() * nodes.len());
+    failed.extend(check::read_back(&nodes, &sources, || bar.inc(1)).await);
+    bar.finish_and_clear();
+
+    let shown = check::table(&nodes).await.and_then(|table| print(&table));
+    failed.extend(shown.err());
+    if !failed.is_empty() {
+        failed.iter().for_each(|line| cli::say(name, line));
+        return Ok(Exit::Failed);
+    }
+    let (files, count) = (sources.len(), nodes.len());
+    print(&format!("{files} files are the same on {count} of {count} nodes.\n"))?;
+    if options.once {
+        return Ok(Exit::Done);
+    }
+    print(&children.things_to_try(&sources))?;
+    children.watch(print).await
+}
+
+/// Ends, with success, when the user has had enough.
+async fn interrupted() -> Result<Exit, String> {
+    let signals = Signals::new([Signal::Int, Signal::Term]);
+    let mut signals = signals.map_err(|error| format!("cannot listen for signals: {error}"))?;
+    signals.next().await;
+    Ok(Exit::Done)
+}
+
+fn print(text: &str) -> Result<(), String> {
+    match cli::print(text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(format!("cannot write to stdout: {error}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What stands on the last line while the user waits; nothing where stderr is no terminal.
+fn spinner(message: &'static str) -> ProgressBar {
+    let target = match io::stderr().is_terminal() {
+        true => ProgressDrawTarget::stderr(),
+        false => ProgressDrawTarget::hidden(),
+    };
+    let bar = ProgressBar::with_draw_target(None, target);
+    bar.set_message(message);
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
+fn progress(bar: &ProgressBar, message: &'static str, steps: usize) {
+    let style = ProgressStyle::with_template("{msg:14} {bar:40} {pos}/{len}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message(message);
+    bar.set_length(steps as u64);
+    bar.set_position(0);
+}
