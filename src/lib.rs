@@ -1,4 +1,26 @@
-//! smolring
+//! A ring of tiny web servers on the smol runtime.
+//!
+//! Put a file into any node, and every node has it; get it from any node. A node dies, and the ring
+//! closes the gap; it comes back, and catches up.
+//!
+//! ```text
+//!        put index.html                         get index.html
+//!              |                                      ^
+//!              v                                      |
+//!        +-----------+   FORWARD   +-----------+   FORWARD   +-----------+
+//!        |    WS1    | ----------> |    WS2    | ----------> |    WS3    |
+//!        +-----------+             +-----------+             +-----------+
+//!              ^                                                  |
+//!              +---------------------- FORWARD -------------------+
+//! ```
+//!
+//! The modules, bottom-up; an arrow never points up:
+//!
+//! - [`ring`] decides: the protocol as a pure state machine, without sockets or clocks.
+//! - [`net`] moves bytes: a node on real sockets, on one thread.
+//! - [`client`] asks: what `ring-client` does, as a library.
+//! - [`cli`] is what all command lines share; [`command`] starts things.
+
 pub mod cli;
 pub mod client;
 pub mod command;

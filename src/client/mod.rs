@@ -1,7 +1,7 @@
 //! What `ring-client` does: a small library to talk to a ring, and the command on top of it.
 //!
 //! A [`Connection`] speaks the client part of PROTOCOL.md to one node. A [`Client`] knows several
-//! nodes and moves on when one is down. [`upload`] puts many files, and [`bench`](bench::run)
+//! nodes and moves on when one is down. [`upload()`] puts many files, and [`bench`](bench::run)
 //! measures a ring. All of it runs on one thread of the smol runtime; contents are kept in memory.
 
 mod args;

@@ -17,7 +17,7 @@ use crate::{
     cli::{self, ByteSize, Exit, Period, UsageError, optional, setting},
     net::{Bound, DEFAULT_IP, DEFAULT_PORT},
     ring::{
-        limits::{FILE_BYTES_CEILING, MEMBERS_MAX},
+        limits::{CHECK_INTERVAL_MAX, FILE_BYTES_CEILING, MEMBERS_MAX},
         node::{Config, Event},
     },
 };
@@ -204,14 +204,14 @@ impl Settings {
             setting(options.check_timeout, "SMOLRING_CHECK_TIMEOUT", Period(second.0 * 2))?;
         let request_timeout =
             setting(options.request_timeout, "SMOLRING_REQUEST_TIMEOUT", Period(second.0 * 10))?;
-        for (option, Period(time)) in [
-            ("check-interval", check_interval),
-            ("check-timeout", check_timeout),
-            ("request-timeout", request_timeout),
+        let hour = Duration::from_secs(3600);
+        for (option, Period(time), most) in [
+            ("check-interval", check_interval, CHECK_INTERVAL_MAX),
+            ("check-timeout", check_timeout, hour),
+            ("request-timeout", request_timeout, hour),
         ] {
-            let range = Duration::from_millis(10)..=Duration::from_secs(3600);
-            if !range.contains(&time) {
-                let message = format!("--{option} {time:?} is not between 10ms and 1h");
+            if !(Duration::from_millis(10)..=most).contains(&time) {
+                let message = format!("--{option} {time:?} is not between 10ms and {most:?}");
                 return Err(UsageError(message));
             }
         }

@@ -29,6 +29,10 @@ pub const OPERATION_BYTES_MAX: usize = 64 << 20;
 pub const MEETS_PER_LINK_MAX: u32 = 64;
 /// Links that other nodes may have open to this one.
 pub const PEER_LINKS_MAX: usize = 2 * MEMBERS_MAX;
+/// How often CHECK goes round at the least: the longest interval that a node may be given.
+pub const CHECK_INTERVAL_MAX: Duration = Duration::from_secs(20);
+/// A link that another node keeps to this one, and that has carried nothing for so long, is dead.
+pub const LINK_SILENCE_MAX: Duration = CHECK_INTERVAL_MAX.saturating_mul(3);
 /// Bytes of files that one synchronisation has asked for and not yet got.
 pub const SYNC_WINDOW_BYTES: usize = 4 << 20;
 /// Requests that one synchronisation has not yet had answered.

@@ -1,4 +1,49 @@
-//! ring
+//! DECIDES: the protocol of the ring, as a pure state machine.
+//!
+//! Nothing in here opens a socket, reads a clock or draws a global random number. A
+//! [`Node`] is given what happens and says what is to be done, so a whole ring can run
+//! in one thread, in virtual time, from one seed; that is how it is tested.
+//!
+//! # The circle
+//!
+//! Every node holds the same list of members, its *view*, and from it knows its successor. It keeps
+//! one link open to that, and everything travels along these links, in one direction:
+//!
+//! ```text
+//!   WS1 --> WS2 --> WS3 --> (WS1)
+//! ```
+//!
+//! **CHECK** is the pulse. Every second each node sends one with its view. The successor answers
+//! CHECKED and passes it on, until it is back at its creator: a complete cycle was performed. Who
+//! does not answer is declared gone by its predecessor, and by nobody else; the predecessor links
+//! to the next live member, and its next CHECK tells the others.
+//!
+//! **MEET** begins every link: each side says who it is and whom it knows. Joining, coming back and
+//! the healing of a network are all this one thing, two rings that meet. Views [merge](view) like
+//! a set that only grows, so it does not matter who hears what first.
+//!
+//! **FORWARD** carries PUTs and GETs round; see `forward.rs` for which circle it closes, and
+//! for what happens if that circle changes under way.
+//!
+//! **SYNC** is for a node that has missed something: it compares digests with its predecessor and
+//! pulls what is newer; see `sync.rs`.
+//!
+//! # What holds
+//!
+//! 1. A PUT that was answered 200 is held by every member of its creator's view at that moment. It
+//!    is not lost while one of them survives with what it holds.
+//! 2. A GET that begins after that answer returns that version or a newer one, at each of them.
+//! 3. Every request gets exactly one answer, within the request timeout.
+//! 4. When faults end, all live nodes come to have one view and the same files.
+//! 5. Everything that a peer, a client or time can make grow has a bound, in [`limits`].
+//!
+//! # What this is not
+//!
+//! It is no consensus. Two halves of a split ring both go on, unless `min_copies` forbids it to
+//! the smaller one; when they meet again, the later write of a name wins and the other is gone.
+//! There are no transactions and no compare-and-set. Each node holds everything, so the ring holds
+//! no more than its smallest node. Nodes believe each other: there is no authentication.
+
 pub mod codec;
 mod forward;
 pub mod limits;
@@ -12,3 +57,5 @@ mod sync;
 pub mod table;
 pub mod version;
 pub mod view;
+
+pub use node::{Config, Event, Input, LinkId, Node, Output, RequestId};

@@ -3,13 +3,13 @@
 //! [`Node::handle`] takes one [`Input`] and appends what is to be done to a list of [`Output`]s,
 //! which its driver carries out in order. [`Node::deadline`] says when the node wants an
 //! [`Input::Wake`]. This file keeps the circle: links, CHECK, MEET, coming and going. What travels
-//! on the circle is in [`forward`](super::forward), catching up is in [`sync`](super::sync).
+//! on the circle is in `forward.rs`, catching up is in `sync.rs`.
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
 use super::{
     forward::Operations,
-    limits::{MEETS_PER_LINK_MAX, MEMBERS_MAX, PEER_LINKS_MAX},
+    limits::{LINK_SILENCE_MAX, MEETS_PER_LINK_MAX, MEMBERS_MAX, PEER_LINKS_MAX},
     message::{Answer, Check, OpId, Peer, Request},
     rng::Rng,
     sync::Catchup,
@@ -194,6 +194,8 @@ pub(super) struct Link {
     told: Option<ViewHash>,
     /// MEETs received.
     meets: u32,
+    /// When it last brought something, or took something.
+    heard: Time,
 }
 
 /// The link to the successor.
@@ -278,6 +280,10 @@ impl Node {
             view,
             config,
         };
+        // Its next version must be later than all that it holds.
+        for (_, item) in node.table.list("", "") {
+            node.clock.observe(item.version.stamp);
+        }
         node.hash_view();
         node
     }
@@ -383,6 +389,9 @@ impl Node {
     }
 
     fn heard(&mut self, now: Time, link: LinkId, answered: bool) {
+        if let Some(entry) = self.links.get_mut(&link) {
+            entry.heard = now;
+        }
         if let Some(next) = self.next.as_mut().filter(|next| next.link == link) {
             next.asked = next.asked.filter(|_| !answered).map(|_| now);
         }
@@ -414,6 +423,10 @@ impl Node {
         }
         if join {
             return self.tell(link, out);
+        }
+        if is_first {
+            // A node has one link to another; an older one is what is left of a broken cable.
+            self.close_incoming(|older, it| older != link && it.peer == Some(node), out);
         }
         let is_probe = self.probe.as_ref().is_some_and(|probe| probe.link == link);
         if is_probe && matches!(self.phase, Phase::Joining { .. }) {
@@ -608,7 +621,7 @@ impl Node {
     fn new_link(&mut self, peer: Option<SocketAddr>) -> LinkId {
         self.links_made += 1;
         let link = LinkId(self.links_made);
-        self.links.insert(link, Link { peer, told: None, meets: 0 });
+        self.links.insert(link, Link { peer, told: None, meets: 0, heard: Time(0) });
         link
     }
 
@@ -677,6 +690,24 @@ impl Node {
             self.note_change(out);
             self.begin_check(now, out);
             self.look_around(now, out);
+            self.close_silent(now, out);
+        }
+    }
+
+    /// Whoever keeps a link to this node sends a CHECK every interval. One that has been silent
+    /// for so long has lost its power or its cable, and nobody would ever say that the link is down.
+    fn close_silent(&mut self, now: Time, out: &mut Vec<Output>) {
+        self.close_incoming(|_, it| now >= it.heard + LINK_SILENCE_MAX, out);
+    }
+
+    fn close_incoming(&mut self, which: impl Fn(LinkId, &Link) -> bool, out: &mut Vec<Output>) {
+        let own = [self.next_link(), self.probe.as_ref().map(|probe| probe.link)];
+        let incoming = self.links.iter().filter(|(link, _)| !own.contains(&Some(**link)));
+        let chosen: Vec<_> =
+            incoming.filter(|(link, it)| which(**link, it)).map(|(&link, _)| link).collect();
+        for link in chosen {
+            self.catchup.link_down(link);
+            self.close(link, out);
         }
     }
 
