@@ -1,1 +1,3 @@
+//! The tests that look at the crate from outside, in one binary.
 
+mod tidy;
