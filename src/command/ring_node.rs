@@ -22,67 +22,74 @@ use crate::{
     },
 };
 
-/// One node of a ring of tiny web servers: what is put into any node is kept by all of them.
-///
-/// The first node begins a ring; each further one names a member, after which it is inserted:
-///
-///   ring-node
-///   ring-node --prev-ip 127.0.1.1 --prev-port 4043
-///
-/// It prints its list of members at every change, and runs until SIGTERM or Ctrl-C; then it
-/// answers what is in flight, leaves the ring in order, and ends with exit code 0. Exit code 1:
-/// the address is taken or the ring cannot be joined; 2: a wrong option.
+/// Runs one node of a ring of tiny web servers: what is put into any node is kept by all of them.
 #[derive(FromArgs)]
-#[argh(help_triggers("-h", "--help"))]
+#[argh(
+    help_triggers("-h", "--help"),
+    example = "{command_name}\n\
+               {command_name} --prev-ip 127.0.1.1 --prev-port 4043\n\
+               {command_name} --ip 0.0.0.0 --advertise 192.0.2.7:4043 -i 192.0.2.6",
+    note = "The first node begins a ring; each further one is inserted after the member that it\n\
+            names. It prints its list of members at every change, and runs until SIGTERM or\n\
+            Ctrl-C; then it answers what is in flight and leaves the ring in order.",
+    error_code(0, "told to end"),
+    error_code(1, "the address is taken, or the ring cannot be joined"),
+    error_code(2, "the command line or the environment is wrong")
+)]
 struct Options {
-    /// address to listen on; default 127.0.1.1, or 127.0.0.1 where there is no such address
-    /// (SMOLRING_IP)
+    /// address to listen on (default: 127.0.1.1, or 127.0.0.1 where there is no such address;
+    /// environment: SMOLRING_IP)
     #[argh(option, arg_name = "ip")]
     ip: Option<IpAddr>,
 
-    /// port to listen on, 0 for any free one; default the first free one from 4043 on
-    /// (SMOLRING_PORT)
+    /// port to listen on, 0 for any free one (default: the first free one from 4043 on;
+    /// environment: SMOLRING_PORT)
     #[argh(option, arg_name = "port")]
     port: Option<u16>,
 
-    /// address or name of the member to be inserted after; default 127.0.1.1 if only the port is
-    /// given (SMOLRING_PREV_IP)
+    /// address or name of the member to be inserted after (default: 127.0.1.1 if only the port
+    /// is given; environment: SMOLRING_PREV_IP)
     #[argh(option, short = 'i', arg_name = "host")]
     prev_ip: Option<String>,
 
-    /// port of that member; default 4043 if only the address is given (SMOLRING_PREV_PORT)
+    /// port of that member (default: 4043 if only the address is given; environment:
+    /// SMOLRING_PREV_PORT)
     #[argh(option, short = 'p', arg_name = "port")]
     prev_port: Option<u16>,
 
-    /// address and port by which the other nodes reach this one; default where it listens; needed
-    /// with --ip 0.0.0.0 (SMOLRING_ADVERTISE)
+    /// address and port by which the other nodes reach this one, needed with --ip 0.0.0.0
+    /// (default: where it listens; environment: SMOLRING_ADVERTISE)
     #[argh(option, arg_name = "ip:port")]
     advertise: Option<SocketAddr>,
 
-    /// how often the next node is checked; default 1s (SMOLRING_CHECK_INTERVAL)
+    /// how often the next node is checked (default: 1s, at most 20s; environment:
+    /// SMOLRING_CHECK_INTERVAL)
     #[argh(option, arg_name = "time")]
     check_interval: Option<Period>,
 
-    /// how long the next node may be silent before it counts as dead; default 2s
-    /// (SMOLRING_CHECK_TIMEOUT)
+    /// how long the next node may be silent before it counts as dead (default: 2s; environment:
+    /// SMOLRING_CHECK_TIMEOUT)
     #[argh(option, arg_name = "time")]
     check_timeout: Option<Period>,
 
-    /// how long a request may take before it is answered 504; default 10s
-    /// (SMOLRING_REQUEST_TIMEOUT)
+    /// how long a request may take before it is answered 504 (default: 10s; environment:
+    /// SMOLRING_REQUEST_TIMEOUT)
     #[argh(option, arg_name = "time")]
     request_timeout: Option<Period>,
 
-    /// refuse a PUT while fewer members than this are alive; default 1; more than half of all
-    /// nodes keeps the two halves of a split ring from both accepting (SMOLRING_MIN_COPIES)
+    /// refuse a PUT while fewer members than this are alive; more than half of all nodes keeps
+    /// the two halves of a split ring from both accepting (default: 1; environment:
+    /// SMOLRING_MIN_COPIES)
     #[argh(option, arg_name = "members")]
     min_copies: Option<usize>,
 
-    /// largest file that a client may put; default 16MiB, at most 1GiB (SMOLRING_MAX_FILE_BYTES)
+    /// largest file that a client may put (default: 16MiB, at most 1GiB; environment:
+    /// SMOLRING_MAX_FILE_BYTES)
     #[argh(option, arg_name = "size")]
     max_file_bytes: Option<ByteSize>,
 
-    /// memory for files, 128 bytes for each included; default 1GiB (SMOLRING_MAX_STORE_BYTES)
+    /// memory for files, 128 bytes for each included (default: 1GiB; environment:
+    /// SMOLRING_MAX_STORE_BYTES)
     #[argh(option, arg_name = "size")]
     max_store_bytes: Option<ByteSize>,
 

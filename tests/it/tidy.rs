@@ -88,11 +88,3 @@ fn the_version_is_in_the_changelog() {
     let heading = format!("## {}\n", env!("CARGO_PKG_VERSION"));
     assert!(changelog.contains(&heading), "CHANGELOG.md has no {heading:?}");
 }
-
-#[test]
-fn every_option_names_its_environment_variable_in_its_help() {
-    let text = fs::read_to_string(root().join("src/command/ring_node.rs")).unwrap();
-    for variable in text.split('"').filter(|word| word.starts_with("SMOLRING_")) {
-        assert!(text.contains(&format!("({variable})")), "no help names {variable}");
-    }
-}

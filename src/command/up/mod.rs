@@ -26,23 +26,29 @@ const DIR_DEFAULT: &str = "test_files";
 /// How long the ring may take to stand.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
-/// A ring on this machine: starts the nodes, puts a folder into it, reads every file back from
-/// every node, and shows where to look. It stays and shows what happens until Ctrl-C, which ends
-/// every node.
-///
-/// Exit code 0: all copies were right; 1: not all, or a node did not start; 2: a wrong option.
+/// Runs a whole ring on this machine: starts the nodes, puts a folder into it, and reads every file
+/// back from every node.
 #[derive(FromArgs)]
-#[argh(help_triggers("-h", "--help"))]
+#[argh(
+    help_triggers("-h", "--help"),
+    example = "{command_name}\n\
+               {command_name} site/ --nodes 5\n\
+               {command_name} --once",
+    note = "It stays and shows what happens until Ctrl-C, which ends every node.",
+    error_code(0, "all copies are right, and the user has ended it"),
+    error_code(1, "not all copies are right, or a node did not start"),
+    error_code(2, "the command line is wrong")
+)]
 struct Options {
-    /// folder to put into the ring; default test_files
+    /// folder to put into the ring (default: test_files)
     #[argh(positional, arg_name = "dir")]
     dir: Option<PathBuf>,
 
-    /// how many nodes; default 3
+    /// how many nodes (default: 3)
     #[argh(option, default = "3", arg_name = "n")]
     nodes: usize,
 
-    /// end after the check: exit code 0 if all copies are right, 1 if not
+    /// end after the check
     #[argh(switch)]
     once: bool,
 }

@@ -1,0 +1,164 @@
+//! `smolring up`, and `smolring` as all commands in one.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    os::unix::fs::symlink,
+    process::{Child, ChildStdout, Command, Output, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+use crate::cluster::{Client, until};
+
+fn smolring(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_smolring"));
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    smolring(args).output().expect("smolring runs")
+}
+
+/// A running `smolring up` that has printed what to try now.
+struct Up {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    /// The addresses of its table.
+    addresses: Vec<SocketAddr>,
+    /// The process that its third command would kill.
+    victim: Pid,
+}
+
+impl Up {
+    fn start() -> Self {
+        let mut command = smolring(&["up"]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let (mut addresses, mut victim) = (Vec::new(), None);
+        let mut line = String::new();
+        while !line.starts_with("What happens") {
+            line.clear();
+            assert!(stdout.read_line(&mut line).unwrap() > 0, "up has ended early");
+            if line.starts_with("WS") {
+                addresses.push(line.split_whitespace().nth(1).unwrap().parse().unwrap());
+            }
+            if let Some(pid) = line.trim().strip_prefix("kill -9 ") {
+                victim = Pid::from_raw(pid.parse().unwrap());
+            }
+        }
+        Self { child, stdout, addresses, victim: victim.unwrap() }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    fn wait_for_line(&mut self, part: &str) -> String {
+        let mut line = String::new();
+        while !line.contains(part) {
+            line.clear();
+            assert!(self.stdout.read_line(&mut line).unwrap() > 0, "no line has {part:?}");
+        }
+        line
+    }
+
+    fn all_nodes_have_ended(&self) {
+        until("no node listens any more", || {
+            let gone = |it: &SocketAddr| std::net::TcpStream::connect(it).is_err();
+            self.addresses.iter().all(gone).then_some(())
+        });
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn up_once_checks_all_copies_and_ends() {
+    let output = run(&["up", "--once", "--nodes", "4"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stderr.is_empty(), "there is no progress bar where there is no terminal");
+    let rows: Vec<Vec<&str>> = (text.lines().filter(|line| line.starts_with("WS")))
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(rows.len(), 4, "{text}");
+    for (i, row) in rows.iter().enumerate() {
+        assert_eq!(row[2], "5", "{text}");
+        assert_eq!(row[4], rows[(i + 1) % 4][1], "next is the next: {text}");
+    }
+    assert!(text.ends_with("5 files are the same on 4 of 4 nodes.\n"), "{text}");
+}
+
+#[test]
+fn a_killed_node_is_shown_nothing_is_lost_and_ctrl_c_ends_all() {
+    let mut up = Up::start();
+    let index = fs::read("test_files/index.html").unwrap();
+    kill_process(up.victim, Signal::KILL).unwrap();
+    let ended = up.wait_for_line("To bring it back:");
+    let dead: SocketAddr = ended.split(' ').next().unwrap().parse().unwrap();
+    up.wait_for_line("(WS2) -> (WS1)");
+    for address in up.addresses.iter().filter(|it| **it != dead) {
+        assert_eq!(Client::connect(*address).unwrap().get("index.html"), index);
+    }
+    up.signal(Signal::INT);
+    assert_eq!(up.child.wait().unwrap().code(), Some(0));
+    up.all_nodes_have_ended();
+    let mut rest = String::new();
+    up.stdout.read_to_string(&mut rest).unwrap();
+}
+
+#[test]
+fn nodes_do_not_outlive_an_up_that_was_killed() {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let mut up = Up::start();
+    up.signal(Signal::KILL);
+    up.child.wait().unwrap();
+    up.all_nodes_have_ended();
+    until("the node's process has ended", || test_kill_process(up.victim).err());
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    for args in [
+        &["up", "no-such-folder"][..],
+        &["up", "--nodes", "0"],
+        &["up", "--nodes", "many"],
+        &["frobnicate"],
+        &[],
+    ] {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn every_command_is_an_applet_by_its_name_and_by_a_link_of_its_name() {
+    let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for applet in ["up", "ring-node", "ring-client"] {
+        // Both are the same command, so they differ in nothing but their names.
+        assert!(help.lines().any(|line| line.trim_start().starts_with(applet)), "{help}");
+        let by_word = run(&[applet, "--help"]);
+        assert!(by_word.status.success());
+        let link = folder.path().join(applet);
+        symlink(env!("CARGO_BIN_EXE_smolring"), &link).unwrap();
+        let by_link = Command::new(link).arg("--help").output().unwrap();
+        assert!(by_link.status.success());
+        let named = |output: Output, name: &str| {
+            String::from_utf8(output.stdout).unwrap().replace(name, "NAME")
+        };
+        let by_word = named(by_word, &format!("smolring {applet}"));
+        assert_eq!(by_word, named(by_link, applet));
+    }
+}
