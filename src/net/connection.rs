@@ -22,7 +22,7 @@ use super::{
     http,
     limits::{
         BYTES_PER_SECOND_MIN, HALF_FILE_BYTES_MIN, LINGER, LINK_QUEUE_BYTES_MAX,
-        PIPELINE_REQUESTS_MAX, STALL, UNREAD_ANSWER_BYTES_MAX,
+        PIPELINE_REQUESTS_MAX, STALL, TURN_REQUESTS_MAX, UNREAD_ANSWER_BYTES_MAX,
     },
     outbox::Outbox,
 };
@@ -173,6 +173,7 @@ pub(super) async fn run(driver: Rc<Driver>, connection: Rc<Connection>, stream: 
         stream,
         decoder,
         partial: Vec::new(),
+        has_rest: false,
         is_first: true,
         is_blocked: false,
         has_ended: false,
@@ -194,8 +195,10 @@ struct Task {
     connection: Rc<Connection>,
     stream: Async<TcpStream>,
     decoder: Decoder,
-    /// The beginning of a line whose end is still to come.
+    /// What was read and is not decoded: the beginning of a line whose end is still to come.
     partial: Vec<u8>,
+    /// Whole requests stand there as well: there was no room for more answers.
+    has_rest: bool,
     /// Nothing has been decoded yet.
     is_first: bool,
     /// The last write did not take everything.
@@ -226,6 +229,12 @@ impl Task {
                     return if is_link || is_done { Poll::Ready(Ok(())) } else { Poll::Pending };
                 }
                 Stage::Open if !self.may_read(cx) => return Poll::Pending,
+                Stage::Open if self.has_rest => {
+                    self.decode_rest()?;
+                    // Others have their turn before this one writes and goes on.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Stage::Open | Stage::Lingering => {}
             }
             ready!(self.stream.poll_readable(cx))?;
@@ -263,9 +272,9 @@ impl Task {
         if self.connection.role.get() != Role::Client {
             return true;
         }
-        if self.connection.answers.borrow().len() >= PIPELINE_REQUESTS_MAX
-            || self.connection.outbox.borrow().bytes() >= UNREAD_ANSWER_BYTES_MAX
-        {
+        if self.is_full() {
+            // Not reading on is no stall of this client either.
+            self.connection.half.set(None);
             return false;
         }
         let wanted = self.decoder.bytes_wanted();
@@ -286,6 +295,12 @@ impl Task {
             self.driver.park(cx.waker().clone());
         }
         has_room
+    }
+
+    /// Whether the client must take answers before it may ask more.
+    fn is_full(&self) -> bool {
+        self.connection.answers.borrow().len() >= PIPELINE_REQUESTS_MAX
+            || self.connection.outbox.borrow().bytes() >= UNREAD_ANSWER_BYTES_MAX
     }
 
     /// Reads once, or until there is no more, and gives every message to the node.
@@ -329,8 +344,19 @@ impl Task {
         }
     }
 
+    /// Goes on with what was read earlier.
+    fn decode_rest(&mut self) -> io::Result<()> {
+        let mut rest = std::mem::take(&mut self.partial);
+        let taken = self.decode(&rest)?;
+        rest.drain(..taken);
+        self.partial = rest;
+        self.note_half(Instant::now(), 0);
+        Ok(())
+    }
+
     fn note_half(&mut self, now: Instant, read: usize) {
-        let is_whole = self.partial.is_empty() && self.decoder.is_between_messages();
+        let is_between = self.partial.is_empty() && self.decoder.is_between_messages();
+        let is_whole = self.has_rest || is_between;
         let half = match self.connection.half.get() {
             _ if is_whole => None,
             None => Some((now, 0)),
@@ -342,7 +368,8 @@ impl Task {
         }
     }
 
-    /// Decodes what has come, and says how much of it. The rest is the beginning of a line.
+    /// Decodes what has come, and says how much of it. The rest is the beginning of a line, or
+    /// requests whose answers have no room yet.
     fn decode(&mut self, input: &[u8]) -> io::Result<usize> {
         if self.is_first && http::is_request_line(input) {
             self.connection.outbox.borrow_mut().push_bytes(http::NOT_YET);
@@ -351,7 +378,16 @@ impl Task {
         }
         let mut taken = 0;
         let mut messages = Vec::new();
+        self.has_rest = false;
         while self.connection.stage.get() == Stage::Open {
+            if messages.len() >= TURN_REQUESTS_MAX || messages.last().is_some_and(is_long) {
+                self.give(&mut messages)?;
+                let must_wait = self.is_full() || self.driver.is_busy();
+                if must_wait && self.connection.role.get() == Role::Client {
+                    self.has_rest = taken < input.len();
+                    break;
+                }
+            }
             let (more, message) = self.decoder.decode(&input[taken..]);
             taken += more;
             let Some(message) = message else { break };
@@ -425,6 +461,11 @@ impl Task {
             self.driver.drive(Input::Progress { link });
         }
     }
+}
+
+/// Whether one answer may be as long as many others.
+fn is_long(message: &Result<Message, Reject>) -> bool {
+    matches!(message, Ok(Message::Request(Request::List { .. })))
 }
 
 fn nonsense(why: &str) -> io::Error {

@@ -8,6 +8,9 @@ pub const READ_BYTES_MAX: usize = 128 << 10;
 pub const CLIENTS_MAX: usize = 4096;
 /// Requests of one connection that wait for their answer; then it is not read on.
 pub const PIPELINE_REQUESTS_MAX: usize = 1024;
+/// Requests of one connection that the node takes in one turn; then it is looked whether there is
+/// room for more answers.
+pub const TURN_REQUESTS_MAX: usize = 64;
 /// Bytes of answers that one client has not taken; then it is not read on.
 pub const UNREAD_ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Bytes of half-received files of all clients together; over that a client's file waits.
