@@ -74,7 +74,7 @@ pub fn parse<T: FromArgs>(name: &str, args: &[String]) -> Result<T, Exit> {
         EarlyExit { output, status: Ok(()) } => finish(name, print(with_version(&output))),
         EarlyExit { output, status: Err(()) } => {
             let message: Vec<&str> = output.split_whitespace().collect();
-            usage(name, &UsageError(message.join(" ")))
+            usage(name, &UsageError(message.join(" ").trim_end_matches('.').to_owned()))
         }
     })
 }

@@ -155,6 +155,8 @@ fn serve(bound: Bound, settings: Settings, verbose: bool) -> Result<(), String> 
         move |event: &Event| match event {
             Event::JoinFailed { .. } => drop(failed.try_send(event.to_string())),
             Event::Circle { .. } if !verbose => {}
+            // The last member has left.
+            Event::List(view) if view.circle().is_empty() => {}
             _ => narrator.borrow_mut().line(event),
         }
     };

@@ -21,6 +21,8 @@ pub const FILE_BYTES_CEILING: usize = 1 << 30;
 pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(60);
 /// How long a gone member stays known, so that it can be found again.
 pub const GONE_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// A view that speaks of a time this far ahead of the own clock is refused.
+pub const VIEW_AHEAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Operations that one node has on their way round the ring at most; more are answered 503.
 pub const OPERATIONS_MAX: usize = 16_384;
 /// Bytes of PUTs that one node has on their way round the ring before it stops reading requests.

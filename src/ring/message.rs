@@ -260,6 +260,18 @@ pub enum Peer {
     Sync(Sync),
 }
 
+impl Peer {
+    /// The view that it brings, if any.
+    pub fn view(&self) -> Option<&View> {
+        match self {
+            Self::Meet { view, .. } => Some(view),
+            Self::Check(check) => Some(&check.view),
+            Self::Checked { view, .. } => view.as_ref(),
+            Self::ForwardPut(_) | Self::ForwardGet(_) | Self::Sync(_) => None,
+        }
+    }
+}
+
 /// A CHECK on its way round the ring.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Check {

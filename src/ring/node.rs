@@ -375,6 +375,10 @@ impl Node {
     fn received(&mut self, now: Time, link: LinkId, message: Peer, out: &mut Vec<Output>) {
         let Some(entry) = self.links.get(&link) else { return };
         let has_met = entry.meets > 0;
+        if message.view().is_some_and(|view| view.is_ahead(self.wall_ms(now))) {
+            let why = "its view is ahead of this node's time; are the clocks of both right?";
+            return self.nonsense(now, link, why, out);
+        }
         self.heard(now, link, true);
         match message {
             Peer::Meet { node, join, view } => self.met(now, link, node, join, view, out),
@@ -430,6 +434,12 @@ impl Node {
         }
         let is_probe = self.probe.as_ref().is_some_and(|probe| probe.link == link);
         if is_probe && matches!(self.phase, Phase::Joining { .. }) {
+            if view.circle().iter().filter(|&&it| it != self.config.address).count() >= MEMBERS_MAX
+            {
+                let why = format!("the ring is full: it has {MEMBERS_MAX} members");
+                out.push(Output::Disconnect { link });
+                return self.link_down(now, link, why, out);
+            }
             self.take_place(&view, node);
         }
         self.meet(now, node, &view, out);
@@ -731,7 +741,8 @@ impl Node {
     }
 
     fn meet_with(&mut self, now: Time, to: SocketAddr, join: bool, out: &mut Vec<Output>) {
-        let link = self.new_link(Some(to));
+        // Who wants to join may know a member by another of its addresses: its name is in its MEET.
+        let link = self.new_link((!join).then_some(to));
         self.probe = Some(Probe { link, peer: to, until: now + self.config.check_timeout });
         let message = Peer::Meet { node: self.config.address, join, view: self.view.clone() };
         out.push(Output::Connect { link, to });

@@ -18,7 +18,7 @@
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
-use super::limits::{GONE_KEPT, MEMBERS_MAX};
+use super::limits::{GONE_KEPT, MEMBERS_MAX, VIEW_AHEAD_MAX};
 
 /// Names the set of live members: address, incarnation and position of each. Two nodes with equal
 /// hashes agree who is in the circle and who follows whom.
@@ -137,10 +137,25 @@ impl View {
         }
         for (&address, &theirs) in &other.0 {
             let mine = self.0.entry(address).or_insert(theirs);
+            let was_alive = mine.is_alive();
             *mine = theirs.max(*mine);
+            if was_alive && is_forgotten(mine, wall_ms) {
+                // Whatever clock says so: whom this node held alive it must be able to find again.
+                mine.state = State::Gone { since_ms: wall_ms };
+            }
         }
         self.forget(wall_ms);
         Ok(())
+    }
+
+    /// Whether it speaks of a time that is further ahead than clocks may differ. Incarnations begin
+    /// as times too; one near the end of the numbers could never be overcome by its own member.
+    pub fn is_ahead(&self, wall_ms: u64) -> bool {
+        let latest_ms = wall_ms.saturating_add(VIEW_AHEAD_MAX.as_millis() as u64);
+        self.0.values().any(|member| match member.state {
+            State::Gone { since_ms } if since_ms > latest_ms => true,
+            _ => member.incarnation > latest_ms,
+        })
     }
 
     /// Raises the incarnation of every live member that the other ring calls gone, so that the
