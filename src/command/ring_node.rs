@@ -17,8 +17,8 @@ use crate::{
     cli::{self, ByteSize, Exit, Period, UsageError, optional, setting},
     net::{Bound, DEFAULT_IP, DEFAULT_PORT},
     ring::{
+        Config, Event,
         limits::{CHECK_INTERVAL_MAX, FILE_BYTES_CEILING, MEMBERS_MAX},
-        node::{Config, Event},
     },
 };
 

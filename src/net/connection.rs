@@ -27,9 +27,9 @@ use super::{
     outbox::Outbox,
 };
 use crate::ring::{
+    Input, LinkId,
     codec::{Decoder, Reject},
     message::{Answer, Message, Peer, Refusal, Request, Status},
-    node::{Input, LinkId},
 };
 
 /// Who is at the other end.

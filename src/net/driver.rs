@@ -23,8 +23,8 @@ use super::{
     link,
 };
 use crate::ring::{
+    Event, Input, LinkId, Node, Output, RequestId,
     message::{Peer, Request},
-    node::{Event, Input, LinkId, Node, Output, RequestId},
     version::Time,
 };
 

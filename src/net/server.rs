@@ -17,10 +17,7 @@ use super::{
     driver::Driver,
     limits::ACCEPT_RETRY,
 };
-use crate::ring::{
-    node::{Config, Event, Input, Node},
-    table::Table,
-};
+use crate::ring::{Config, Event, Input, Node, table::Table};
 
 /// Where a first node listens if nobody says otherwise.
 pub const DEFAULT_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1));

@@ -21,12 +21,13 @@
 use std::collections::BTreeMap;
 
 use super::{
+    event::{LinkId, Output, RequestId},
     limits::{CLOCK_AHEAD_MAX, MEMBERS_MAX, OPERATION_BYTES_MAX, OPERATIONS_MAX},
     message::{
         Answer, Content, ForwardGet, ForwardPut, Info, Item, OpId, Peer, Refusal, Request, Status,
     },
     name::Name,
-    node::{LinkId, Node, Output, Phase, RequestId},
+    node::{Node, Phase},
     table::Kept,
     version::{Stamp, Time, Version},
 };

@@ -45,9 +45,12 @@
 //! no more than its smallest node. Nodes believe each other: there is no authentication.
 
 pub mod codec;
+pub mod event;
 mod forward;
 pub mod limits;
 pub mod line;
+mod links;
+mod membership;
 pub mod message;
 pub mod name;
 pub mod node;
@@ -58,4 +61,5 @@ pub mod table;
 pub mod version;
 pub mod view;
 
-pub use node::{Config, Event, Input, LinkId, Node, Output, RequestId};
+pub use event::{Event, Input, LinkId, Output, RequestId};
+pub use node::{Config, Node};

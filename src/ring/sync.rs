@@ -14,10 +14,11 @@
 use std::{collections::VecDeque, time::Duration};
 
 use super::{
+    event::{Event, LinkId, Output},
     limits::{SYNC_DOUBLINGS_MAX, SYNC_NAMES_MAX, SYNC_WINDOW_BYTES, SYNC_WINDOW_REQUESTS},
     message::{Peer, Sync},
     name::Name,
-    node::{Event, LinkId, Node, Output},
+    node::Node,
     table::{Digest, Kept},
     version::{Time, Version},
 };

@@ -1,0 +1,157 @@
+//! What happens to a node, what it wants done, and what people may want to see of it.
+
+use std::{fmt, net::SocketAddr};
+
+use super::{
+    message::{Answer, Peer, Request},
+    view::View,
+};
+
+/// Names a connection between two nodes, on this side of it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct LinkId(pub u64);
+
+/// Names a client's request until it is answered.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct RequestId(pub u64);
+
+/// What happens to a node.
+#[derive(Debug)]
+pub enum Input {
+    /// A client asks. Exactly one [`Output::Reply`] follows, at once or later.
+    Request {
+        /// For the reply.
+        id: RequestId,
+        /// What is asked.
+        request: Request,
+    },
+    /// Another node says something.
+    Received {
+        /// On which link.
+        link: LinkId,
+        /// What.
+        message: Peer,
+    },
+    /// A link takes bytes or brings them: whoever is at its other end is not dead, only slow.
+    Progress {
+        /// Which link.
+        link: LinkId,
+    },
+    /// A link could not be opened, or has ended. The node forgets its name.
+    LinkDown {
+        /// Which link.
+        link: LinkId,
+        /// Why, for people.
+        why: String,
+    },
+    /// The time that [`Node::deadline`](super::Node::deadline) named has come.
+    Wake,
+    /// Finish what is in flight, leave the ring in order, and say [`Output::Left`].
+    Leave,
+}
+
+/// What a node wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// Answer a client.
+    Reply {
+        /// Its request.
+        id: RequestId,
+        /// The answer.
+        answer: Answer,
+    },
+    /// Open a link to another node. Messages may be sent on it at once; they wait.
+    Connect {
+        /// Its name from now on.
+        link: LinkId,
+        /// Whom to connect to.
+        to: SocketAddr,
+    },
+    /// Send a message. Messages on one link arrive in order, or not at all.
+    Send {
+        /// On which link.
+        link: LinkId,
+        /// What.
+        message: Peer,
+    },
+    /// Close a link once everything sent on it is out. Nothing more is heard of it.
+    Disconnect {
+        /// Which link.
+        link: LinkId,
+    },
+    /// Something that people may want to see.
+    Notify(Event),
+    /// The node has left its ring, and may end.
+    Left,
+}
+
+/// Something that people may want to see.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// The list of members is now this.
+    List(View),
+    /// The first contact with the ring that was to be joined has failed; it is tried again.
+    JoinFailed {
+        /// The member that was asked.
+        prev: SocketAddr,
+        /// Why.
+        why: String,
+    },
+    /// This node has declared its successor dead.
+    Dead {
+        /// The member.
+        member: SocketAddr,
+        /// Why.
+        why: String,
+    },
+    /// The link to the successor broke, but the successor lives; what was lost is sent again.
+    Relinked {
+        /// The member.
+        member: SocketAddr,
+    },
+    /// Two rings have become one.
+    Met {
+        /// The node of the other ring.
+        member: SocketAddr,
+    },
+    /// The others had declared this node dead; it is back.
+    Back,
+    /// This node holds what the ring holds.
+    Ready,
+    /// A CHECK of this node has gone all round.
+    Circle {
+        /// Members that it has visited, this one included.
+        members: usize,
+    },
+    /// Files were pulled from the predecessor.
+    CaughtUp {
+        /// How many.
+        files: usize,
+    },
+    /// A link was closed because of what came over it.
+    Nonsense {
+        /// What it was.
+        why: String,
+    },
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::List(view) => write!(f, "{view}"),
+            Event::JoinFailed { prev, why } => write!(f, "cannot join the ring at {prev}: {why}"),
+            Event::Dead { member, why } => write!(f, "{member} is gone: {why}"),
+            Event::Relinked { member } => {
+                write!(f, "the link to {member} broke and is back; sending anew")
+            }
+            Event::Met { member } => write!(f, "met the ring of {member}"),
+            Event::Back => f.write_str("the others took this node for dead; it is back"),
+            Event::Ready => f.write_str("ready: this node holds what the ring holds"),
+            Event::Circle { members } => {
+                write!(f, "CHECK performed a complete cycle of {members} members")
+            }
+            Event::CaughtUp { files } => write!(f, "caught up: {files} files"),
+            Event::Nonsense { why } => write!(f, "closed a link: {why}"),
+        }
+    }
+}
