@@ -91,6 +91,10 @@ impl Node {
             }
             return;
         }
+        // What a predecessor has that is itself catching up will still be there when it has done so.
+        if self.ready && !pred_ready {
+            return;
+        }
         // While something is on its way round, digests differ and nobody has missed anything. So
         // there is no hurry, unless they stay as they are; and none if that was looked into.
         let last = self.catchup.compared.filter(|&(theirs, mine, _)| (theirs, mine) == pair);
@@ -205,6 +209,8 @@ impl Node {
         catchup.not_before = now + delay;
         if session.pulled > 0 {
             out.push(Output::Notify(Event::CaughtUp { files: session.pulled }));
+            // The successor lacks them too, perhaps, and need not wait for the next round.
+            self.begin_check(now, out);
         }
         if session.pred_ready && !self.ready && self.is_member() {
             self.become_ready(out);

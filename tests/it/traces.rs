@@ -1,0 +1,84 @@
+//! Golden traces: small stories of a ring, and every word that its nodes say in them.
+//!
+//! A script in `scripts/` is lines of commands that begin with `> `, and under each what followed
+//! from it. It runs in virtual time, in which a message takes a millisecond; messages go through
+//! the real codec. To follow the protocol one needs no more than these rules of reading:
+//!
+//! - The number in front is milliseconds since the command. `A -> B` is what A sent to B, in the
+//!   words of the wire; `A => B` opens a new link for it, `A -| B` closes one, and `A -x B` is one
+//!   that broke or was refused. `A:` is what A tells its user.
+//! - A node stands for its address, `v1` for a version, `c1` for the hash of a circle, `d1` for a
+//!   digest (`d0`: of no file). `blake3=` is left out, and `len=` where it counts no file.
+//! - `[A B, C gone]` is the list of members that a message carries; `B#2` is B's second life.
+//! - The bare CHECKED that answers each CHECK is left out. CHECKs that bring nobody anything new are
+//!   folded into one line, in parentheses; `(x3)` ends a line that has two more of its kind.
+//!
+//! Commands: `ring A B C` (three nodes that have found each other), `start A`, `start B after A`,
+//! `restart B after A` (with the files of its last life), `put A name "content"`, `get A name`,
+//! `leave A`, `kill A` (its links break), `pause A` and `resume A` (it hears, says and does
+//! nothing), `cut A B | C` and `heal` (the network), `files`, `run 2s`. A command ends when
+//! nothing more is under way. With ` &` at its end it does not wait, and `deliver 2` lets the next
+//! two messages arrive.
+//!
+//! `UPDATE_TRACES=1 cargo test traces` writes what follows now into the scripts.
+
+use std::{env, fs, path::Path};
+
+mod ring;
+mod show;
+
+#[test]
+fn the_traces_are_as_the_scripts_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/scripts");
+    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|it| it == "trace"));
+    paths.sort();
+    assert!(!paths.is_empty());
+    let mut differences = String::new();
+    for path in paths {
+        let expected = fs::read_to_string(&path).unwrap();
+        let got = replay(&expected);
+        if got == expected {
+            continue;
+        }
+        if env::var_os("UPDATE_TRACES").is_some() {
+            fs::write(&path, got).unwrap();
+        } else {
+            differences += &format!("{}\n{}\n", path.display(), diff(&expected, &got));
+        }
+    }
+    let hint = "if this is as it should be: UPDATE_TRACES=1 cargo test traces, and read git diff";
+    assert!(differences.is_empty(), "other traces than expected (-)\n\n{differences}{hint}");
+}
+
+/// The script with what follows from its commands now.
+fn replay(script: &str) -> String {
+    let mut ring = ring::Ring::default();
+    let mut out = String::new();
+    for line in script.lines() {
+        if line.is_empty() || line.starts_with('#') {
+            out += &format!("{line}\n");
+        } else if let Some(command) = line.strip_prefix("> ") {
+            out += &format!("{line}\n{}", ring.command(command));
+        }
+    }
+    out
+}
+
+/// The commands with other results, and where these begin and end to differ.
+fn diff(expected: &str, got: &str) -> String {
+    let mut out = String::new();
+    for (old, new) in expected.split("\n> ").zip(got.split("\n> ")).filter(|(old, new)| old != new)
+    {
+        let (mut old, mut new): (Vec<_>, Vec<_>) = (old.lines().collect(), new.lines().collect());
+        out += &format!("> {}\n", old[0]);
+        while !old.is_empty() && old.last() == new.last() {
+            old.pop();
+            new.pop();
+        }
+        let same = old.iter().zip(&new).take_while(|(old, new)| old == new).count();
+        old[same..].iter().for_each(|line| out += &format!("- {line}\n"));
+        new[same..].iter().for_each(|line| out += &format!("+ {line}\n"));
+    }
+    out
+}

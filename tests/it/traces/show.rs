@@ -1,0 +1,261 @@
+//! What is shown of a ring: its messages with short words for long ones, and noise folded.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
+
+use smolring::ring::{
+    Event,
+    codec::Encode,
+    message::{Answer, Item, Message, OpId, Peer, Request, Sync},
+    name::Name,
+    view::{State, View},
+};
+
+#[derive(Default)]
+pub(super) struct Trace {
+    begin_us: u64,
+    lines: Vec<Line>,
+    /// CHECKs that told somebody something, and those that have come back.
+    loud: BTreeSet<OpId>,
+    closed: BTreeSet<OpId>,
+    /// The CHECK whose circle the next line may close.
+    closing: Option<OpId>,
+    lines_before: usize,
+    /// Long words that have short forms, by kind.
+    shorts: BTreeMap<&'static str, Vec<String>>,
+    lives: BTreeMap<SocketAddr, Vec<u64>>,
+}
+
+struct Line {
+    at_us: u64,
+    text: String,
+    /// The CHECK that it belongs to.
+    op: Option<OpId>,
+}
+
+impl Trace {
+    /// Forgets what was noted so far; from now on counts the time.
+    pub(super) fn begin(&mut self, now_us: u64) {
+        self.begin_us = now_us;
+        self.lines.clear();
+    }
+
+    /// A node is about to be given a message, which may be a CHECK.
+    pub(super) fn check_arrives(&mut self, op: Option<OpId>, to: char) {
+        self.closing = op.filter(|op| op.creator == address_of(to));
+        self.lines_before = self.lines.len();
+    }
+
+    /// What followed has been noted. A CHECK that led to anything but CHECKs has told something.
+    pub(super) fn check_has_arrived(&mut self, op: Option<OpId>, has_changed: bool) {
+        let is_same = |line: &Line| line.op.is_some() && line.op == op;
+        if has_changed || !self.lines[self.lines_before..].iter().all(is_same) {
+            self.loud.extend(op);
+        }
+        self.closing = None;
+    }
+
+    pub(super) fn line(&mut self, at_us: u64, text: String) {
+        self.lines.push(Line { at_us, text, op: None });
+    }
+
+    pub(super) fn event(&mut self, at_us: u64, name: char, event: &Event) {
+        let op = self.closing.filter(|_| matches!(event, Event::Circle { .. }));
+        self.closed.extend(op);
+        self.lines.push(Line {
+            at_us,
+            text: format!("{name}: {}", letters(&event.to_string())),
+            op,
+        });
+    }
+
+    pub(super) fn message(&mut self, at_us: u64, way: &str, bytes: &[u8], message: &Message) {
+        let op = match message {
+            Message::Peer(Peer::Check(check)) => Some(check.op),
+            Message::Peer(Peer::Checked { op, .. }) => Some(*op),
+            _ => None,
+        };
+        let more = match message {
+            Message::Peer(Peer::Meet { join: true, .. }) => String::new(),
+            Message::Peer(Peer::Checked { view: Some(view), op }) => {
+                self.loud.insert(*op);
+                self.view(view)
+            }
+            Message::Peer(Peer::Meet { view, .. }) => self.view(view),
+            Message::Peer(Peer::Check(check)) => self.view(&check.view),
+            Message::Peer(Peer::ForwardPut(forward)) => quoted(forward.item.as_ref()),
+            Message::Peer(Peer::ForwardGet(forward)) => quoted(forward.found.as_ref()),
+            Message::Peer(Peer::Sync(Sync::Item { item, .. })) => quoted(item.as_ref()),
+            Message::Peer(Peer::Sync(Sync::Listed { files, .. })) => {
+                let row = |(name, _, version): &(Name, usize, _)| {
+                    format!(" {}={}", name.wire(), self.short("v", format!("{version}")))
+                };
+                files.iter().map(row).collect()
+            }
+            Message::Request(Request::Put { content, .. }) => {
+                format!(" {:?}", String::from_utf8_lossy(content))
+            }
+            _ => String::new(),
+        };
+        let text = format!("{way}  {}{more}", self.head(bytes));
+        self.lines.push(Line { at_us, text, op });
+    }
+
+    pub(super) fn answer(&mut self, at_us: u64, name: char, answer: &Answer) {
+        let mut bytes = Vec::new();
+        answer.encode(&mut bytes);
+        let item = if let Answer::Found(item) = answer { Some(item) } else { None };
+        let text = format!("{name} -> client  {}{}", self.head(&bytes), quoted(item));
+        self.line(at_us, text);
+    }
+
+    /// The first line of a message, with short forms for what is long and says little.
+    fn head(&mut self, bytes: &[u8]) -> String {
+        let head = String::from_utf8_lossy(bytes.split(|&byte| byte == b'\n').next().unwrap());
+        let counts_file =
+            ["PUT", "200", "FORWARD", "SYNC ITEM"].iter().any(|it| head.starts_with(it));
+        let word = |word: &str| match word.split_once('=') {
+            Some(("version", version)) => {
+                Some(format!("version={}", self.short("v", version.into())))
+            }
+            Some(("view", circle)) => Some(format!("view={}", self.short("c", circle.into()))),
+            Some(("digest", digest)) if digest.bytes().all(|it| it == b'0') => {
+                Some("digest=d0".into())
+            }
+            Some(("digest", digest)) => Some(format!("digest={}", self.short("d", digest.into()))),
+            Some(("blake3", _)) => None,
+            Some(("len", _)) if !counts_file => None,
+            _ => Some(letters(word)),
+        };
+        head.split(' ').filter_map(word).collect::<Vec<_>>().join(" ")
+    }
+
+    pub(super) fn short(&mut self, kind: &'static str, long: String) -> String {
+        let known = self.shorts.entry(kind).or_default();
+        let place = known.iter().position(|it| *it == long).unwrap_or_else(|| {
+            known.push(long);
+            known.len() - 1
+        });
+        format!("{kind}{}", place + 1)
+    }
+
+    fn view(&mut self, view: &View) -> String {
+        let gone = view.members().filter(|(_, member)| member.state != State::Alive);
+        let gone: Vec<_> = gone.map(|(address, _)| address).collect();
+        let mut name = |address| {
+            let incarnation = view.get(address).expect("it is a member").incarnation;
+            let lives = self.lives.entry(address).or_default();
+            if !lives.contains(&incarnation) {
+                lives.push(incarnation);
+            }
+            match lives.iter().position(|life| *life == incarnation) {
+                Some(life) if life > 0 => format!("{}#{}", letter_of(address), life + 1),
+                _ => letter_of(address).to_string(),
+            }
+        };
+        let live: Vec<_> = view.circle().into_iter().map(&mut name).collect();
+        let gone: String = gone.into_iter().map(|it| format!(", {} gone", name(it))).collect();
+        format!(" [{}{gone}]", live.join(" "))
+    }
+
+    /// What was noted since the beginning. If nothing is under way, a CHECK that has not come back
+    /// will not.
+    pub(super) fn take(&mut self, is_settled: bool) -> String {
+        let mut shown: Vec<Shown> = Vec::new();
+        for Line { at_us, text, op } in std::mem::take(&mut self.lines) {
+            let quiet = op.filter(|op| !self.loud.contains(op));
+            let came_back = quiet.is_some_and(|op| self.closed.contains(&op));
+            let is_bare = text.contains("  CHECKED") && !text.contains('[');
+            match quiet.filter(|_| came_back || is_settled) {
+                _ if is_bare => {}
+                Some(op) if text.contains(if came_back { "complete" } else { " hops=0 " }) => {
+                    let name = letter_of(op.creator);
+                    match shown.last_mut().filter(|it| it.came_back == Some(came_back)) {
+                        Some(fold) => (fold.at_us, fold.count) = (at_us, fold.count + 1),
+                        None => shown.push(Shown::new(at_us, String::new(), Some(came_back))),
+                    }
+                    let fold = shown.last_mut().expect("there is one now");
+                    if !fold.text.contains(name) {
+                        fold.text.push(name);
+                    }
+                }
+                Some(_) => {}
+                None => {
+                    let is_like = |it: &&mut Shown| it.at_us == at_us && alike(&it.text, &text);
+                    match shown.iter_mut().find(is_like).filter(|_| op.is_some()) {
+                        Some(like) => like.count += 1,
+                        None => shown.push(Shown::new(at_us, text, None)),
+                    }
+                }
+            }
+        }
+        shown.iter().map(|it| it.line(self.begin_us)).collect()
+    }
+}
+
+/// A line, or several that are folded into one.
+struct Shown {
+    at_us: u64,
+    /// Of folded CHECKs: the names of their creators.
+    text: String,
+    count: u32,
+    came_back: Option<bool>,
+}
+
+impl Shown {
+    fn new(at_us: u64, text: String, came_back: Option<bool>) -> Self {
+        Self { at_us, text, count: 1, came_back }
+    }
+
+    fn line(&self, begin_us: u64) -> String {
+        let Self { at_us, text, count, came_back } = self;
+        let names = || {
+            let sorted: BTreeSet<_> = text.chars().map(String::from).collect();
+            sorted.into_iter().collect::<Vec<_>>().join(", ")
+        };
+        let text = match (came_back, count) {
+            (Some(true), 1) => format!("(a CHECK of {text} went all round: nothing new)"),
+            (Some(true), _) => {
+                format!("({count} CHECKs of {} went all round: nothing new)", names())
+            }
+            (Some(false), 1) => format!("(a CHECK of {text} did not come back)"),
+            (Some(false), _) => format!("({count} CHECKs of {} did not come back)", names()),
+            (None, 1) => text.clone(),
+            (None, _) => format!("{text} (x{count})"),
+        };
+        format!("{:5}  {text}\n", (at_us - begin_us) / 1000)
+    }
+}
+
+/// Whether two lines are of CHECKs of one creator at one place, and say the same of the members.
+fn alike(one: &str, other: &str) -> bool {
+    let words = |line: &str| -> Vec<String> {
+        let word = |word: &str| match word.split_once('/') {
+            Some((op, _)) => op.to_owned(),
+            None => word.to_owned(),
+        };
+        line.split(' ').filter(|it| !it.starts_with("digest=")).map(word).collect()
+    };
+    words(one) == words(other)
+}
+
+fn quoted(item: Option<&Item>) -> String {
+    item.map_or(String::new(), |item| format!(" {:?}", String::from_utf8_lossy(&item.content)))
+}
+
+/// Addresses give way to the names of their nodes.
+pub(super) fn letters(text: &str) -> String {
+    ('A'..='Z').fold(text.to_owned(), |text, name| {
+        text.replace(&address_of(name).to_string(), &name.to_string())
+    })
+}
+
+pub(super) fn address_of(name: char) -> SocketAddr {
+    ([127, 0, 1, 1], 4043 + name as u16 - 'A' as u16).into()
+}
+
+pub(super) fn letter_of(address: SocketAddr) -> char {
+    char::from(b'A' + (address.port() - 4043) as u8)
+}
