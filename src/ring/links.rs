@@ -51,6 +51,7 @@ impl Node {
         self.next.as_ref().map(|next| next.link)
     }
 
+    /// A link has carried something. `answered`: a whole message of the other end.
     pub(super) fn heard(&mut self, now: Time, link: LinkId, answered: bool) {
         if let Some(entry) = self.links.get_mut(&link) {
             entry.heard = now;
@@ -77,6 +78,7 @@ impl Node {
         link
     }
 
+    /// Opens the link to the successor.
     pub(super) fn link_next(
         &mut self,
         now: Time,
@@ -90,18 +92,21 @@ impl Node {
         self.tell(link, out);
     }
 
+    /// Ends a link once everything sent on it is out.
     pub(super) fn close(&mut self, link: LinkId, out: &mut Vec<Output>) {
         if self.links.remove(&link).is_some() {
             out.push(Output::Disconnect { link });
         }
     }
 
+    /// Ends a link over which came what no node says.
     pub(super) fn nonsense(&mut self, now: Time, link: LinkId, why: &str, out: &mut Vec<Output>) {
         out.push(Output::Notify(Event::Nonsense { why: why.to_owned() }));
         out.push(Output::Disconnect { link });
         self.link_down(now, link, why.to_owned(), out);
     }
 
+    /// A link has ended, or could never be opened.
     pub(super) fn link_down(
         &mut self,
         now: Time,
@@ -164,13 +169,7 @@ impl Node {
         }
     }
 
-    pub(super) fn meet_with(
-        &mut self,
-        now: Time,
-        to: SocketAddr,
-        join: bool,
-        out: &mut Vec<Output>,
-    ) {
+    fn meet_with(&mut self, now: Time, to: SocketAddr, join: bool, out: &mut Vec<Output>) {
         // Who wants to join may know a member by another of its addresses: its name is in its MEET.
         let link = self.new_link((!join).then_some(to));
         self.probe = Some(Probe { link, peer: to, until: now + self.config.check_timeout });

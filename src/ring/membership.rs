@@ -8,10 +8,11 @@ use super::{
     message::{Check, OpId, Peer},
     node::{Node, Phase},
     version::Time,
-    view::{Member, State, View},
+    view::{Full, Member, State, View},
 };
 
 impl Node {
+    /// The other end of a link says who it is and whom it knows.
     pub(super) fn met(
         &mut self,
         now: Time,
@@ -44,14 +45,12 @@ impl Node {
             self.close_incoming(|older, it| older != link && it.peer == Some(node), out);
         }
         let is_probe = self.probe.as_ref().is_some_and(|probe| probe.link == link);
-        if is_probe && matches!(self.phase, Phase::Joining { .. }) {
-            if view.circle().iter().filter(|&&it| it != self.config.address).count() >= MEMBERS_MAX
-            {
-                let why = format!("the ring is full: it has {MEMBERS_MAX} members");
-                out.push(Output::Disconnect { link });
-                return self.link_down(now, link, why, out);
-            }
-            self.take_place(&view, node);
+        if is_probe
+            && matches!(self.phase, Phase::Joining { .. })
+            && let Err(full) = self.take_place(&view, node)
+        {
+            out.push(Output::Disconnect { link });
+            return self.link_down(now, link, full.to_string(), out);
         }
         self.meet(now, node, &view, out);
         self.relinked(now, link, out);
@@ -68,7 +67,7 @@ impl Node {
     }
 
     /// Two views meet: within one ring they merge; where two rings meet, each side vouches first.
-    pub(super) fn meet(&mut self, now: Time, node: SocketAddr, view: &View, out: &mut Vec<Output>) {
+    fn meet(&mut self, now: Time, node: SocketAddr, view: &View, out: &mut Vec<Output>) {
         let same_ring = view.is_alive(self.config.address) && self.view.is_alive(node);
         if !same_ring && view.is_alive(node) && self.phase == Phase::Member {
             self.view.vouch(view);
@@ -88,7 +87,7 @@ impl Node {
     /// The successor has answered on a new link. If that stands for one that broke, what the
     /// broken one carried is lost: a new incarnation of the successor makes a new circle, and
     /// every creator sends what it has in flight anew.
-    pub(super) fn relinked(&mut self, now: Time, link: LinkId, out: &mut Vec<Output>) {
+    fn relinked(&mut self, now: Time, link: LinkId, out: &mut Vec<Output>) {
         let Some(next) = self.next.as_mut().filter(|next| next.link == link) else { return };
         if next.met.replace(now).is_some() {
             return;
@@ -107,16 +106,21 @@ impl Node {
     }
 
     /// The place of a newcomer: right after `prev`, in a new life if it was known before.
-    pub(super) fn take_place(&mut self, view: &View, prev: SocketAddr) {
+    fn take_place(&mut self, view: &View, prev: SocketAddr) -> Result<(), Full> {
         let earlier = view.get(self.config.address).map_or(0, |member| member.incarnation);
         let mut ring = view.clone();
         ring.set(self.config.address, Member { state: State::Gone { since_ms: 0 }, ..self.me });
+        if ring.circle().len() >= MEMBERS_MAX {
+            return Err(Full);
+        }
         self.me.position = ring.position_after(prev);
         self.me.incarnation = self.me.incarnation.max(earlier).saturating_add(1);
         self.view.set(self.config.address, self.me);
         self.phase = Phase::Member;
+        Ok(())
     }
 
+    /// A CHECK comes round: take over its view, answer it, pass it on, compare the tables.
     pub(super) fn check(&mut self, now: Time, link: LinkId, check: Check, out: &mut Vec<Output>) {
         let theirs = check.view.full_hash();
         self.absorb(now, &check.view, out);
@@ -138,14 +142,7 @@ impl Node {
         self.compare(now, link, digest, ready, out);
     }
 
-    pub(super) fn send_check(
-        &mut self,
-        now: Time,
-        op: OpId,
-        same: bool,
-        hops: usize,
-        out: &mut Vec<Output>,
-    ) {
+    fn send_check(&mut self, now: Time, op: OpId, same: bool, hops: usize, out: &mut Vec<Output>) {
         let Some(next) = &mut self.next else { return };
         next.asked.get_or_insert(now);
         let link = next.link;
@@ -155,6 +152,7 @@ impl Node {
         out.push(Output::Send { link, message: Peer::Check(check) });
     }
 
+    /// Sends a CHECK of this node's own on its way.
     pub(super) fn begin_check(&mut self, now: Time, out: &mut Vec<Output>) {
         self.checks_made += 1;
         let op = OpId { creator: self.config.address, count: self.checks_made };
@@ -206,6 +204,7 @@ impl Node {
         }
     }
 
+    /// Brings up to date what is kept of the view.
     pub(super) fn hash_view(&mut self) {
         self.circle = self.view.circle_hash();
         self.full = self.view.full_hash();
