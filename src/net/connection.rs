@@ -22,7 +22,8 @@ use super::{
     http,
     limits::{
         BYTES_PER_SECOND_MIN, HALF_FILE_BYTES_MIN, LINGER, LINK_QUEUE_BYTES_MAX,
-        PIPELINE_REQUESTS_MAX, STALL, TURN_REQUESTS_MAX, UNREAD_ANSWER_BYTES_MAX,
+        PIPELINE_REQUESTS_MAX, READS_PER_TURN_MAX, STALL, TURN_REQUESTS_MAX,
+        UNREAD_ANSWER_BYTES_MAX, WRITES_PER_TURN_MAX,
     },
     outbox::Outbox,
 };
@@ -106,7 +107,12 @@ impl Connection {
             && self.stage.get() == Stage::Open
             && self.half.get().is_none()
             && self.answers.borrow().len() == 0
-            && self.outbox.borrow().bytes() == 0
+            && self.is_silent()
+    }
+
+    /// Whether everything that was to be sent is out.
+    pub(super) fn is_silent(&self) -> bool {
+        self.outbox.borrow().bytes() == 0
     }
 
     /// Ends the connection, whatever is still to be sent.
@@ -244,7 +250,7 @@ impl Task {
 
     /// Writes what the other end takes. Says whether that was all.
     fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        loop {
+        for _ in 0..WRITES_PER_TURN_MAX {
             if self.connection.outbox.borrow().bytes() == 0 {
                 self.is_blocked = false;
                 return Ok(true);
@@ -265,6 +271,9 @@ impl Task {
                 Err(error) => return Err(error),
             }
         }
+        // Whoever takes bytes as fast as they are written must not keep the thread: let others in.
+        cx.waker().wake_by_ref();
+        Ok(self.connection.outbox.borrow().bytes() == 0)
     }
 
     /// Whether there is room for what the client may send. If not, the task will be woken.
@@ -303,11 +312,11 @@ impl Task {
             || self.connection.outbox.borrow().bytes() >= UNREAD_ANSWER_BYTES_MAX
     }
 
-    /// Reads once, or until there is no more, and gives every message to the node.
+    /// Reads once, or a few times while a file arrives, and gives every message to the node.
     fn read(&mut self) -> io::Result<()> {
         let driver = self.driver.clone();
         let mut buffer = driver.read_buffer.borrow_mut();
-        loop {
+        for _ in 0..READS_PER_TURN_MAX {
             let kept = self.partial.len();
             buffer[..kept].copy_from_slice(&self.partial);
             let read = match self.stream.get_ref().read(&mut buffer[kept..]) {
@@ -337,11 +346,12 @@ impl Task {
             if all < buffer.len() || self.connection.stage.get() != Stage::Open {
                 return Ok(());
             }
-            // A file that is just arriving may keep the buffer full for long: let others in.
             if self.decoder.bytes_wanted() == 0 || self.reserved == 0 {
                 return Ok(());
             }
         }
+        // A file that is just arriving may keep the buffer full for long: let others in.
+        Ok(())
     }
 
     /// Goes on with what was read earlier.

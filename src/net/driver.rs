@@ -19,7 +19,9 @@ use smol::{LocalExecutor, future};
 
 use super::{
     connection::{Connection, Role},
-    limits::{CLIENTS_MAX, HALF_FILE_BYTES_MAX, LATE, READ_BYTES_MAX, SWEEP},
+    limits::{
+        CLIENTS_MAX, FAREWELL, FAREWELL_LOOK, HALF_FILE_BYTES_MAX, LATE, READ_BYTES_MAX, SWEEP,
+    },
     link,
 };
 use crate::ring::{
@@ -158,6 +160,18 @@ impl Driver {
             Poll::Pending
         })
         .await;
+    }
+
+    /// Ends once everything that was said is out, or after [`FAREWELL`]: goodbyes to other nodes,
+    /// and answers that clients are still taking.
+    pub(super) async fn silent(&self) {
+        let end = Instant::now() + FAREWELL;
+        while Instant::now() < end {
+            if self.state.borrow().connections.values().all(|it| it.is_silent()) {
+                return;
+            }
+            Timer::after(FAREWELL_LOOK).await;
+        }
     }
 
     // ---- connections

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 /// Bytes that one read takes at most. One buffer of this size serves all connections.
 pub const READ_BYTES_MAX: usize = 128 << 10;
+/// Reads of one connection in a row, each full, before others have their turn.
+pub const READS_PER_TURN_MAX: usize = 8;
+/// Writes of one connection in a row. The system takes a few MiB at most in each.
+pub const WRITES_PER_TURN_MAX: usize = 4;
 /// Client connections; over that the longest idle one is closed for a new one.
 pub const CLIENTS_MAX: usize = 4096;
 /// Requests of one connection that wait for their answer; then it is not read on.
@@ -29,6 +33,10 @@ pub const STALL: Duration = Duration::from_secs(10);
 pub const BYTES_PER_SECOND_MIN: u64 = 1024;
 /// How long a connection is still read after the last answer, so that the answer is not lost.
 pub const LINGER: Duration = Duration::from_secs(1);
+/// How long a node that has left its ring lets clients take the answers that they have asked for.
+pub const FAREWELL: Duration = Duration::from_secs(3);
+/// How often it then looks whether they have.
+pub const FAREWELL_LOOK: Duration = Duration::from_millis(5);
 /// How often stalled connections are looked for.
 pub const SWEEP: Duration = Duration::from_secs(1);
 /// Between two attempts to accept when the process has no more descriptors.

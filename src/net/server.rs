@@ -10,7 +10,6 @@ use std::{
 
 use async_io::{Async, Timer};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use smol::future;
 
 use super::{
     connection::{self, Role},
@@ -111,10 +110,7 @@ impl Bound {
             leave.await;
             driver.drive(Input::Leave);
             driver.left().await;
-            // The goodbye is in the outboxes: let their tasks write it.
-            for _ in 0..100 {
-                future::yield_now().await;
-            }
+            driver.silent().await;
         };
         smol::block_on(executor.run(leaving));
         Ok(())

@@ -87,9 +87,14 @@ fn nonsense_on_a_link_closes_it_and_changes_nothing() {
     let ring = Ring::start(3, &[]);
     let node = ring.nodes[1].address();
     let other = ring.nodes[2].address();
-    ring.nodes[0].client().put("kept", b"bytes");
+    let answer = ring.nodes[0].client().put("kept", b"bytes");
+    let (stamp, _) = answer.key("version").and_then(|it| it.split_once('@')).expect("it has one");
+    let later = u64::from_str_radix(stamp, 16).expect("it is hexadecimal") + 1;
+    let later = format!("version={later:016x}@{other}");
     let version = "version=7fffffffffffffff@127.0.0.1:1";
     let hash = format!("blake3={}", "0".repeat(64));
+    let right = format!("blake3={}", blake3::hash(b"right"));
+    let old = format!("version=0000000000000001@{other}");
     let huge = usize::MAX;
     let digests = "x".repeat(4096);
     for message in [
@@ -98,7 +103,16 @@ fn nonsense_on_a_link_closes_it_and_changes_nothing() {
         "FORWARD DELETE a\n".into(),
         message(&format!("FORWARD PUT kept op={other}/1 view=0 {version} copies=1 {hash}"), "bad"),
         message(&format!("FORWARD GET kept op={other}/1 view=0 hops=0 {version} {hash}"), "bad"),
+        message(&format!("FORWARD PUT kept op={other}/1 view=0 {later} copies=1 {hash}"), "bad"),
+        message(&format!("FORWARD GET kept op={other}/1 view=0 hops=0 {later} {hash}"), "bad"),
         message(&format!("FORWARD PUT kept op={other}/1 view=0 {version} copies=1"), "no hash"),
+        message(
+            &format!("FORWARD PUT kept op={other}/1 view=0 {version} copies=1 {right}"),
+            "right",
+        ),
+        message(&format!("FORWARD GET kept op={other}/1 view=0 hops=0 {version} {right}"), "right"),
+        message(&format!("FORWARD PUT kept op={other}/1 view=0 {old} copies=1 {right}"), "right"),
+        message(&format!("SYNC ITEM kept {later} {right}"), "right"),
         format!("FORWARD PUT kept op={node}/1 view=0 {version} copies={huge}\n").into(),
         format!("FORWARD PUT kept op={other}/1 view=0 {version} copies={huge}\n").into(),
         format!("FORWARD GET kept op={node}/{} view=0 hops={huge}\n", u64::MAX).into(),
