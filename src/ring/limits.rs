@@ -26,7 +26,8 @@ pub const VIEW_AHEAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Operations that one node has on their way round the ring at most; more are answered 503.
 pub const OPERATIONS_MAX: usize = 16_384;
 /// Bytes of PUTs that one node has on their way round the ring before it stops reading requests.
-pub const OPERATION_BYTES_MAX: usize = 64 << 20;
+/// They are kept in the table in any case.
+pub const OPERATION_BYTES_MAX: usize = 256 << 20;
 /// MEETs that one link carries before it is taken for a quarrel and closed.
 pub const MEETS_PER_LINK_MAX: u32 = 64;
 /// Links that other nodes may have open to this one.

@@ -1,6 +1,6 @@
 //! The connections between nodes: one to the successor, some from others, a short one to look around.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use super::{
     event::{Event, LinkId, Output},
@@ -31,6 +31,8 @@ pub(super) struct Next {
     pub(super) peer: SocketAddr,
     /// When its MEET came.
     pub(super) met: Option<Time>,
+    /// When it last showed that it lives.
+    pub(super) heard: Time,
     /// When the oldest question that it has not answered was asked.
     pub(super) asked: Option<Time>,
     /// It stands for a link that broke; what that one carried may be lost.
@@ -45,6 +47,14 @@ pub(super) struct Probe {
     pub(super) until: Time,
 }
 
+impl Next {
+    /// When it counts as dead if nothing is heard: after `timeout` of silence, but not before it
+    /// has had half of that to answer.
+    pub(super) fn dead_at(&self, timeout: Duration) -> Option<Time> {
+        self.asked.map(|asked| (self.heard + timeout).max(asked + timeout / 2))
+    }
+}
+
 impl Node {
     /// The link to say something on to the successor.
     pub(super) fn next_link(&self) -> Option<LinkId> {
@@ -57,6 +67,7 @@ impl Node {
             entry.heard = now;
         }
         if let Some(next) = self.next.as_mut().filter(|next| next.link == link) {
+            next.heard = now;
             next.asked = next.asked.filter(|_| !answered).map(|_| now);
         }
     }
@@ -87,7 +98,8 @@ impl Node {
         out: &mut Vec<Output>,
     ) {
         let link = self.new_link(Some(to));
-        self.next = Some(Next { link, peer: to, met: None, asked: Some(now), is_retry });
+        self.next =
+            Some(Next { link, peer: to, met: None, heard: now, asked: Some(now), is_retry });
         out.push(Output::Connect { link, to });
         self.tell(link, out);
     }

@@ -149,14 +149,14 @@ impl Node {
 
     /// When the node next wants [`Input::Wake`].
     pub fn deadline(&self) -> Time {
-        let answer = self.next.as_ref().and_then(|next| next.asked);
         let timeout = self.config.check_timeout;
+        let silence = self.next.as_ref().and_then(|next| next.dead_at(timeout));
         let leaving = match self.phase {
             Phase::Finishing { until } | Phase::Leaving { until } => Some(until),
             _ => None,
         };
         let others = [
-            answer.map(|asked| asked + timeout),
+            silence,
             self.probe.as_ref().map(|probe| probe.until),
             self.operations.deadline(),
             self.catchup.deadline(timeout),
@@ -245,7 +245,7 @@ impl Node {
 
     fn wake(&mut self, now: Time, out: &mut Vec<Output>) {
         let timeout = self.config.check_timeout;
-        let silent = |next: &mut Next| next.asked.is_some_and(|asked| now >= asked + timeout);
+        let silent = |next: &mut Next| next.dead_at(timeout).is_some_and(|at| now >= at);
         if let Some(next) = self.next.take_if(silent) {
             self.close(next.link, out);
             let why = format!("no answer for {timeout:?}");

@@ -8,6 +8,8 @@ mod fuzz;
 mod nonsense;
 mod processes;
 mod refusals;
+mod sim;
 mod tidy;
 mod traces;
 mod up;
+mod view;

@@ -1,0 +1,76 @@
+//! The deterministic simulator: a whole ring in one thread, in virtual time, from one seed.
+//!
+//! First everything goes wrong that can: nodes crash, with and without what they held, or are
+//! paused; networks part, slow down, refuse connections and break them in mid-message; nodes
+//! leave. All the while clients put and get. Then comes calm, and these must hold:
+//!
+//! - no PUT that was acknowledged is lost while one node that held it survives;
+//! - every request gets exactly one answer, within its deadline;
+//! - after some calm all live nodes have one view and equal stores, and are ready;
+//! - a read that starts after a PUT's acknowledgement returns that version or a newer one, at
+//!   every node of the creator's circle that has not lost its memory since; and a PUT that starts
+//!   there gets a later version;
+//! - nothing grows: links, queues, views; with no requests only CHECK and CHECKED travel, and no
+//!   node handles a FORWARD more often than its creator has sent it.
+//!
+//! A failure prints its seed. To see it again, and what led to it:
+//!
+//! ```text
+//! SMOLRING_SEED=17 cargo test --test it sim -- --nocapture       (SMOLRING_TRACE=all for more)
+//! SMOLRING_SEEDS=100000 cargo test --release --test it sim       as many seeds as wanted
+//! ```
+
+use std::{env, panic, str::FromStr};
+
+mod calm;
+mod checker;
+mod clients;
+mod driver;
+mod faults;
+mod machine;
+mod network;
+mod plan;
+mod timeline;
+mod world;
+
+use world::{Trace, World};
+
+/// Seeds of a normal test run.
+const SEEDS: u64 = 300;
+/// After so many failures there is enough to look at.
+const FAILURES_MAX: usize = 10;
+
+#[test]
+fn a_ring_survives_everything_and_forgets_nothing() {
+    if let Some(seed) = variable("SMOLRING_SEED") {
+        let all = env::var("SMOLRING_TRACE").is_ok_and(|it| it == "all");
+        World::run(seed, if all { Trace::All } else { Trace::Short });
+        return;
+    }
+    let seeds = variable("SMOLRING_SEEDS").unwrap_or(SEEDS);
+    let mut failed = Vec::new();
+    let (mut slowest, mut acknowledged, mut given_up, mut messages) = (0, 0, 0, 0);
+    for seed in 0..seeds {
+        match panic::catch_unwind(|| World::run(seed, Trace::Nothing)) {
+            Ok(report) => {
+                slowest = slowest.max(report.healed_after);
+                acknowledged += report.acknowledged;
+                given_up += report.given_up;
+                messages += report.messages;
+            }
+            Err(_) => failed.push(seed),
+        }
+        if failed.len() == FAILURES_MAX {
+            break;
+        }
+    }
+    eprintln!(
+        "{seeds} seeds: {acknowledged} PUTs acknowledged, {given_up} requests given up, {messages} messages, healed after {} ms at most",
+        slowest / 1000
+    );
+    assert!(failed.is_empty(), "these seeds failed: {failed:?}");
+}
+
+fn variable<T: FromStr>(name: &str) -> Option<T> {
+    env::var(name).ok()?.parse().ok()
+}

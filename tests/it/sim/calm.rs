@@ -1,0 +1,113 @@
+//! What must hold in calm, for the ring as a whole.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use smolring::ring::message::{Answer, Item, Status};
+
+use super::{
+    checker::{Checker, shown},
+    clients::put_of,
+    machine::Host,
+    network::Network,
+};
+
+impl Checker {
+    /// Whether the live nodes are one ring with one content, or why not.
+    pub fn is_healed(&self, hosts: &[Host]) -> Result<(), String> {
+        let live: Vec<_> = hosts.iter().filter_map(|it| Some((it, it.up()?))).collect();
+        let Some((first, up)) = live.first() else { return Ok(()) };
+        let (circle, digest) = (up.node.view().circle_hash(), up.node.table().digest());
+        let mut members: Vec<SocketAddr> = up.node.view().circle();
+        members.sort_unstable();
+        if members != live.iter().map(|(host, _)| host.address).collect::<Vec<_>>() {
+            return Err(format!("{first} sees {}", up.node.view()));
+        }
+        for (host, up) in &live {
+            if up.leaves_since.is_some() {
+                return Err(format!("{host} has not left"));
+            }
+            if up.node.view().circle_hash() != circle {
+                return Err(format!("{host} has another view than {first}"));
+            }
+            if up.node.table().digest() != digest {
+                return Err(format!("{host} holds other files than {first}"));
+            }
+            if !up.node.is_ready() {
+                return Err(format!("{host} is not ready"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing that was acknowledged is lost while one that held it lives.
+    pub fn check_nothing_lost(&self, hosts: &[Host]) {
+        let live = || hosts.iter().filter(|host| host.is_up());
+        for holder in live() {
+            for (name, version) in &self.floors[holder.index] {
+                for host in live() {
+                    let held = host.table().get(name).map(|item| item.version);
+                    assert!(
+                        held >= Some(*version),
+                        "{name} {version} is lost: {holder} held it, {host} has {}",
+                        shown(held)
+                    );
+                }
+            }
+        }
+    }
+
+    /// In calm a PUT is answered 200, and by all.
+    pub fn check_exam_puts(&mut self, live: usize, min_copies: usize) {
+        for id in std::mem::take(&mut self.exam) {
+            match self.exam_answers.remove(&id) {
+                Some(Answer::Stored { copies, .. }) if copies == live => {}
+                Some(Answer::Refused(it))
+                    if live < min_copies && it.status == Status::Unavailable => {}
+                other => panic!("in calm a PUT to {live} nodes is answered {other:?}"),
+            }
+        }
+    }
+
+    /// In calm every node returns the same.
+    pub fn check_exam_gets(&mut self) {
+        let mut versions = BTreeMap::new();
+        for id in std::mem::take(&mut self.exam) {
+            match self.exam_answers.remove(&id) {
+                Some(Answer::Found(Item { version, content, .. })) => {
+                    let name = &self.put_names[&put_of(&content).expect("it was checked")];
+                    let known = *versions.entry(name.clone()).or_insert(version);
+                    assert_eq!(known, version, "two nodes return different versions of {name}");
+                }
+                Some(Answer::Refused(it)) if it.status == Status::NotFound => {}
+                other => panic!("in calm a GET is answered {other:?}"),
+            }
+        }
+    }
+
+    pub fn begin_silence(&mut self) {
+        self.sounds.clear();
+        self.silences = 0;
+    }
+
+    /// Without requests the ring does nothing but check. To be called once a check interval.
+    pub fn check_silence(&mut self, hosts: &[Host], network: &Network, is_patient: bool) {
+        self.silences += 1;
+        let live = hosts.iter().filter(|host| host.is_up()).count();
+        let checks = (self.silences + 1) * live * live;
+        for (&kind, &count) in &self.sounds {
+            let bound = if matches!(kind, "CHECK" | "CHECKED") { checks } else { 0 };
+            assert!(count <= bound, "in silence there were {count} {kind}");
+        }
+        // A link to the next, one from the one before, and perhaps a try to reach a dead member.
+        let rings = if live > 1 { 2 } else { 0 };
+        // Each of the others may have left one behind that nobody has closed yet.
+        let rings = if is_patient { rings } else { rings + hosts.len() };
+        let bound = rings + usize::from(live < hosts.len());
+        for (host, up) in hosts.iter().filter_map(|it| Some((it, it.up()?))) {
+            assert!(up.links.len() <= bound, "in silence {host} has {} links", up.links.len());
+        }
+        let bound = hosts.len() * (bound + 1);
+        let connections = network.connections.len();
+        assert!(connections <= bound, "in silence there are {connections} connections");
+    }
+}

@@ -1,0 +1,444 @@
+//! What must hold: during faults at every step, and in calm for the ring as a whole.
+//!
+//! The checker sees what clients see, and looks into tables and views besides. It knows of no
+//! excuse but those that are stated here.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use smolring::ring::{
+    RequestId,
+    message::{Answer, OpId, Peer, Status},
+    name::Name,
+    table::{Digest, Table},
+    version::Version,
+    view::View,
+};
+
+use super::{
+    clients::{Wish, put_of},
+    driver::brief,
+    machine::Host,
+    plan::Plan,
+    timeline::{Micros, ms},
+};
+
+/// Links that one node may have at any time: far more than any run needs at once.
+const LINKS_MAX: usize = 48;
+/// Bytes that may wait in one link.
+const LINK_BYTES_MAX: usize = 16 << 20;
+
+/// Acknowledgements that are remembered, of each name.
+const ACKS_KEPT: usize = 20;
+/// So long after the ring has healed, what was under way before must have come through.
+const CONVALESCENCE: Micros = ms(1000);
+
+/// A request that has no answer yet.
+struct Pending {
+    host: usize,
+    life: u32,
+    client: Option<usize>,
+    wish: Wish,
+    asked_at: Micros,
+    /// When the node took it up.
+    begun_at: Option<Micros>,
+    /// The versions that this host promised to have when the request was sent.
+    floors: BTreeMap<Name, Version>,
+    /// The versions that others in its ring promised to have then.
+    known: Vec<Ack>,
+}
+
+/// What a host held when it was looked at last.
+#[derive(Default)]
+struct Seen {
+    life: u32,
+    digest: Digest,
+    versions: BTreeMap<Name, Version>,
+}
+
+/// How often a FORWARD was sent by its creator, and handled by each host.
+#[derive(Default)]
+struct Travel {
+    sent: usize,
+    handled: BTreeMap<usize, usize>,
+}
+
+/// An acknowledged PUT, and the lives of hosts that held it then.
+struct Ack {
+    version: Version,
+    holders: Vec<(usize, u32)>,
+}
+
+pub struct Checker {
+    is_honest: bool,
+    min_copies: usize,
+    pub acknowledged: usize,
+    /// Requests that were answered 504.
+    pub given_up: usize,
+    /// Messages that nodes have received.
+    pub messages: u64,
+    /// Requests of the exam.
+    pub exam: Vec<RequestId>,
+    pub(super) exam_answers: BTreeMap<RequestId, Answer>,
+    /// Since when the ring is one again, once there is calm.
+    pub healed_at: Option<Micros>,
+    asked: u64,
+    puts: u64,
+    pending: BTreeMap<RequestId, Pending>,
+    /// The name of each PUT, and the version that it turned out to be.
+    pub(super) put_names: BTreeMap<u64, Name>,
+    put_versions: BTreeMap<u64, Version>,
+    /// For each host, the acknowledged version of each name that a read there must reach.
+    pub(super) floors: Vec<BTreeMap<Name, Version>>,
+    /// The last PUTs of each name that were acknowledged.
+    acks: BTreeMap<Name, VecDeque<Ack>>,
+    seen: Vec<Seen>,
+    travels: BTreeMap<(OpId, u64), Travel>,
+    /// Messages received since silence was asked for, by kind.
+    pub(super) sounds: BTreeMap<&'static str, usize>,
+    pub(super) silences: usize,
+}
+
+impl Checker {
+    pub fn new(plan: &Plan) -> Self {
+        let hosts = plan.hosts;
+        Self {
+            is_honest: plan.is_honest,
+            min_copies: plan.min_copies,
+            acknowledged: 0,
+            given_up: 0,
+            messages: 0,
+            exam: Vec::new(),
+            exam_answers: BTreeMap::new(),
+            healed_at: None,
+            asked: 0,
+            puts: 0,
+            pending: BTreeMap::new(),
+            put_names: BTreeMap::new(),
+            put_versions: BTreeMap::new(),
+            floors: vec![BTreeMap::new(); hosts],
+            acks: BTreeMap::new(),
+            seen: (0..hosts).map(|_| Seen::default()).collect(),
+            travels: BTreeMap::new(),
+            sounds: BTreeMap::new(),
+            silences: 0,
+        }
+    }
+
+    // ---- requests
+
+    /// Numbers a PUT.
+    pub fn next_put(&mut self, name: &Name) -> u64 {
+        self.puts += 1;
+        self.put_names.insert(self.puts, name.clone());
+        self.puts
+    }
+
+    /// A request is sent. What its answer must reach is decided now.
+    pub fn asked(
+        &mut self,
+        now: Micros,
+        hosts: &[Host],
+        host: usize,
+        client: Option<usize>,
+        wish: Wish,
+    ) -> RequestId {
+        self.asked += 1;
+        let (id, life, asked_at) = (RequestId(self.asked), hosts[host].life, now);
+        let floors = self.floors[host].clone();
+        let known = match &wish {
+            Wish::Get { name } if self.is_honest => self.known(&hosts[host], name, hosts),
+            _ => Vec::new(),
+        };
+        let pending = Pending { host, life, client, wish, asked_at, begun_at: None, floors, known };
+        self.pending.insert(id, pending);
+        id
+    }
+
+    /// Versions of a name that were acknowledged, each with those who hold it and agree with this
+    /// host about the ring.
+    fn known(&self, host: &Host, name: &Name, hosts: &[Host]) -> Vec<Ack> {
+        let is_member = |view: &&View| view.is_alive(host.address);
+        let view = host.up().map(|up| up.node.view()).filter(is_member);
+        let circle = view.map(View::circle_hash);
+        let agrees = |&(other, life): &(usize, u32)| {
+            is_staying(hosts, other, life)
+                && hosts[other].up().map(|up| up.node.view().circle_hash()) == circle
+        };
+        let acks = self.acks.get(name).into_iter().flatten();
+        acks.map(|ack| Ack {
+            version: ack.version,
+            holders: ack.holders.iter().copied().filter(agrees).collect(),
+        })
+        .collect()
+    }
+
+    pub fn request_begins(&mut self, id: RequestId, now: Micros) {
+        self.pending.get_mut(&id).expect("it was asked").begun_at = Some(now);
+    }
+
+    pub fn request_lost(&mut self, id: RequestId) -> Option<usize> {
+        self.pending.remove(&id)?.client
+    }
+
+    /// A life is over; its clients need not wait.
+    pub fn host_lost(&mut self, host: usize, life: u32) -> Vec<usize> {
+        let lost: Vec<_> = (self.pending.iter())
+            .filter(|(_, it)| (it.host, it.life) == (host, life))
+            .map(|(&id, _)| id)
+            .collect();
+        lost.into_iter().filter_map(|id| self.request_lost(id)).collect()
+    }
+
+    /// A node that ends in order has answered everything that it took up.
+    pub fn check_all_answered(&self, host: usize, life: u32) {
+        let open = self.pending.values().find(|it| (it.host, it.life) == (host, life));
+        if let Some(Pending { wish, begun_at: Some(_), .. }) = open {
+            panic!("n{host} has left without an answer to {wish:?}");
+        }
+    }
+
+    pub fn check_everybody_answered(&self) {
+        if let Some(it) = self.pending.values().next() {
+            panic!("n{} has not answered {:?} in time", it.host, it.wish);
+        }
+    }
+
+    /// An answer. Returns the client who waited for it.
+    pub fn answered(
+        &mut self,
+        now: Micros,
+        host: usize,
+        id: RequestId,
+        answer: &Answer,
+        hosts: &[Host],
+    ) -> Option<usize> {
+        let pending = self.pending.remove(&id);
+        let pending = pending.unwrap_or_else(|| panic!("n{host} has answered {} twice", id.0));
+        assert_eq!(pending.host, host, "an answer of somebody else");
+        if self.exam.contains(&id) {
+            self.exam_answers.insert(id, answer.clone());
+        }
+        match (&pending.wish, answer) {
+            (_, Answer::Refused(it)) if it.status == Status::Unavailable => {}
+            (wish, Answer::Refused(it)) if it.status == Status::Timeout => {
+                self.given_up += 1;
+                let is_healed = self.healed_at.is_some_and(|at| now >= at + CONVALESCENCE);
+                let live = hosts.iter().filter(|host| host.is_up()).count();
+                let has_excuse = matches!(wish, Wish::Put { .. }) && live < self.min_copies;
+                assert!(
+                    !is_healed || has_excuse,
+                    "n{host} gives up {wish:?} though the ring has long healed"
+                );
+            }
+            (Wish::Put { name, put }, Answer::Stored { version, copies }) => {
+                self.learn(*put, name, *version);
+                self.stored(&pending, name, *version, *copies, hosts);
+            }
+            (Wish::Get { name }, Answer::Found(item)) => {
+                check_known(&pending, Some(item.version), hosts);
+                let put = put_of(&item.content);
+                let put = put.unwrap_or_else(|| panic!("n{host} returns what nobody has put"));
+                self.learn(put, name, item.version);
+                check_floor(&pending, name, Some(item.version));
+            }
+            (Wish::Get { name }, Answer::Refused(it)) if it.status == Status::NotFound => {
+                check_known(&pending, None, hosts);
+                check_floor(&pending, name, None);
+            }
+            (Wish::List, Answer::Listing { files, .. }) => {
+                for name in pending.floors.keys() {
+                    let listed = files.iter().find(|(it, ..)| it == name);
+                    check_floor(&pending, name, listed.map(|(.., version)| *version));
+                }
+            }
+            (Wish::Other, Answer::Info(_) | Answer::Ring { .. } | Answer::Pong { .. }) => {}
+            (wish, answer) => panic!("n{host} answers {wish:?} with {answer:?}"),
+        }
+        pending.client
+    }
+
+    /// A PUT is acknowledged: every member of the creator's circle must hold it, but those that
+    /// have lost what they held since the PUT was sent.
+    fn stored(
+        &mut self,
+        pending: &Pending,
+        name: &Name,
+        version: Version,
+        copies: usize,
+        hosts: &[Host],
+    ) {
+        self.acknowledged += 1;
+        let creator = &hosts[pending.host];
+        assert_eq!(version.node, creator.address, "{creator} has made another node's version");
+        if let Some(&floor) = pending.floors.get(name) {
+            assert!(
+                version > floor,
+                "{creator} puts {name} as {version}, which is not later than {floor}"
+            );
+        }
+        let up = creator.up().expect("it answers");
+        let mut circle = up.node.view().circle();
+        if up.leaves_since.is_some() && !circle.contains(&creator.address) {
+            // It has answered its last PUT and gone out of the circle in the same step.
+            circle.push(creator.address);
+        }
+        assert_eq!(copies, circle.len(), "{creator} counts copies wrong");
+        assert!(copies >= self.min_copies, "{creator} acknowledges {copies} copies");
+        let mut holders = Vec::new();
+        for host in hosts.iter().filter(|host| circle.contains(&host.address)) {
+            let held = host.table().get(name).map(|item| item.version);
+            if held >= Some(version) {
+                let floor = self.floors[host.index].entry(name.clone()).or_insert(version);
+                *floor = version.max(*floor);
+                holders.push((host.index, host.life));
+            } else {
+                let has_excuse = host.lost_at.is_some_and(|at| at >= pending.asked_at);
+                assert!(
+                    has_excuse,
+                    "{creator} acknowledges {name} {version}, but {host} has {}",
+                    shown(held)
+                );
+            }
+        }
+        let acks = self.acks.entry(name.clone()).or_default();
+        acks.push_back(Ack { version, holders });
+        if acks.len() > ACKS_KEPT {
+            acks.pop_front();
+        }
+    }
+
+    /// Each content has one name and one version, wherever it turns up.
+    fn learn(&mut self, put: u64, name: &Name, version: Version) {
+        assert_eq!(self.put_names.get(&put), Some(name), "a content has got a wrong name");
+        let known = *self.put_versions.entry(put).or_insert(version);
+        assert_eq!(known, version, "PUT {put} has two versions");
+    }
+
+    // ---- every step
+
+    pub fn memory_lost(&mut self, host: usize) {
+        self.floors[host].clear();
+    }
+
+    /// Looks into a node after a step.
+    pub fn inspect(&mut self, now: Micros, host: &Host, plan: &Plan) {
+        let up = host.up().expect("it has taken a step");
+        assert!(up.links.len() <= LINKS_MAX, "{host} has {} links", up.links.len());
+        let members = up.node.view().members().len();
+        assert!(members <= plan.hosts, "{host} knows {members} members");
+        self.inspect_table(host, up.node.table());
+        for it in self.pending.values().filter(|it| (it.host, it.life) == (host.index, host.life)) {
+            let Some(begun_at) = it.begun_at else { continue };
+            let deadline = (begun_at + plan.request_timeout).max(up.resumed_at);
+            assert!(now <= deadline, "{host} answers {:?} too late", it.wish);
+        }
+    }
+
+    /// A table only ever goes forward, and holds nothing that nobody has put.
+    fn inspect_table(&mut self, host: &Host, table: &Table) {
+        let seen = &mut self.seen[host.index];
+        if seen.life == host.life && seen.digest == table.digest() {
+            return;
+        }
+        let before = match seen.life == host.life {
+            true => std::mem::take(&mut seen.versions),
+            false => BTreeMap::new(),
+        };
+        let held = table.list("", "").map(|(name, item)| (name.clone(), item.version));
+        let after: BTreeMap<_, _> = held.collect();
+        for (name, version) in &before {
+            let now = after.get(name);
+            let text = || shown(now.copied());
+            assert!(now >= Some(version), "{host} had {name} {version} and now has {}", text());
+        }
+        *seen = Seen { life: host.life, digest: table.digest(), versions: after };
+        for (name, item) in table.list("", "") {
+            if before.get(name) != Some(&item.version) {
+                let put = put_of(&item.content);
+                let put = put.unwrap_or_else(|| panic!("{host} holds what nobody has put"));
+                self.learn(put, name, item.version);
+            }
+        }
+    }
+
+    pub fn sent(&mut self, host: &Host, message: &Peer) {
+        if let Some((op, view)) = forwarded(message)
+            && op.creator == host.address
+        {
+            self.travels.entry((op, view)).or_default().sent += 1;
+        }
+    }
+
+    /// A node is about to handle a message. What handles one sending twice lets it circle.
+    pub fn handled(&mut self, host: usize, message: &Peer) {
+        self.messages += 1;
+        *self.sounds.entry(kind(message)).or_default() += 1;
+        if let Some(key) = forwarded(message) {
+            let travel = self.travels.entry(key).or_default();
+            let handled = travel.handled.entry(host).or_default();
+            *handled += 1;
+            let (handled, sent) = (*handled, travel.sent);
+            assert!(
+                handled <= sent,
+                "n{host} handles {} {handled} times, sent {sent}",
+                brief(message)
+            );
+        }
+    }
+
+    pub fn queued(&self, bytes: usize) {
+        assert!(bytes <= LINK_BYTES_MAX, "{bytes} bytes wait in one link");
+    }
+}
+
+/// A version, or that there is none.
+pub fn shown(version: Option<Version>) -> String {
+    version.map_or("nothing".to_owned(), |version| version.to_string())
+}
+
+fn check_floor(pending: &Pending, name: &Name, read: Option<Version>) {
+    if let Some(&floor) = pending.floors.get(name) {
+        let host = pending.host;
+        assert!(
+            read >= Some(floor),
+            "n{host} returns {name} {}, but has confirmed {floor}",
+            shown(read)
+        );
+    }
+}
+
+/// Whether this life of a host goes on. One that leaves takes what it holds with it.
+fn is_staying(hosts: &[Host], host: usize, life: u32) -> bool {
+    let up = hosts[host].up().filter(|_| hosts[host].life == life);
+    up.is_some_and(|up| up.leaves_since.is_none())
+}
+
+/// What others in the ring promised to have must be found, if they are there still.
+fn check_known(pending: &Pending, read: Option<Version>, hosts: &[Host]) {
+    for ack in &pending.known {
+        let holder = ack.holders.iter().find(|&&(host, life)| is_staying(hosts, host, life));
+        if let Some((holder, _)) = holder.filter(|_| read < Some(ack.version)) {
+            let (host, wish, version) = (pending.host, &pending.wish, ack.version);
+            panic!("n{host} answers {wish:?} with {}, but n{holder} has {version}", shown(read));
+        }
+    }
+}
+
+fn forwarded(message: &Peer) -> Option<(OpId, u64)> {
+    match message {
+        Peer::ForwardPut(it) => Some((it.op, it.view.0)),
+        Peer::ForwardGet(it) => Some((it.op, it.view.0)),
+        _ => None,
+    }
+}
+
+fn kind(message: &Peer) -> &'static str {
+    match message {
+        Peer::Meet { .. } => "MEET",
+        Peer::Check(_) => "CHECK",
+        Peer::Checked { .. } => "CHECKED",
+        Peer::ForwardPut(_) => "FORWARD PUT",
+        Peer::ForwardGet(_) => "FORWARD GET",
+        Peer::Sync(_) => "SYNC",
+    }
+}

@@ -1,0 +1,212 @@
+//! Faults: what a run suffers, one at a time or all at once.
+
+use super::{
+    machine::Doom,
+    timeline::{Micros, ms},
+    world::{Event, World},
+};
+
+/// What can go wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// A node ends without notice and comes back with what it held.
+    Crash,
+    /// A node ends without notice and comes back with nothing.
+    CrashAndForget,
+    /// A machine loses its power: nobody says that its connections are gone.
+    PowerCut,
+    /// A node does nothing for a while.
+    Pause,
+    /// Nothing passes between two groups.
+    Partition,
+    /// Nothing passes in one direction.
+    OneWay,
+    /// A host's connections are slow.
+    Slow,
+    /// A host that runs takes no connections.
+    Refuse,
+    /// A connection breaks, in the middle of a message perhaps.
+    Break,
+    /// All connections of a host break.
+    BreakAll,
+    /// A node leaves in order and comes back later.
+    Leave,
+}
+
+impl Fault {
+    pub const ALL: [Self; 11] = [
+        Self::Crash,
+        Self::CrashAndForget,
+        Self::PowerCut,
+        Self::Pause,
+        Self::Partition,
+        Self::OneWay,
+        Self::Slow,
+        Self::Refuse,
+        Self::Break,
+        Self::BreakAll,
+        Self::Leave,
+    ];
+
+    /// Faults after which a member counts as gone only if it is. Rings never part.
+    pub const HONEST: [Self; 4] = [Self::Crash, Self::CrashAndForget, Self::PowerCut, Self::Leave];
+}
+
+impl World {
+    /// Something goes wrong; then the next fault is planned.
+    pub fn fault(&mut self) {
+        if self.time.now >= self.plan.calm_at {
+            return;
+        }
+        let fault = self.time.rng.pick(&self.plan.faults);
+        let host = self.time.rng.index(self.hosts.len());
+        let length = self.time.rng.range(ms(1), self.plan.fault_length);
+        let length = if self.time.rng.chance(30) { length / 20 } else { length };
+        self.inflict(fault, host, length);
+        let gap = self.time.rng.range(0, 2 * self.plan.fault_gap);
+        self.time.after(gap, Event::Fault);
+    }
+
+    fn inflict(&mut self, fault: Fault, host: usize, length: Micros) {
+        let millis = length / ms(1);
+        match fault {
+            Fault::Crash | Fault::CrashAndForget | Fault::PowerCut if self.hosts[host].is_up() => {
+                let is_silent = fault == Fault::PowerCut;
+                let keeps = fault == Fault::Crash || (is_silent && self.time.rng.chance(70));
+                let outputs = self.time.rng.range(0, 10);
+                let doom = Doom { outputs, is_silent, length, keeps };
+                match self.time.rng.chance(50) {
+                    true => self.hosts[host].doom = Some(doom),
+                    false => self.meet_doom(host, doom),
+                }
+            }
+            Fault::Pause if self.hosts[host].is_up() => {
+                self.tell(Some(host), || format!("# {fault:?} for {millis} ms"));
+                self.pause(host, length);
+            }
+            Fault::Partition | Fault::OneWay => self.part(fault == Fault::OneWay, length),
+            Fault::Slow => {
+                let slow_latency = self.time.rng.range(ms(1), ms(500));
+                let slow_byte_nanos = self.time.rng.range(0, 20_000);
+                self.tell(Some(host), || format!("# is slow for {millis} ms"));
+                let until = self.time.now + length;
+                for other in 0..self.hosts.len() {
+                    for (from, to) in [(host, other), (other, host)] {
+                        let route = &mut self.network.routes[from][to];
+                        route.slow_until = route.slow_until.max(until);
+                        route.slow_latency = slow_latency;
+                        route.slow_byte_nanos = slow_byte_nanos;
+                    }
+                }
+            }
+            Fault::Refuse => {
+                self.tell(Some(host), || format!("# refuses connections for {millis} ms"));
+                self.network.refusing_until[host] = self.time.now + length;
+            }
+            Fault::Break => {
+                let all: Vec<_> = self.network.connections.keys().copied().collect();
+                if let Some(connection) = self.time.rng.pick_any(&all) {
+                    let [a, b] = [0, 1].map(|i| self.network.connections[&connection].ends[i].host);
+                    self.tell(Some(a), || format!("# its connection to n{b} breaks"));
+                    self.network.reset(&mut self.time, connection);
+                }
+            }
+            Fault::BreakAll => {
+                self.tell(Some(host), || "# its connections break".to_owned());
+                let pairs: Vec<_> =
+                    (0..self.hosts.len()).flat_map(|it| [(it, host), (host, it)]).collect();
+                self.break_routes(&pairs);
+            }
+            Fault::Leave if self.hosts[host].is_up() => {
+                self.leave(host);
+                let keeps = self.time.rng.chance(80);
+                let later = length + 3 * self.plan.check_timeout;
+                self.time.after(later, Event::Start { host, keeps });
+            }
+            _ => {}
+        }
+    }
+
+    /// Nothing passes from one group of hosts to the other, and perhaps not back either.
+    fn part(&mut self, is_one_way: bool, length: Micros) {
+        let hosts = self.hosts.len();
+        let mut is_left: Vec<_> = (0..hosts).map(|_| self.time.rng.chance(50)).collect();
+        if self.time.rng.chance(50) {
+            let alone = self.time.rng.index(hosts);
+            is_left = (0..hosts).map(|host| host == alone).collect();
+        }
+        let refuses = self.time.rng.chance(30);
+        let mut routes = Vec::new();
+        for from in 0..hosts {
+            for to in 0..hosts {
+                if is_left[from] != is_left[to] && (is_left[from] || !is_one_way) {
+                    routes.push((from, to));
+                }
+            }
+        }
+        let until = self.time.now + length;
+        for &(from, to) in &routes {
+            let route = &mut self.network.routes[from][to];
+            route.blocked_until = route.blocked_until.max(until);
+            route.refuses = refuses;
+        }
+        self.tell(None, || {
+            let of = |side| (0..hosts).filter(|&it| is_left[it] == side).collect::<Vec<_>>();
+            let arrow = if is_one_way { "-/->" } else { "<-/->" };
+            format!("# {:?} {arrow} {:?} for {} ms", of(true), of(false), length / ms(1))
+        });
+        if self.time.rng.chance(50) {
+            self.time.at(until, Event::Break { routes });
+        }
+    }
+
+    /// Breaks the connections that were made along these routes.
+    pub fn break_routes(&mut self, routes: &[(usize, usize)]) {
+        let along = self.network.connections.iter().filter(|(_, connection)| {
+            routes.contains(&(connection.ends[0].host, connection.ends[1].host))
+        });
+        let along: Vec<_> = along.map(|(&id, _)| id).collect();
+        for connection in along {
+            self.network.reset(&mut self.time, connection);
+        }
+    }
+
+    /// Everything that has begun to go wrong ends, and operators put their nodes right.
+    pub fn end_faults(&mut self) {
+        let now = self.time.now;
+        for route in self.network.routes.iter_mut().flatten() {
+            route.blocked_until = now;
+            route.slow_until = now;
+        }
+        self.network.refusing_until.fill(now);
+        for index in 0..self.hosts.len() {
+            let life = self.hosts[index].life;
+            self.hosts[index].doom = None;
+            self.resume(index, life);
+        }
+        let some_stay_down = self.time.rng.chance(25);
+        for index in 0..self.hosts.len() {
+            let is_leaving = self.hosts[index].up().is_some_and(|up| up.leaves_since.is_some());
+            let stays_down = some_stay_down && self.time.rng.chance(30) && index > 0;
+            if !stays_down && !is_leaving {
+                self.start(index, true);
+            }
+        }
+        self.restart_stranded();
+    }
+
+    /// A node that waits for a node which will not come is started after another.
+    fn restart_stranded(&mut self) {
+        for index in 0..self.hosts.len() {
+            let Some(up) = self.hosts[index].up().filter(|up| !up.has_joined()) else { continue };
+            let waits_in_vain = up.prev.is_some_and(|prev| {
+                let prev = &self.hosts[prev];
+                prev.up().is_none_or(|up| up.leaves_since.is_some())
+            });
+            if waits_in_vain {
+                self.crash(index, false);
+                self.start(index, true);
+            }
+        }
+    }
+}

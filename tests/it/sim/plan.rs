@@ -1,0 +1,84 @@
+//! What one seed decides before anything happens.
+
+use std::time::Duration;
+
+use super::{
+    faults::Fault,
+    timeline::{Micros, Rng, ms},
+};
+
+/// The shape of one run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub hosts: usize,
+    pub clients: usize,
+    pub names: usize,
+    pub min_copies: usize,
+    pub check_interval: Micros,
+    pub check_timeout: Micros,
+    pub request_timeout: Micros,
+    pub file_bytes_max: usize,
+    /// From one host to another, while nothing is slow.
+    pub latency: Micros,
+    /// A client thinks up to this long between an answer and the next request.
+    pub thinking: Micros,
+    /// The faults of this run. With few kinds, each meets itself more often.
+    pub faults: Vec<Fault>,
+    /// Time between two faults, on average.
+    pub fault_gap: Micros,
+    /// Nobody counts as gone who lives, so rings never part. Then a read anywhere must return what
+    /// was acknowledged anywhere.
+    pub is_honest: bool,
+    /// The first host is started without the address of a member, even if there are some.
+    pub first_forgets_prev: bool,
+    /// Files that the first host begins with.
+    pub stock: usize,
+    /// Faults last up to this long.
+    pub fault_length: Micros,
+    pub first_fault_at: Micros,
+    /// When faults end.
+    pub calm_at: Micros,
+    /// After this much calm the ring must be one.
+    pub healing_max: Micros,
+    /// Whether the silence lasts until nodes have noticed which links are dead.
+    pub is_patient: bool,
+}
+
+impl Plan {
+    pub fn new(rng: &mut Rng) -> Self {
+        let is_honest = rng.chance(30);
+        let all = if is_honest { &Fault::HONEST[..] } else { &Fault::ALL[..] };
+        let mut faults: Vec<_> = all.iter().copied().filter(|_| rng.chance(45)).collect();
+        if faults.is_empty() {
+            faults.push(rng.pick(all));
+        }
+        let check_interval = ms(1000);
+        Self {
+            hosts: rng.range(2, 7) as usize,
+            clients: rng.range(1, 5) as usize,
+            names: rng.range(1, 7) as usize,
+            min_copies: rng.pick(&[1, 1, 2]),
+            check_interval,
+            check_timeout: rng.pick(&[2, 3, 5]) * check_interval,
+            request_timeout: rng.pick(&[ms(2000), ms(5000), ms(10_000)]),
+            file_bytes_max: 64 << 10,
+            latency: rng.pick(&[50, ms(1), ms(20)]),
+            thinking: rng.pick(&[ms(50), ms(300), ms(1000)]),
+            faults,
+            fault_gap: rng.pick(&[ms(50), ms(300), ms(1000), ms(3000)]),
+            fault_length: rng.pick(&[ms(50), ms(500), ms(2000), ms(8000)]),
+            is_honest,
+            first_forgets_prev: !is_honest && rng.chance(20),
+            stock: if rng.chance(5) { 150 } else { 0 },
+            first_fault_at: rng.range(0, ms(4000)),
+            calm_at: ms(4000) + rng.range(0, ms(16_000)),
+            healing_max: ms(60_000),
+            is_patient: rng.chance(15),
+        }
+    }
+}
+
+/// As the core counts time.
+pub fn duration(time: Micros) -> Duration {
+    Duration::from_micros(time)
+}
