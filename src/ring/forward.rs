@@ -11,9 +11,10 @@
 //! circle has the same hash; so one that comes back has visited exactly the members that its
 //! creator counts, and no other. On a mismatch the node keeps the file (that never harms), drops
 //! the message, and tells the sender its view: the ring has moved on. The news reaches the
-//! creator, and at every change of its view a creator forwards what is unfinished anew. That also
-//! ends the message of a creator that died: its circle no longer exists, so the first node that
-//! knows stops it.
+//! creator, and at every change of its circle a creator forwards what is unfinished anew. If it was
+//! the other node that had yet to hear the news, the creator finds out when its next CHECK comes
+//! back before the FORWARD does, and sends that anew. The hash also ends the message of a creator
+//! that died: its circle no longer exists, so the first node that knows stops it.
 //!
 //! Nothing here is a transaction. A PUT that ends in 504 may have been kept by some members, and
 //! anti-entropy will then give it to all.
@@ -47,6 +48,8 @@ struct Operation {
     name: Name,
     /// The file of a PUT; `None` for a GET.
     put: Option<Item>,
+    /// How many CHECKs this node had begun when it sent this last.
+    checks: u64,
 }
 
 impl Operations {
@@ -218,7 +221,7 @@ impl Node {
             return Some(self.alone(&name, put.as_ref()));
         }
         let until = now + self.config.request_timeout;
-        let count = self.operations.begin(Operation { request: id, until, name, put });
+        let count = self.operations.begin(Operation { request: id, until, name, put, checks: 0 });
         self.send_operation(count, out);
         None
     }
@@ -231,11 +234,12 @@ impl Node {
         }
     }
 
-    fn send_operation(&self, count: u64, out: &mut Vec<Output>) {
-        let (Some(operation), Some(link)) = (self.operations.open.get(&count), self.next_link())
-        else {
+    fn send_operation(&mut self, count: u64, out: &mut Vec<Output>) {
+        let link = self.next_link();
+        let (Some(operation), Some(link)) = (self.operations.open.get_mut(&count), link) else {
             return;
         };
+        operation.checks = self.checks_made;
         let op = OpId { creator: self.config.address, count };
         let (view, name) = (self.circle, operation.name.clone());
         let message = match &operation.put {
@@ -255,16 +259,32 @@ impl Node {
 
     /// After a change of the view: everything unfinished goes round again, in the new circle.
     pub(super) fn forward_anew(&mut self, out: &mut Vec<Output>) {
-        let counts: Vec<_> = self.operations.open.keys().copied().collect();
-        for count in counts {
-            if self.live > 1 {
+        // Alone, a node answers from what it holds; but a PUT waits for enough members to return.
+        let is_alone = self.live <= 1;
+        let too_few = self.live < self.config.min_copies;
+        let open = self.operations.open.iter();
+        let counts: Vec<_> = open.map(|(&count, it)| (count, it.put.is_some())).collect();
+        for (count, is_put) in counts {
+            if !is_alone {
                 self.send_operation(count, out);
-            } else if self.config.min_copies <= 1
+            } else if !(is_put && too_few)
                 && let Some(operation) = self.operations.end(count)
             {
                 let answer = self.alone(&operation.name, operation.put.as_ref());
                 out.push(Output::Reply { id: operation.request, answer });
             }
+        }
+    }
+
+    /// A CHECK of this node has come back, the `check`-th. It went the way of all messages, so what
+    /// was sent before it and has not come back was dropped on the way: by a node that had yet to
+    /// hear of the circle that this node already knew. It is sent anew.
+    pub(super) fn forward_dropped(&mut self, check: u64, out: &mut Vec<Output>) {
+        let open = self.operations.open.iter();
+        let dropped: Vec<_> =
+            open.filter(|(_, it)| it.checks < check).map(|(&count, _)| count).collect();
+        for count in dropped {
+            self.send_operation(count, out);
         }
     }
 

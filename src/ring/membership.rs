@@ -133,6 +133,7 @@ impl Node {
         let same = check.same && digest == self.table.digest();
         if op.creator == self.config.address {
             out.push(Output::Notify(Event::Circle { members: check.hops.saturating_add(1) }));
+            self.forward_dropped(op.count, out);
             if same && !self.ready && self.phase == Phase::Member {
                 self.become_ready(out);
             }

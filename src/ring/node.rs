@@ -84,6 +84,8 @@ pub struct Node {
     pub(super) live: usize,
     /// The view has changed since the links were tended.
     pub(super) untended: bool,
+    /// The circle that unfinished operations were last sent round in.
+    pub(super) forwarded: ViewHash,
     pub(super) probe: Option<Probe>,
     pub(super) rng: Rng,
     pub(super) links_made: u64,
@@ -114,6 +116,7 @@ impl Node {
             full: ViewHash(0),
             live: 0,
             untended: true,
+            forwarded: ViewHash(0),
             probe: None,
             rng: Rng::new(config.seed),
             links_made: 0,
@@ -237,7 +240,10 @@ impl Node {
         if self.next_link().is_some_and(|link| self.links[&link].told != Some(self.full)) {
             self.begin_check(now, out);
         }
-        self.forward_anew(out);
+        // News of those who are gone changes no circle, and what is under way in it arrives.
+        if std::mem::replace(&mut self.forwarded, self.circle) != self.circle {
+            self.forward_anew(out);
+        }
         if self.live == 1 && !self.ready && self.phase == Phase::Member {
             self.become_ready(out);
         }
