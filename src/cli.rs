@@ -65,13 +65,19 @@ pub fn start(fallback: &str, run: fn(&str, &[String]) -> Exit) -> Exit {
 ///
 /// `--key=value` is taken as `--key value`, and `--version` anywhere before `--` is answered.
 pub fn parse<T: FromArgs>(name: &str, args: &[String]) -> Result<T, Exit> {
+    parse_with(name, args, "")
+}
+
+/// Like [`parse`], with `more` lines for the options in the help: of those that are taken out of
+/// the arguments before.
+pub fn parse_with<T: FromArgs>(name: &str, args: &[String], more: &str) -> Result<T, Exit> {
     let args = split_values(args);
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     if args.iter().take_while(|arg| **arg != "--").any(|arg| *arg == "--version") {
         return Err(finish(name, print(format_args!("{name} {}\n", env!("CARGO_PKG_VERSION")))));
     }
     T::from_args(&[name], &args).map_err(|early| match early {
-        EarlyExit { output, status: Ok(()) } => finish(name, print(with_version(&output))),
+        EarlyExit { output, status: Ok(()) } => finish(name, print(with_more(&output, more))),
         EarlyExit { output, status: Err(()) } => {
             let message: Vec<&str> = output.split_whitespace().collect();
             usage(name, &UsageError(message.join(" ").trim_end_matches('.').to_owned()))
@@ -171,8 +177,9 @@ pub fn finish(name: &str, printed: io::Result<()>) -> Exit {
     }
 }
 
-/// argh does not know of `--version`, so the help gets its line here, above the one for `--help`.
-fn with_version(help: &str) -> String {
+/// argh does not know of `--version`, so the help gets its line here, above the one for `--help`,
+/// and `more` lines before it. A command with none of its own has options nevertheless.
+fn with_more(help: &str, more: &str) -> String {
     const VERSION: &str = "  --version         print the version and exit\n";
     let position = help.lines().take_while(|line| !line.contains("display usage information"));
     let at: usize = position.map(|line| line.len() + 1).sum();
@@ -180,7 +187,11 @@ fn with_version(help: &str) -> String {
         return help.to_owned();
     }
     let (before, after) = help.split_at(at);
-    format!("{before}{VERSION}{after}")
+    let before = match before.split_once('\n') {
+        Some((usage, rest)) if !usage.contains('[') => format!("{usage} [<options>]\n{rest}"),
+        _ => before.to_owned(),
+    };
+    format!("{before}{more}{VERSION}{after}")
 }
 
 /// A span of time on the command line: `1s`, `500ms`, `2.5s`, `2m`, `1h`. A plain number is
@@ -345,7 +356,8 @@ mod tests {
     #[test]
     fn the_help_shows_the_version_option() {
         let help = "Usage: x\n\nOptions:\n  -h, --help        display usage information\n";
-        assert!(with_version(help).contains("exit\n  -h, --help"));
-        assert_eq!(with_version("Usage: x\n"), "Usage: x\n");
+        assert!(with_more(help, "").contains("exit\n  -h, --help"));
+        assert!(with_more(help, "  --more\n").contains("Options:\n  --more\n  --version"));
+        assert_eq!(with_more("Usage: x\n", "more"), "Usage: x\n");
     }
 }

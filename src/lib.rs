@@ -19,10 +19,14 @@
 //! - [`ring`] decides: the protocol as a pure state machine, without sockets or clocks.
 //! - [`net`] moves bytes: a node on real sockets, on one thread.
 //! - [`client`] asks: what `ring-client` does, as a library.
+//! - [`http`] serves and carries HTTP: tide and surf over hyper, on smol.
+//! - [`services`] are the small servers around the ring, a file each.
 //! - [`cli`] is what all command lines share; [`command`] starts things.
 
 pub mod cli;
 pub mod client;
 pub mod command;
+pub mod http;
 pub mod net;
 pub mod ring;
+pub mod services;

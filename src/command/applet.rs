@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::{
     cli::{self, Exit, UsageError},
-    client,
+    client, services,
 };
 
 /// A command: what it is called, what it is for, and what it does.
@@ -14,6 +14,7 @@ const APPLETS: &[Applet] = &[
     ("up", "run a whole ring on this machine, to look at and to try", super::up::run),
     ("ring-node", "run one node of a ring", super::ring_node::run),
     ("ring-client", "put, get, list, watch and measure", client::run),
+    ("hello-server", "say hello to everyone over HTTP", services::hello::run),
 ];
 
 /// Runs the command that the first argument names, or the one whose name this program was started
@@ -55,7 +56,7 @@ fn help(name: &str) -> String {
          Commands:\n"
     );
     for (applet, purpose, _) in APPLETS {
-        let _ = writeln!(text, "  {applet:<12}{purpose}");
+        let _ = writeln!(text, "  {applet:<14}{purpose}");
     }
     let _ = writeln!(text, "\n`{name} <command> --help` has the options of each.");
     text

@@ -146,7 +146,7 @@ fn wrong_usage_is_exit_code_2() {
 fn every_command_is_an_applet_by_its_name_and_by_a_link_of_its_name() {
     let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    for applet in ["up", "ring-node", "ring-client"] {
+    for applet in ["up", "ring-node", "ring-client", "hello-server"] {
         // Both are the same command, so they differ in nothing but their names.
         assert!(help.lines().any(|line| line.trim_start().starts_with(applet)), "{help}");
         let by_word = run(&[applet, "--help"]);

@@ -1,0 +1,291 @@
+//! Between hyper's types and those of http-types, which tide speaks.
+//!
+//! http-types panics where it is given anything but ASCII in a header, so a request with other
+//! bytes is refused here and never gets that far. This is also where the time of a request goes
+//! (see ARCHITECTURE.md), so everything is converted once, and a URL that was asked for lately is
+//! not parsed again.
+
+use hyper::{
+    HeaderMap, Method, Request, StatusCode, Version,
+    header::{self, HeaderName, HeaderValue},
+    http::uri::PathAndQuery,
+};
+use tide::http::{self as tide_http, Url, headers as tide_headers};
+
+use super::{
+    Options,
+    limits::{URL_KEPT_BYTES_MAX, URLS_KEPT},
+};
+
+/// The request as tide sees it, without its body, or the status to refuse it with.
+pub(super) fn request<B>(
+    head: &Request<B>,
+    urls: &mut Urls,
+    options: &Options,
+) -> Result<tide_http::Request, StatusCode> {
+    let method = method(head.method()).ok_or(StatusCode::NOT_IMPLEMENTED)?;
+    let path = head.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+    if path.len() > options.url_bytes_max {
+        return Err(StatusCode::URI_TOO_LONG);
+    }
+    if !path.is_ascii() {
+        return Err(StatusCode::BAD_REQUEST);
+    }
+    if head.headers().len() > options.headers_max {
+        return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
+    let url = urls.get(authority(head)?, path).ok_or(StatusCode::BAD_REQUEST)?;
+    let mut request = tide_http::Request::new(method, url);
+    let mut last = None;
+    for (name, value) in head.headers() {
+        if !value.as_bytes().is_ascii() {
+            return Err(StatusCode::BAD_REQUEST);
+        }
+        let Ok(value) = value.to_str() else { return Err(StatusCode::BAD_REQUEST) };
+        if is_for_the_next_hop(name) {
+            continue;
+        }
+        // All values of a name come one after another.
+        if last == Some(name) {
+            request.append_header(request_name(name), value);
+        } else {
+            request.insert_header(request_name(name), value);
+            last = Some(name);
+        }
+    }
+    Ok(request)
+}
+
+/// The names of hosts that a request may ask: RFC 9112 wants the one `Host` from HTTP/1.1 on, and
+/// a name in the request's target beats it.
+fn authority<B>(head: &Request<B>) -> Result<&str, StatusCode> {
+    let mut hosts = head.headers().get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => Some(host.to_str().map_err(|_| StatusCode::BAD_REQUEST)?),
+        (None, _) if head.version() != Version::HTTP_11 => None,
+        _ => return Err(StatusCode::BAD_REQUEST),
+    };
+    if !host.is_none_or(is_authority) {
+        return Err(StatusCode::BAD_REQUEST);
+    }
+    match (head.uri().authority(), host) {
+        (Some(authority), _) if is_authority(authority.as_str()) => Ok(authority.as_str()),
+        (Some(_), _) => Err(StatusCode::BAD_REQUEST),
+        (None, Some("") | None) => Ok("localhost"),
+        (None, Some(host)) => Ok(host),
+    }
+}
+
+/// A host and maybe a port, of the characters of RFC 3986, and no user's name before it.
+fn is_authority(host: &str) -> bool {
+    host.bytes().all(|byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => true,
+        _ => b"-._~%!$&'()*+,;=:[]".contains(&byte),
+    })
+}
+
+/// `None` for methods that nobody has registered, and for CONNECT: this is no proxy.
+fn method(method: &Method) -> Option<tide_http::Method> {
+    match *method {
+        Method::GET => Some(tide_http::Method::Get),
+        Method::POST => Some(tide_http::Method::Post),
+        Method::HEAD => Some(tide_http::Method::Head),
+        Method::CONNECT => None,
+        // http-types reads `get` as GET, which HTTP does not.
+        _ if method.as_str().bytes().any(|byte| byte.is_ascii_lowercase()) => None,
+        _ => method.as_str().parse().ok(),
+    }
+}
+
+/// The usual names are constants in http-types; the others cost a copy.
+fn request_name(name: &HeaderName) -> tide_headers::HeaderName {
+    match *name {
+        header::HOST => tide_headers::HOST,
+        header::USER_AGENT => tide_headers::USER_AGENT,
+        header::ACCEPT => tide_headers::ACCEPT,
+        header::ACCEPT_ENCODING => tide_headers::ACCEPT_ENCODING,
+        header::ACCEPT_LANGUAGE => tide_headers::ACCEPT_LANGUAGE,
+        header::CONTENT_TYPE => tide_headers::CONTENT_TYPE,
+        header::CONTENT_LENGTH => tide_headers::CONTENT_LENGTH,
+        header::COOKIE => tide_headers::COOKIE,
+        header::CACHE_CONTROL => tide_headers::CACHE_CONTROL,
+        header::REFERER => tide_headers::REFERER,
+        _ => tide_headers::HeaderName::from(name.as_str()),
+    }
+}
+
+/// Headers that speak of the connection and not of the request.
+fn is_for_the_next_hop(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::CONNECTION
+            | header::TRANSFER_ENCODING
+            | header::TE
+            | header::TRAILER
+            | header::UPGRADE
+            | header::EXPECT
+    ) || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
+}
+
+/// Status of tide's answer, and whether it asks for the connection to be closed; its headers go
+/// into `headers`, and nothing else stays there. `None`: it has something that cannot be sent.
+pub(super) fn response(
+    answer: &tide_http::Response,
+    headers: &mut HeaderMap,
+) -> Option<(StatusCode, bool)> {
+    headers.clear();
+    let status = StatusCode::from_u16(answer.status() as u16).ok()?;
+    if status.is_informational() {
+        return None;
+    }
+    let mut closes = false;
+    for (name, values) in answer.iter() {
+        let name = HeaderName::from_bytes(name.as_str().as_bytes()).ok()?;
+        if name == header::CONNECTION {
+            closes = values.iter().any(|value| value.as_str().eq_ignore_ascii_case("close"));
+            continue;
+        }
+        // The length is the transport's to say: it knows how much it sends.
+        if is_for_the_next_hop(&name) || name == header::CONTENT_LENGTH {
+            continue;
+        }
+        for value in values {
+            let value = HeaderValue::from_bytes(value.as_str().as_bytes()).ok()?;
+            headers.append(&name, value);
+        }
+    }
+    Some((status, closes))
+}
+
+/// URLs that were asked for lately, parsed.
+pub(super) struct Urls(Vec<Option<Kept>>);
+
+struct Kept {
+    authority: String,
+    path: String,
+    url: Url,
+}
+
+impl Urls {
+    pub(super) fn new() -> Self {
+        Self((0..URLS_KEPT).map(|_| None).collect())
+    }
+
+    /// `None`: it is no URL.
+    fn get(&mut self, authority: &str, path: &str) -> Option<Url> {
+        let parse = || Url::parse(&format!("http://{authority}{}", absolute(path))).ok();
+        if authority.len() + path.len() > URL_KEPT_BYTES_MAX {
+            return parse();
+        }
+        let hash = path.bytes().fold(authority.len(), |hash, byte| {
+            (hash ^ usize::from(byte)).wrapping_mul(0x9e37_79b9).rotate_left(5)
+        });
+        let slot = &mut self.0[hash % URLS_KEPT];
+        match slot {
+            Some(kept) if kept.path == path && kept.authority == authority => {}
+            _ => {
+                let (authority, path) = (authority.to_owned(), path.to_owned());
+                *slot = Some(Kept { url: parse()?, authority, path });
+            }
+        }
+        slot.as_ref().map(|kept| kept.url.clone())
+    }
+}
+
+/// `OPTIONS *` asks the server as a whole.
+fn absolute(path: &str) -> &str {
+    if path == "*" { "/" } else { path }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::http::request;
+
+    use super::*;
+
+    fn convert(builder: request::Builder) -> Result<tide_http::Request, StatusCode> {
+        let head = builder.body(()).unwrap();
+        let options = Options { url_bytes_max: 100, headers_max: 10, ..Options::default() };
+        super::request(&head, &mut Urls::new(), &options)
+    }
+
+    fn get(uri: &str) -> request::Builder {
+        hyper::Request::get(uri).header("host", "a.example")
+    }
+
+    #[test]
+    fn what_a_client_sent_arrives() {
+        let builder = get("/p%20q/?x=1&y=%2F").header("x-own", "1").header("x-own", "2");
+        let request = convert(builder.header("te", "trailers").header("cookie", "a=b")).unwrap();
+        assert_eq!(request.method(), tide_http::Method::Get);
+        assert_eq!(request.url().as_str(), "http://a.example/p%20q/?x=1&y=%2F");
+        assert_eq!(request.header("x-own").unwrap().iter().count(), 2);
+        assert_eq!(request.header("cookie").unwrap().as_str(), "a=b");
+        assert!(request.header("te").is_none());
+    }
+
+    #[test]
+    fn bytes_that_http_types_would_die_of_are_refused() {
+        for byte in 0x80..=0xff {
+            let value = HeaderValue::from_bytes(&[b'a', byte]).unwrap();
+            let refused = convert(get("/").header("x", value.clone()));
+            assert_eq!(refused.unwrap_err(), StatusCode::BAD_REQUEST);
+            let builder = hyper::Request::get("/").header("host", value);
+            assert_eq!(convert(builder).unwrap_err(), StatusCode::BAD_REQUEST);
+        }
+    }
+
+    #[test]
+    fn hosts_and_methods() {
+        let bad = Err(StatusCode::BAD_REQUEST);
+        let status = |builder| convert(builder).map(|request| request.url().to_string());
+        let with = |host: &str| hyper::Request::get("/").header("host", host);
+        assert_eq!(status(hyper::Request::get("/")), bad);
+        assert_eq!(status(get("/").header("host", "b")), bad);
+        for host in ["a b", "a/b", "a?b", "a#b", "u@a", "a:99999", "[::1", "a\\b", "a<b"] {
+            assert_eq!(status(with(host)), bad, "{host}");
+        }
+        assert_eq!(status(with("[::1]:80")), Ok("http://[::1]/".into()));
+        assert_eq!(status(with("")), Ok("http://localhost/".into()));
+        assert_eq!(status(with("h").uri("http://other:1/x")), Ok("http://other:1/x".into()));
+        assert_eq!(status(with("h").uri("*").method("OPTIONS")), Ok("http://h/".into()));
+        assert_eq!(status(with("h").uri("//e.example/x")), Ok("http://h//e.example/x".into()));
+        let old = hyper::Request::get("/").version(Version::HTTP_10);
+        assert_eq!(status(old), Ok("http://localhost/".into()));
+        for method in ["get", "CONNECT", "NONSENSE"] {
+            let refused = convert(get("/").method(method)).unwrap_err();
+            assert_eq!(refused, StatusCode::NOT_IMPLEMENTED, "{method}");
+        }
+        for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"] {
+            assert_eq!(convert(get("/").method(method)).unwrap().method().to_string(), method);
+        }
+        let long = format!("/{}", "a".repeat(100));
+        assert_eq!(convert(get(&long)).unwrap_err(), StatusCode::URI_TOO_LONG);
+    }
+
+    #[test]
+    fn a_kept_url_is_that_of_its_own_host_and_path() {
+        let mut urls = Urls::new();
+        for round in 0..3 {
+            for n in 0..500 {
+                let (host, path) = (format!("h{}", n % 7), format!("/{n}?q={n}"));
+                let url = urls.get(&host, &path).unwrap();
+                assert_eq!(url.as_str(), format!("http://{host}{path}"), "round {round}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_that_would_forge_a_header_is_not_sent() {
+        let mut answer = tide_http::Response::new(200);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static("of the request"));
+        answer.insert_header("x", "a");
+        answer.insert_header("content-length", "7");
+        assert_eq!(response(&answer, &mut headers), Some((StatusCode::OK, false)));
+        assert_eq!(headers.len(), 1);
+        assert_eq!(headers["x"], "a");
+        answer.insert_header("x", "a\r\nset-cookie: b");
+        assert!(response(&answer, &mut headers).is_none());
+    }
+}

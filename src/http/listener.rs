@@ -1,0 +1,81 @@
+//! The listening socket: given by systemd or bound here, on IPv4, IPv6 or both.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
+};
+
+use listenfd::ListenFd;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::limits::BACKLOG_CONNECTIONS;
+
+/// Why a server cannot start. Its text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process listens there.
+    #[error("Port {0} is already in use")]
+    PortTaken(u16),
+    /// Ports below 1024 need a privilege.
+    #[error("Permission denied - cannot bind to port {0}")]
+    Forbidden(u16),
+    /// `--ip` is no address of this host.
+    #[error("{0} is no address of this host: choose one with --ip")]
+    NoAddress(IpAddr),
+    /// Anything else that sockets, threads or signals have to complain of.
+    #[error("cannot {0}: {1}")]
+    System(&'static str, #[source] io::Error),
+}
+
+/// Takes the socket that systemd hands over, or else binds `port` of `ip`; `None` is every
+/// address, IPv6 and IPv4. Does not block.
+pub(super) fn listen(ip: Option<IpAddr>, port: u16) -> Result<TcpListener, Error> {
+    let listener = match ListenFd::from_env().take_tcp_listener(0) {
+        Ok(Some(listener)) => listener,
+        Ok(None) => bind(ip, port)?,
+        Err(error) => return Err(Error::System("use the socket of LISTEN_FDS", error)),
+    };
+    listener.set_nonblocking(true).map_err(|error| Error::System("listen", error))?;
+    raise_descriptor_limit();
+    Ok(listener)
+}
+
+fn bind(ip: Option<IpAddr>, port: u16) -> Result<TcpListener, Error> {
+    let bound = match ip {
+        Some(ip) => TcpListener::bind((ip, port)),
+        None => match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)) {
+            // A host without IPv6.
+            Err(error) if is_without_ipv6(&error) => {
+                TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
+            }
+            bound => bound,
+        },
+    };
+    let bound = bound.and_then(|listener| {
+        // The standard library's backlog is 128: too short where many connect at once.
+        rustix::net::listen(&listener, BACKLOG_CONNECTIONS)?;
+        Ok(listener)
+    });
+    bound.map_err(|error| match (error.kind(), ip) {
+        (io::ErrorKind::AddrInUse, _) => Error::PortTaken(port),
+        (io::ErrorKind::PermissionDenied, _) => Error::Forbidden(port),
+        (io::ErrorKind::AddrNotAvailable, Some(ip)) => Error::NoAddress(ip),
+        _ => Error::System("listen", error),
+    })
+}
+
+fn is_without_ipv6(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+}
+
+/// The address to show and to connect to: an IPv4 client of an IPv6 socket is an IPv4 client.
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// A connection is a descriptor; the usual 1,024 are fewer than the connections that we allow.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}

@@ -1,0 +1,343 @@
+//! The access log: one line a request, after its answer, on stdout.
+//!
+//! Lines go into one buffer and leave it on a thread of their own, so a reader who stops reading
+//! never stops the server: what does not fit is dropped and counted. Nothing that a client sends
+//! can end a line, colour a terminal or break the JSON: a URL is cut, and all of it that is not
+//! printable ASCII is percent-encoded.
+
+use std::{
+    fmt::{self, Display, Write as _},
+    io::{self, Write as _},
+    net::SocketAddr,
+    str::FromStr,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use super::limits::{LOG_BYTES_MAX, LOG_FAREWELL, LOG_GATHER, LOGGED_URL_BYTES_MAX};
+
+/// What a line of the access log looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `2024-01-01T12:00:00.000Z - GET /path 200 13 0.042ms 127.0.0.1:50312`
+    #[default]
+    Text,
+    /// The same as one JSON object: `time`, `method`, `url`, `status`, `bytes`, `duration_ms`,
+    /// `client`.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("`{text}` is no log format; write text or json")),
+        }
+    }
+}
+
+impl Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
+}
+
+/// One answered request.
+pub(super) struct Entry<'a> {
+    /// `-` where the request was not understood.
+    pub(super) method: &'a str,
+    pub(super) url: &'a str,
+    /// `None`: the client was gone before there was an answer.
+    pub(super) status: Option<u16>,
+    /// Of the answer's body.
+    pub(super) bytes: u64,
+    pub(super) duration: Duration,
+    pub(super) client: SocketAddr,
+}
+
+/// Where lines go in. Clones write to the same place.
+#[derive(Clone)]
+pub(super) struct Log {
+    shared: Arc<Shared>,
+    format: LogFormat,
+    is_quiet: bool,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// There is something to write, or nothing more will come.
+    changed: Condvar,
+    /// All is written.
+    done: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Vec<u8>,
+    dropped: u64,
+    is_urgent: bool,
+    is_writing: bool,
+    is_closed: bool,
+}
+
+impl Log {
+    /// Starts the thread that writes to stdout.
+    pub(super) fn start(format: LogFormat, is_quiet: bool) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            done: Condvar::new(),
+        });
+        let writer = shared.clone();
+        thread::Builder::new().name("log".into()).spawn(move || writer.write_all())?;
+        Ok(Self { shared, format, is_quiet })
+    }
+
+    /// Whether the access log is wanted at all.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.is_quiet
+    }
+
+    /// Writes a message, at once.
+    pub(super) fn say(&self, message: impl Display) {
+        self.shared.push(true, |buffer| {
+            let _ = writeln!(buffer, "{message}");
+        });
+    }
+
+    /// Writes a line of the access log, soon. Does not block.
+    pub(super) fn access(&self, entry: &Entry<'_>) {
+        if self.is_quiet {
+            return;
+        }
+        let now = SystemTime::now();
+        self.shared.push(false, |buffer| {
+            let _ = match self.format {
+                LogFormat::Text => text_line(buffer, now, entry),
+                LogFormat::Json => json_line(buffer, now, entry),
+            };
+        });
+    }
+
+    /// Waits until all is written, or for a second.
+    pub(super) fn finish(&self) {
+        let mut state = self.shared.lock();
+        state.is_closed = true;
+        self.shared.changed.notify_all();
+        let _ = self.shared.done.wait_timeout_while(state, LOG_FAREWELL, |state| {
+            state.is_writing || !state.waiting.is_empty()
+        });
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, is_urgent: bool, line: impl FnOnce(&mut Vec<u8>)) {
+        let mut state = self.lock();
+        if state.waiting.len() >= LOG_BYTES_MAX {
+            state.dropped += 1;
+            return;
+        }
+        if state.dropped > 0 {
+            let dropped = std::mem::take(&mut state.dropped);
+            let _ = writeln!(state.waiting, "({dropped} lines were dropped here)");
+        }
+        let was_empty = state.waiting.is_empty();
+        line(&mut state.waiting);
+        state.is_urgent |= is_urgent;
+        if (was_empty || is_urgent) && !state.is_writing {
+            self.changed.notify_all();
+        }
+    }
+
+    /// The thread: takes what has gathered and writes it in one piece.
+    fn write_all(&self) {
+        let mut full = Vec::new();
+        let mut state = self.lock();
+        loop {
+            let ready = |state: &mut State| state.waiting.is_empty() && !state.is_closed;
+            state = self.changed.wait_while(state, ready).unwrap_or_else(PoisonError::into_inner);
+            if state.waiting.is_empty() {
+                return;
+            }
+            let gathers = |state: &mut State| !state.is_urgent && !state.is_closed;
+            let waited = self.changed.wait_timeout_while(state, LOG_GATHER, gathers);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            std::mem::swap(&mut state.waiting, &mut full);
+            state.is_urgent = false;
+            state.is_writing = true;
+            drop(state);
+            // A closed stdout is no reason to stop a server: the lines go nowhere.
+            let mut stdout = io::stdout().lock();
+            let _ = stdout.write_all(&full).and_then(|()| stdout.flush());
+            drop(stdout);
+            full.clear();
+            state = self.lock();
+            state.is_writing = false;
+            self.done.notify_all();
+        }
+    }
+}
+
+fn text_line(out: &mut Vec<u8>, now: SystemTime, entry: &Entry<'_>) -> io::Result<()> {
+    write!(out, "{} - ", Timestamp(now))?;
+    printable(out, entry.method);
+    out.push(b' ');
+    printable(out, entry.url);
+    match entry.status {
+        Some(status) => write!(out, " {status}")?,
+        None => out.extend_from_slice(b" -"),
+    }
+    let millis = entry.duration.as_secs_f64() * 1e3;
+    writeln!(out, " {} {millis:.3}ms {}", entry.bytes, entry.client)
+}
+
+fn json_line(out: &mut Vec<u8>, now: SystemTime, entry: &Entry<'_>) -> io::Result<()> {
+    write!(out, r#"{{"time":"{}","method":""#, Timestamp(now))?;
+    printable(out, entry.method);
+    out.extend_from_slice(br#"","url":""#);
+    printable(out, entry.url);
+    match entry.status {
+        Some(status) => write!(out, r#"","status":{status}"#)?,
+        None => out.extend_from_slice(br#"","status":null"#),
+    }
+    let millis = entry.duration.as_secs_f64() * 1e3;
+    let (bytes, client) = (entry.bytes, entry.client);
+    writeln!(out, r#","bytes":{bytes},"duration_ms":{millis:.3},"client":"{client}"}}"#)
+}
+
+/// Printable ASCII without `"` and `\`; all else as `%XX`, and not too much of it.
+fn printable(out: &mut Vec<u8>, text: &str) {
+    let bytes = text.as_bytes();
+    let shown = &bytes[..bytes.len().min(LOGGED_URL_BYTES_MAX)];
+    for &byte in shown {
+        match byte {
+            b'"' | b'\\' | ..=0x20 | 0x7f.. => {
+                let _ = write!(out, "%{byte:02X}");
+            }
+            _ => out.push(byte),
+        }
+    }
+    if shown.len() < bytes.len() {
+        out.extend_from_slice(b"...");
+    }
+}
+
+/// `2024-01-01T12:00:00.000Z`, in UTC.
+struct Timestamp(SystemTime);
+
+impl Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = self.0.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+        let (year, month, day) = civil(days);
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        // Digit by digit: this stands in every line.
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        digits(&mut text[0..4], year);
+        digits(&mut text[5..7], month);
+        digits(&mut text[8..10], day);
+        digits(&mut text[11..13], hour);
+        digits(&mut text[14..16], minute);
+        digits(&mut text[17..19], second);
+        digits(&mut text[20..23], u64::from(since.subsec_millis()));
+        text.iter().try_for_each(|&byte| f.write_char(char::from(byte)))
+    }
+}
+
+fn digits(place: &mut [u8], mut number: u64) {
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+/// Days since 1970 to year, month and day, in the Gregorian calendar with years that begin in
+/// March, so that the leap day is the last of its year.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let era = days / 146_097;
+    let of_era = days % 146_097;
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    (era * 400 + year + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64, millis: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(seconds * 1000 + millis)
+    }
+
+    #[test]
+    fn timestamps() {
+        for (seconds, millis, text) in [
+            (0, 0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400, 7, "2000-02-29T00:00:00.007Z"),
+            (1_704_110_400, 0, "2024-01-01T12:00:00.000Z"),
+            (1_709_251_199, 999, "2024-02-29T23:59:59.999Z"),
+            (4_107_542_400, 10, "2100-03-01T00:00:00.010Z"),
+        ] {
+            assert_eq!(Timestamp(at(seconds, millis)).to_string(), text);
+        }
+    }
+
+    fn entry(url: &str) -> Entry<'_> {
+        Entry {
+            method: "GET",
+            url,
+            status: Some(200),
+            bytes: 13,
+            duration: Duration::from_micros(42),
+            client: ([127, 0, 0, 1], 5).into(),
+        }
+    }
+
+    #[test]
+    fn lines() {
+        let mut out = Vec::new();
+        text_line(&mut out, at(1_704_110_400, 0), &entry("/a?b=1")).unwrap();
+        let line = "2024-01-01T12:00:00.000Z - GET /a?b=1 200 13 0.042ms 127.0.0.1:5\n";
+        assert_eq!(String::from_utf8(out).unwrap(), line);
+        let mut out = Vec::new();
+        json_line(&mut out, at(1_704_110_400, 0), &entry("/a")).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(value["url"], "/a");
+        assert_eq!(value["status"], 200);
+        assert_eq!(value["duration_ms"], 0.042);
+        assert_eq!(value["time"], "2024-01-01T12:00:00.000Z");
+    }
+
+    #[test]
+    fn a_client_cannot_forge_a_line() {
+        let evil = "/\n2024 - GET /forged\r\u{1b}[31m\"\\\u{7f}ü";
+        for format in [text_line, json_line] {
+            let mut out = Vec::new();
+            format(&mut out, at(0, 0), &entry(evil)).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            assert_eq!(text.lines().count(), 1);
+            assert!(text.bytes().all(|byte| byte == b'\n' || (0x20..0x7f).contains(&byte)));
+            assert!(text.contains("/%0A2024%20-%20GET%20/forged%0D%1B[31m%22%5C%7F%C3%BC"));
+        }
+        let long = format!("/{}", "a".repeat(LOGGED_URL_BYTES_MAX));
+        let mut out = Vec::new();
+        text_line(&mut out, at(0, 0), &entry(&long)).unwrap();
+        assert!(out.len() < LOGGED_URL_BYTES_MAX + 100);
+        assert!(String::from_utf8(out).unwrap().contains("aa... 200"));
+    }
+}

@@ -1,0 +1,182 @@
+//! SERVES HTTP: tide applications over hyper 1.x, on smol.
+//!
+//! tide is how an application is written: routes, middleware, `Request` and `Response`. How its
+//! bytes travel is told here, because tide's own way of it has no limits, no deadlines and no end:
+//!
+//! ```text
+//! listener    opens the port, or takes the one that systemd has opened
+//!    |
+//! worker      one thread: accepts, up to a number of connections; drains them at the end
+//!    |
+//! connection  one task: the first bytes decide between HTTP/1 and h2c; one timer for all waits
+//!    |
+//! socket      what hyper reads and writes: the system call first, the reactor only if it must
+//!    |
+//!  (hyper)    reads requests and frames answers
+//!    |
+//! exchange    one request: checks, body, handler, answer, a line in the log
+//!    |
+//! convert     hyper's types to tide's and back, and nothing that http-types would die of
+//! ```
+//!
+//! What holds:
+//!
+//! - **Everything that a client sends has a bound**: the head, its headers, its URL, its body, the
+//!   bytes of all bodies together, the requests of a connection, the connections. Over it there is
+//!   431, 414, 413 or 503 and a closed connection; over the number of connections, a client
+//!   waits until another has ended or is idle.
+//! - **Every wait for a client has an end** ([`Options`] says which), and so has the handler's
+//!   work: 408 where an answer is still possible, and a closed connection.
+//! - **A handler is called when the whole body is there.** It cannot be kept by a slow client, and
+//!   a body that is too long, too slow or cut off never reaches it.
+//! - **A request has one reading.** What RFC 9112 lets two servers read in two ways is refused, or
+//!   read as it says and then closed. `tests/it/smuggling.rs` has the table.
+//! - **A shutdown loses nothing that was accepted.** Nothing more is accepted, every answer says
+//!   that it is its connection's last, and an idle connection is kept for another second, for the
+//!   request that may be on its way.
+//! - **A panic costs one answer**: 500, and the server lives. (So the crate is not built with
+//!   `panic = "abort"`.)
+//!
+//! The other direction, surf over hyper on smol, is in [`client`].
+//!
+//! What it is not: no TLS, no compression, no upgrade to WebSocket. A body is held in memory
+//! before the handler sees it; large files do not belong here.
+
+mod body;
+pub mod client;
+mod connection;
+mod convert;
+mod exchange;
+pub mod limits;
+mod listener;
+mod log;
+mod options;
+mod shutdown;
+mod socket;
+mod worker;
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    thread,
+};
+
+use smol::{channel, stream::Stream};
+
+pub use listener::Error;
+pub use log::LogFormat;
+pub use options::{Options, parse};
+
+use self::{exchange::Handler, log::Log, shutdown::Shutdown};
+use crate::cli::{self, Exit};
+
+/// Binds, announces, serves and drains: all that the `main` of a service does after it has read
+/// its command line. Blocks until SIGTERM or SIGINT.
+///
+/// `announce` makes the lines that are printed when the port is open, from its real address.
+pub fn serve<S>(
+    name: &str,
+    app: tide::Server<S>,
+    options: Options,
+    announce: impl FnOnce(SocketAddr) -> String,
+) -> Exit
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let served = Bound::new(options).and_then(|bound| {
+        let reasons = shutdown::signals().map_err(|error| Error::System("watch signals", error))?;
+        let lines = announce(bound.address());
+        bound.serve(app, &lines, reasons)
+    });
+    match served {
+        Ok(()) => Exit::Done,
+        Err(error @ (Error::PortTaken(_) | Error::Forbidden(_))) => cli::fail(
+            name,
+            Exit::Failed,
+            format_args!("{error}: choose another with --port or PORT"),
+        ),
+        Err(error) => cli::fail(name, Exit::Failed, error),
+    }
+}
+
+/// A service whose port is open, and that does not serve yet.
+#[derive(Debug)]
+pub struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+    options: Options,
+}
+
+impl Bound {
+    /// Opens the port, or takes the socket that systemd has opened. Does not block.
+    pub fn new(options: Options) -> Result<Self, Error> {
+        let listener = listener::listen(options.ip, options.port)?;
+        let address = listener.local_addr().map_err(|error| Error::System("listen", error))?;
+        Ok(Self { listener, address, options })
+    }
+
+    /// Where it listens; the port is the real one.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves on this thread, and on others if the options say so, until `reasons` has one to
+    /// stop; a second one ends what is still in flight. Blocks.
+    ///
+    /// Prints `lines` first, and at the end `Server closed successfully`, or how many connections
+    /// it had to cut off.
+    pub fn serve<S>(
+        self,
+        app: tide::Server<S>,
+        lines: &str,
+        reasons: impl Stream<Item = &'static str> + Unpin + 'static,
+    ) -> Result<(), Error>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        let system = |error| Error::System("start serving", error);
+        let options = Arc::new(self.options);
+        let log = Log::start(options.log_format, options.is_quiet).map_err(system)?;
+        // tide's answers borrow the application; a service has one, for as long as it lives.
+        let app: &'static tide::Server<S> = Box::leak(Box::new(app));
+        let handler: Handler = Arc::new(|request| Box::pin(app.respond(request)));
+        let (switch, shutdown) = Shutdown::new();
+        let (others_run, others) = channel::bounded::<()>(1);
+        let mut threads = Vec::new();
+        for number in 1..options.threads {
+            let listener = self.listener.try_clone().map_err(system)?;
+            let (options, handler) = (options.clone(), handler.clone());
+            let (log, shutdown, running) = (log.clone(), shutdown.clone(), others_run.clone());
+            let work = move || {
+                let (beside, others) = (async {}, async {});
+                let cut = worker::run(options, handler, log, listener, shutdown, beside, others);
+                drop(running);
+                cut
+            };
+            let thread = thread::Builder::new().name(format!("http-{number}")).spawn(work);
+            threads.push(thread.map_err(system)?);
+        }
+        drop(others_run);
+        if !lines.is_empty() {
+            log.say(lines);
+        }
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        let timeout = options.drain_timeout;
+        let stop = shutdown::watch(reasons, switch, timeout, log.clone());
+        let others = async move {
+            let _ = others.recv().await;
+        };
+        let mut cut =
+            worker::run(options, handler, log.clone(), self.listener, shutdown, stop, others)
+                .map_err(system)?;
+        for thread in threads {
+            cut += thread.join().unwrap_or(Ok(0)).map_err(system)?;
+        }
+        match cut {
+            0 => log.say("Server closed successfully"),
+            _ => log.say(format_args!("Server closed; {cut} connections were cut off")),
+        }
+        log.finish();
+        Ok(())
+    }
+}

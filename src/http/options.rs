@@ -1,0 +1,441 @@
+//! The options that every HTTP service has, each said once: name, environment variable, help,
+//! and how it is read and shown.
+//!
+//! argh has no way to put one set of options into several commands. So [`parse`] takes the shared
+//! ones out of the command line first, lets argh read the rest into the service's own struct, and
+//! adds the shared ones to its `--help`, in the same form.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    fmt::{Display, Write as _},
+    net::IpAddr,
+    ops::RangeInclusive,
+    str::FromStr,
+    time::Duration,
+};
+
+use argh::FromArgs;
+
+use super::log::LogFormat;
+use crate::cli::{self, ByteSize, Exit, Period, UsageError};
+
+/// Where a service listens, what it takes from a client, how long it waits for one, and what it
+/// writes down. A service changes the defaults; the user changes the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The address to listen on; `None` is every address of the host, IPv6 and IPv4.
+    pub ip: Option<IpAddr>,
+    /// The port to listen on; 0 is any free one.
+    pub port: u16,
+    /// Threads that serve. One is best until one core is not enough.
+    pub threads: usize,
+    /// Connections at a time. Others wait in the kernel's backlog, until one ends or is idle.
+    pub connections_max: usize,
+    /// Requests that one connection may make before it is closed.
+    pub requests_max: u64,
+    /// Bytes of a request's line and headers; over that 431.
+    pub head_bytes_max: usize,
+    /// Headers of a request; over that 431.
+    pub headers_max: usize,
+    /// Bytes of a request's path and query; over that 414.
+    pub url_bytes_max: usize,
+    /// Bytes of a request's body; over that 413.
+    pub body_bytes_max: usize,
+    /// For the handler, and for the head and the body where they have no limit of their own.
+    pub request_timeout: Duration,
+    /// From the first byte of a request to the end of its head, and from the opening of a
+    /// connection to the first byte; over that 408.
+    pub head_timeout: Option<Duration>,
+    /// From the end of the head to the end of the body; over that 408.
+    pub body_timeout: Option<Duration>,
+    /// How long a connection may be idle between two requests.
+    pub keep_alive: Duration,
+    /// How long a shutdown waits for requests in flight.
+    pub drain_timeout: Duration,
+    /// What a line of the access log looks like.
+    pub log_format: LogFormat,
+    /// No access log.
+    pub is_quiet: bool,
+    /// The type of the transport's own answers, which are one line of text. No option: a matter
+    /// of the service.
+    pub error_type: &'static str,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            ip: None,
+            port: 8080,
+            threads: 1,
+            connections_max: 1024,
+            requests_max: 1_000_000,
+            head_bytes_max: 32 << 10,
+            headers_max: 100,
+            url_bytes_max: 8 << 10,
+            body_bytes_max: 1 << 20,
+            request_timeout: Duration::from_secs(30),
+            head_timeout: None,
+            body_timeout: None,
+            keep_alive: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(10),
+            log_format: LogFormat::Text,
+            is_quiet: false,
+            error_type: "text/plain; charset=utf-8",
+        }
+    }
+}
+
+impl Options {
+    pub(super) fn head_timeout(&self) -> Duration {
+        self.head_timeout.unwrap_or(self.request_timeout)
+    }
+
+    pub(super) fn body_timeout(&self) -> Duration {
+        self.body_timeout.unwrap_or(self.request_timeout)
+    }
+}
+
+/// One option, in all that is to be known of it.
+struct Shared {
+    name: &'static str,
+    variable: &'static str,
+    /// `None`: a switch. It takes no value, and its variable is 1 or 0.
+    value: Option<&'static str>,
+    /// The default is put in for `{}`.
+    help: &'static str,
+    show: fn(&Options) -> String,
+    set: fn(&mut Options, &str) -> Result<(), String>,
+}
+
+const TIMES: RangeInclusive<Period> =
+    Period(Duration::from_millis(10))..=Period(Duration::from_secs(24 * 3600));
+
+/// In the order of the help.
+const SHARED: &[Shared] = &[
+    Shared {
+        name: "ip",
+        variable: "LISTEN_IP",
+        value: Some("ip"),
+        help: "address to listen on; default {}",
+        show: |it| it.ip.map_or("every address, IPv6 and IPv4".into(), |ip| ip.to_string()),
+        set: |it, text| parsed(text).map(|ip| it.ip = Some(ip)),
+    },
+    Shared {
+        name: "port",
+        variable: "PORT",
+        value: Some("port"),
+        help: "port to listen on, 0 for any free one; default {}",
+        show: |it| it.port.to_string(),
+        set: |it, text| parsed(text).map(|port| it.port = port),
+    },
+    Shared {
+        name: "threads",
+        variable: "THREADS",
+        value: Some("threads"),
+        help: "threads that serve; more than one pays when one core is busy; default {}",
+        show: |it| it.threads.to_string(),
+        set: |it, text| ranged(text, 1..=256).map(|threads| it.threads = threads),
+    },
+    Shared {
+        name: "max-connections",
+        variable: "MAX_CONNECTIONS",
+        value: Some("connections"),
+        help: "connections at a time, others wait until one ends or is idle; default {}",
+        show: |it| it.connections_max.to_string(),
+        set: |it, text| ranged(text, 1..=1_000_000).map(|max| it.connections_max = max),
+    },
+    Shared {
+        name: "max-requests",
+        variable: "MAX_REQUESTS",
+        value: Some("requests"),
+        help: "requests of one connection, then it is closed; default {}",
+        show: |it| it.requests_max.to_string(),
+        set: |it, text| ranged(text, 1..=u64::MAX).map(|max| it.requests_max = max),
+    },
+    Shared {
+        name: "max-head-bytes",
+        variable: "MAX_HEAD_BYTES",
+        value: Some("size"),
+        help: "line and headers of a request, over that 431; default {}",
+        show: |it| ByteSize(it.head_bytes_max as u64).to_string(),
+        set: |it, text| size(text, 256..=1 << 20).map(|max| it.head_bytes_max = max),
+    },
+    Shared {
+        name: "max-headers",
+        variable: "MAX_HEADERS",
+        value: Some("headers"),
+        help: "headers of a request, over that 431; default {}",
+        show: |it| it.headers_max.to_string(),
+        set: |it, text| ranged(text, 1..=10_000).map(|max| it.headers_max = max),
+    },
+    Shared {
+        name: "max-url-bytes",
+        variable: "MAX_URL_BYTES",
+        value: Some("size"),
+        help: "path and query of a request, over that 414; default {}",
+        show: |it| ByteSize(it.url_bytes_max as u64).to_string(),
+        set: |it, text| size(text, 16..=60 << 10).map(|max| it.url_bytes_max = max),
+    },
+    Shared {
+        name: "max-body-bytes",
+        variable: "MAX_BODY_BYTES",
+        value: Some("size"),
+        help: "body of a request, over that 413; default {}",
+        show: |it| ByteSize(it.body_bytes_max as u64).to_string(),
+        set: |it, text| size(text, 0..=1 << 30).map(|max| it.body_bytes_max = max),
+    },
+    Shared {
+        name: "request-timeout",
+        variable: "REQUEST_TIMEOUT",
+        value: Some("time"),
+        help: "how long an answer may take to make, over that 408; default {}",
+        show: |it| Period(it.request_timeout).to_string(),
+        set: |it, text| ranged(text, TIMES).map(|Period(time)| it.request_timeout = time),
+    },
+    Shared {
+        name: "head-timeout",
+        variable: "HEAD_TIMEOUT",
+        value: Some("time"),
+        help: "how long a request's line and headers may take to come, over that 408; default {}",
+        show: |it| or_request_timeout(it.head_timeout),
+        set: |it, text| ranged(text, TIMES).map(|Period(time)| it.head_timeout = Some(time)),
+    },
+    Shared {
+        name: "body-timeout",
+        variable: "BODY_TIMEOUT",
+        value: Some("time"),
+        help: "how long a request's body may take to come, over that 408; default {}",
+        show: |it| or_request_timeout(it.body_timeout),
+        set: |it, text| ranged(text, TIMES).map(|Period(time)| it.body_timeout = Some(time)),
+    },
+    Shared {
+        name: "keep-alive",
+        variable: "KEEP_ALIVE",
+        value: Some("time"),
+        help: "how long a connection may be idle between two requests; default {}",
+        show: |it| Period(it.keep_alive).to_string(),
+        set: |it, text| ranged(text, TIMES).map(|Period(time)| it.keep_alive = time),
+    },
+    Shared {
+        name: "drain-timeout",
+        variable: "DRAIN_TIMEOUT",
+        value: Some("time"),
+        help: "how long a shutdown waits for requests in flight; default {}",
+        show: |it| Period(it.drain_timeout).to_string(),
+        set: |it, text| ranged(text, TIMES).map(|Period(time)| it.drain_timeout = time),
+    },
+    Shared {
+        name: "log-format",
+        variable: "LOG_FORMAT",
+        value: Some("format"),
+        help: "access log as text or json; default {}",
+        show: |it| it.log_format.to_string(),
+        set: |it, text| parsed(text).map(|format| it.log_format = format),
+    },
+    Shared {
+        name: "quiet",
+        variable: "QUIET",
+        value: None,
+        help: "no access log",
+        show: |_| String::new(),
+        set: |it, text| {
+            it.is_quiet = match text {
+                "1" | "true" => true,
+                "0" | "false" => false,
+                _ => return Err(format!("`{text}` is neither 1 nor 0")),
+            };
+            Ok(())
+        },
+    },
+];
+
+fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|cause: T::Err| cause.to_string())
+}
+
+fn ranged<T>(text: &str, range: RangeInclusive<T>) -> Result<T, String>
+where
+    T: FromStr<Err: Display> + PartialOrd + Display,
+{
+    let value = parsed(text)?;
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(format!("{value} is not between {} and {}", range.start(), range.end()))
+}
+
+fn size(text: &str, range: RangeInclusive<u64>) -> Result<usize, String> {
+    let range = ByteSize(*range.start())..=ByteSize(*range.end());
+    ranged(text, range).map(|ByteSize(bytes)| bytes as usize)
+}
+
+fn or_request_timeout(time: Option<Duration>) -> String {
+    time.map_or("that of --request-timeout".into(), |time| Period(time).to_string())
+}
+
+/// Reads a service's command line and environment: its own options into `T`, the shared ones into
+/// `defaults`. When there is nothing left to do, `Err` has the exit code, as of [`cli::parse`].
+pub fn parse<T: FromArgs>(
+    name: &str,
+    args: &[String],
+    defaults: Options,
+) -> Result<(T, Options), Exit> {
+    let (flags, own) = take(args).map_err(|error| cli::usage(name, &error))?;
+    let own = cli::parse_with(name, &own, &help(&defaults))?;
+    let merged = merge(defaults, &flags, |variable| env::var_os(variable));
+    merged.map(|options| (own, options)).map_err(|error| cli::usage(name, &error))
+}
+
+type Flags = BTreeMap<&'static str, String>;
+
+/// Takes the shared options out of the arguments, up to `--`.
+fn take(args: &[String]) -> Result<(Flags, Vec<String>), UsageError> {
+    let mut flags = Flags::new();
+    let mut own = Vec::new();
+    let mut rest = cli::split_values(args).into_iter();
+    while let Some(arg) = rest.next() {
+        let name = arg.strip_prefix("--");
+        let Some(option) = SHARED.iter().find(|option| name == Some(option.name)) else {
+            let ends = arg == "--";
+            own.push(arg);
+            if ends {
+                break;
+            }
+            continue;
+        };
+        let value = match option.value {
+            None => "1".to_owned(),
+            Some(value) => rest
+                .next()
+                .ok_or_else(|| UsageError(format!("{arg} needs a value: {arg} <{value}>")))?,
+        };
+        if flags.insert(option.name, value).is_some() {
+            return Err(UsageError(format!("{arg} is given twice")));
+        }
+    }
+    own.extend(rest);
+    Ok((flags, own))
+}
+
+/// Flag, else environment, else default. An empty variable counts as not set.
+fn merge(
+    mut options: Options,
+    flags: &Flags,
+    variable: impl Fn(&str) -> Option<std::ffi::OsString>,
+) -> Result<Options, UsageError> {
+    for option in SHARED {
+        if let Some(value) = flags.get(option.name) {
+            (option.set)(&mut options, value)
+                .map_err(|cause| UsageError(format!("--{} {value}: {cause}", option.name)))?;
+        } else if let Some(value) = variable(option.variable).filter(|value| !value.is_empty()) {
+            let wrong = |cause: &str| {
+                let (name, value) = (option.variable, value.display());
+                UsageError(format!("the environment has {name}={value}, which is wrong: {cause}"))
+            };
+            let text = value.to_str().ok_or_else(|| wrong("it is not UTF-8"))?;
+            (option.set)(&mut options, text).map_err(|cause| wrong(&cause))?;
+        }
+    }
+    Ok(options)
+}
+
+/// The shared options as lines of a help text, in the form that argh gives to its own.
+fn help(defaults: &Options) -> String {
+    const COLUMN: usize = 20;
+    const WIDTH: usize = 80;
+    let mut text = String::new();
+    for option in SHARED {
+        let mut line = format!("  --{}", option.name);
+        if line.len() >= COLUMN {
+            let _ = writeln!(text, "{line}");
+            line.clear();
+        }
+        let shown = option.help.replace("{}", &(option.show)(defaults));
+        let words = format!("{shown} ({})", option.variable);
+        let mut is_first = true;
+        for word in words.split(' ') {
+            if !is_first && line.len() + 1 + word.len() > WIDTH {
+                let _ = writeln!(text, "{line}");
+                line.clear();
+                is_first = true;
+            }
+            if is_first {
+                let _ = write!(line, "{:1$}", "", COLUMN - line.len());
+            } else {
+                line.push(' ');
+            }
+            line.push_str(word);
+            is_first = false;
+        }
+        let _ = writeln!(text, "{line}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(args: &[&str], environment: &[(&str, &str)]) -> Result<Options, String> {
+        let args: Vec<String> = args.iter().map(|arg| arg.to_string()).collect();
+        let (flags, _) = take(&args).map_err(|error| error.0)?;
+        let find = |name: &str| {
+            environment.iter().find(|(variable, _)| *variable == name).map(|(_, it)| it.into())
+        };
+        merge(Options::default(), &flags, find).map_err(|error| error.0)
+    }
+
+    #[test]
+    fn a_flag_beats_the_environment_and_that_beats_the_default() {
+        assert_eq!(read(&[], &[]), Ok(Options::default()));
+        assert_eq!(read(&[], &[("PORT", "1")]).unwrap().port, 1);
+        assert_eq!(read(&["--port", "2"], &[("PORT", "1")]).unwrap().port, 2);
+        assert_eq!(read(&["--port=3"], &[("PORT", "bad")]).unwrap().port, 3);
+        assert_eq!(read(&[], &[("PORT", "")]).unwrap().port, 8080);
+        let options = read(&["--quiet", "--ip", "::1"], &[("REQUEST_TIMEOUT", "60")]).unwrap();
+        assert_eq!(options.request_timeout, Duration::from_secs(60));
+        assert_eq!(options.head_timeout(), Duration::from_secs(60));
+        assert!(options.is_quiet);
+        assert_eq!(options.ip, Some("::1".parse().unwrap()));
+        assert!(!read(&[], &[("QUIET", "0")]).unwrap().is_quiet);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (args, part) in [
+            (&["--port", "70000"][..], "--port 70000"),
+            (&["--port"], "needs a value"),
+            (&["--port", "1", "--port", "1"], "twice"),
+            (&["--request-timeout", "1ms"], "between 10ms and"),
+            (&["--threads", "0"], "between 1 and"),
+            (&["--log-format", "xml"], "text or json"),
+            (&["--max-body-bytes", "2GiB"], "1GiB"),
+        ] {
+            let error = read(args, &[]).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+        assert!(read(&[], &[("PORT", "x")]).unwrap_err().contains("PORT=x"));
+    }
+
+    #[test]
+    fn other_arguments_are_left_alone() {
+        let args = ["a", "--own", "1", "--port", "2", "--", "--port", "3"].map(String::from);
+        let (flags, own) = take(&args).unwrap();
+        assert_eq!(own, ["a", "--own", "1", "--", "--port", "3"]);
+        assert_eq!(flags["port"], "2");
+    }
+
+    #[test]
+    fn the_help_has_every_option_its_default_and_its_variable() {
+        let text = help(&Options::default());
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+        let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for option in SHARED {
+            assert!(flat.contains(&format!("--{} ", option.name)), "{text}");
+            assert!(flat.contains(&format!("({})", option.variable)), "{text}");
+        }
+        assert!(flat.contains("default 1MiB (MAX_BODY_BYTES)"), "{text}");
+        assert!(text.contains("  --port            port to listen on"), "{text}");
+    }
+}

@@ -1,0 +1,82 @@
+//! `hello-server`: says `Hello, World!` to everyone, on every path, to every method.
+
+use std::time::{Duration, Instant};
+
+use argh::FromArgs;
+use serde::Serialize;
+use tide::{
+    Body, Response, StatusCode,
+    http::{Method, headers::CONTENT_TYPE},
+};
+
+use crate::{
+    cli::Exit,
+    http::{self, Options},
+};
+
+const GREETING: &str = "Hello, World!";
+const TEXT: &str = "text/html; charset=utf-8";
+
+/// Answers `Hello, World!` to every request, and `GET /health` with its state as JSON.
+#[derive(FromArgs)]
+#[argh(
+    help_triggers("-h", "--help"),
+    example = "{command_name}\ncurl http://localhost:3000\nPORT=8080 {command_name} --log-format json",
+    note = "Runs until SIGTERM or Ctrl-C: then it answers what is in flight. A flag beats its\n\
+            environment variable, and that beats the default.",
+    error_code(0, "it was told to stop, and has answered all"),
+    error_code(1, "the port is taken or forbidden; stderr says so"),
+    error_code(2, "the command line or the environment is wrong")
+)]
+struct Arguments {}
+
+/// Runs the server until it is told to end. Blocks.
+pub fn run(name: &str, args: &[String]) -> Exit {
+    let options = match http::parse::<Arguments>(name, args, defaults()) {
+        Ok((Arguments {}, options)) => options,
+        Err(exit) => return exit,
+    };
+    http::serve(name, app(), options, |address| {
+        let port = address.port();
+        format!(
+            "Server listening on port {port}\n\
+             Visit http://localhost:{port} or use curl -v http://localhost:{port}"
+        )
+    })
+}
+
+/// Port 3000 of every address, and errors of the same type as the greeting.
+pub fn defaults() -> Options {
+    Options { port: 3000, error_type: TEXT, ..Options::default() }
+}
+
+/// The application.
+pub fn app() -> tide::Server<()> {
+    let began = Instant::now();
+    let mut app = tide::new();
+    app.at("/").all(|_| async { Ok(hello()) });
+    app.at("/*").all(|_| async { Ok(hello()) });
+    for method in [Method::Get, Method::Head] {
+        app.at("/health").method(method, move |_| async move { health(began.elapsed()) });
+    }
+    app
+}
+
+fn hello() -> Response {
+    // The type comes first, so that the body does not bring its own.
+    Response::builder(StatusCode::Ok).header(CONTENT_TYPE, TEXT).body(GREETING).build()
+}
+
+/// What a load balancer asks for.
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    /// Seconds, to the millisecond.
+    uptime: f64,
+}
+
+fn health(uptime: Duration) -> tide::Result {
+    let uptime = uptime.as_millis() as f64 / 1e3;
+    let body = Body::from_json(&Health { status: "healthy", uptime })?;
+    Ok(Response::builder(StatusCode::Ok).body(body).build())
+}
