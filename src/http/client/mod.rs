@@ -1,0 +1,163 @@
+//! ASKS OVER HTTP: surf's requests over hyper, on smol.
+//!
+//! A [`Transport`] is what surf sends through. It keeps connections and uses them again, gives up
+//! when a deadline passes, and says in one of a few [`Cause`]s why a request failed:
+//!
+//! ```no_run
+//! use smolring::http::client::{Cause, Deadlines, Limits, Transport, cause};
+//!
+//! let client = Transport::new(Deadlines::default(), Limits::default()).client();
+//! smol::block_on(async {
+//!     match client.get("http://127.0.0.1:8080/").recv_string().await {
+//!         Ok(text) => eprintln!("{text}"),
+//!         Err(error) if cause(&error) == Cause::Refused => eprintln!("start the server first"),
+//!         Err(error) => eprintln!("{error}"),
+//!     }
+//! });
+//! ```
+//!
+//! # Nobody works in the background
+//! A connection moves only while somebody waits for it: the future of a request drives it until
+//! the head of the answer is there, and the reader of the body until its end. So this needs no
+//! executor and no thread of its own, and works on any; a future that is dropped takes its
+//! connection with it. Only a name that must be looked up borrows one of smol's threads for calls
+//! that block. A connection that is idle lies in the pool as a bare socket. It is looked
+//! at again when a request wants it or another one, and not before: if no request is ever made
+//! again, the last idle connections stay until the transport is dropped.
+//!
+//! # What is sent twice
+//! A server may close an idle connection at any time, also in the moment in which a request is
+//! written to it. Then the request is made once more, on a new connection, if
+//!
+//! - not a byte of it was written; or
+//! - its method is idempotent (GET, HEAD, OPTIONS, TRACE, PUT, DELETE), its body was in memory, and
+//!   the connection broke before a byte of an answer came.
+//!
+//! Anything else is an error. A POST is never written twice.
+//!
+//! # What it is not
+//! No TLS, no proxies, no redirects (surf has a middleware for them), no cookies, no HTTP/2.
+//! surf itself panics on a URL that does not parse, and where it has no client, as in `surf::get`:
+//! with a URL from outside, parse it, and give a [`surf::Request`] to [`surf::Client::send`]. A status that http-types has no name for is read as the first
+//! of its class, as RFC 9110 says: 299 as 200, 499 as 400.
+
+mod body;
+mod connect;
+mod connection;
+mod convert;
+mod deadline;
+mod error;
+mod exchange;
+mod pool;
+mod socket;
+
+use std::{sync::Arc, time::Duration};
+
+use http_client::{HttpClient, Request, Response, async_trait};
+
+pub use error::{Cause, ClientError, cause};
+
+use self::pool::Pool;
+
+/// How long a request may take. A deadline of zero has always passed; one that is too long for
+/// the clock never does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// For a new connection: resolving the name and trying its addresses, all together. If there
+    /// are several, none may take more than its share of what is left. Default: 5 s.
+    pub connect: Duration,
+    /// The longest silence: how long it is waited while no byte comes or goes. The time in which
+    /// it is the caller who does not read, or whose body is not ready, does not count.
+    /// Default: 10 s.
+    pub read: Duration,
+    /// From the call to the last byte of the answer's body, with everything in between: waiting
+    /// for a free connection, connecting, the caller's own pauses. Default: 30 s.
+    pub total: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            read: Duration::from_secs(10),
+            total: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How much a transport takes and holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of an answer's body, after chunks are put together. Default: 16 MiB.
+    pub body_bytes_max: u64,
+    /// Connections to one host and port, in use and idle; at least 1. A request over that waits
+    /// in line until its deadline. An answer whose body is neither read nor dropped is in use.
+    /// Default: 32.
+    pub connections_per_host: usize,
+    /// Connections in all, in use and idle; at least 1. Default: 256.
+    pub connections_max: usize,
+    /// How long an idle connection may be used again. It should be less than the servers'
+    /// own, so that they do not close it in the moment in which it is used: Node's is 5 s.
+    /// Zero: no connection is used twice. Default: 4 s.
+    pub idle_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 16 << 20,
+            connections_per_host: 32,
+            connections_max: 256,
+            idle_timeout: Duration::from_secs(4),
+        }
+    }
+}
+
+/// Sends surf's requests over connections that it keeps. Clones share the connections.
+#[derive(Clone, Debug)]
+pub struct Transport {
+    deadlines: Deadlines,
+    pool: Arc<Pool>,
+    config: http_client::Config,
+}
+
+impl Transport {
+    /// A transport without connections. Does not block.
+    pub fn new(deadlines: Deadlines, limits: Limits) -> Self {
+        let config = http_client::Config::new()
+            .set_timeout(Some(deadlines.total))
+            .set_tcp_no_delay(true)
+            .set_http_keep_alive(!limits.idle_timeout.is_zero())
+            .set_max_connections_per_host(limits.connections_per_host.max(1));
+        Self { deadlines, pool: Arc::new(Pool::new(limits)), config }
+    }
+
+    /// A surf client that sends through this transport. Clients of one transport share its
+    /// connections. For a base URL, give a clone of the transport to [`surf::Config`] instead.
+    pub fn client(&self) -> surf::Client {
+        surf::Client::with_http_client(self.clone())
+    }
+}
+
+impl Default for Transport {
+    fn default() -> Self {
+        Self::new(Deadlines::default(), Limits::default())
+    }
+}
+
+#[async_trait]
+impl HttpClient for Transport {
+    async fn send(&self, request: Request) -> http_client::http_types::Result<Response> {
+        let answer = exchange::send(&self.pool, self.deadlines, request).await;
+        answer.map_err(ClientError::into_surf)
+    }
+
+    /// Refuses: a transport is configured when it is made.
+    fn set_config(&mut self, _: http_client::Config) -> http_client::http_types::Result<()> {
+        Err(ClientError::invalid("give Deadlines and Limits to Transport::new instead").into_surf())
+    }
+
+    fn config(&self) -> &http_client::Config {
+        &self.config
+    }
+}
