@@ -26,6 +26,7 @@
 pub mod cli;
 pub mod client;
 pub mod command;
+pub mod descriptors;
 pub mod http;
 pub mod net;
 pub mod ring;

@@ -77,16 +77,25 @@ impl AsyncBufRead for Received {
 
 impl AsyncRead for Received {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         out: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let from = ready!(self.as_mut().poll_fill_buf(cx))?;
-        let bytes = from.len().min(out.len());
-        out[..bytes].copy_from_slice(&from[..bytes]);
-        self.consume(bytes);
-        Poll::Ready(Ok(bytes))
+        poll_buffered(self, cx, out)
     }
+}
+
+/// Reads from what has a buffer already.
+pub(super) fn poll_buffered(
+    mut from: Pin<&mut impl AsyncBufRead>,
+    cx: &mut Context<'_>,
+    out: &mut [u8],
+) -> Poll<io::Result<usize>> {
+    let buffer = ready!(from.as_mut().poll_fill_buf(cx))?;
+    let bytes = buffer.len().min(out.len());
+    out[..bytes].copy_from_slice(&buffer[..bytes]);
+    from.consume(bytes);
+    Poll::Ready(Ok(bytes))
 }
 
 /// What a tide answer carries.

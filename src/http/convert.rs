@@ -114,8 +114,8 @@ fn request_name(name: &HeaderName) -> tide_headers::HeaderName {
     }
 }
 
-/// Headers that speak of the connection and not of the request.
-fn is_for_the_next_hop(name: &HeaderName) -> bool {
+/// Headers that speak of the connection and not of the message.
+pub(super) fn is_for_the_next_hop(name: &HeaderName) -> bool {
     matches!(
         *name,
         header::CONNECTION

@@ -6,9 +6,9 @@ use std::{
 };
 
 use listenfd::ListenFd;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::limits::BACKLOG_CONNECTIONS;
+use crate::descriptors;
 
 /// Why a server cannot start. Its text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +36,7 @@ pub(super) fn listen(ip: Option<IpAddr>, port: u16) -> Result<TcpListener, Error
         Err(error) => return Err(Error::System("use the socket of LISTEN_FDS", error)),
     };
     listener.set_nonblocking(true).map_err(|error| Error::System("listen", error))?;
-    raise_descriptor_limit();
+    descriptors::raise_limit();
     Ok(listener)
 }
 
@@ -72,10 +72,4 @@ fn is_without_ipv6(error: &io::Error) -> bool {
 /// The address to show and to connect to: an IPv4 client of an IPv6 socket is an IPv4 client.
 pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
-/// A connection is a descriptor; the usual 1,024 are fewer than the connections that we allow.
-fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }

@@ -9,14 +9,16 @@ use std::{
 };
 
 use async_io::{Async, Timer};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{
     connection::{self, Role},
     driver::Driver,
     limits::ACCEPT_RETRY,
 };
-use crate::ring::{Config, Event, Input, Node, table::Table};
+use crate::{
+    descriptors,
+    ring::{Config, Event, Input, Node, table::Table},
+};
 
 /// Where a first node listens if nobody says otherwise.
 pub const DEFAULT_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1));
@@ -92,7 +94,7 @@ impl Bound {
         leave: impl Future<Output = ()>,
         on_event: impl FnMut(&Event) + 'static,
     ) -> io::Result<()> {
-        raise_descriptor_limit();
+        descriptors::raise_limit();
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         config.started_ms = wall.as_millis() as u64;
         config.seed = wall.as_nanos() as u64 ^ u64::from(std::process::id()) << 32;
@@ -150,10 +152,4 @@ async fn accept(driver: Rc<Driver>, listener: async_net::TcpListener) {
 fn own(stream: async_net::TcpStream) -> io::Result<Async<std::net::TcpStream>> {
     let shared: std::sync::Arc<Async<std::net::TcpStream>> = stream.into();
     std::sync::Arc::try_unwrap(shared).map_err(|_| io::ErrorKind::Other.into())
-}
-
-/// Many hosts allow a process 1,024 descriptors until it asks for more.
-fn raise_descriptor_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }

@@ -18,6 +18,7 @@ use smol::{
 };
 
 use super::{error::ClientError, exchange::Exchange};
+use crate::http::body::poll_buffered;
 
 /// Bytes of a request's body that are handed to hyper in one piece.
 const CHUNK_BYTES_MAX: usize = 64 << 10;
@@ -212,14 +213,10 @@ impl AsyncBufRead for Download {
 
 impl AsyncRead for Download {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         out: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let from = ready!(self.as_mut().poll_fill_buf(cx))?;
-        let bytes = from.len().min(out.len());
-        out[..bytes].copy_from_slice(&from[..bytes]);
-        self.consume(bytes);
-        Poll::Ready(Ok(bytes))
+        poll_buffered(self, cx, out)
     }
 }

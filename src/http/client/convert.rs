@@ -11,6 +11,7 @@ use hyper::{
 };
 
 use super::{body::Upload, error::ClientError, pool::Peer};
+use crate::http::convert::is_for_the_next_hop;
 
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("smolring/", env!("CARGO_PKG_VERSION")));
@@ -140,19 +141,6 @@ fn unsendable(name: &str) -> ClientError {
     ClientError::invalid(format_args!(
         "the header {name:?} cannot be sent. Take line ends and control characters out of it"
     ))
-}
-
-/// Headers that speak of the connection and not of the message.
-fn is_for_the_next_hop(name: &HeaderName) -> bool {
-    matches!(
-        *name,
-        header::CONNECTION
-            | header::TRANSFER_ENCODING
-            | header::TE
-            | header::TRAILER
-            | header::UPGRADE
-            | header::EXPECT
-    ) || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
 }
 
 #[cfg(test)]
