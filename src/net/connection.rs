@@ -190,7 +190,7 @@ pub(super) async fn run(driver: Rc<Driver>, connection: Rc<Connection>, stream: 
     drop(task);
     let why = match end {
         Ok(()) => "the connection was closed".to_owned(),
-        Err(error) => error.to_string(),
+        Err(error) => in_words(&error),
     };
     driver.forget(&connection, why);
 }
@@ -476,6 +476,14 @@ impl Task {
 /// Whether one answer may be as long as many others.
 fn is_long(message: &Result<Message, Reject>) -> bool {
     matches!(message, Ok(Message::Request(Request::List { .. })))
+}
+
+/// An error for people: without the number that the system has for it.
+pub(super) fn in_words(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(_) => error.kind().to_string(),
+        None => error.to_string(),
+    }
 }
 
 fn nonsense(why: &str) -> io::Error {

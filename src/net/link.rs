@@ -30,6 +30,6 @@ pub(super) async fn run(driver: Rc<Driver>, connection: Rc<Connection>, to: Sock
     });
     match connected.await.and_then(|stream| stream.get_ref().set_nodelay(true).map(|()| stream)) {
         Ok(stream) => connection::run(driver, connection, stream).await,
-        Err(error) => driver.forget(&connection, error.to_string()),
+        Err(error) => driver.forget(&connection, connection::in_words(&error)),
     }
 }
