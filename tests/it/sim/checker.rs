@@ -70,6 +70,7 @@ struct Ack {
 
 pub struct Checker {
     is_honest: bool,
+    patience: Option<Micros>,
     min_copies: usize,
     pub acknowledged: usize,
     /// Requests that were answered 504.
@@ -103,6 +104,7 @@ impl Checker {
         let hosts = plan.hosts;
         Self {
             is_honest: plan.is_honest,
+            patience: plan.patience,
             min_copies: plan.min_copies,
             acknowledged: 0,
             given_up: 0,
@@ -215,6 +217,12 @@ impl Checker {
         let pending = self.pending.remove(&id);
         let pending = pending.unwrap_or_else(|| panic!("n{host} has answered {} twice", id.0));
         assert_eq!(pending.host, host, "an answer of somebody else");
+        let taken = pending.begun_at.map_or(0, |at| now - at);
+        // A PUT waits for enough members to come back.
+        let may_wait = matches!(pending.wish, Wish::Put { .. }) && self.min_copies > 1;
+        if let Some(patience) = self.patience.filter(|_| !may_wait) {
+            assert!(taken <= patience, "n{host} took {} ms for {:?}", taken / 1000, pending.wish);
+        }
         if self.exam.contains(&id) {
             self.exam_answers.insert(id, answer.clone());
         }
@@ -344,20 +352,21 @@ impl Checker {
             true => std::mem::take(&mut seen.versions),
             false => BTreeMap::new(),
         };
-        let held = table.list("", "").map(|(name, item)| (name.clone(), item.version));
-        let after: BTreeMap<_, _> = held.collect();
+        let held: Vec<_> = table.list("", "").collect();
+        let after: BTreeMap<_, _> =
+            held.iter().map(|(name, item)| ((*name).clone(), item.version)).collect();
         for (name, version) in &before {
             let now = after.get(name);
             let text = || shown(now.copied());
             assert!(now >= Some(version), "{host} had {name} {version} and now has {}", text());
         }
         *seen = Seen { life: host.life, digest: table.digest(), versions: after };
-        for (name, item) in table.list("", "") {
-            if before.get(name) != Some(&item.version) {
-                let put = put_of(&item.content);
-                let put = put.unwrap_or_else(|| panic!("{host} holds what nobody has put"));
-                self.learn(put, name, item.version);
-            }
+        for (name, item) in
+            held.into_iter().filter(|&(it, item)| before.get(it) != Some(&item.version))
+        {
+            let put = put_of(&item.content);
+            let put = put.unwrap_or_else(|| panic!("{host} holds what nobody has put"));
+            self.learn(put, name, item.version);
         }
     }
 

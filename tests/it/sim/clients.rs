@@ -41,6 +41,11 @@ pub fn name(n: usize) -> Name {
     Name::new(names[n % names.len()]).expect("these are names")
 }
 
+/// A name that nobody puts: whoever gets it asks the whole ring.
+fn name_of_nothing() -> Name {
+    Name::new("nothing").expect("this is a name")
+}
+
 /// A content that says which PUT it came with.
 pub fn content(put: u64, bytes: usize) -> Vec<u8> {
     let mut content = format!("put {put} ").into_bytes();
@@ -71,7 +76,8 @@ impl World {
         let name = name(self.time.rng.index(self.plan.names));
         let wish = match self.time.rng.range(0, 100) {
             0..40 => Wish::Put { put: self.checker.next_put(&name), name },
-            40..85 => Wish::Get { name },
+            40..80 => Wish::Get { name },
+            80..85 => Wish::Get { name: name_of_nothing() },
             85..95 => Wish::List,
             _ => Wish::Other,
         };

@@ -63,7 +63,13 @@ impl World {
         let length = self.time.rng.range(ms(1), self.plan.fault_length);
         let length = if self.time.rng.chance(30) { length / 20 } else { length };
         self.inflict(fault, host, length);
-        let gap = self.time.rng.range(0, 2 * self.plan.fault_gap);
+        let gap = match self.plan.patience {
+            Some(_) if self.plan.faults_come_in_pairs && self.time.rng.chance(50) => {
+                self.time.rng.range(0, ms(50))
+            }
+            Some(_) => self.plan.fault_gap,
+            None => self.time.rng.range(0, 2 * self.plan.fault_gap),
+        };
         self.time.after(gap, Event::Fault);
     }
 

@@ -214,10 +214,8 @@ impl World {
     /// they always did, without one; then those who knew it must find it.
     fn choose_prev(&mut self, index: usize) -> Option<usize> {
         let address = self.hosts[index].address;
-        let is_known = self
-            .hosts
-            .iter()
-            .any(|host| host.up().is_some_and(|up| up.node.view().get(address).is_some()));
+        let knows = |up: &Running| up.has_joined() && up.node.view().get(address).is_some();
+        let is_known = self.hosts.iter().any(|host| host.up().is_some_and(knows));
         let is_calm = self.time.now >= self.plan.calm_at;
         if index == 0 && self.plan.first_forgets_prev && is_known && !is_calm {
             return None;

@@ -29,6 +29,10 @@ pub struct Plan {
     /// Nobody counts as gone who lives, so rings never part. Then a read anywhere must return what
     /// was acknowledged anywhere.
     pub is_honest: bool,
+    /// Few faults, one or two at a time, and none that needs a timeout to be noticed. Then every
+    /// request is answered within this time.
+    pub patience: Option<Micros>,
+    pub faults_come_in_pairs: bool,
     /// The first host is started without the address of a member, even if there are some.
     pub first_forgets_prev: bool,
     /// Files that the first host begins with.
@@ -46,6 +50,11 @@ pub struct Plan {
 
 impl Plan {
     pub fn new(rng: &mut Rng) -> Self {
+        let plan = Self::stormy(rng);
+        if rng.chance(15) { plan.gentle(rng) } else { plan }
+    }
+
+    fn stormy(rng: &mut Rng) -> Self {
         let is_honest = rng.chance(30);
         let all = if is_honest { &Fault::HONEST[..] } else { &Fault::ALL[..] };
         let mut faults: Vec<_> = all.iter().copied().filter(|_| rng.chance(45)).collect();
@@ -68,12 +77,41 @@ impl Plan {
             fault_gap: rng.pick(&[ms(50), ms(300), ms(1000), ms(3000)]),
             fault_length: rng.pick(&[ms(50), ms(500), ms(2000), ms(8000)]),
             is_honest,
+            patience: None,
+            faults_come_in_pairs: false,
             first_forgets_prev: !is_honest && rng.chance(20),
             stock: if rng.chance(5) { 150 } else { 0 },
             first_fault_at: rng.range(0, ms(4000)),
             calm_at: ms(4000) + rng.range(0, ms(16_000)),
             healing_max: ms(60_000),
             is_patient: rng.chance(15),
+        }
+    }
+
+    fn gentle(self, rng: &mut Rng) -> Self {
+        let all =
+            [Fault::Break, Fault::BreakAll, Fault::Crash, Fault::CrashAndForget, Fault::Leave];
+        // After one fault nothing gets lost but what is under way, and that is sent again at once.
+        // With two at a time it may have to wait for the next CHECK.
+        let faults_come_in_pairs = rng.chance(50);
+        let patience = if faults_come_in_pairs { ms(1600) } else { ms(400) };
+        let kinds = if faults_come_in_pairs { 2 } else { 1 };
+        let faults: Vec<_> = (0..kinds).map(|_| rng.pick(&all)).collect();
+        Self {
+            latency: ms(5),
+            thinking: ms(10),
+            clients: 3,
+            is_honest: faults.iter().all(|fault| Fault::HONEST.contains(fault)),
+            faults,
+            fault_gap: ms(1500),
+            fault_length: ms(500),
+            first_fault_at: ms(2000),
+            calm_at: ms(8000),
+            first_forgets_prev: false,
+            stock: 0,
+            patience: Some(patience),
+            faults_come_in_pairs,
+            ..self
         }
     }
 }
