@@ -40,11 +40,11 @@ impl Node {
         if join {
             return self.tell(link, out);
         }
-        if is_first {
-            // A node has one link to another; an older one is what is left of a broken cable.
+        let is_probe = self.probe.as_ref().is_some_and(|probe| probe.link == link);
+        if is_first && !is_probe {
+            // Another node keeps one link to this; an older one is left over of a broken cable.
             self.close_incoming(|older, it| older != link && it.peer == Some(node), out);
         }
-        let is_probe = self.probe.as_ref().is_some_and(|probe| probe.link == link);
         if is_probe
             && matches!(self.phase, Phase::Joining { .. })
             && let Err(full) = self.take_place(&view, node)
@@ -72,16 +72,22 @@ impl Node {
         if !same_ring && view.is_alive(node) && self.phase == Phase::Member {
             self.view.vouch(view);
             self.me = self.view.get(self.config.address).expect("a node is in its own view");
-            // A ring of one that meets a larger ring has missed what that ring did.
-            let others = view.circle().into_iter().filter(|&it| !self.view.is_alive(it)).count();
-            if self.live == 1 && others > 1 {
-                self.ready = false;
-            }
+            self.ready &= !self.has_missed_something(view);
             if self.view.get(node).is_some() {
                 out.push(Output::Notify(Event::Met { member: node }));
             }
         }
         self.absorb(now, view, out);
+    }
+
+    /// Whether another ring has gone on without this node, and is the one to catch up with: the
+    /// larger of the two, or the one with the lowest address. Whom both call alive is in theirs.
+    fn has_missed_something(&self, view: &View) -> bool {
+        let theirs = view.circle();
+        let mut ours = self.view.circle();
+        ours.retain(|&it| !view.is_alive(it));
+        let is_without_us = ours.contains(&self.config.address);
+        is_without_us && (ours.len(), theirs.iter().min()) < (theirs.len(), ours.iter().min())
     }
 
     /// The successor has answered on a new link. If that stands for one that broke, what the
