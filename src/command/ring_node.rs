@@ -83,7 +83,7 @@ struct Options {
     #[argh(option, arg_name = "members")]
     min_copies: Option<usize>,
 
-    /// largest file that a client may put (default: 16MiB, at most 1GiB; environment:
+    /// largest file that a client may put (default: 16MiB, at most 256MiB; environment:
     /// SMOLRING_MAX_FILE_BYTES)
     #[argh(option, arg_name = "size")]
     max_file_bytes: Option<ByteSize>,
@@ -93,9 +93,9 @@ struct Options {
     #[argh(option, arg_name = "size")]
     max_store_bytes: Option<ByteSize>,
 
-    /// end when the process that started this node ends (Linux only)
-    #[argh(switch)]
-    end_with_parent: bool,
+    /// process that started this node, and with which it is to end (Linux only)
+    #[argh(option, arg_name = "pid")]
+    end_with_parent: Option<i32>,
 
     /// print every completed CHECK as well
     #[argh(switch)]
@@ -109,8 +109,10 @@ pub fn run(name: &str, args: &[String]) -> Exit {
         Err(exit) => return exit,
     };
     let verbose = options.verbose;
-    if options.end_with_parent {
-        end_with_parent();
+    if let Some(parent) = options.end_with_parent
+        && !end_with_parent(parent)
+    {
+        return cli::fail(name, Exit::Failed, "the process that started this node has ended");
     }
     let settings = match Settings::of(options) {
         Ok(settings) => settings,
@@ -138,6 +140,9 @@ fn serve(bound: Bound, settings: Settings, verbose: bool) -> Result<(), String> 
         }
         None => listens,
     };
+    if address.port() == 0 || address.ip().is_unspecified() {
+        return Err(format!("{address} is nowhere: give --advertise a real address and port"));
+    }
     if settings.prev == Some(address) {
         return Err(format!("{address} is this node itself: name another with --prev-port"));
     }
@@ -186,14 +191,18 @@ fn serve(bound: Bound, settings: Settings, verbose: bool) -> Result<(), String> 
     verdict.map_err(|why| format!("{why}; is a node of a ring running there? See --prev-port"))
 }
 
-/// Lets the kernel send SIGTERM when the parent ends, however it ends.
+/// Lets the kernel send SIGTERM when the parent ends, however it ends. False: it has ended already.
 #[cfg(target_os = "linux")]
-fn end_with_parent() {
-    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
+fn end_with_parent(parent: i32) -> bool {
+    use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+    let _ = set_parent_process_death_signal(Some(Signal::TERM));
+    getppid().map(Pid::as_raw_nonzero).is_some_and(|pid| pid.get() == parent)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn end_with_parent() {}
+fn end_with_parent(_: i32) -> bool {
+    true
+}
 
 /// Flags, environment and defaults in one.
 struct Settings {
@@ -232,7 +241,7 @@ impl Settings {
         let max_file_bytes =
             setting(options.max_file_bytes, "SMOLRING_MAX_FILE_BYTES", ByteSize(16 << 20))?;
         if max_file_bytes.0 > FILE_BYTES_CEILING as u64 {
-            let message = format!("--max-file-bytes {max_file_bytes} is over 1GiB");
+            let message = format!("--max-file-bytes {max_file_bytes} is over 256MiB");
             return Err(UsageError(message));
         }
         let store_bytes_max =

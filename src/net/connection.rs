@@ -135,7 +135,8 @@ impl Connection {
             now.saturating_duration_since(since) > STALL + earned
         });
         let has_stalled = (self.half.get().is_some() && silent > limit) || too_slow;
-        let is_waiting = self.outbox.borrow().bytes() > 0 || self.is_ending();
+        let is_done = self.is_ending() && self.answers.borrow().len() == 0;
+        let is_waiting = self.outbox.borrow().bytes() > 0 || is_done;
         if has_stalled && self.role.get() == Role::Client && !self.is_ending() {
             self.half.set(None);
             let reason = "half a message, and then nothing; send it again";

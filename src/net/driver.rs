@@ -11,7 +11,7 @@ use std::{
     net::SocketAddr,
     rc::Rc,
     task::{Poll, Waker},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use async_io::Timer;
@@ -19,9 +19,7 @@ use smol::{LocalExecutor, future};
 
 use super::{
     connection::{Connection, Role},
-    limits::{
-        CLIENTS_MAX, FAREWELL, FAREWELL_LOOK, HALF_FILE_BYTES_MAX, LATE, READ_BYTES_MAX, SWEEP,
-    },
+    limits::{FAREWELL, FAREWELL_LOOK, HALF_FILE_BYTES_MAX, LATE, READ_BYTES_MAX, SWEEP},
     link,
 };
 use crate::ring::{
@@ -38,6 +36,8 @@ pub(super) struct Driver {
     pub(super) read_buffer: RefCell<Vec<u8>>,
     /// The largest file that a client may send.
     pub(super) file_bytes_max: usize,
+    /// Connections before the longest idle one gives way.
+    clients_max: usize,
     half_file_bytes: Cell<usize>,
     /// Connections that wait for others to finish.
     parked: RefCell<Vec<Waker>>,
@@ -61,15 +61,15 @@ struct State {
 impl Driver {
     pub(super) fn new(
         node: Node,
-        began: Instant,
         file_bytes_max: usize,
+        clients_max: usize,
         on_event: Box<dyn FnMut(&Event)>,
     ) -> Rc<Self> {
         Rc::new(Self {
             executor: LocalExecutor::new(),
             state: RefCell::new(State {
                 node,
-                began,
+                began: Instant::now(),
                 outputs: Vec::new(),
                 connections: HashMap::new(),
                 connections_made: 0,
@@ -81,6 +81,7 @@ impl Driver {
             }),
             read_buffer: RefCell::new(vec![0; READ_BYTES_MAX]),
             file_bytes_max,
+            clients_max,
             half_file_bytes: Cell::new(0),
             parked: RefCell::default(),
             waiting_for_end: Cell::new(None),
@@ -118,7 +119,9 @@ impl Driver {
                         timer.set_after(LATE / 10);
                     } else {
                         is_late = false;
-                        self.drive(Input::Wake);
+                        let mut turn = self.turn();
+                        turn.set_clock();
+                        turn.input(Input::Wake);
                         continue;
                     }
                 } else {
@@ -179,7 +182,7 @@ impl Driver {
     /// Takes note of a new connection. `None`: there are too many, and none of them is idle.
     pub(super) fn register(&self, role: Role) -> Option<Rc<Connection>> {
         let mut state = self.state.borrow_mut();
-        if state.connections.len() >= CLIENTS_MAX && role == Role::Client {
+        if state.connections.len() >= self.clients_max && role == Role::Client {
             let idle = state.connections.values().filter(|it| it.is_idle());
             idle.min_by_key(|it| it.active.get())?.abort();
         }
@@ -262,6 +265,11 @@ impl Turn<'_> {
         self.input(Input::Request { id, request });
     }
 
+    /// Tells the node what the time of day is.
+    fn set_clock(&mut self) {
+        self.state.node.set_clock(self.now, wall_ms());
+    }
+
     pub(super) fn received(&mut self, link: LinkId, message: Peer) {
         self.input(Input::Received { link, message });
     }
@@ -323,4 +331,10 @@ impl Turn<'_> {
         let task = link::run(self.driver.clone(), connection, to);
         self.driver.executor.spawn(task).detach();
     }
+}
+
+/// Milliseconds since 1970.
+pub(super) fn wall_ms() -> u64 {
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    wall.as_millis() as u64
 }

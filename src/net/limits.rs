@@ -10,6 +10,9 @@ pub const READS_PER_TURN_MAX: usize = 8;
 pub const WRITES_PER_TURN_MAX: usize = 4;
 /// Client connections; over that the longest idle one is closed for a new one.
 pub const CLIENTS_MAX: usize = 4096;
+/// Descriptors that are kept for links between nodes and for the runtime; on a host that allows
+/// few, half of all.
+pub const DESCRIPTORS_KEPT: usize = 320;
 /// Requests of one connection that wait for their answer; then it is not read on.
 pub const PIPELINE_REQUESTS_MAX: usize = 1024;
 /// Requests of one connection that the node takes in one turn; then it is looked whether there is
@@ -30,7 +33,7 @@ pub const OUTBOX_KEPT_BYTES_MAX: usize = 64 << 10;
 /// Half a message, or answers that are not taken, and then nothing for this long: 408, or closed.
 pub const STALL: Duration = Duration::from_secs(10);
 /// After [`STALL`] a message must have come in at this rate at least.
-pub const BYTES_PER_SECOND_MIN: u64 = 1024;
+pub const BYTES_PER_SECOND_MIN: u64 = 64 << 10;
 /// How long a connection is still read after the last answer, so that the answer is not lost.
 pub const LINGER: Duration = Duration::from_secs(1);
 /// How long a node that has left its ring lets clients take the answers that they have asked for.

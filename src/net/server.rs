@@ -5,15 +5,14 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     rc::Rc,
-    time::{Instant, SystemTime},
 };
 
 use async_io::{Async, Timer};
 
 use super::{
     connection::{self, Role},
-    driver::Driver,
-    limits::ACCEPT_RETRY,
+    driver::{self, Driver},
+    limits::{ACCEPT_RETRY, CLIENTS_MAX, DESCRIPTORS_KEPT},
 };
 use crate::{
     descriptors,
@@ -94,13 +93,14 @@ impl Bound {
         leave: impl Future<Output = ()>,
         on_event: impl FnMut(&Event) + 'static,
     ) -> io::Result<()> {
-        descriptors::raise_limit();
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        config.started_ms = wall.as_millis() as u64;
-        config.seed = wall.as_nanos() as u64 ^ u64::from(std::process::id()) << 32;
+        let descriptors = descriptors::raise_limit();
+        let clients_max =
+            CLIENTS_MAX.min(descriptors.saturating_sub(DESCRIPTORS_KEPT).max(descriptors / 2));
+        config.started_ms = driver::wall_ms();
+        config.seed = config.started_ms << 20 ^ u64::from(std::process::id()) << 40;
         let file_bytes_max = config.max_file_bytes;
         let node = Node::new(config, Table::new(store_bytes_max));
-        let driver = Driver::new(node, Instant::now(), file_bytes_max, Box::new(on_event));
+        let driver = Driver::new(node, file_bytes_max, clients_max, Box::new(on_event));
         let executor = &driver.executor;
         for listener in self.listeners {
             let listener = Async::new(listener)?;

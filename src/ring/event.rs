@@ -46,7 +46,8 @@ pub enum Input {
     },
     /// The time that [`Node::deadline`](super::Node::deadline) named has come.
     Wake,
-    /// Finish what is in flight, leave the ring in order, and say [`Output::Left`].
+    /// Finish what is in flight, leave the ring in order, and say [`Output::Left`]: after the
+    /// request timeout and the check timeout at the latest.
     Leave,
 }
 

@@ -182,6 +182,10 @@ impl Node {
     }
 
     fn list(&self, prefix: &str, after: &str, limit: usize) -> Answer {
+        if !self.ready {
+            let reason = "this node is still catching up with its ring; try another";
+            return Answer::Refused(Refusal::new(Status::Unavailable, reason));
+        }
         let mut files: Vec<_> = (self.table.list(prefix, after))
             .take(limit.saturating_add(1))
             .map(|(name, item)| (name.clone(), item.content.len(), item.version))
@@ -351,7 +355,13 @@ impl Node {
         }
         let answer = match refused {
             Some(status) => {
-                let reason = "another member could not keep the file; some may have kept it";
+                let reason = match status {
+                    Status::Timeout => {
+                        "the clock of another member is too far from this node's; \
+                                        the file may be kept: set the clocks and put it again"
+                    }
+                    _ => "another member could not keep the file; some may have kept it",
+                };
                 Answer::Refused(Refusal::new(status, reason))
             }
             // Too many members have died meanwhile. They may come back before the deadline.
@@ -406,11 +416,15 @@ impl Node {
         let stamp = item.version.stamp;
         let latest_ms = self.wall_ms(now) + CLOCK_AHEAD_MAX.as_millis() as u64;
         if stamp > Stamp::at_ms(latest_ms) {
-            return Err(Status::Unavailable);
+            return Err(Status::Timeout);
         }
         self.clock.observe(stamp);
         match self.table.put(name, item) {
-            Kept::Full => Err(Status::InsufficientStorage),
+            Kept::Full => {
+                // From now on others know better: they are asked.
+                self.ready = false;
+                Err(Status::InsufficientStorage)
+            }
             kept => Ok(kept),
         }
     }

@@ -16,7 +16,7 @@ pub const LIST_NAMES_MAX: usize = 1000;
 /// Largest body of a message between nodes that is not a file: views, digests, lists of names.
 pub const PEER_BODY_BYTES_MAX: usize = 1 << 20;
 /// Largest file that a node takes from another, whatever its own `max_file_bytes` says to clients.
-pub const FILE_BYTES_CEILING: usize = 1 << 30;
+pub const FILE_BYTES_CEILING: usize = 256 << 20;
 /// A version this far ahead of the own clock is refused.
 pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(60);
 /// How long a gone member stays known, so that it can be found again.

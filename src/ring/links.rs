@@ -35,6 +35,8 @@ pub(super) struct Next {
     pub(super) heard: Time,
     /// When the oldest question that it has not answered was asked.
     pub(super) asked: Option<Time>,
+    /// Whether it has said that it has caught up.
+    pub(super) is_ready: bool,
     /// It stands for a link that broke; what that one carried may be lost.
     pub(super) is_retry: bool,
 }
@@ -98,8 +100,15 @@ impl Node {
         out: &mut Vec<Output>,
     ) {
         let link = self.new_link(Some(to));
-        self.next =
-            Some(Next { link, peer: to, met: None, heard: now, asked: Some(now), is_retry });
+        self.next = Some(Next {
+            link,
+            peer: to,
+            met: None,
+            heard: now,
+            asked: Some(now),
+            is_ready: false,
+            is_retry,
+        });
         out.push(Output::Connect { link, to });
         self.tell(link, out);
     }

@@ -72,7 +72,7 @@ impl Node {
         if !same_ring && view.is_alive(node) && self.phase == Phase::Member {
             self.view.vouch(view);
             self.me = self.view.get(self.config.address).expect("a node is in its own view");
-            self.ready &= !self.has_missed_something(view);
+            self.ready &= !self.has_missed_something(node, view);
             if self.view.get(node).is_some() {
                 out.push(Output::Notify(Event::Met { member: node }));
             }
@@ -80,14 +80,18 @@ impl Node {
         self.absorb(now, view, out);
     }
 
-    /// Whether another ring has gone on without this node, and is the one to catch up with: the
-    /// larger of the two, or the one with the lowest address. Whom both call alive is in theirs.
-    fn has_missed_something(&self, view: &View) -> bool {
+    /// Whether another ring has gone on without this node, and is the one to catch up with: it
+    /// remembers this node, and not the other way round; or it is the larger of the two, or the one
+    /// with the lowest address. Whom both call alive is in theirs.
+    fn has_missed_something(&self, node: SocketAddr, view: &View) -> bool {
         let theirs = view.circle();
         let mut ours = self.view.circle();
         ours.retain(|&it| !view.is_alive(it));
         let is_without_us = ours.contains(&self.config.address);
-        is_without_us && (ours.len(), theirs.iter().min()) < (theirs.len(), ours.iter().min())
+        let has_restarted =
+            self.view.get(node).is_none() && view.get(self.config.address).is_some();
+        let is_smaller = (ours.len(), theirs.iter().min()) < (theirs.len(), ours.iter().min());
+        is_without_us && (has_restarted || is_smaller)
     }
 
     /// The successor has answered on a new link. If that stands for one that broke, what the
@@ -135,7 +139,8 @@ impl Node {
             entry.told = Some(self.full);
         }
         let Check { op, digest, ready, .. } = check;
-        out.push(Output::Send { link, message: Peer::Checked { op, view } });
+        let answer = Peer::Checked { op, ready: self.ready, view };
+        out.push(Output::Send { link, message: answer });
         let same = check.same && digest == self.table.digest();
         if op.creator == self.config.address {
             out.push(Output::Notify(Event::Circle { members: check.hops.saturating_add(1) }));

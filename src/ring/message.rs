@@ -249,6 +249,8 @@ pub enum Peer {
     Checked {
         /// Which CHECK.
         op: OpId,
+        /// Whether the receiver has caught up with the ring.
+        ready: bool,
         /// The receiver's view, where it differs.
         view: Option<View>,
     },

@@ -91,6 +91,8 @@ pub struct Node {
     pub(super) links_made: u64,
     pub(super) checks_made: u64,
     pub(super) check_at: Time,
+    /// The wall clock at [`Time`] zero, in milliseconds since 1970.
+    epoch_ms: u64,
 }
 
 impl Node {
@@ -122,6 +124,7 @@ impl Node {
             links_made: 0,
             checks_made: 0,
             check_at: Time(0),
+            epoch_ms: config.started_ms,
             table,
             view,
             config,
@@ -148,6 +151,12 @@ impl Node {
             self.tend(now, out);
         }
         self.step_out(now, out);
+    }
+
+    /// Sets the wall clock: it may have been put right, or the machine may have slept. Versions
+    /// go forward all the same.
+    pub fn set_clock(&mut self, now: Time, wall_ms: u64) {
+        self.epoch_ms = wall_ms.saturating_sub(now.0 / 1000);
     }
 
     /// When the node next wants [`Input::Wake`].
@@ -198,7 +207,7 @@ impl Node {
     }
 
     pub(super) fn wall_ms(&self, now: Time) -> u64 {
-        self.config.started_ms + now.0 / 1000
+        self.epoch_ms + now.0 / 1000
     }
 
     fn received(&mut self, now: Time, link: LinkId, message: Peer, out: &mut Vec<Output>) {
@@ -213,8 +222,14 @@ impl Node {
             Peer::Meet { node, join, view } => self.met(now, link, node, join, view, out),
             _ if !has_met => self.nonsense(now, link, "a link must begin with MEET", out),
             Peer::Check(check) => self.check(now, link, check, out),
-            Peer::Checked { view: Some(view), .. } => self.absorb(now, &view, out),
-            Peer::Checked { view: None, .. } => {}
+            Peer::Checked { ready, view, .. } => {
+                if let Some(next) = self.next.as_mut().filter(|next| next.link == link) {
+                    next.is_ready = ready;
+                }
+                if let Some(view) = view {
+                    self.absorb(now, &view, out);
+                }
+            }
             Peer::ForwardPut(forward) => self.forward_put(now, link, forward, out),
             Peer::ForwardGet(forward) => self.forward_get(now, link, forward, out),
             Peer::Sync(sync) => self.sync(now, link, sync, out),
@@ -275,14 +290,16 @@ impl Node {
 
     fn leave(&mut self, now: Time) {
         if matches!(self.phase, Phase::Joining { .. } | Phase::Member) {
-            self.phase = Phase::Finishing { until: now + self.config.check_timeout };
+            self.phase = Phase::Finishing { until: now + self.config.request_timeout };
         }
     }
 
-    /// The steps of leaving: answer what is in flight, say goodbye, wait to be passed over.
+    /// The steps of leaving: answer what is in flight, let a successor that is catching up do so,
+    /// say goodbye, wait to be passed over.
     fn step_out(&mut self, now: Time, out: &mut Vec<Output>) {
+        let is_needed = self.ready && self.next.as_ref().is_some_and(|next| !next.is_ready);
         if let Phase::Finishing { until } = self.phase
-            && (self.operations.is_empty() || now >= until)
+            && ((self.operations.is_empty() && !is_needed) || now >= until)
         {
             self.abandon(out);
             self.phase = Phase::Leaving { until: now + self.config.check_timeout };

@@ -79,7 +79,7 @@ fn peer(verb: &str, line: Line<'_>, body: Bytes) -> Result<Peer, Reject> {
         })),
         ("CHECKED", _) => {
             let view = line.key("len").map(|_| view(&body)).transpose()?;
-            Ok(Peer::Checked { op: op(line)?, view })
+            Ok(Peer::Checked { op: op(line)?, ready: flag(line, "ready")?, view })
         }
         ("FORWARD", "PUT") => forward_put(line, body).map(Peer::ForwardPut),
         ("FORWARD", "GET") => Ok(Peer::ForwardGet(ForwardGet {
@@ -162,11 +162,11 @@ pub(super) fn encode_peer<'a>(message: &'a Peer, out: &mut Vec<u8>) -> Option<&'
             );
             out.extend_from_slice(body.as_bytes());
         }
-        Peer::Checked { op, view: None } => push_line(out, format_args!("CHECKED op={op}")),
-        Peer::Checked { op, view: Some(view) } => {
-            let body = view_body(view);
-            push_line(out, format_args!("CHECKED op={op} len={}", body.len()));
-            out.extend_from_slice(body.as_bytes());
+        Peer::Checked { op, ready, view } => {
+            let body = view.as_ref().map(view_body);
+            let len = body.as_ref().map_or(String::new(), |body| format!(" len={}", body.len()));
+            push_line(out, format_args!("CHECKED op={op} ready={}{len}", u8::from(*ready)));
+            out.extend(body.unwrap_or_default().bytes());
         }
         Peer::ForwardPut(forward) => {
             let ForwardPut { op, view, name, version, copies, refused, item } = forward;

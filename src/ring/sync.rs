@@ -54,6 +54,8 @@ struct Session {
     /// Questions about names and digests that are not answered.
     questions: usize,
     pulled: usize,
+    /// Files that could not be kept.
+    refused: usize,
 }
 
 impl Catchup {
@@ -115,6 +117,7 @@ impl Node {
             pulling_bytes: 0,
             questions: 1,
             pulled: 0,
+            refused: 0,
         });
         out.push(Output::Send { link, message: Peer::Sync(Sync::Buckets) });
     }
@@ -184,10 +187,10 @@ impl Node {
                 let asked = session.pulling.pop_front();
                 let Some((_, bytes)) = asked.filter(|(asked, _)| *asked == name) else { return };
                 session.pulling_bytes -= bytes;
-                if let Some(item) = item
-                    && let Ok(Kept::New) = self.keep(now, &name, item)
-                {
-                    session.pulled += 1;
+                match item.map(|item| self.keep(now, &name, item)) {
+                    Some(Ok(Kept::New)) => session.pulled += 1,
+                    Some(Err(_)) => session.refused += 1,
+                    _ => {}
                 }
             }
             _ => return,
@@ -212,7 +215,7 @@ impl Node {
             // The successor lacks them too, perhaps, and need not wait for the next round.
             self.begin_check(now, out);
         }
-        if session.pred_ready && !self.ready && self.is_member() {
+        if session.pred_ready && session.refused == 0 && !self.ready && self.is_member() {
             self.become_ready(out);
         }
     }

@@ -278,7 +278,10 @@ impl World {
                 hops: source.number() as usize,
                 view: self.view(source),
             }),
-            3 => Peer::Checked { op, view: source.flag().then(|| self.view(source)) },
+            3 => {
+                let ready = source.flag();
+                Peer::Checked { op, ready, view: source.flag().then(|| self.view(source)) }
+            }
             4 => {
                 let version = self.version(source);
                 Peer::ForwardPut(ForwardPut {

@@ -53,7 +53,7 @@ fn messages_of_nodes_without_meet_are_refused() {
     let hash = "0".repeat(64);
     for message in [
         message(&format!("CHECK {op} digest=0 ready=1 same=1 hops=0"), ""),
-        format!("CHECKED {op}\n").into(),
+        format!("CHECKED {op} ready=1\n").into(),
         format!("FORWARD GET a {op} view=0 hops=0\n").into(),
         format!("FORWARD PUT a {op} view=0 version=0000000000000001@{node} copies=1\n").into(),
         message(&format!("FORWARD GET a {op} view=0 hops=0 version=x blake3={hash}"), "content"),
@@ -123,7 +123,7 @@ fn nonsense_on_a_link_closes_it_and_changes_nothing() {
         message(&format!("CHECK op={node}/1 digest=0 ready=1 same=1 hops={huge}"), ""),
         message(&format!("CHECK op={other}/1 digest=ff ready=0 same=0 hops={huge}"), ""),
         message(&format!("CHECK op={other}/1 digest={} ready=1 same=1 hops=0", "f".repeat(33)), ""),
-        message(&format!("CHECKED op={other}/1"), "nothing of a view\n"),
+        message(&format!("CHECKED op={other}/1 ready=1"), "nothing of a view\n"),
         "SYNC BUCKETS\nSYNC PULL nothing\nSYNC NAMES bucket=255 after=x\n".into(),
         "SYNC NAMES bucket=256\n".into(),
         "SYNC NONE\n".into(),
@@ -194,7 +194,7 @@ fn a_false_view_is_put_right() {
             say(member, &message(&format!("MEET node={stranger} join=0"), &view));
             let check = message(&format!("CHECK {op} digest=0 ready=1 same=1 hops=1"), &view);
             say(member, &[STRANGER.as_bytes(), &check].concat());
-            let checked = message(&format!("CHECKED {op}"), &view);
+            let checked = message(&format!("CHECKED {op} ready=1"), &view);
             say(member, &[STRANGER.as_bytes(), &checked].concat());
         }
         println!("{what}");

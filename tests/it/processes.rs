@@ -468,3 +468,36 @@ fn eight_large_files_at_once_go_round() {
     });
     println!("{} bytes had gone round after {:?}", sum.into_inner(), begun.elapsed());
 }
+
+#[test]
+fn who_holds_all_leaves_only_when_the_next_has_caught_up() {
+    let mut ring = Ring::start(1, &[]);
+    let mut client = ring.nodes[0].client();
+    let content = vec![b'x'; 1 << 20];
+    for i in 0..100 {
+        client.put(&format!("file {i}").replace(' ', "%20"), &content);
+    }
+    ring.add(0);
+    ring.nodes[0].wait_for_list(&ring.addresses());
+    ring.nodes[0].signal(Signal::TERM);
+    assert_eq!(ring.nodes[0].wait_for_exit().code(), Some(0));
+    let mut other = ring.nodes[1].client();
+    until("the other has all files", || {
+        let info = other.ask("INFO");
+        (info.key("files") == Some("100") && info.key("ready") == Some("1")).then_some(())
+    });
+}
+
+#[test]
+fn a_first_node_that_restarts_empty_is_not_ready_before_it_has_caught_up() {
+    let mut ring = Ring::start(2, &[]);
+    let mut client = ring.nodes[1].client();
+    for i in 0..50 {
+        client.put(&format!("file{i}"), b"here");
+    }
+    ring.nodes[0].kill();
+    ring.restart(0, None);
+    ring.nodes[0].wait_for("it has caught up", |line| line.starts_with("caught up: 50 files"));
+    ring.nodes[0].wait_for("it is ready", |line| line.starts_with("ready: "));
+    assert_eq!(ring.nodes[0].client().get("file7"), b"here");
+}

@@ -92,7 +92,7 @@ fn a_wrong_option_or_variable_is_exit_2() {
         (&["--request-timeout", "2h"], &["--request-timeout", "3600s"]),
         (&["--min-copies", "0"], &["--min-copies", "1"]),
         (&["--min-copies", "129"], &["--min-copies", "128"]),
-        (&["--max-file-bytes", "2GiB"], &["--max-file-bytes", "1GiB"]),
+        (&["--max-file-bytes", "2GiB"], &["--max-file-bytes", "256MiB"]),
         (&["--max-file-bytes", "lots"], &["lots", "64KiB"]),
         (&["--max-store-bytes", "-1"], &["-1"]),
         (&["--prev-ip", "no such host"], &["no such host", "--prev-ip"]),

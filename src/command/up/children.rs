@@ -25,7 +25,7 @@ use crate::client::{Client, Node, Source, Timeouts};
 /// How long a node may take to say where it listens.
 const LISTENING_WITHIN: Duration = Duration::from_secs(10);
 /// How long the nodes may take to leave; then they are killed.
-const LEFT_WITHIN: Duration = Duration::from_secs(6);
+const LEFT_WITHIN: Duration = Duration::from_secs(15);
 /// How often a node that is not ready is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -58,7 +58,11 @@ impl Children {
     /// Starts the next node, after the last one in the list, and waits until it listens.
     pub(super) async fn start(&mut self) -> Result<(), String> {
         let mut command = process::Command::new(program()?);
-        command.args(["ring-node", "--end-with-parent"]);
+        command.args(["ring-node", "--end-with-parent", &process::id().to_string()]);
+        // Settings that are meant for one node would put all of these in one place.
+        for variable in ["IP", "PORT", "PREV_IP", "PREV_PORT", "ADVERTISE"] {
+            command.env_remove(format!("SMOLRING_{variable}"));
+        }
         if let Some(last) = self.nodes.last() {
             let (ip, port) = (last.address.ip().to_string(), last.address.port().to_string());
             command.args(["--prev-ip", &ip, "--prev-port", &port]);

@@ -4,6 +4,7 @@ mod check;
 mod children;
 
 use std::{
+    cell::Cell,
     io::{self, IsTerminal},
     path::{Path, PathBuf},
     time::Duration,
@@ -36,7 +37,7 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
                {command_name} --once",
     note = "It stays and shows what happens until Ctrl-C, which ends every node.",
     error_code(0, "all copies are right, and the user has ended it"),
-    error_code(1, "not all copies are right, or a node did not start"),
+    error_code(1, "not all copies are right, or were checked, or a node did not start"),
     error_code(2, "the command line is wrong")
 )]
 struct Options {
@@ -70,7 +71,9 @@ pub fn run(name: &str, args: &[String]) -> Exit {
     }
     smol::block_on(async {
         let mut children = Children::default();
-        let ended = future::or(serve(name, &options, dir, &mut children), interrupted()).await;
+        let is_checked = Cell::new(false);
+        let serving = serve(name, &options, dir, &mut children, &is_checked);
+        let ended = future::or(serving, interrupted(&is_checked)).await;
         children.end().await;
         ended.unwrap_or_else(|why| cli::fail(name, Exit::Failed, why))
     })
@@ -81,6 +84,7 @@ async fn serve(
     options: &Options,
     dir: &Path,
     children: &mut Children,
+    is_checked: &Cell<bool>,
 ) -> Result<Exit, String> {
     let bar = spinner("starting the nodes");
     for _ in 0..options.nodes {
@@ -111,6 +115,7 @@ async fn serve(
         failed.iter().for_each(|line| cli::say(name, line));
         return Ok(Exit::Failed);
     }
+    is_checked.set(true);
     let (files, count) = (sources.len(), nodes.len());
     print(&format!("{files} files are the same on {count} of {count} nodes.\n"))?;
     if options.once {
@@ -120,12 +125,15 @@ async fn serve(
     children.watch(print).await
 }
 
-/// Ends, with success, when the user has had enough.
-async fn interrupted() -> Result<Exit, String> {
+/// Ends when the user has had enough: with success, if that is after the check.
+async fn interrupted(is_checked: &Cell<bool>) -> Result<Exit, String> {
     let signals = Signals::new([Signal::Int, Signal::Term]);
     let mut signals = signals.map_err(|error| format!("cannot listen for signals: {error}"))?;
     signals.next().await;
-    Ok(Exit::Done)
+    match is_checked.get() {
+        true => Ok(Exit::Done),
+        false => Err("ended before all copies were checked".into()),
+    }
 }
 
 fn print(text: &str) -> Result<(), String> {

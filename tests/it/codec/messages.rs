@@ -57,8 +57,8 @@ pub(super) fn examples() -> Vec<Message> {
         Peer::Meet { node: op.creator, join: true, view: View::default() },
         Peer::Meet { node: op.creator, join: false, view: view.clone() },
         Peer::Check(check),
-        Peer::Checked { op, view: None },
-        Peer::Checked { op, view: Some(view) },
+        Peer::Checked { op, ready: true, view: None },
+        Peer::Checked { op, ready: false, view: Some(view) },
         Peer::ForwardPut(put),
         Peer::ForwardPut(last),
         Peer::ForwardGet(get),
@@ -114,7 +114,8 @@ fn peer() -> impl Strategy<Value = Peer> {
         (any::<SocketAddr>(), any::<bool>(), any_view())
             .prop_map(|(node, join, view)| Peer::Meet { node: plain(node), join, view }),
         check.prop_map(Peer::Check),
-        (any_op(), option::of(any_view())).prop_map(|(op, view)| Peer::Checked { op, view }),
+        (any_op(), any::<bool>(), option::of(any_view()))
+            .prop_map(|(op, ready, view)| Peer::Checked { op, ready, view }),
         put.prop_map(Peer::ForwardPut),
         get.prop_map(Peer::ForwardGet),
         sync().prop_map(Peer::Sync),

@@ -79,7 +79,7 @@ impl Trace {
         };
         let more = match message {
             Message::Peer(Peer::Meet { join: true, .. }) => String::new(),
-            Message::Peer(Peer::Checked { view: Some(view), op }) => {
+            Message::Peer(Peer::Checked { view: Some(view), op, .. }) => {
                 self.loud.insert(*op);
                 self.view(view)
             }
