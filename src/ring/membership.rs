@@ -70,9 +70,9 @@ impl Node {
     fn meet(&mut self, now: Time, node: SocketAddr, view: &View, out: &mut Vec<Output>) {
         let same_ring = view.is_alive(self.config.address) && self.view.is_alive(node);
         if !same_ring && view.is_alive(node) && self.phase == Phase::Member {
+            self.ready &= !self.has_missed_something(node, view);
             self.view.vouch(view);
             self.me = self.view.get(self.config.address).expect("a node is in its own view");
-            self.ready &= !self.has_missed_something(node, view);
             if self.view.get(node).is_some() {
                 out.push(Output::Notify(Event::Met { member: node }));
             }
@@ -80,18 +80,18 @@ impl Node {
         self.absorb(now, view, out);
     }
 
-    /// Whether another ring has gone on without this node, and is the one to catch up with: it
-    /// remembers this node, and not the other way round; or it is the larger of the two, or the one
-    /// with the lowest address. Whom both call alive is in theirs.
+    /// Whether the other ring is the one to catch up with: it remembers an earlier life of this node,
+    /// which knows nothing of it; or it has gone on without this node and is the larger of the two,
+    /// or the one with the lowest address. Whom both call alive is in theirs.
     fn has_missed_something(&self, node: SocketAddr, view: &View) -> bool {
+        let me = self.config.address;
+        let remembers_earlier = view.get(me).is_some_and(|it| it.incarnation < self.me.incarnation);
+        let has_restarted = self.view.get(node).is_none() && remembers_earlier;
         let theirs = view.circle();
         let mut ours = self.view.circle();
         ours.retain(|&it| !view.is_alive(it));
-        let is_without_us = ours.contains(&self.config.address);
-        let has_restarted =
-            self.view.get(node).is_none() && view.get(self.config.address).is_some();
         let is_smaller = (ours.len(), theirs.iter().min()) < (theirs.len(), ours.iter().min());
-        is_without_us && (has_restarted || is_smaller)
+        has_restarted || (!view.is_alive(me) && is_smaller)
     }
 
     /// The successor has answered on a new link. If that stands for one that broke, what the

@@ -56,13 +56,19 @@ impl Up {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    fn wait_for_line(&mut self, part: &str) -> String {
-        let mut line = String::new();
-        while !line.contains(part) {
-            line.clear();
-            assert!(self.stdout.read_line(&mut line).unwrap() > 0, "no line has {part:?}");
+    /// Reads until there was a line with each of these parts, in any order, and returns them.
+    fn wait_for_lines<const N: usize>(&mut self, parts: [&str; N]) -> [String; N] {
+        let mut found = parts.map(|_| String::new());
+        while found.iter().any(String::is_empty) {
+            let mut line = String::new();
+            assert!(self.stdout.read_line(&mut line).unwrap() > 0, "not all said: {parts:?}");
+            for (found, part) in found.iter_mut().zip(parts) {
+                if found.is_empty() && line.contains(part) {
+                    found.clone_from(&line);
+                }
+            }
         }
-        line
+        found
     }
 
     fn all_nodes_have_ended(&self) {
@@ -102,9 +108,8 @@ fn a_killed_node_is_shown_nothing_is_lost_and_ctrl_c_ends_all() {
     let mut up = Up::start();
     let index = fs::read("test_files/index.html").unwrap();
     kill_process(up.victim, Signal::KILL).unwrap();
-    let ended = up.wait_for_line("To bring it back:");
+    let [ended, _] = up.wait_for_lines(["To bring it back:", "(WS2) -> (WS1)"]);
     let dead: SocketAddr = ended.split(' ').next().unwrap().parse().unwrap();
-    up.wait_for_line("(WS2) -> (WS1)");
     for address in up.addresses.iter().filter(|it| **it != dead) {
         assert_eq!(Client::connect(*address).unwrap().get("index.html"), index);
     }
