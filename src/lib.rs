@@ -29,5 +29,6 @@ pub mod command;
 pub mod descriptors;
 pub mod http;
 pub mod net;
+mod random;
 pub mod ring;
 pub mod services;

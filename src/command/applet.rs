@@ -15,6 +15,12 @@ const APPLETS: &[Applet] = &[
     ("ring-node", "run one node of a ring", super::ring_node::run),
     ("ring-client", "put, get, list, watch and measure", client::run),
     ("hello-server", "say hello to everyone over HTTP", services::hello::run),
+    ("echo-service", "say over HTTP what it was told", services::echo::run),
+    (
+        "caller-service",
+        "ask the echo service, and answer also when it does not",
+        services::caller::run,
+    ),
 ];
 
 /// Runs the command that the first argument names, or the one whose name this program was started
@@ -56,7 +62,7 @@ fn help(name: &str) -> String {
          Commands:\n"
     );
     for (applet, purpose, _) in APPLETS {
-        let _ = writeln!(text, "  {applet:<14}{purpose}");
+        let _ = writeln!(text, "  {applet:<16}{purpose}");
     }
     let _ = writeln!(text, "\n`{name} <command> --help` has the options of each.");
     text

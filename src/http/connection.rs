@@ -263,6 +263,8 @@ impl Connection {
             bytes: exchange::reason(status).len() as u64,
             duration: self.since.get().elapsed(),
             client: self.peer,
+            service: self.worker.options.service,
+            trace: None,
         });
         exchange::refusal(status, self.worker.options.error_type)
     }

@@ -25,6 +25,7 @@ use super::{
     limits::{BODIES_BYTES_MAX, LINGER, LINGER_BYTES_MAX},
     log::Entry,
     shutdown::within,
+    trace::{REQUEST_ID, Trace},
 };
 
 /// The application: what tide makes of a request.
@@ -43,6 +44,8 @@ pub(super) struct Exchange {
     connection: Rc<Connection>,
     /// `None` if nobody will read it.
     record: Option<Record>,
+    /// `None` if the service does not follow its requests.
+    trace: Option<Trace>,
     /// Of the request, counted against [`BODIES_BYTES_MAX`].
     body_bytes: usize,
     had_body: bool,
@@ -70,7 +73,16 @@ impl Exchange {
             status: None,
             bytes: 0,
         });
-        Self { connection, record, body_bytes: 0, had_body: false, unread: None, is_busy: true }
+        let is_traced = connection.worker.options.service.is_some();
+        Self {
+            trace: is_traced.then(|| Trace::of(request.headers())),
+            connection,
+            record,
+            body_bytes: 0,
+            had_body: false,
+            unread: None,
+            is_busy: true,
+        }
     }
 
     /// Notes who is waited for now: the handler and what it reads from, or else the client.
@@ -121,6 +133,8 @@ impl Drop for Exchange {
                 bytes: record.bytes,
                 duration: now - record.began,
                 client: self.connection.peer,
+                service: self.connection.worker.options.service,
+                trace: self.trace.as_ref(),
             });
         }
     }
@@ -184,6 +198,11 @@ pub(super) async fn answer(
     };
     let source = if is_head { without_body(&mut headers, source) } else { source };
     headers.entry(header::SERVER).or_insert(SERVER);
+    if let Some(trace) = &exchange.trace
+        && let Ok(id) = HeaderValue::from_str(trace.request_id())
+    {
+        headers.insert(REQUEST_ID, id);
+    }
     if !is_h2 && connection.is_last_answer() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -205,6 +224,9 @@ async fn handle(exchange: &mut Exchange, from: &mut Request<Incoming>) -> Result
     let options = &worker.options;
     let mut request = convert::request(from, &mut worker.urls.borrow_mut(), options)?;
     request.set_peer_addr(Some(&*exchange.connection.peer_text));
+    if let Some(trace) = &exchange.trace {
+        request.ext_mut().insert(trace.clone());
+    }
     if !from.body().is_end_stream() {
         exchange.had_body = true;
         let received = within(options.body_timeout(), receive(exchange, from.body_mut())).await;

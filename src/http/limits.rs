@@ -47,3 +47,5 @@ pub const LOG_GATHER: Duration = Duration::from_millis(5);
 pub const LOG_FAREWELL: Duration = Duration::from_secs(1);
 /// Bytes of a URL that the access log shows.
 pub const LOGGED_URL_BYTES_MAX: usize = 1024;
+/// Bytes of the id that a client may give to its request.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;

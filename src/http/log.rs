@@ -15,16 +15,20 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use super::limits::{LOG_BYTES_MAX, LOG_FAREWELL, LOG_GATHER, LOGGED_URL_BYTES_MAX};
+use super::{
+    limits::{LOG_BYTES_MAX, LOG_FAREWELL, LOG_GATHER, LOGGED_URL_BYTES_MAX},
+    trace::Trace,
+};
 
 /// What a line of the access log looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// `2024-01-01T12:00:00.000Z - GET /path 200 13 0.042ms 127.0.0.1:50312`
+    /// `2024-01-01T12:00:00.000Z - GET /path 200 13 0.042ms 127.0.0.1:50312`, and where requests
+    /// are followed ` service=… request_id=… traceparent=…`
     #[default]
     Text,
     /// The same as one JSON object: `time`, `method`, `url`, `status`, `bytes`, `duration_ms`,
-    /// `client`.
+    /// `client`, and maybe `service`, `request_id`, `traceparent`.
     Json,
 }
 
@@ -60,6 +64,19 @@ pub(super) struct Entry<'a> {
     pub(super) bytes: u64,
     pub(super) duration: Duration,
     pub(super) client: SocketAddr,
+    pub(super) service: Option<&'static str>,
+    /// `None`: the request was not understood, or is not followed.
+    pub(super) trace: Option<&'a Trace>,
+}
+
+impl Entry<'_> {
+    /// What the request can be followed by; nothing in it needs to be escaped.
+    fn names(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let service = self.service.map(|name| ("service", name));
+        let id = self.trace.map(|trace| ("request_id", trace.request_id()));
+        let parent = self.trace.map(|trace| ("traceparent", trace.traceparent()));
+        [service, id, parent].into_iter().flatten()
+    }
 }
 
 /// Where lines go in. Clones write to the same place.
@@ -199,7 +216,12 @@ fn text_line(out: &mut Vec<u8>, now: SystemTime, entry: &Entry<'_>) -> io::Resul
         None => out.extend_from_slice(b" -"),
     }
     let millis = entry.duration.as_secs_f64() * 1e3;
-    writeln!(out, " {} {millis:.3}ms {}", entry.bytes, entry.client)
+    write!(out, " {} {millis:.3}ms {}", entry.bytes, entry.client)?;
+    for (name, value) in entry.names() {
+        write!(out, " {name}={value}")?;
+    }
+    out.push(b'\n');
+    Ok(())
 }
 
 fn json_line(out: &mut Vec<u8>, now: SystemTime, entry: &Entry<'_>) -> io::Result<()> {
@@ -213,7 +235,12 @@ fn json_line(out: &mut Vec<u8>, now: SystemTime, entry: &Entry<'_>) -> io::Resul
     }
     let millis = entry.duration.as_secs_f64() * 1e3;
     let (bytes, client) = (entry.bytes, entry.client);
-    writeln!(out, r#","bytes":{bytes},"duration_ms":{millis:.3},"client":"{client}"}}"#)
+    write!(out, r#","bytes":{bytes},"duration_ms":{millis:.3},"client":"{client}""#)?;
+    for (name, value) in entry.names() {
+        write!(out, r#","{name}":"{value}""#)?;
+    }
+    out.extend_from_slice(b"}\n");
+    Ok(())
 }
 
 /// Printable ASCII without `"` and `\`; all else as `%XX`, and not too much of it.
@@ -305,6 +332,8 @@ mod tests {
             bytes: 13,
             duration: Duration::from_micros(42),
             client: ([127, 0, 0, 1], 5).into(),
+            service: None,
+            trace: None,
         }
     }
 
@@ -321,6 +350,26 @@ mod tests {
         assert_eq!(value["status"], 200);
         assert_eq!(value["duration_ms"], 0.042);
         assert_eq!(value["time"], "2024-01-01T12:00:00.000Z");
+    }
+
+    #[test]
+    fn names_to_follow_a_request_by() {
+        let mut headers = hyper::HeaderMap::new();
+        headers.insert("x-request-id", "a:b/c".parse().unwrap());
+        let trace = Trace::of(&headers);
+        let entry = Entry { service: Some("x-service"), trace: Some(&trace), ..entry("/") };
+        let mut out = Vec::new();
+        text_line(&mut out, at(0, 0), &entry).unwrap();
+        let line = String::from_utf8(out).unwrap();
+        let parent = trace.traceparent();
+        let end = format!(":5 service=x-service request_id=a:b/c traceparent={parent}\n");
+        assert!(line.ends_with(&end), "{line}");
+        let mut out = Vec::new();
+        json_line(&mut out, at(0, 0), &entry).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(value["service"], "x-service");
+        assert_eq!(value["request_id"], "a:b/c");
+        assert_eq!(value["traceparent"], parent);
     }
 
     #[test]

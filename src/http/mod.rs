@@ -53,6 +53,7 @@ mod log;
 mod options;
 mod shutdown;
 mod socket;
+mod trace;
 mod worker;
 
 use std::{
@@ -66,6 +67,7 @@ use smol::{channel, stream::Stream};
 pub use listener::Error;
 pub use log::LogFormat;
 pub use options::{Options, parse};
+pub use trace::{REQUEST_ID, TRACEPARENT, Trace};
 
 use self::{exchange::Handler, log::Log, shutdown::Shutdown};
 use crate::cli::{self, Exit};

@@ -60,6 +60,10 @@ pub struct Options {
     /// The type of the transport's own answers, which are one line of text. No option: a matter
     /// of the service.
     pub error_type: &'static str,
+    /// The service's name, if its requests are to be followed from service to service: then each
+    /// has a [`Trace`](super::Trace), its answer has an `x-request-id`, and the log has the three.
+    /// No option: a matter of the service.
+    pub service: Option<&'static str>,
 }
 
 impl Default for Options {
@@ -82,6 +86,7 @@ impl Default for Options {
             log_format: LogFormat::Text,
             is_quiet: false,
             error_type: "text/plain; charset=utf-8",
+            service: None,
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The tests that look at the crate from outside, in one binary: it links once.
 
 mod bytes;
+mod caller;
 mod client;
 mod cluster;
 mod codec;
+mod echo;
 mod fuzz;
 mod hello;
 mod http;
@@ -12,6 +14,7 @@ mod outgoing;
 mod processes;
 mod refusals;
 mod served;
+mod service;
 mod sim;
 mod smuggling;
 mod tidy;

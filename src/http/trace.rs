@@ -1,0 +1,149 @@
+//! What lets one follow a request through several services: an id of its own, and the
+//! [`traceparent`](https://www.w3.org/TR/trace-context/) of the trace that it belongs to.
+//!
+//! Both are taken from the request's headers if they are what they should be, and made if not. So
+//! they are short and of few characters, whoever sent them, and can be logged and passed on as
+//! they are.
+
+use std::sync::Arc;
+
+use hyper::HeaderMap;
+
+use super::limits::REQUEST_ID_BYTES_MAX;
+use crate::random;
+
+/// The header that names a request; it stands in the request and in its answer.
+pub const REQUEST_ID: &str = "x-request-id";
+/// The header that names a trace and the caller's place in it.
+pub const TRACEPARENT: &str = "traceparent";
+
+/// Bytes of a traceparent of version 00: `00-<32 hex>-<16 hex>-<2 hex>`.
+const TRACEPARENT_BYTES: usize = 55;
+
+/// The names by which a request can be followed. Where [`Options::service`](super::Options) has a
+/// name, every handler finds one in `request.ext::<Trace>()`. Clones are cheap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    request_id: Arc<str>,
+    traceparent: Arc<str>,
+}
+
+impl Trace {
+    /// What the headers say, or else something new.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let request_id = only(headers, REQUEST_ID).filter(|id| is_request_id(id));
+        let traceparent = only(headers, TRACEPARENT).and_then(read_traceparent);
+        Self {
+            request_id: request_id.map_or_else(|| hex_id().into(), Into::into),
+            traceparent: traceparent.unwrap_or_else(new_traceparent).into(),
+        }
+    }
+
+    /// Up to 128 letters, digits and `-_.:/+=@`.
+    pub fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// In the form of version 00.
+    pub fn traceparent(&self) -> &str {
+        &self.traceparent
+    }
+}
+
+/// The value of a header that occurs once.
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => value.to_str().ok(),
+        _ => None,
+    }
+}
+
+fn is_request_id(id: &str) -> bool {
+    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/+=@".contains(&byte);
+    (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(is_fit)
+}
+
+/// A traceparent that is valid. A later version than 00 is read as the specification says: its
+/// first four fields, which are those of version 00.
+fn read_traceparent(text: &str) -> Option<String> {
+    let known = text.get(..TRACEPARENT_BYTES)?;
+    let rest = &text[TRACEPARENT_BYTES..];
+    let fields: Vec<&str> = known.split('-').collect();
+    let [version, trace, parent, flags] = fields[..] else { return None };
+    let is_hex = |field: &str, digits: usize| {
+        field.len() == digits && field.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let is_id = |field, digits| is_hex(field, digits) && field.bytes().any(|it| it != b'0');
+    let fits = match version {
+        "00" => rest.is_empty(),
+        "ff" => false,
+        _ => is_hex(version, 2) && (rest.is_empty() || rest.starts_with('-')),
+    };
+    (fits && is_id(trace, 32) && is_id(parent, 16) && is_hex(flags, 2))
+        .then(|| format!("00{}", &known[2..]))
+}
+
+/// A trace that begins here, and that nobody has asked to be recorded.
+fn new_traceparent() -> String {
+    format!("00-{}-{:016x}-00", hex_id(), random::bits().max(1))
+}
+
+/// 32 digits that are nobody else's, and not all 0.
+fn hex_id() -> String {
+    format!("{:016x}{:016x}", random::bits(), random::bits().max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    const SENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    fn of(headers: &[(&'static str, &str)]) -> Trace {
+        let pair = |&(name, value): &(&'static str, &str)| {
+            (HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).unwrap())
+        };
+        let mut map = HeaderMap::new();
+        headers.iter().map(pair).for_each(|(name, value)| {
+            map.append(name, value);
+        });
+        Trace::of(&map)
+    }
+
+    #[test]
+    fn what_came_is_kept() {
+        let trace = of(&[(REQUEST_ID, "aZ0-_.:/+=@"), (TRACEPARENT, SENT)]);
+        assert_eq!((trace.request_id(), trace.traceparent()), ("aZ0-_.:/+=@", SENT));
+        let longest = "x".repeat(REQUEST_ID_BYTES_MAX);
+        assert_eq!(of(&[(REQUEST_ID, &longest)]).request_id(), longest);
+        let later = format!("cc{}-what-will-be", &SENT[2..]);
+        assert_eq!(of(&[(TRACEPARENT, &later)]).traceparent(), SENT);
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_made() {
+        let longer = "x".repeat(REQUEST_ID_BYTES_MAX + 1);
+        for bad in ["", "a b", "a\"b", "a\tb", "ü", "a\\b", "a,b", "a%b", &longer] {
+            let trace = of(&[(REQUEST_ID, bad)]);
+            assert!(trace.request_id().len() == 32 && trace.request_id() != bad, "{trace:?}");
+        }
+        let zeros = [SENT.replace("4bf92f3577b34da6a3ce929d0e0e4736", &"0".repeat(32))];
+        let parents = [SENT.replace("00f067aa0ba902b7", &"0".repeat(16))];
+        let others = ["", "00", "ü", "00-", &SENT[1..], &SENT[..54], &SENT.to_uppercase()];
+        let forms = [format!("{SENT}-more"), format!("ff{}", &SENT[2..]), SENT.replace("-0", "_0")];
+        let longer = [format!("01{}x", &SENT[2..]), format!("{}ü", &SENT[..54])];
+        let all = zeros.iter().chain(&parents).chain(&forms).chain(&longer).map(String::as_str);
+        for bad in all.chain(others) {
+            let trace = of(&[(TRACEPARENT, bad)]);
+            let made = trace.traceparent();
+            assert_eq!(read_traceparent(made).as_deref(), Some(made));
+            assert!(!bad.contains(made) && !made.contains("4bf92f"), "{bad} {made}");
+        }
+        let twice = of(&[(TRACEPARENT, SENT), (TRACEPARENT, SENT), (REQUEST_ID, "a")]);
+        assert_ne!(twice.traceparent(), SENT);
+        assert_ne!(of(&[]), of(&[]));
+    }
+}
