@@ -30,7 +30,11 @@ pub enum Exit {
     Usage = 2,
     /// No member of the ring has the name.
     NotFound = 3,
-    /// No node answered at all (`EX_UNAVAILABLE` of sysexits).
+    /// The server says that the request is wrong: a status of 4xx.
+    Refused = 4,
+    /// The server says that it has failed: a status of 5xx.
+    ServerFailed = 5,
+    /// No node or server answered at all (`EX_UNAVAILABLE` of sysexits).
     Unreachable = 69,
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::{
     cli::{self, Exit, UsageError},
-    client, services,
+    client, http_tools, services,
 };
 
 /// A command: what it is called, what it is for, and what it does.
@@ -21,6 +21,10 @@ const APPLETS: &[Applet] = &[
         "ask the echo service, and answer also when it does not",
         services::caller::run,
     ),
+    ("api-server", "answer a form's fields as JSON", services::api::run),
+    ("raw-api-server", "the same, with HTTP read by hand", services::raw_api::run),
+    ("http-get", "send a GET request by hand, and show the answer", http_tools::get),
+    ("http-post", "send a form by hand, and show the answer", http_tools::post),
 ];
 
 /// Runs the command that the first argument names, or the one whose name this program was started

@@ -24,6 +24,10 @@ pub(super) fn request<B>(
     options: &Options,
 ) -> Result<tide_http::Request, StatusCode> {
     let method = method(head.method()).ok_or(StatusCode::NOT_IMPLEMENTED)?;
+    // A host alone is a target for CONNECT only.
+    if head.uri().scheme().is_none() && head.uri().authority().is_some() {
+        return Err(StatusCode::BAD_REQUEST);
+    }
     let path = head.uri().path_and_query().map_or("/", PathAndQuery::as_str);
     if path.len() > options.url_bytes_max {
         return Err(StatusCode::URI_TOO_LONG);

@@ -29,7 +29,7 @@ pub enum Error {
 
 /// Takes the socket that systemd hands over, or else binds `port` of `ip`; `None` is every
 /// address, IPv6 and IPv4. Does not block.
-pub(super) fn listen(ip: Option<IpAddr>, port: u16) -> Result<TcpListener, Error> {
+pub(crate) fn listen(ip: Option<IpAddr>, port: u16) -> Result<TcpListener, Error> {
     let listener = match ListenFd::from_env().take_tcp_listener(0) {
         Ok(Some(listener)) => listener,
         Ok(None) => bind(ip, port)?,
@@ -70,6 +70,12 @@ fn is_without_ipv6(error: &io::Error) -> bool {
 }
 
 /// The address to show and to connect to: an IPv4 client of an IPv6 socket is an IPv4 client.
-pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// The connection was gone before we took it; the next one need not be.
+pub(crate) fn is_of_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }

@@ -54,19 +54,19 @@ impl Display for LogFormat {
 }
 
 /// One answered request.
-pub(super) struct Entry<'a> {
+pub(crate) struct Entry<'a> {
     /// `-` where the request was not understood.
-    pub(super) method: &'a str,
-    pub(super) url: &'a str,
+    pub(crate) method: &'a str,
+    pub(crate) url: &'a str,
     /// `None`: the client was gone before there was an answer.
-    pub(super) status: Option<u16>,
+    pub(crate) status: Option<u16>,
     /// Of the answer's body.
-    pub(super) bytes: u64,
-    pub(super) duration: Duration,
-    pub(super) client: SocketAddr,
-    pub(super) service: Option<&'static str>,
+    pub(crate) bytes: u64,
+    pub(crate) duration: Duration,
+    pub(crate) client: SocketAddr,
+    pub(crate) service: Option<&'static str>,
     /// `None`: the request was not understood, or is not followed.
-    pub(super) trace: Option<&'a Trace>,
+    pub(crate) trace: Option<&'a Trace>,
 }
 
 impl Entry<'_> {
@@ -81,7 +81,7 @@ impl Entry<'_> {
 
 /// Where lines go in. Clones write to the same place.
 #[derive(Clone)]
-pub(super) struct Log {
+pub(crate) struct Log {
     shared: Arc<Shared>,
     format: LogFormat,
     is_quiet: bool,
@@ -106,7 +106,7 @@ struct State {
 
 impl Log {
     /// Starts the thread that writes to stdout.
-    pub(super) fn start(format: LogFormat, is_quiet: bool) -> io::Result<Self> {
+    pub(crate) fn start(format: LogFormat, is_quiet: bool) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -118,19 +118,19 @@ impl Log {
     }
 
     /// Whether the access log is wanted at all.
-    pub(super) fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         self.is_quiet
     }
 
     /// Writes a message, at once.
-    pub(super) fn say(&self, message: impl Display) {
+    pub(crate) fn say(&self, message: impl Display) {
         self.shared.push(true, |buffer| {
             let _ = writeln!(buffer, "{message}");
         });
     }
 
     /// Writes a line of the access log, soon. Does not block.
-    pub(super) fn access(&self, entry: &Entry<'_>) {
+    pub(crate) fn access(&self, entry: &Entry<'_>) {
         if self.is_quiet {
             return;
         }
@@ -144,7 +144,7 @@ impl Log {
     }
 
     /// Waits until all is written, or for a second.
-    pub(super) fn finish(&self) {
+    pub(crate) fn finish(&self) {
         let mut state = self.shared.lock();
         state.is_closed = true;
         self.shared.changed.notify_all();

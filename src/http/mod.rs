@@ -48,16 +48,18 @@ mod connection;
 mod convert;
 mod exchange;
 pub mod limits;
-mod listener;
-mod log;
+pub(crate) mod listener;
+pub(crate) mod log;
 mod options;
-mod shutdown;
+pub(crate) mod shutdown;
 mod socket;
 mod trace;
 mod worker;
 
 use std::{
+    io,
     net::{SocketAddr, TcpListener},
+    pin::Pin,
     sync::Arc,
     thread,
 };
@@ -85,10 +87,21 @@ pub fn serve<S>(
 where
     S: Clone + Send + Sync + 'static,
 {
-    let served = Bound::new(options).and_then(|bound| {
-        let reasons = shutdown::signals().map_err(|error| Error::System("watch signals", error))?;
+    run(name, options, |bound, reasons| {
         let lines = announce(bound.address());
         bound.serve(app, &lines, reasons)
+    })
+}
+
+/// Opens the port and lets `serve` serve until a signal. Blocks.
+pub(crate) fn run(
+    name: &str,
+    options: Options,
+    serve: impl FnOnce(Bound, Reasons) -> Result<(), Error>,
+) -> Exit {
+    let served = Bound::new(options).and_then(|bound| {
+        let reasons = shutdown::signals().map_err(|error| Error::System("watch signals", error))?;
+        serve(bound, Box::pin(reasons))
     });
     match served {
         Ok(()) => Exit::Done,
@@ -100,6 +113,24 @@ where
         Err(error) => cli::fail(name, Exit::Failed, error),
     }
 }
+
+/// What stops a server, by its name.
+pub(crate) type Reasons = Pin<Box<dyn Stream<Item = &'static str>>>;
+
+/// What one thread of a server needs, whatever it is that it speaks.
+pub(crate) struct Post {
+    pub(crate) options: Arc<Options>,
+    pub(crate) log: Log,
+    pub(crate) listener: TcpListener,
+    pub(crate) shutdown: Shutdown,
+    /// Runs beside the connections, for as long as they do.
+    pub(crate) beside: Errand,
+    /// The thread does not end before this, unless it is cut off.
+    pub(crate) others: Errand,
+}
+
+/// Something that is done beside the connections.
+pub(crate) type Errand = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A service whose port is open, and that does not serve yet.
 #[derive(Debug)]
@@ -136,22 +167,33 @@ impl Bound {
     where
         S: Clone + Send + Sync + 'static,
     {
-        let system = |error| Error::System("start serving", error);
-        let options = Arc::new(self.options);
-        let log = Log::start(options.log_format, options.is_quiet).map_err(system)?;
         // tide's answers borrow the application; a service has one, for as long as it lives.
         let app: &'static tide::Server<S> = Box::leak(Box::new(app));
         let handler: Handler = Arc::new(|request| Box::pin(app.respond(request)));
+        self.serve_with(lines, reasons, move |post| worker::run(post, handler.clone()))
+    }
+
+    /// Like [`Bound::serve`], where `work` is what each thread does until its shutdown is
+    /// complete. It returns how many connections it had to cut off.
+    pub(crate) fn serve_with(
+        self,
+        lines: &str,
+        reasons: impl Stream<Item = &'static str> + Unpin + 'static,
+        work: impl Fn(Post) -> io::Result<usize> + Clone + Send + 'static,
+    ) -> Result<(), Error> {
+        let system = |error| Error::System("start serving", error);
+        let options = Arc::new(self.options);
+        let log = Log::start(options.log_format, options.is_quiet).map_err(system)?;
         let (switch, shutdown) = Shutdown::new();
         let (others_run, others) = channel::bounded::<()>(1);
         let mut threads = Vec::new();
         for number in 1..options.threads {
             let listener = self.listener.try_clone().map_err(system)?;
-            let (options, handler) = (options.clone(), handler.clone());
+            let (options, work) = (options.clone(), work.clone());
             let (log, shutdown, running) = (log.clone(), shutdown.clone(), others_run.clone());
             let work = move || {
-                let (beside, others) = (async {}, async {});
-                let cut = worker::run(options, handler, log, listener, shutdown, beside, others);
+                let (beside, others) = (Box::pin(async {}), Box::pin(async {}));
+                let cut = work(Post { options, log, listener, shutdown, beside, others });
                 drop(running);
                 cut
             };
@@ -164,13 +206,13 @@ impl Bound {
         }
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         let timeout = options.drain_timeout;
-        let stop = shutdown::watch(reasons, switch, timeout, log.clone());
-        let others = async move {
+        let beside = Box::pin(shutdown::watch(reasons, switch, timeout, log.clone()));
+        let others = Box::pin(async move {
             let _ = others.recv().await;
-        };
-        let mut cut =
-            worker::run(options, handler, log.clone(), self.listener, shutdown, stop, others)
-                .map_err(system)?;
+        });
+        let (listener, said) = (self.listener, log.clone());
+        let mut cut = work(Post { options, log: said, listener, shutdown, beside, others })
+            .map_err(system)?;
         for thread in threads {
             cut += thread.join().unwrap_or(Ok(0)).map_err(system)?;
         }

@@ -92,11 +92,11 @@ impl Default for Options {
 }
 
 impl Options {
-    pub(super) fn head_timeout(&self) -> Duration {
+    pub(crate) fn head_timeout(&self) -> Duration {
         self.head_timeout.unwrap_or(self.request_timeout)
     }
 
-    pub(super) fn body_timeout(&self) -> Duration {
+    pub(crate) fn body_timeout(&self) -> Duration {
         self.body_timeout.unwrap_or(self.request_timeout)
     }
 }

@@ -17,7 +17,7 @@ use super::log::Log;
 
 /// What the workers watch. Clones watch the same.
 #[derive(Clone)]
-pub(super) struct Shutdown {
+pub(crate) struct Shutdown {
     draining: Receiver<()>,
     ended: Receiver<()>,
 }
@@ -36,12 +36,12 @@ impl Shutdown {
     }
 
     /// Ends when nothing more may be accepted.
-    pub(super) async fn draining(&self) {
+    pub(crate) async fn draining(&self) {
         let _ = self.draining.recv().await;
     }
 
     /// Ends when what is still in flight must be cut off.
-    pub(super) async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         let _ = self.ended.recv().await;
     }
 }
@@ -79,7 +79,7 @@ pub(super) fn signals() -> io::Result<impl Stream<Item = &'static str> + Unpin> 
 }
 
 /// Lets `work` run for `limit` at most. The timer costs nothing where `work` is ready at once.
-pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     let late = async {
         Timer::after(limit).await;
         None

@@ -28,16 +28,15 @@ use smol::{
 use smol_hyper::rt::SmolTimer;
 
 use super::{
-    Options,
+    Options, Post,
     connection::{self, Connection},
     convert::Urls,
     exchange::Handler,
     limits::{
         ACCEPT_RETRY, BUFFER_BYTES_MIN, DRAIN_IDLE, H2_PING, IDLE_MIN, READ_BYTES_MAX, STREAMS_MAX,
     },
-    listener::canonical,
+    listener::{canonical, is_of_the_client},
     log::Log,
-    shutdown::Shutdown,
 };
 
 /// What all connections of one thread share.
@@ -60,17 +59,9 @@ pub(super) struct Worker {
 }
 
 /// Serves on this thread until the shutdown is complete. Returns the number of connections that
-/// were cut off in the middle of something. `beside` runs as long as it does, and `others` must end
-/// before it does, unless it is cut off.
-pub(super) fn run(
-    options: Arc<Options>,
-    handler: Handler,
-    log: Log,
-    listener: TcpListener,
-    shutdown: Shutdown,
-    beside: impl Future<Output = ()> + 'static,
-    others: impl Future<Output = ()>,
-) -> io::Result<usize> {
+/// were cut off in the middle of something.
+pub(super) fn run(post: Post, handler: Handler) -> io::Result<usize> {
+    let Post { options, log, listener, shutdown, beside, others } = post;
     let executor = Rc::new(LocalExecutor::new());
     let listener = Rc::new(Async::new_nonblocking(listener)?);
     let worker = Rc::new(Worker::new(options, handler, log, Spawner(Rc::downgrade(&executor))));
@@ -254,12 +245,6 @@ impl Worker {
         let shortest = connection::shortest_wait(&self.options);
         if self.draining.get().is_some() { shortest.min(DRAIN_IDLE) } else { shortest }
     }
-}
-
-/// The connection was gone before we took it; the next one need not be.
-fn is_of_the_client(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
 /// Runs the streams of an h2c connection beside it.

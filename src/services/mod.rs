@@ -1,8 +1,11 @@
 //! ANSWERS: the services, each a tide application and the command that runs it.
 
+pub mod api;
 pub mod caller;
 pub mod echo;
+pub mod form;
 pub mod hello;
+pub mod raw_api;
 
 use serde::Serialize;
 use tide::{

@@ -1,5 +1,6 @@
 //! The tests that look at the crate from outside, in one binary: it links once.
 
+mod api;
 mod bytes;
 mod caller;
 mod client;
@@ -9,9 +10,11 @@ mod echo;
 mod fuzz;
 mod hello;
 mod http;
+mod http_tools;
 mod nonsense;
 mod outgoing;
 mod processes;
+mod raw_http;
 mod refusals;
 mod served;
 mod service;

@@ -10,7 +10,10 @@ use std::{
 };
 
 use smol::channel::Sender;
-use smolring::http::{Bound, Error, Options};
+use smolring::{
+    http::{Bound, Error, Options},
+    services::raw_api::{self, Routes},
+};
 
 /// How long a test waits for what must happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -34,6 +37,16 @@ impl Served {
         let (reasons, stream) = smol::channel::unbounded();
         let (ended, end) = channel();
         thread::spawn(move || ended.send(bound.serve(app, "", Box::pin(stream))));
+        Self { port, reasons, end }
+    }
+
+    /// Serves routes of the server that reads HTTP by hand.
+    pub fn start_raw(options: Options, routes: Routes) -> Self {
+        let bound = Bound::new(options).unwrap();
+        let port = bound.address().port();
+        let (reasons, stream) = smol::channel::unbounded();
+        let (ended, end) = channel();
+        thread::spawn(move || ended.send(raw_api::serve(bound, routes, "", Box::pin(stream))));
         Self { port, reasons, end }
     }
 

@@ -7,6 +7,10 @@
 
 use std::time::Duration;
 
+use smolring::services::{
+    form::Reply,
+    raw_api::{self, Routes},
+};
 use tide::{Request, Response};
 
 use crate::served::{Client, Served, quiet, statuses};
@@ -242,6 +246,7 @@ const HEADS: &[Case] = &[
     ("no version", "GET /\r\nHost: x\r\n\r\nE", &[400], Closed),
     ("a version of the future", "GET / HTTP/3.0\r\nHost: x\r\n\r\nE", &[400], Closed),
     ("a version in lower case", "GET / http/1.1\r\nHost: x\r\n\r\nE", &[400], Closed),
+    ("a host alone", "GET x:80 HTTP/1.1\r\nHost: x:80\r\n\r\nE", &[400], Closed),
     ("a tunnel", "CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\nE", &[501], Closed),
     (
         "an upgrade that nobody asked for",
@@ -259,6 +264,24 @@ const HEADS: &[Case] = &[
     ),
     ("TLS", "\x16\x03\x01\x02\0\x01\0\x01\u{0}\x03\x03 no HTTP at all\r\n\r\n", &[400], Closed),
 ];
+
+/// The server over hyper, and the one that reads HTTP by hand.
+fn both() -> [Served; 2] {
+    [serve(), serve_raw()]
+}
+
+fn serve_raw() -> Served {
+    let length = |request: &raw_api::Request| reply(200, request.body.len().to_string());
+    let routes = Routes::new().route("GET", "/evil", |_| reply(226, String::new()));
+    let routes = ["/", "/after"]
+        .into_iter()
+        .fold(routes, |routes, path| routes.route("GET", path, length).route("POST", path, length));
+    Served::start_raw(quiet(), routes)
+}
+
+fn reply(status: u16, body: String) -> Reply {
+    Reply { status, content_type: "text/plain", body: body.into() }
+}
 
 fn serve() -> Served {
     let mut app = tide::new();
@@ -297,10 +320,11 @@ fn check(served: &Served, name: &str, input: &[u8], expected: &[u16], then: Then
 #[test]
 fn the_table() {
     assert_eq!(EVIL.len(), 31);
-    let served = serve();
-    for cases in [LENGTHS, CHUNKS, HEADS] {
-        for (name, input, expected, then) in cases {
-            check(&served, name, with_evil(input).as_bytes(), expected, *then);
+    for served in both() {
+        for cases in [LENGTHS, CHUNKS, HEADS] {
+            for (name, input, expected, then) in cases {
+                check(&served, name, with_evil(input).as_bytes(), expected, *then);
+            }
         }
     }
 }
@@ -315,11 +339,10 @@ fn with_evil(input: &str) -> String {
 
 #[test]
 fn the_same_in_two_pieces_cut_anywhere() {
-    let served = serve();
     let request = format!(
         "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1f\r\n{EVIL}\r\n0\r\n\r\n"
     );
-    for cut in 1..request.len() {
+    for (served, cut) in both().iter().flat_map(|it| (1..request.len()).map(move |cut| (it, cut))) {
         let mut client = served.client();
         client.send(&request[..cut]);
         // Until the first piece has been read, in all likelihood.
@@ -332,7 +355,10 @@ fn the_same_in_two_pieces_cut_anywhere() {
 
 #[test]
 fn bytes_that_are_not_ascii() {
-    let served = serve();
+    both().iter().for_each(check_other_bytes);
+}
+
+fn check_other_bytes(served: &Served) {
     for byte in 0x80..=0xffu8 {
         let with =
             |before: &str, after: &str| [before.as_bytes(), &[byte], after.as_bytes()].concat();
@@ -345,7 +371,7 @@ fn bytes_that_are_not_ascii() {
             ("the path", with("GET /", " HTTP/1.1\r\nHost: x\r\n\r\n")),
             ("the query", with("GET /?", " HTTP/1.1\r\nHost: x\r\n\r\n")),
         ] {
-            check(&served, &format!("{byte:#x} in {place}"), &input, &[400], Closed);
+            check(served, &format!("{byte:#x} in {place}"), &input, &[400], Closed);
         }
     }
     // Whole characters, as a careless client may send them, in a path and in a header.
@@ -354,7 +380,7 @@ fn bytes_that_are_not_ascii() {
         "GET / HTTP/1.1\r\nHost: x\r\nX: Grüße\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: grüße\r\n\r\n",
     ] {
-        check(&served, input, input.as_bytes(), &[400], Closed);
+        check(served, input, input.as_bytes(), &[400], Closed);
     }
     assert!(Client::connect(served.port).get("/").status == 200);
 }

@@ -1,0 +1,285 @@
+//! ASKS OVER HTTP BY HAND: `http-get` and `http-post`, from the URL to the last byte of the answer.
+//!
+//! A request is text that is put together, an answer is bytes that are taken apart, and between the
+//! two there is a socket. `-v` shows what is sent, `-i` the head of what comes back:
+//!
+//! ```text
+//! $ http-post -v -i http://localhost:5000/api name=Ann age=30
+//! POST /api HTTP/1.1
+//! Host: localhost:5000
+//! ...
+//! ```
+//!
+//! [`run`] does both commands. Not here: TLS, redirects, proxies, cookies.
+
+mod response;
+mod url;
+
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use argh::FromArgs;
+use async_net::TcpStream;
+use smol::io::{AsyncReadExt, AsyncWriteExt};
+
+use self::{response::Response, url::Url};
+use crate::{
+    cli::{self, Exit, Period, UsageError},
+    http::shutdown::within,
+};
+
+/// What is asked for when nothing is said.
+const EXAMPLE: (&str, [&str; 2]) = ("http://localhost:5000/api", ["name=Ann", "age=30"]);
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Sends one request, with the pairs in its query (http-get) or as a form in its body (http-post),
+/// and prints the body of the answer.
+#[derive(FromArgs)]
+#[argh(
+    help_triggers("-h", "--help"),
+    example = "{command_name}\n{command_name} http://localhost:5000/api name=Ann age=30",
+    note = "Without a URL it asks http://localhost:5000/api with name=Ann age=30, as api-server and\n\
+            raw-api-server answer it.",
+    error_code(0, "the answer's status is 2xx"),
+    error_code(1, "another status, or no whole answer; stderr says so"),
+    error_code(2, "the command line or the environment is wrong"),
+    error_code(4, "the answer's status is 4xx"),
+    error_code(5, "the answer's status is 5xx"),
+    error_code(69, "nobody answers there")
+)]
+struct Arguments {
+    /// show the request on stderr, as it is sent
+    #[argh(switch, short = 'v')]
+    verbose: bool,
+    /// show the head of the answer before its body
+    #[argh(switch, short = 'i')]
+    include: bool,
+    /// say on stderr how long it took to resolve the name, to connect, until the first byte, in all
+    #[argh(switch)]
+    time: bool,
+    /// how long all of it may take; default 30s (TIMEOUT)
+    #[argh(option, arg_name = "time")]
+    timeout: Option<Period>,
+    /// where to ask, as http://localhost:5000/api, and fields, as name=Ann
+    #[argh(positional, arg_name = "url and key=value")]
+    url_and_pairs: Vec<String>,
+}
+
+/// How the fields travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// In the query of a GET.
+    Get,
+    /// In the body of a POST.
+    Post,
+}
+
+/// `http-get`. Blocks until the answer is there, or the time is over.
+pub fn get(name: &str, args: &[String]) -> Exit {
+    run(name, args, Method::Get)
+}
+
+/// `http-post`. Blocks until the answer is there, or the time is over.
+pub fn post(name: &str, args: &[String]) -> Exit {
+    run(name, args, Method::Post)
+}
+
+/// Either of them.
+pub fn run(name: &str, args: &[String], method: Method) -> Exit {
+    let arguments: Arguments = match cli::parse(name, args) {
+        Ok(arguments) => arguments,
+        Err(exit) => return exit,
+    };
+    let prepared = cli::setting(arguments.timeout, "TIMEOUT", Period(TIMEOUT))
+        .and_then(|Period(timeout)| Ok((timeout, prepare(&arguments, method)?)));
+    let (timeout, (url, request)) = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return cli::usage(name, &error),
+    };
+    if arguments.verbose {
+        let _ = io::stderr().write_all(request.as_bytes());
+        let _ = io::stderr().write_all(if request.ends_with('\n') { b"" } else { b"\n" });
+    }
+    let mut times = Times::new();
+    let asked = smol::block_on(within(
+        timeout,
+        exchange(&url, request.as_bytes(), arguments.include, &mut times),
+    ));
+    if arguments.time {
+        cli::say(name, &times);
+    }
+    let host = &url.authority;
+    match asked {
+        Some(Ok(200..300) | Err(Failure::Closed(200..300))) => Exit::Done,
+        Some(Ok(400..500) | Err(Failure::Closed(400..500))) => Exit::Refused,
+        Some(Ok(500..600) | Err(Failure::Closed(500..600))) => Exit::ServerFailed,
+        Some(Ok(status) | Err(Failure::Closed(status))) => {
+            cli::fail(name, Exit::Failed, format_args!("{host} answers with status {status}"))
+        }
+        Some(Err(Failure::Unreachable(cause))) => cli::fail(
+            name,
+            Exit::Unreachable,
+            format_args!("cannot reach {host}: {cause}; is the server running?"),
+        ),
+        Some(Err(Failure::Answer(cause))) => {
+            cli::fail(name, Exit::Failed, format_args!("the answer of {host} is no good: {cause}"))
+        }
+        Some(Err(Failure::Output(error))) => cli::finish(name, Err(error)),
+        None if times.connected.is_none() => {
+            let timeout = Period(timeout);
+            let message = format_args!("cannot reach {host} within {timeout}");
+            cli::fail(name, Exit::Unreachable, message)
+        }
+        None => {
+            let timeout = Period(timeout);
+            let message = format_args!("no whole answer of {host} within {timeout}; see --timeout");
+            cli::fail(name, Exit::Failed, message)
+        }
+    }
+}
+
+/// Where to, and what: the request is one piece of text.
+fn prepare(arguments: &Arguments, method: Method) -> Result<(Url, String), UsageError> {
+    let (url, pairs) = match arguments.url_and_pairs.split_first() {
+        Some((url, pairs)) => (url.as_str(), pairs.to_vec()),
+        None => (EXAMPLE.0, EXAMPLE.1.map(String::from).to_vec()),
+    };
+    let mut url = Url::parse(url).map_err(UsageError)?;
+    let pair = |pair: &String| match pair.split_once('=') {
+        Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+        None => Err(UsageError(format!("`{pair}` is no field; write it like name=Ann"))),
+    };
+    let fields = url::urlencoded(&pairs.iter().map(pair).collect::<Result<Vec<_>, _>>()?);
+    let (word, more, body) = match method {
+        Method::Get => {
+            url.add(&fields);
+            ("GET", String::new(), String::new())
+        }
+        Method::Post => {
+            let (kind, length) = ("application/x-www-form-urlencoded", fields.len());
+            ("POST", format!("Content-Type: {kind}\r\nContent-Length: {length}\r\n"), fields)
+        }
+    };
+    let request = format!(
+        "{word} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: smolring/{}\r\nAccept: */*\r\n\
+         {more}Connection: close\r\n\r\n{body}",
+        url.target,
+        url.authority,
+        env!("CARGO_PKG_VERSION"),
+    );
+    Ok((url, request))
+}
+
+/// Why there is no answer to show.
+enum Failure {
+    Unreachable(io::Error),
+    Answer(String),
+    Output(io::Error),
+    /// Nobody reads our output any more; the status is known.
+    Closed(u16),
+}
+
+impl Failure {
+    fn output(error: io::Error, status: u16) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Closed(status),
+            _ => Self::Output(error),
+        }
+    }
+}
+
+/// Connects, sends and prints the answer as it comes. Returns its status.
+async fn exchange(
+    url: &Url,
+    request: &[u8],
+    shows_head: bool,
+    times: &mut Times,
+) -> Result<u16, Failure> {
+    let mut stream = connect(url, times).await.map_err(Failure::Unreachable)?;
+    // A server may answer and close before it has read everything: its answer counts.
+    let sent = stream.write_all(request).await;
+    let mut response = Response::default();
+    let (mut space, mut body) = (vec![0; 64 << 10], Vec::new());
+    loop {
+        let bytes = match stream.read(&mut space).await {
+            Ok(bytes) => bytes,
+            Err(error) => return Err(Failure::Answer(sent.err().unwrap_or(error).to_string())),
+        };
+        times.first_byte.get_or_insert_with(Instant::now);
+        let had_head = response.status > 0;
+        let read = response.read(&space[..bytes], &mut body);
+        let status = response.status;
+        let head = if shows_head && !had_head && status > 0 { &response.head[..] } else { b"" };
+        write_out(head, &body).map_err(|error| Failure::output(error, status))?;
+        body.clear();
+        if bytes == 0 {
+            response.end().map_err(Failure::Answer)?;
+        }
+        if bytes == 0 || read.map_err(Failure::Answer)? {
+            times.end = Some(Instant::now());
+            return Ok(status);
+        }
+    }
+}
+
+async fn connect(url: &Url, times: &mut Times) -> io::Result<TcpStream> {
+    let addresses: Vec<SocketAddr> = async_net::resolve((url.host.as_str(), url.port)).await?;
+    times.resolved = Some(Instant::now());
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                times.connected = Some(Instant::now());
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn write_out(head: &[u8], body: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(head)?;
+    stdout.write_all(body)?;
+    stdout.flush()
+}
+
+/// When what happened.
+struct Times {
+    began: Instant,
+    resolved: Option<Instant>,
+    connected: Option<Instant>,
+    first_byte: Option<Instant>,
+    end: Option<Instant>,
+}
+
+impl Times {
+    fn new() -> Self {
+        let began = Instant::now();
+        Self { began, resolved: None, connected: None, first_byte: None, end: None }
+    }
+}
+
+impl std::fmt::Display for Times {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (name, at) in [
+            ("resolve", self.resolved),
+            (", connect", self.connected),
+            (", first byte", self.first_byte),
+            (", total", self.end),
+        ] {
+            match at {
+                Some(at) => {
+                    let millis = (at - self.began).as_secs_f64() * 1e3;
+                    write!(f, "{name} {millis:.3}ms")?;
+                }
+                None => write!(f, "{name} -")?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! `api-server`: the fields of a form as JSON, on tide.
+//!
+//! What it answers is in [`form`]; how the same is done without
+//! any HTTP library is in [`raw_api`](super::raw_api).
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use argh::FromArgs;
+use tide::{
+    Request, Response, StatusCode,
+    http::{
+        Method,
+        headers::{ALLOW, CONTENT_TYPE},
+    },
+};
+
+use super::form::{self, Form};
+use crate::{
+    cli::Exit,
+    http::{self, Options},
+};
+
+/// The methods of `/api`, as the `Allow` header of a 405 lists them.
+pub(super) const ALLOWED: &str = "GET, HEAD, POST";
+
+/// Answers `GET /api?a=1` and `POST /api` with the fields of the query or the form as JSON.
+#[derive(FromArgs)]
+#[argh(
+    help_triggers("-h", "--help"),
+    example = "{command_name}\ncurl 'http://localhost:5000/api?name=Ann&age=30'\n\
+               curl -d name=Ann -d age=30 http://localhost:5000/api",
+    note = "Runs until SIGTERM or Ctrl-C: then it answers what is in flight. A flag beats its\n\
+            environment variable, and that beats the default.",
+    error_code(0, "it was told to stop, and has answered all"),
+    error_code(1, "the port is taken or forbidden; stderr says so"),
+    error_code(2, "the command line or the environment is wrong")
+)]
+struct Arguments {}
+
+/// Runs the server until it is told to end. Blocks.
+pub fn run(name: &str, args: &[String]) -> Exit {
+    let options = match http::parse::<Arguments>(name, args, defaults()) {
+        Ok((Arguments {}, options)) => options,
+        Err(exit) => return exit,
+    };
+    http::serve(name, app(), options, announce)
+}
+
+/// Port 5000 of 127.0.0.1.
+pub fn defaults() -> Options {
+    Options { ip: Some(Ipv4Addr::LOCALHOST.into()), port: 5000, ..Options::default() }
+}
+
+/// What is printed when the port is open.
+pub(super) fn announce(address: SocketAddr) -> String {
+    format!(
+        "Server listening on port {}\nVisit http://{address}/api?name=Ann&age=30",
+        address.port()
+    )
+}
+
+/// The application.
+pub fn app() -> tide::Server<()> {
+    let mut app = tide::new();
+    let mut api = app.at("/api");
+    api.all(|_| async {
+        Ok(Response::builder(StatusCode::MethodNotAllowed).header(ALLOW, ALLOWED).build())
+    });
+    for method in [Method::Get, Method::Head] {
+        api.method(method, |request: Request<()>| async move {
+            Ok(response(form::answer(Form::Query(request.url().query().unwrap_or_default()))))
+        });
+    }
+    api.post(|mut request: Request<()>| async move {
+        let bytes = request.body_bytes().await?;
+        let content_type = request.header(CONTENT_TYPE).map(|values| values.last().as_str());
+        Ok(response(form::answer(Form::Body { content_type, bytes: &bytes })))
+    });
+    app
+}
+
+fn response(reply: form::Reply) -> Response {
+    // The type comes first, so that the body does not bring its own.
+    Response::builder(reply.status)
+        .header(CONTENT_TYPE, reply.content_type)
+        .body(reply.body)
+        .build()
+}

@@ -1,0 +1,307 @@
+//! What both form servers answer: the fields of a form, as one JSON object.
+//!
+//! [`answer`] is pure: a query or a body in, a status, a type and bytes out. `api-server` calls it
+//! from tide, `raw-api-server` from a socket, so the two can only differ in how they read HTTP.
+//!
+//! ```
+//! use smolring::services::form::{Form, answer};
+//!
+//! let reply = answer(Form::Query("b=2&a=1&b=3&c&d=%C3%A9+e"));
+//! assert_eq!(reply.body, r#"{"b":"2","a":"1","c":"","d":"é e"}"#.as_bytes());
+//! ```
+//!
+//! # How fields are read
+//! As Flask's `request.args.to_dict()` and `request.form.to_dict()` do:
+//!
+//! - A key that comes again is ignored: the first value counts. Keys stay in the order in which they
+//!   came.
+//! - `a=` and `a` are both an empty value; nothing between two `&` is no field; `=1` has the empty
+//!   key.
+//! - `+` is a space, `%XX` a byte; what only looks like it, as in `100%` or `%zz`, stays as it is.
+//! - Bytes that are not UTF-8 become U+FFFD. JSON keeps all other characters as they are, and
+//!   escapes what it must.
+//!
+//! A body is `application/x-www-form-urlencoded` or `multipart/form-data`; any other type is
+//! answered 415. No body at all is a form without fields, whatever its type: `{}`. A file in a
+//! multipart form is not a field, and is left out; a multipart body that breaks off is answered 400.
+
+use std::collections::HashSet;
+
+use percent_encoding::percent_decode;
+
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+/// Characters of a multipart boundary (RFC 2046).
+const BOUNDARY_BYTES_MAX: usize = 70;
+
+/// Where the fields are.
+#[derive(Clone, Copy, Debug)]
+pub enum Form<'a> {
+    /// In the URL, behind the `?`.
+    Query(&'a str),
+    /// In the body of a request.
+    Body {
+        /// What the `Content-Type` header says.
+        content_type: Option<&'a str>,
+        /// The whole body.
+        bytes: &'a [u8],
+    },
+}
+
+/// An answer, before it is HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// 200, 400 or 415 from here; a service may have others.
+    pub status: u16,
+    /// Of the body.
+    pub content_type: &'static str,
+    /// JSON, or one line of text that says what is wrong.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    fn wrong(status: u16, text: &str) -> Self {
+        Self { status, content_type: TEXT, body: text.into() }
+    }
+}
+
+/// The fields as JSON, or what is wrong with them. Takes time in proportion to the form.
+pub fn answer(form: Form<'_>) -> Reply {
+    let fields = match form {
+        Form::Query(query) => urlencoded(query.as_bytes()),
+        Form::Body { bytes: [], .. } => Vec::new(),
+        Form::Body { content_type, bytes } => match Kind::of(content_type.unwrap_or_default()) {
+            Kind::UrlEncoded => urlencoded(bytes),
+            Kind::Multipart(boundary) => match boundary.and_then(|it| multipart(bytes, &it)) {
+                Some(fields) => fields,
+                None => return Reply::wrong(400, "Bad Request: no complete multipart form"),
+            },
+            Kind::Other => {
+                return Reply::wrong(
+                    415,
+                    "Unsupported Media Type: send application/x-www-form-urlencoded \
+                     or multipart/form-data",
+                );
+            }
+        },
+    };
+    Reply { status: 200, content_type: JSON, body: json(&fields) }
+}
+
+type Field = (String, String);
+
+/// One object of the first value of each key, in the order of the keys.
+fn json(fields: &[Field]) -> Vec<u8> {
+    let mut seen = HashSet::with_capacity(fields.len());
+    let mut out = vec![b'{'];
+    for (key, value) in fields {
+        if !seen.insert(key) {
+            continue;
+        }
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        // Strings always can be written, and so can a Vec.
+        let _ = serde_json::to_writer(&mut out, key);
+        out.push(b':');
+        let _ = serde_json::to_writer(&mut out, value);
+    }
+    out.push(b'}');
+    out
+}
+
+fn urlencoded(bytes: &[u8]) -> Vec<Field> {
+    let pairs = bytes.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| {
+            let end = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
+            (decode(&pair[..end]), decode(pair.get(end + 1..).unwrap_or_default()))
+        })
+        .collect()
+}
+
+fn decode(bytes: &[u8]) -> String {
+    let spaced: Vec<u8> =
+        bytes.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect();
+    percent_decode(&spaced).decode_utf8_lossy().into_owned()
+}
+
+/// What a `Content-Type` says of a form.
+enum Kind {
+    UrlEncoded,
+    /// With its boundary, if it has a usable one.
+    Multipart(Option<String>),
+    Other,
+}
+
+impl Kind {
+    fn of(content_type: &str) -> Self {
+        let (name, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
+        match name.trim().to_ascii_lowercase().as_str() {
+            "application/x-www-form-urlencoded" => Self::UrlEncoded,
+            "multipart/form-data" => {
+                let boundary = parameter(parameters, "boundary");
+                let is_usable = |it: &String| (1..=BOUNDARY_BYTES_MAX).contains(&it.len());
+                Self::Multipart(boundary.filter(is_usable))
+            }
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The value of a parameter: `name=value` or `name="value"`, between semicolons.
+fn parameter(mut text: &str, wanted: &str) -> Option<String> {
+    loop {
+        let (name, rest) = text.split_once('=')?;
+        let (value, rest) = value(rest.trim_start())?;
+        if name.trim_matches([' ', '\t', ';']).eq_ignore_ascii_case(wanted) {
+            return Some(value);
+        }
+        text = rest;
+    }
+}
+
+/// A value and what comes behind it. A quoted one may have escaped quotes in it.
+fn value(text: &str) -> Option<(String, &str)> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let (value, rest) = text.split_once(';').unwrap_or((text, ""));
+        return Some((value.trim_end().to_owned(), rest));
+    };
+    let mut value = String::new();
+    let mut chars = quoted.char_indices().peekable();
+    while let Some((at, char)) = chars.next() {
+        match char {
+            '"' => return Some((value, &quoted[at + 1..])),
+            // Only these two are escapes: old browsers send `C:\file` as it is.
+            '\\' if chars.peek().is_some_and(|(_, next)| matches!(next, '"' | '\\')) => {
+                value.extend(chars.next().map(|(_, next)| next));
+            }
+            _ => value.push(char),
+        }
+    }
+    None
+}
+
+/// The fields of a multipart body. `None`: it has no end, or a part without a name.
+fn multipart(bytes: &[u8], boundary: &str) -> Option<Vec<Field>> {
+    let delimiter = format!("\r\n--{boundary}");
+    let first = &delimiter.as_bytes()[2..];
+    let mut rest = match bytes.strip_prefix(first) {
+        Some(rest) => rest,
+        // Anything in front of the first delimiter is no part.
+        None => split_at(bytes, delimiter.as_bytes())?.1,
+    };
+    let mut fields = Vec::new();
+    while !rest.starts_with(b"--") {
+        let padding = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        let part = rest[padding..].strip_prefix(b"\r\n")?;
+        let (part, behind) = split_at(part, delimiter.as_bytes())?;
+        rest = behind;
+        let (head, content) = split_at(part, b"\r\n\r\n")?;
+        let head = String::from_utf8_lossy(head);
+        let disposition = head.split("\r\n").find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.trim().eq_ignore_ascii_case("content-disposition").then_some(value)
+        })?;
+        let (kind, parameters) = disposition.split_once(';')?;
+        if !kind.trim().eq_ignore_ascii_case("form-data") {
+            return None;
+        }
+        let name = parameter(parameters, "name")?;
+        if parameter(parameters, "filename").is_none() {
+            // Browsers escape these three in a name (HTML, "multipart/form-data").
+            let name = name.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n");
+            fields.push((name, String::from_utf8_lossy(content).into_owned()));
+        }
+    }
+    Some(fields)
+}
+
+/// What comes before the first `mark`, and what comes behind it.
+fn split_at<'a>(bytes: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let mut from = 0;
+    loop {
+        let at = from + bytes.get(from..)?.iter().position(|byte| Some(byte) == mark.first())?;
+        if bytes[at..].starts_with(mark) {
+            return Some((&bytes[..at], &bytes[at + mark.len()..]));
+        }
+        from = at + 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(form: Form<'_>) -> (u16, String) {
+        let reply = answer(form);
+        (reply.status, String::from_utf8(reply.body).unwrap())
+    }
+
+    #[test]
+    fn queries() {
+        for (query, expected) in [
+            ("", "{}"),
+            ("a=1&b=2", r#"{"a":"1","b":"2"}"#),
+            ("z=1&a=2", r#"{"z":"1","a":"2"}"#),
+            ("a=1&a=2&b=3&a=", r#"{"a":"1","b":"3"}"#),
+            ("a=&b&=c&&", r#"{"a":"","b":"","":"c"}"#),
+            ("a=b=c", r#"{"a":"b=c"}"#),
+            ("a+b=c+d%2Be", r#"{"a b":"c d+e"}"#),
+            ("a=%C3%BC%F0%9F%98%80", "{\"a\":\"ü😀\"}"),
+            ("a=%FFb", "{\"a\":\"\u{fffd}b\"}"),
+            ("100%=%zz%4", r#"{"100%":"%zz%4"}"#),
+            ("a=%22%5C%0A%00", r#"{"a":"\"\\\n\u0000"}"#),
+            ("a;b=c", r#"{"a;b":"c"}"#),
+        ] {
+            assert_eq!(text(Form::Query(query)), (200, expected.to_owned()), "{query}");
+        }
+    }
+
+    #[test]
+    fn types() {
+        let body = |content_type, bytes: &'static str| {
+            answer(Form::Body { content_type, bytes: bytes.as_bytes() }).status
+        };
+        assert_eq!(body(Some("application/x-www-form-urlencoded; charset=utf-8"), "a"), 200);
+        assert_eq!(body(Some("Application/X-WWW-Form-Urlencoded"), "a"), 200);
+        assert_eq!(body(Some("application/json"), "{}"), 415);
+        assert_eq!(body(None, "a=1"), 415);
+        assert_eq!(body(None, ""), 200);
+        assert_eq!(body(Some("multipart/form-data"), "a"), 400);
+    }
+
+    #[test]
+    fn multipart_forms() {
+        let part = |head: &str, content: &str| {
+            format!("--B\r\nContent-Disposition: form-data; {head}\r\n\r\n{content}\r\n")
+        };
+        let two = part("name=\"a\"", "1\r\n--\r\n") + &part("name=b", "ü");
+        let file = part("name=f; filename=\"x.txt\"", "lines") + &part("name=\"c%22\\\"\"", "");
+        for (body, expected) in [
+            (two.clone() + "--B--\r\n", Some("{\"a\":\"1\\r\\n--\\r\\n\",\"b\":\"ü\"}")),
+            (
+                "preamble\r\n".to_owned() + &two + "--B--",
+                Some("{\"a\":\"1\\r\\n--\\r\\n\",\"b\":\"ü\"}"),
+            ),
+            (file + "--B--", Some(r#"{"c\"\"":""}"#)),
+            ("--B--\r\n".into(), Some("{}")),
+            (two.clone(), None),
+            ("--B\r\n\r\nx\r\n--B--".into(), None),
+            ("nothing".into(), None),
+            ("--B".into(), None),
+        ] {
+            for content_type in [
+                "multipart/form-data; boundary=B",
+                "Multipart/Form-Data; x=\"a;b\"; boundary=\"B\"",
+            ] {
+                let form = Form::Body { content_type: Some(content_type), bytes: body.as_bytes() };
+                let (status, text) = text(form);
+                match expected {
+                    Some(json) => assert_eq!((status, text.as_str()), (200, json), "{body}"),
+                    None => assert_eq!(status, 400, "{body}"),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! One connection: bytes in, requests to the routes, bytes out.
+//!
+//! What is read is parsed where it lies, in the buffer that all connections share; only half a line
+//! or half a body is kept. All answers to one read leave in one write. Every wait has an end:
+//!
+//! | it waits for | at most | then |
+//! |---|---|---|
+//! | the first byte, the rest of a head | the head timeout | 408, closed |
+//! | the rest of a body | the body timeout | 408, closed |
+//! | the client to take its answers | the request timeout, without a byte | closed |
+//! | the next request | the keep-alive time; one second in a shutdown | closed |
+//!
+//! One timer a connection looks at the deadline now and then, so that no request has to arm one.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::Future,
+    io,
+    net::{Shutdown, SocketAddr},
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
+
+use async_io::Timer;
+use async_net::TcpStream;
+use smol::{
+    future,
+    io::{AsyncRead, AsyncReadExt, AsyncWrite},
+};
+
+use super::{
+    answer::{self, Manner},
+    request::{Limits, Parser, Refusal, Request, Stage},
+    worker::Worker,
+};
+use crate::http::{
+    limits::{BODIES_BYTES_MAX, DRAIN_IDLE, LINGER, LINGER_BYTES_MAX},
+    log::Entry,
+    shutdown::within,
+};
+
+/// The part of a connection that its worker sees as well.
+pub(super) struct Connection {
+    worker: Rc<Worker>,
+    peer: SocketAddr,
+    /// When the present wait began.
+    since: Cell<Instant>,
+    is_idle: Cell<bool>,
+    /// It is closed for another client, unless it has something to do by now.
+    gives_way: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Connection {
+    pub(super) fn new(worker: Rc<Worker>, peer: SocketAddr) -> Self {
+        Self {
+            worker,
+            peer,
+            since: Cell::new(Instant::now()),
+            is_idle: Cell::new(true),
+            gives_way: Cell::new(false),
+            waker: RefCell::new(None),
+        }
+    }
+
+    /// Since when there has been nothing to do, if there is nothing.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        self.is_idle.get().then(|| self.since.get())
+    }
+
+    /// Ends the connection if it is still idle when its task looks.
+    pub(super) fn give_way(&self) {
+        self.gives_way.set(true);
+        self.wake();
+    }
+
+    /// Lets the task look at its deadline anew.
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn log(&self, asked: Option<&Request>, status: u16, bytes: u64, began: Instant) {
+        if self.worker.log.is_quiet() {
+            return;
+        }
+        let url = asked.map(|it| match it.query.as_str() {
+            "" => it.path.clone(),
+            query => format!("{}?{query}", it.path),
+        });
+        self.worker.log.access(&Entry {
+            method: asked.map_or("-", |it| &it.method),
+            url: url.as_deref().unwrap_or("-"),
+            status: Some(status),
+            bytes,
+            duration: began.elapsed(),
+            client: self.peer,
+            service: None,
+            trace: None,
+        });
+    }
+}
+
+/// Serves a connection until its end.
+pub(super) async fn run(connection: &Connection, stream: TcpStream) {
+    let options = &connection.worker.options;
+    let limits = Limits {
+        head_bytes_max: options.head_bytes_max,
+        headers_max: options.headers_max,
+        url_bytes_max: options.url_bytes_max,
+        body_bytes_max: options.body_bytes_max,
+    };
+    let mut task = Task {
+        connection,
+        stream,
+        parser: Parser::new(limits),
+        timer: Timer::never(),
+        rings_at: None,
+        requests: 0,
+        held: 0,
+        out: Vec::new(),
+        is_closing: false,
+    };
+    if task.serve().await.is_ok_and(|end| end == End::Ours) {
+        task.linger().await;
+    }
+    task.hold(0);
+}
+
+/// Whose wish it was that the connection ends.
+#[derive(PartialEq, Eq)]
+enum End {
+    /// There may be bytes on their way to us.
+    Ours,
+    Theirs,
+}
+
+enum Wait {
+    Read,
+    Write,
+}
+
+/// The part of a connection that only its task touches.
+struct Task<'a> {
+    connection: &'a Connection,
+    stream: TcpStream,
+    parser: Parser,
+    timer: Timer,
+    /// When the timer does.
+    rings_at: Option<Instant>,
+    requests: u64,
+    /// Counted in [`Worker::bodies_bytes`].
+    held: usize,
+    out: Vec<u8>,
+    is_closing: bool,
+}
+
+impl Task<'_> {
+    async fn serve(&mut self) -> io::Result<End> {
+        loop {
+            let Some(read) = self.read().await else {
+                if self.may_be_told() {
+                    self.refuse(408);
+                    self.write().await?;
+                }
+                return Ok(End::Ours);
+            };
+            let (bytes, has_all) = read?;
+            if bytes == 0 && self.parser.stage() == Stage::Body {
+                self.refuse(400);
+            }
+            self.write().await?;
+            if bytes == 0 {
+                return Ok(End::Theirs);
+            }
+            if self.is_closing {
+                return Ok(End::Ours);
+            }
+            if !has_all {
+                // There is more to read at once: the others have their turn first.
+                future::yield_now().await;
+            }
+        }
+    }
+
+    /// Reads once, parses, and has the answers in `out`. Returns how many bytes there were, and
+    /// whether that is all for now. `None`: they did not come in time.
+    async fn read(&mut self) -> Option<io::Result<(usize, bool)>> {
+        let worker = self.connection.worker.clone();
+        future::poll_fn(|cx| {
+            let mut space = worker.space.borrow_mut();
+            match Pin::new(&mut self.stream).poll_read(cx, &mut space) {
+                Poll::Ready(Ok(bytes)) => {
+                    self.take(&space[..bytes]);
+                    Poll::Ready(Some(Ok((bytes, bytes < space.len()))))
+                }
+                Poll::Ready(Err(error)) => Poll::Ready(Some(Err(error))),
+                Poll::Pending => self.poll_late(cx, &Wait::Read).map(|()| None),
+            }
+        })
+        .await
+    }
+
+    /// Writes all that is in `out`.
+    async fn write(&mut self) -> io::Result<()> {
+        let out = std::mem::take(&mut self.out);
+        let mut rest = out.as_slice();
+        while !rest.is_empty() {
+            let bytes =
+                future::poll_fn(|cx| match Pin::new(&mut self.stream).poll_write(cx, rest) {
+                    Poll::Pending => self
+                        .poll_late(cx, &Wait::Write)
+                        .map(|()| Err(io::ErrorKind::TimedOut.into())),
+                    written => written,
+                });
+            let bytes = bytes.await?;
+            rest = &rest[bytes..];
+            self.connection.since.set(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Parses what was read, and answers.
+    fn take(&mut self, mut input: &[u8]) {
+        let before = self.parser.stage();
+        let mut has_answered = false;
+        while !input.is_empty() && !self.is_closing {
+            match self.parser.read(input) {
+                Ok((taken, request)) => {
+                    input = &input[taken..];
+                    if let Some(request) = request {
+                        self.answer(&request);
+                        has_answered = true;
+                    }
+                }
+                Err(status) => self.refuse(status),
+            }
+        }
+        let stage = self.parser.stage();
+        if has_answered || stage != before {
+            self.connection.since.set(Instant::now());
+        }
+        self.connection.is_idle.set(stage == Stage::Nothing);
+        if stage != Stage::Nothing {
+            self.connection.gives_way.set(false);
+        }
+        if !self.hold(self.parser.body_bytes()) {
+            self.refuse(503);
+        }
+        if self.parser.wants_continue() && !self.is_closing {
+            self.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+    }
+
+    fn answer(&mut self, request: &Request) {
+        let worker = &self.connection.worker;
+        let began = Instant::now();
+        self.requests += 1;
+        let is_last = self.requests >= worker.options.requests_max;
+        self.is_closing = !request.keeps_alive || is_last || worker.draining_since().is_some();
+        let (status, bytes) =
+            worker.routes.answer(request, self.is_closing, &worker.clock, &mut self.out);
+        self.connection.log(Some(request), status, bytes, began);
+    }
+
+    /// Says why there will be no more answers.
+    fn refuse(&mut self, status: Refusal) {
+        if std::mem::replace(&mut self.is_closing, true) {
+            return;
+        }
+        let reply = answer::status(status);
+        let manner = Manner { closes: true, ..Manner::default() };
+        answer::write(&mut self.out, &reply, manner, &self.connection.worker.clock);
+        self.connection.log(None, status, reply.body.len() as u64, self.connection.since.get());
+    }
+
+    /// Counts the bytes of a body that is not complete. Returns whether there is room for them.
+    fn hold(&mut self, bytes: usize) -> bool {
+        let all = &self.connection.worker.bodies_bytes;
+        all.set(all.get() - self.held + bytes);
+        self.held = bytes;
+        all.get() <= BODIES_BYTES_MAX
+    }
+
+    /// The deadline has passed: whether to say so. Not to a client that has asked for nothing.
+    fn may_be_told(&self) -> bool {
+        let is_wanted =
+            !self.connection.gives_way.get() && self.connection.worker.draining_since().is_none();
+        self.parser.stage() != Stage::Nothing || (self.requests == 0 && is_wanted)
+    }
+
+    /// When the present wait is over.
+    fn deadline(&self, wait: &Wait) -> Instant {
+        let Connection { worker, since, gives_way, .. } = self.connection;
+        let (options, since) = (&worker.options, since.get());
+        match (wait, self.parser.stage()) {
+            (Wait::Write, _) => since + options.request_timeout,
+            (_, Stage::Head) => since + options.head_timeout(),
+            (_, Stage::Body) => since + options.body_timeout(),
+            (_, Stage::Nothing) if gives_way.get() => since,
+            (_, Stage::Nothing) => match worker.draining_since() {
+                Some(draining) => since.max(draining) + DRAIN_IDLE,
+                None if self.requests == 0 => since + options.head_timeout(),
+                None => since + options.keep_alive,
+            },
+        }
+    }
+
+    /// Ready when the deadline has passed.
+    fn poll_late(&mut self, cx: &mut Context<'_>, wait: &Wait) -> Poll<()> {
+        let mut waker = self.connection.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        drop(waker);
+        let deadline = self.deadline(wait);
+        loop {
+            // A timer that rings too early is set anew when it has rung, and not before.
+            if self.rings_at.is_none_or(|at| at > deadline) {
+                self.timer.set_at(deadline);
+                self.rings_at = Some(deadline);
+            }
+            if Pin::new(&mut self.timer).poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            self.rings_at = None;
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    /// Ends our side, and throws away what still comes: a socket that is closed with bytes unread
+    /// resets the connection, and the client may lose the answer.
+    async fn linger(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+        let mut space = vec![0; 16 << 10];
+        let rest = pin!(async {
+            let mut bytes = 0;
+            while bytes < LINGER_BYTES_MAX {
+                match self.stream.read(&mut space).await {
+                    Ok(more @ 1..) => bytes += more,
+                    _ => return,
+                }
+            }
+        });
+        within(LINGER, rest).await;
+    }
+}

@@ -1,0 +1,41 @@
+//! The lines of a head: what may stand in them, and how a header is taken apart.
+
+/// `Name: value` without its line's end, taken apart; blanks around the value are not part of it.
+/// `None`: it is no header. That is so for a blank before the colon, for a line that begins with
+/// one (which once continued the line above), and for control characters.
+pub fn field(line: &[u8]) -> Option<(&str, &[u8])> {
+    let colon = line.iter().position(|&byte| byte == b':')?;
+    let (name, value) = (token(&line[..colon])?, line[colon + 1..].trim_ascii());
+    value.iter().all(|&byte| byte == b'\t' || !byte.is_ascii_control()).then_some((name, value))
+}
+
+/// A method or a name: one character or more of those that RFC 9110 allows in a token.
+pub fn token(bytes: &[u8]) -> Option<&str> {
+    let is_token = |&byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let text = std::str::from_utf8(bytes).ok()?;
+    (!bytes.is_empty() && bytes.iter().all(is_token)).then_some(text)
+}
+
+/// Whether a value that is a list, as `keep-alive, Upgrade`, has this word.
+pub fn has_word(value: &[u8], word: &str) -> bool {
+    let mut words = value.split(|&byte| byte == b',');
+    words.any(|it| it.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
+}
+
+/// Whether the last transfer coding is chunks.
+pub fn ends_chunked(value: &[u8]) -> bool {
+    let last = value.rsplit(|&byte| byte == b',').next().unwrap_or_default();
+    last.trim_ascii().eq_ignore_ascii_case(b"chunked")
+}
+
+/// A length: digits and nothing else, and not more than fit.
+pub fn length(value: &[u8]) -> Option<u64> {
+    let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    is_number.then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten()
+}
+
+/// The line before its end, which is LF or CR LF.
+pub fn without_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}

@@ -1,0 +1,113 @@
+//! `raw-api-server`: the fields of a form as JSON, over sockets and nothing else.
+//!
+//! It answers what [`api`] answers, byte for byte, and no HTTP library takes part. So it
+//! shows what such a library does, in the order in which bytes come by:
+//!
+//! ```text
+//! worker      accepts connections, and lets them end in order
+//!    |
+//! connection  one task: reads, writes, and gives up in time
+//!    |
+//! request     bytes -> request line, headers, body: the state machine      <- begin to read here
+//!    |  \---- head, target, chunks: the parts of it
+//!    |
+//! routes      which function answers
+//!    |
+//! answer      status line, headers, body -> bytes
+//! ```
+//!
+//! Routes read as they do in Flask, where `@route("/api", methods=["GET"])` stands above a function:
+//!
+//! ```
+//! use smolring::services::{
+//!     form::{Form, Reply, answer},
+//!     raw_api::{Request, Routes},
+//! };
+//!
+//! fn answer_query(request: &Request) -> Reply {
+//!     answer(Form::Query(&request.query))
+//! }
+//!
+//! let routes = Routes::new().route("GET", "/api", answer_query);
+//! # let _ = routes;
+//! ```
+//!
+//! It shares the options, the port, the log and the shutdown with [`http`], so limits,
+//! deadlines and statuses are the same there and here. Not here: HTTP/2, and handlers that wait.
+
+mod answer;
+pub mod chunks;
+mod connection;
+pub mod head;
+mod request;
+mod routes;
+mod target;
+mod worker;
+
+use argh::FromArgs;
+use smol::stream::Stream;
+
+pub use self::{
+    request::{Limits, Parser, Refusal, Request, Stage},
+    routes::{Handler, Routes},
+};
+use super::{
+    api,
+    form::{self, Form, Reply},
+};
+use crate::{
+    cli::Exit,
+    http::{self, Bound, Error},
+};
+
+/// Answers `GET /api?a=1` and `POST /api` with the fields of the query or the form as JSON, without
+/// any HTTP library.
+#[derive(FromArgs)]
+#[argh(
+    help_triggers("-h", "--help"),
+    example = "{command_name}\ncurl 'http://localhost:5000/api?name=Ann&age=30'\n\
+               curl -d name=Ann -d age=30 http://localhost:5000/api",
+    note = "Runs until SIGTERM or Ctrl-C: then it answers what is in flight. A flag beats its\n\
+            environment variable, and that beats the default.",
+    error_code(0, "it was told to stop, and has answered all"),
+    error_code(1, "the port is taken or forbidden; stderr says so"),
+    error_code(2, "the command line or the environment is wrong")
+)]
+struct Arguments {}
+
+/// Runs the server until it is told to end. Blocks.
+pub fn run(name: &str, args: &[String]) -> Exit {
+    let options = match http::parse::<Arguments>(name, args, api::defaults()) {
+        Ok((Arguments {}, options)) => options,
+        Err(exit) => return exit,
+    };
+    http::run(name, options, |bound, reasons| {
+        let lines = api::announce(bound.address());
+        serve(bound, routes(), &lines, reasons)
+    })
+}
+
+/// What this service answers.
+pub fn routes() -> Routes {
+    Routes::new().route("GET", "/api", answer_query).route("POST", "/api", answer_form)
+}
+
+fn answer_query(request: &Request) -> Reply {
+    form::answer(Form::Query(&request.query))
+}
+
+fn answer_form(request: &Request) -> Reply {
+    let content_type = request.content_type.as_deref();
+    form::answer(Form::Body { content_type, bytes: &request.body })
+}
+
+/// Serves any table of routes until `reasons` has one to stop; prints `lines` first. Blocks, as
+/// [`Bound::serve`] does.
+pub fn serve(
+    bound: Bound,
+    routes: Routes,
+    lines: &str,
+    reasons: impl Stream<Item = &'static str> + Unpin + 'static,
+) -> Result<(), Error> {
+    bound.serve_with(lines, reasons, move |post| worker::run(post, routes.clone()))
+}

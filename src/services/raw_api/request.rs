@@ -1,0 +1,448 @@
+//! A request, read a byte, a line and a body at a time: the lesson.
+//!
+//! A request of HTTP/1.1 is text, then maybe bytes:
+//!
+//! ```text
+//! POST /api HTTP/1.1\r\n                                    the request line: method, target, version
+//! Host: localhost:5000\r\n                                  headers: name, colon, value
+//! Content-Type: application/x-www-form-urlencoded\r\n
+//! Content-Length: 15\r\n
+//! \r\n                                                      an empty line: the head is over
+//! name=Ann&age=30                                           the body: so many bytes as were announced
+//! ```
+//!
+//! A server sees a stream of such requests, cut anywhere. So a [`Parser`] keeps where it is in a
+//! [`State`], takes what it is given, and goes on with the next bytes when they come:
+//!
+//! ```text
+//!                       empty line, no body
+//!               +--------------------------------+
+//!               v                                |      Content-Length       +--------+
+//!        +-------------+   its end   +-------------+ ----------------------> | Length |
+//!   ---> | RequestLine | ----------> |   Headers   |                         +--------+
+//!        +-------------+             +-------------+ ----------------------> | Chunks |
+//!               ^                                    Transfer-Encoding       +--------+
+//!               |                                                                |
+//!               +----------------------------------------------------------------+
+//!                                     the body is complete
+//! ```
+//!
+//! # What is refused, and why
+//! A head that two readers could read in two ways is refused with 400, and the connection closed:
+//! an attacker who gets a proxy and a server to disagree about where a request ends, can put a request
+//! of his own into someone else's connection. Hence one `Host`, lengths that agree, no blanks before
+//! a colon, no continued lines, no control characters. A length next to chunks is read as the chunks
+//! say, and then the connection is closed, because whoever sent it may have meant something else.
+//! Bytes over 127 are refused as well: a URL percent-encodes them.
+
+use super::{
+    chunks::{Chunks, Piece},
+    head,
+    target::{Target, is_host},
+};
+
+/// All methods that somebody has registered. Others are answered 501; and so is CONNECT, since this
+/// is no proxy.
+const METHODS: &[&str] = &[
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "DELETE",
+    "OPTIONS",
+    "TRACE",
+    "PATCH",
+    "ACL",
+    "BASELINE-CONTROL",
+    "BIND",
+    "CHECKIN",
+    "CHECKOUT",
+    "COPY",
+    "LABEL",
+    "LINK",
+    "LOCK",
+    "MERGE",
+    "MKACTIVITY",
+    "MKCALENDAR",
+    "MKCOL",
+    "MKREDIRECTREF",
+    "MKWORKSPACE",
+    "MOVE",
+    "ORDERPATCH",
+    "PRI",
+    "PROPFIND",
+    "PROPPATCH",
+    "REBIND",
+    "REPORT",
+    "SEARCH",
+    "UNBIND",
+    "UNCHECKOUT",
+    "UNLINK",
+    "UNLOCK",
+    "UPDATE",
+    "UPDATEREDIRECTREF",
+    "VERSION-CONTROL",
+];
+
+/// What a request may have.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of the request line and the headers; over that 431.
+    pub head_bytes_max: usize,
+    /// Headers; over that 431.
+    pub headers_max: usize,
+    /// Bytes of path and query; over that 414.
+    pub url_bytes_max: usize,
+    /// Bytes of the body; over that 413.
+    pub body_bytes_max: usize,
+}
+
+/// A request that is complete and makes sense.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    /// In capitals, and one that is known.
+    pub method: String,
+    /// As it was sent, but without `.` and `..`; percent-encoding stays.
+    pub path: String,
+    /// Behind the `?`, as it was sent.
+    pub query: String,
+    /// The last `Content-Type`.
+    pub content_type: Option<String>,
+    /// All of it.
+    pub body: Vec<u8>,
+    /// HTTP/1.0, not 1.1.
+    pub is_old: bool,
+    /// The connection may carry another request after this one.
+    pub keeps_alive: bool,
+}
+
+/// The status to refuse a request with. After it, nothing more of a connection can be understood.
+pub type Refusal = u16;
+
+/// How far the present request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Not a byte of it is here.
+    Nothing,
+    /// Its head is not complete.
+    Head,
+    /// Its body is not complete.
+    Body,
+}
+
+/// Reads requests out of a stream of bytes.
+#[derive(Debug)]
+pub struct Parser {
+    limits: Limits,
+    state: State,
+    /// The beginning of a line whose end is not here.
+    line: Vec<u8>,
+    head_bytes: usize,
+    head: Head,
+}
+
+#[derive(Debug)]
+enum State {
+    RequestLine,
+    Headers,
+    /// A body of which so many bytes are still to come.
+    Length(usize),
+    Chunks(Chunks),
+}
+
+/// What the headers have said so far.
+#[derive(Debug, Default)]
+struct Head {
+    request: Request,
+    target: String,
+    headers: usize,
+    host: Option<String>,
+    has_two_hosts: bool,
+    length: Option<u64>,
+    has_bad_length: bool,
+    /// Whether the last of the codings is chunks; `None` if there is no coding.
+    is_chunked: Option<bool>,
+    wants_close: bool,
+    wants_keep_alive: bool,
+    wants_continue: bool,
+    has_other_bytes: bool,
+}
+
+impl Parser {
+    /// At the beginning of a connection.
+    pub fn new(limits: Limits) -> Self {
+        let (state, head) = (State::RequestLine, Head::default());
+        Self { limits, state, line: Vec::new(), head_bytes: 0, head }
+    }
+
+    /// Takes bytes, up to the end of a request or of the input. Returns how many, and the request if
+    /// it is complete. What is left belongs to the next one. After a refusal it must not be called
+    /// again.
+    pub fn read(&mut self, input: &[u8]) -> Result<(usize, Option<Request>), Refusal> {
+        let mut taken = 0;
+        loop {
+            let rest = &input[taken..];
+            let is_complete = match &mut self.state {
+                State::RequestLine | State::Headers => {
+                    let Some(end) = rest.iter().position(|&byte| byte == b'\n') else {
+                        self.keep(rest)?;
+                        return Ok((input.len(), None));
+                    };
+                    self.keep(&rest[..=end])?;
+                    taken += end + 1;
+                    self.take_line()?
+                }
+                State::Length(left) => {
+                    let bytes = rest.len().min(*left);
+                    self.head.request.body.extend_from_slice(&rest[..bytes]);
+                    *left -= bytes;
+                    taken += bytes;
+                    *left == 0
+                }
+                State::Chunks(chunks) => {
+                    let (bytes, piece) = chunks.next(rest).map_err(|_| 400u16)?;
+                    taken += bytes;
+                    let body = &mut self.head.request.body;
+                    if let Some(Piece::Data(data)) = piece {
+                        if body.len() + data.len() > self.limits.body_bytes_max {
+                            return Err(413);
+                        }
+                        body.extend_from_slice(data);
+                    }
+                    piece == Some(Piece::End)
+                }
+            };
+            if is_complete {
+                self.state = State::RequestLine;
+                self.head_bytes = 0;
+                return Ok((taken, Some(std::mem::take(&mut self.head).request)));
+            }
+            if taken == input.len() {
+                return Ok((taken, None));
+            }
+        }
+    }
+
+    /// How far the present request has come.
+    pub fn stage(&self) -> Stage {
+        match self.state {
+            State::RequestLine if self.head_bytes == 0 => Stage::Nothing,
+            State::RequestLine | State::Headers => Stage::Head,
+            State::Length(_) | State::Chunks(_) => Stage::Body,
+        }
+    }
+
+    /// Bytes of the present request's body that are here.
+    pub fn body_bytes(&self) -> usize {
+        self.head.request.body.len()
+    }
+
+    /// Whether the client waits for a `100 Continue` before it sends its body. True only once.
+    pub fn wants_continue(&mut self) -> bool {
+        self.stage() == Stage::Body
+            && self.body_bytes() == 0
+            && std::mem::take(&mut self.head.wants_continue)
+    }
+
+    /// Keeps a piece of a line. Control characters have no place in a head, so that a client that
+    /// speaks something else is told so without waiting for the end of its line.
+    fn keep(&mut self, piece: &[u8]) -> Result<(), Refusal> {
+        let is_bad = |&byte: &u8| byte.is_ascii_control() && !b"\t\r\n".contains(&byte);
+        let room = self.limits.head_bytes_max - self.head_bytes;
+        // Only what fits is looked at, so that it does not matter how the stream is cut.
+        if piece.iter().take(room).any(is_bad) {
+            return Err(400);
+        }
+        if piece.len() > room {
+            return Err(431);
+        }
+        self.head_bytes += piece.len();
+        self.line.extend_from_slice(piece);
+        Ok(())
+    }
+
+    /// Reads the line that is complete. Returns whether the request is.
+    fn take_line(&mut self) -> Result<bool, Refusal> {
+        let mut kept = std::mem::take(&mut self.line);
+        let line = head::without_end(&kept);
+        let is_complete = match self.state {
+            _ if line.contains(&b'\r') => Err(400),
+            // RFC 9112, 2.2: an empty line before a request is a slip of old clients.
+            State::RequestLine if line.is_empty() => Ok(false),
+            State::RequestLine => self.head.take_request_line(line).map(|()| {
+                self.state = State::Headers;
+                false
+            }),
+            _ if line.is_empty() => self.end_head(),
+            _ => self.head.take_header(line, &self.limits).map(|()| false),
+        };
+        kept.clear();
+        self.line = kept;
+        is_complete
+    }
+
+    /// Decides what comes behind the head. Returns whether nothing does.
+    fn end_head(&mut self) -> Result<bool, Refusal> {
+        self.head.check(&self.limits)?;
+        let most = self.limits.body_bytes_max;
+        match (self.head.is_chunked, self.head.length) {
+            (Some(_), _) => self.state = State::Chunks(Chunks::default()),
+            (None, None | Some(0)) => return Ok(true),
+            (None, Some(bytes)) => match usize::try_from(bytes) {
+                Ok(bytes) if bytes <= most => self.state = State::Length(bytes),
+                _ => return Err(413),
+            },
+        }
+        Ok(false)
+    }
+}
+
+impl Head {
+    /// `GET /api?a=1 HTTP/1.1`: three words and two blanks.
+    fn take_request_line(&mut self, line: &[u8]) -> Result<(), Refusal> {
+        let mut words = line.split(|&byte| byte == b' ');
+        let (Some(method), Some(target), Some(version), None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            return Err(400);
+        };
+        let method = head::token(method).ok_or(400u16)?;
+        self.request.is_old = match version {
+            b"HTTP/1.1" => false,
+            b"HTTP/1.0" => true,
+            _ => return Err(400),
+        };
+        if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) {
+            return Err(400);
+        }
+        self.request.method = method.to_owned();
+        self.target = String::from_utf8_lossy(target).into_owned();
+        Ok(())
+    }
+
+    /// Notes what a header says, if it is one of those that matter here.
+    fn take_header(&mut self, line: &[u8], limits: &Limits) -> Result<(), Refusal> {
+        let (name, value) = head::field(line).ok_or(400u16)?;
+        self.headers += 1;
+        if self.headers > limits.headers_max {
+            return Err(431);
+        }
+        self.has_other_bytes |= !value.is_ascii();
+        let text = || String::from_utf8_lossy(value).into_owned();
+        match name.to_ascii_lowercase().as_str() {
+            "host" => self.has_two_hosts |= self.host.replace(text()).is_some(),
+            "content-type" => self.request.content_type = Some(text()),
+            "content-length" => match head::length(value) {
+                Some(length) => {
+                    self.has_bad_length |=
+                        self.length.replace(length).is_some_and(|it| it != length);
+                }
+                None => self.has_bad_length = true,
+            },
+            "transfer-encoding" => self.is_chunked = Some(head::ends_chunked(value)),
+            "connection" => {
+                self.wants_close |= head::has_word(value, "close");
+                self.wants_keep_alive |= head::has_word(value, "keep-alive");
+            }
+            "expect" => self.wants_continue = value.eq_ignore_ascii_case(b"100-continue"),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether all that was said goes together.
+    fn check(&mut self, limits: &Limits) -> Result<(), Refusal> {
+        let is_old = self.request.is_old;
+        let is_coded = self.is_chunked.is_some();
+        if self.has_bad_length || self.is_chunked == Some(false) || (is_coded && is_old) {
+            return Err(400);
+        }
+        let target = Target::parse(&self.target).ok_or(400u16);
+        if !METHODS.contains(&self.request.method.as_str()) {
+            return Err(501);
+        }
+        let target = target?;
+        if target.bytes > limits.url_bytes_max {
+            return Err(414);
+        }
+        let has_host = is_old || self.host.is_some();
+        if self.has_other_bytes || self.has_two_hosts || !has_host {
+            return Err(400);
+        }
+        if !self.host.as_deref().is_none_or(is_host) {
+            return Err(400);
+        }
+        (self.request.path, self.request.query) = (target.path, target.query);
+        self.wants_continue &= !is_old;
+        let lasts = if is_old { self.wants_keep_alive } else { true };
+        let is_doubtful = is_coded && self.length.is_some();
+        self.request.keeps_alive = lasts && !self.wants_close && !is_doubtful;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits =
+        Limits { head_bytes_max: 200, headers_max: 4, url_bytes_max: 40, body_bytes_max: 20 };
+
+    fn read(text: &str) -> Result<(usize, Option<Request>), Refusal> {
+        Parser::new(LIMITS).read(text.as_bytes())
+    }
+
+    #[test]
+    fn a_request_is_taken_apart() {
+        let text = "POST /api?a=%20 HTTP/1.1\r\nHOST: x\r\ncontent-type:  a/b \r\n\
+                    Content-Length: 3\r\n\r\nabcGET";
+        let (taken, request) = read(text).unwrap();
+        assert_eq!(taken, text.len() - 3);
+        assert_eq!(
+            request.unwrap(),
+            Request {
+                method: "POST".into(),
+                path: "/api".into(),
+                query: "a=%20".into(),
+                content_type: Some("a/b".into()),
+                body: b"abc".to_vec(),
+                is_old: false,
+                keeps_alive: true,
+            }
+        );
+    }
+
+    #[test]
+    fn stages_follow_the_bytes() {
+        let mut parser = Parser::new(LIMITS);
+        assert_eq!(parser.stage(), Stage::Nothing);
+        parser.read(b"P").unwrap();
+        assert_eq!(parser.stage(), Stage::Head);
+        let head = b"OST / HTTP/1.1\r\nHost:\r\nExpect: 100-Continue\r\nContent-Length: 2\r\n\r\n";
+        parser.read(head).unwrap();
+        assert_eq!(parser.stage(), Stage::Body);
+        assert!(parser.wants_continue() && !parser.wants_continue());
+        parser.read(b"a").unwrap();
+        assert_eq!(parser.body_bytes(), 1);
+        assert!(parser.read(b"b").unwrap().1.is_some());
+        assert_eq!(parser.stage(), Stage::Nothing);
+    }
+
+    #[test]
+    fn limits_are_exact() {
+        let head =
+            |more: usize| format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n", "a".repeat(more));
+        let fits = 200 - head(0).len();
+        assert!(read(&head(fits)).unwrap().1.is_some());
+        assert_eq!(read(&head(fits + 1)), Err(431));
+        let url = |bytes| format!("GET /{} HTTP/1.0\r\n\r\n", "u".repeat(bytes));
+        assert!(read(&url(39)).unwrap().1.is_some());
+        assert_eq!(read(&url(40)), Err(414));
+        let many = |n| format!("GET / HTTP/1.0\r\n{}\r\n", "A: b\r\n".repeat(n));
+        assert!(read(&many(4)).unwrap().1.is_some());
+        assert_eq!(read(&many(5)), Err(431));
+        let body = |n| format!("GET / HTTP/1.0\r\nContent-Length: {n}\r\n\r\n");
+        assert!(read(&body(20)).is_ok());
+        assert_eq!(read(&body(21)), Err(413));
+    }
+}

@@ -1,0 +1,66 @@
+//! Which function answers which request.
+
+use std::{collections::BTreeMap, panic};
+
+use super::{
+    answer::{self, Manner},
+    request::Request,
+};
+use crate::services::form::Reply;
+
+/// Answers a request. It has no time to wait: it runs between two reads.
+pub type Handler = fn(&Request) -> Reply;
+
+/// The table of routes. HEAD is answered by the handler of GET, without the body.
+#[derive(Clone, Debug, Default)]
+pub struct Routes(BTreeMap<&'static str, Vec<(&'static str, Handler)>>);
+
+impl Routes {
+    /// An empty table: everything is 404.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a route. The path must be the same, byte for byte; the first route of a method counts.
+    pub fn route(mut self, method: &'static str, path: &'static str, handler: Handler) -> Self {
+        self.0.entry(path).or_default().push((method, handler));
+        self
+    }
+
+    /// Appends the answer to a request to `out`. Returns its status and the length of its body.
+    pub(super) fn answer(
+        &self,
+        request: &Request,
+        closes: bool,
+        clock: &answer::Clock,
+        out: &mut Vec<u8>,
+    ) -> (u16, u64) {
+        let is_head = request.method == "HEAD";
+        let mut manner = Manner { is_head, closes, is_old: request.is_old, allow: None };
+        let methods = self.0.get(request.path.as_str()).map_or(&[][..], Vec::as_slice);
+        let wanted = if is_head { "GET" } else { request.method.as_str() };
+        let allowed: String;
+        let reply = match methods.iter().find(|(method, _)| *method == wanted) {
+            // A handler that panics costs one answer.
+            Some((_, handler)) => {
+                panic::catch_unwind(|| handler(request)).unwrap_or_else(|_| answer::status(500))
+            }
+            None if methods.is_empty() => answer::status(404),
+            None => {
+                allowed = allow(methods);
+                manner.allow = Some(&allowed);
+                answer::status(405)
+            }
+        };
+        answer::write(out, &reply, manner, clock);
+        (reply.status, if is_head { 0 } else { reply.body.len() as u64 })
+    }
+}
+
+fn allow(methods: &[(&'static str, Handler)]) -> String {
+    let names = methods.iter().flat_map(|(method, _)| match *method {
+        "GET" => &["GET", "HEAD"][..],
+        _ => std::slice::from_ref(method),
+    });
+    names.copied().collect::<Vec<_>>().join(", ")
+}
