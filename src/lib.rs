@@ -20,6 +20,7 @@
 //! - [`net`] moves bytes: a node on real sockets, on one thread.
 //! - [`client`] asks: what `ring-client` does, as a library.
 //! - [`http`] serves and carries HTTP: tide and surf over hyper, on smol.
+//! - [`grpc`] serves and carries gRPC: tonic's generated code over hyper, on smol.
 //! - [`services`] are the small servers around the ring, a file each.
 //! - [`http_tools`] ask over HTTP by hand: `http-get` and `http-post`.
 //! - [`cli`] is what all command lines share; [`command`] starts things.
@@ -28,6 +29,7 @@ pub mod cli;
 pub mod client;
 pub mod command;
 pub mod descriptors;
+pub mod grpc;
 pub mod http;
 pub mod http_tools;
 pub mod net;

@@ -13,6 +13,7 @@ use smol::io::{AsyncBufRead, AsyncRead};
 use super::{
     exchange::Exchange,
     limits::{CHUNK_BYTES_MAX, COPIED_CHUNK_BYTES_MAX},
+    streamed::{BoxError, Frames},
 };
 
 /// A request's body that is all here. tide reads it.
@@ -107,6 +108,8 @@ pub(super) enum Source {
     Whole(Bytes),
     /// From a reader; the number is what is still to come, if that is known.
     Reader(Reader, Option<u64>),
+    /// From who knows more than we do.
+    Frames(Frames),
 }
 
 /// The body of an answer. When hyper drops it, the exchange is over.
@@ -123,12 +126,12 @@ impl Answer {
 
 impl hyper::body::Body for Answer {
     type Data = Bytes;
-    type Error = io::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Self { source, exchange } = &mut *self;
         let piece = match source {
             Source::Whole(bytes) => std::mem::take(bytes),
@@ -137,8 +140,17 @@ impl hyper::body::Body for Answer {
                 exchange.waits(piece.is_pending());
                 match ready!(piece) {
                     Ok(piece) => piece,
-                    Err(error) => return Poll::Ready(Some(Err(error))),
+                    Err(error) => return Poll::Ready(Some(Err(error.into()))),
                 }
+            }
+            Source::Frames(frames) => {
+                let frame = frames.as_mut().poll_frame(cx);
+                exchange.waits(frame.is_pending());
+                if let Poll::Ready(Some(Ok(frame))) = &frame {
+                    exchange.sent(frame.data_ref().map_or(0, Bytes::len));
+                    frame.trailers_ref().inspect(|trailers| exchange.ends_with(trailers));
+                }
+                return frame;
             }
         };
         if piece.is_empty() {
@@ -152,6 +164,7 @@ impl hyper::body::Body for Answer {
         match &self.source {
             Source::Whole(bytes) => bytes.is_empty(),
             Source::Reader(_, left) => *left == Some(0),
+            Source::Frames(frames) => frames.is_end_stream(),
         }
     }
 
@@ -160,6 +173,7 @@ impl hyper::body::Body for Answer {
             Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Reader(_, Some(left)) => SizeHint::with_exact(*left),
             Source::Reader(_, None) => SizeHint::default(),
+            Source::Frames(frames) => frames.size_hint(),
         }
     }
 }

@@ -260,6 +260,7 @@ impl Connection {
             method: "-",
             url: "-",
             status: Some(status.as_u16()),
+            grpc_status: None,
             bytes: exchange::reason(status).len() as u64,
             duration: self.since.get().elapsed(),
             client: self.peer,

@@ -2,8 +2,8 @@
 //! deadline, and one line in the access log at the end.
 
 use std::{
-    convert::Infallible, future::Future, panic::AssertUnwindSafe, pin::Pin, rc::Rc, task::Poll,
-    time::Instant,
+    convert::Infallible, future::Future, panic::AssertUnwindSafe, pin::Pin, rc::Rc,
+    sync::atomic::Ordering::Relaxed, task::Poll, time::Instant,
 };
 
 use hyper::{
@@ -25,7 +25,9 @@ use super::{
     limits::{BODIES_BYTES_MAX, LINGER, LINGER_BYTES_MAX},
     log::Entry,
     shutdown::within,
+    streamed,
     trace::{REQUEST_ID, Trace},
+    worker::Worker,
 };
 
 /// The application: what tide makes of a request.
@@ -60,6 +62,7 @@ struct Record {
     uri: Uri,
     began: Instant,
     status: Option<u16>,
+    grpc_status: Option<u8>,
     bytes: u64,
 }
 
@@ -71,6 +74,7 @@ impl Exchange {
             uri: request.uri().clone(),
             began: Instant::now(),
             status: None,
+            grpc_status: None,
             bytes: 0,
         });
         let is_traced = connection.worker.options.service.is_some();
@@ -109,19 +113,50 @@ impl Exchange {
     /// Counts bytes of the request's body against what one thread may hold.
     fn reserve(&mut self, bytes: usize) -> bool {
         let held = &self.connection.worker.bodies_bytes;
-        let fits = held.get() + bytes <= BODIES_BYTES_MAX;
+        let fits = held.load(Relaxed) + bytes <= BODIES_BYTES_MAX;
         if fits {
-            held.set(held.get() + bytes);
+            held.fetch_add(bytes, Relaxed);
             self.body_bytes += bytes;
         }
         fits
+    }
+
+    pub(super) fn worker(&self) -> Rc<Worker> {
+        self.connection.worker.clone()
+    }
+
+    pub(super) fn trace(&self) -> Option<&Trace> {
+        self.trace.as_ref()
+    }
+
+    /// Completes the head of the answer, which is about to go to hyper.
+    pub(super) fn answers(&mut self, status: StatusCode, headers: &mut HeaderMap) {
+        headers.entry(header::SERVER).or_insert(SERVER);
+        if let Some(trace) = &self.trace
+            && let Ok(id) = HeaderValue::from_str(trace.request_id())
+        {
+            headers.insert(REQUEST_ID, id);
+        }
+        if let Some(record) = &mut self.record {
+            record.status = Some(status.as_u16());
+        }
+        self.ends_with(headers);
+        self.set_busy(false);
+    }
+
+    /// Notes how a gRPC call ended, where its headers or trailers say so.
+    pub(super) fn ends_with(&mut self, fields: &HeaderMap) {
+        if let Some(record) = &mut self.record
+            && let Some(status) = fields.get("grpc-status")
+        {
+            record.grpc_status = status.to_str().ok().and_then(|code| code.parse().ok());
+        }
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let held = &self.connection.worker.bodies_bytes;
-        held.set(held.get() - self.body_bytes);
+        self.connection.worker.bodies_bytes.fetch_sub(self.body_bytes, Relaxed);
         let now = Instant::now();
         self.set_busy(false);
         self.connection.exchange_ended(now, self.had_body);
@@ -130,6 +165,7 @@ impl Drop for Exchange {
                 method: record.method.as_str(),
                 url: record.uri.path_and_query().map_or("-", PathAndQuery::as_str),
                 status: record.status,
+                grpc_status: record.grpc_status,
                 bytes: record.bytes,
                 duration: now - record.began,
                 client: self.connection.peer,
@@ -162,6 +198,12 @@ pub(super) async fn answer(
     let is_head = *request.method() == Method::HEAD;
     let is_h2 = request.version() == Version::HTTP_2;
     let mut exchange = Exchange::begin(connection, &request);
+    let worker = exchange.worker();
+    if let Some(streamed) = &worker.streamed
+        && (streamed.takes)(&request)
+    {
+        return Ok(streamed::answer(streamed, exchange, request).await);
+    }
     let handled = handle(&mut exchange, &mut request).await;
     if let Err(Refusal::Status(status)) = handled
         && is_h2
@@ -197,20 +239,11 @@ pub(super) async fn answer(
         }
     };
     let source = if is_head { without_body(&mut headers, source) } else { source };
-    headers.entry(header::SERVER).or_insert(SERVER);
-    if let Some(trace) = &exchange.trace
-        && let Ok(id) = HeaderValue::from_str(trace.request_id())
-    {
-        headers.insert(REQUEST_ID, id);
-    }
     if !is_h2 && connection.is_last_answer() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    if let Some(record) = &mut exchange.record {
-        record.status = Some(status.as_u16());
-    }
     exchange.unread = is_h2.then(|| request.into_body());
-    exchange.set_busy(false);
+    exchange.answers(status, &mut headers);
     let mut response = Response::new(Answer::new(source, exchange));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
@@ -306,6 +339,7 @@ fn without_body(headers: &mut HeaderMap, source: Source) -> Source {
     let bytes = match source {
         Source::Whole(bytes) => Some(bytes.len() as u64),
         Source::Reader(_, bytes) => bytes,
+        Source::Frames(_) => None,
     };
     if let Some(bytes) = bytes {
         headers.insert(header::CONTENT_LENGTH, bytes.into());

@@ -24,11 +24,11 @@ use super::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// `2024-01-01T12:00:00.000Z - GET /path 200 13 0.042ms 127.0.0.1:50312`, and where requests
-    /// are followed ` service=… request_id=… traceparent=…`
+    /// are followed ` service=… request_id=… traceparent=…`; of a gRPC call, ` grpc_status=0`
     #[default]
     Text,
     /// The same as one JSON object: `time`, `method`, `url`, `status`, `bytes`, `duration_ms`,
-    /// `client`, and maybe `service`, `request_id`, `traceparent`.
+    /// `client`, and maybe `grpc_status`, `service`, `request_id`, `traceparent`.
     Json,
 }
 
@@ -60,6 +60,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) url: &'a str,
     /// `None`: the client was gone before there was an answer.
     pub(crate) status: Option<u16>,
+    /// Of a gRPC call; 0 is OK.
+    pub(crate) grpc_status: Option<u8>,
     /// Of the answer's body.
     pub(crate) bytes: u64,
     pub(crate) duration: Duration,
@@ -217,6 +219,9 @@ fn text_line(out: &mut Vec<u8>, now: SystemTime, entry: &Entry<'_>) -> io::Resul
     }
     let millis = entry.duration.as_secs_f64() * 1e3;
     write!(out, " {} {millis:.3}ms {}", entry.bytes, entry.client)?;
+    if let Some(code) = entry.grpc_status {
+        write!(out, " grpc_status={code}")?;
+    }
     for (name, value) in entry.names() {
         write!(out, " {name}={value}")?;
     }
@@ -236,6 +241,9 @@ fn json_line(out: &mut Vec<u8>, now: SystemTime, entry: &Entry<'_>) -> io::Resul
     let millis = entry.duration.as_secs_f64() * 1e3;
     let (bytes, client) = (entry.bytes, entry.client);
     write!(out, r#","bytes":{bytes},"duration_ms":{millis:.3},"client":"{client}""#)?;
+    if let Some(code) = entry.grpc_status {
+        write!(out, r#","grpc_status":{code}"#)?;
+    }
     for (name, value) in entry.names() {
         write!(out, r#","{name}":"{value}""#)?;
     }
@@ -329,6 +337,7 @@ mod tests {
             method: "GET",
             url,
             status: Some(200),
+            grpc_status: None,
             bytes: 13,
             duration: Duration::from_micros(42),
             client: ([127, 0, 0, 1], 5).into(),

@@ -19,6 +19,9 @@
 //! convert     hyper's types to tide's and back, and nothing that http-types would die of
 //! ```
 //!
+//! gRPC leaves this road at `exchange`: `streamed` hands on both bodies frame by frame to
+//! [`crate::grpc`].
+//!
 //! What holds:
 //!
 //! - **Everything that a client sends has a bound**: the head, its headers, its URL, its body, the
@@ -53,6 +56,7 @@ pub(crate) mod log;
 mod options;
 pub(crate) mod shutdown;
 mod socket;
+pub(crate) mod streamed;
 mod trace;
 mod worker;
 
@@ -69,9 +73,10 @@ use smol::{channel, stream::Stream};
 pub use listener::Error;
 pub use log::LogFormat;
 pub use options::{Options, parse};
+pub use streamed::Upload;
 pub use trace::{REQUEST_ID, TRACEPARENT, Trace};
 
-use self::{exchange::Handler, log::Log, shutdown::Shutdown};
+use self::{exchange::Handler, log::Log, shutdown::Shutdown, streamed::Streamed};
 use crate::cli::{self, Exit};
 
 /// Binds, announces, serves and drains: all that the `main` of a service does after it has read
@@ -138,6 +143,7 @@ pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
     options: Options,
+    streamed: Option<Streamed>,
 }
 
 impl Bound {
@@ -145,7 +151,16 @@ impl Bound {
     pub fn new(options: Options) -> Result<Self, Error> {
         let listener = listener::listen(options.ip, options.port)?;
         let address = listener.local_addr().map_err(|error| Error::System("listen", error))?;
-        Ok(Self { listener, address, options })
+        Ok(Self { listener, address, options, streamed: None })
+    }
+
+    /// Serves these requests too, on the same port.
+    pub(crate) fn with(self, streamed: Streamed) -> Self {
+        Self { streamed: Some(streamed), ..self }
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
     }
 
     /// Where it listens; the port is the real one.
@@ -170,7 +185,10 @@ impl Bound {
         // tide's answers borrow the application; a service has one, for as long as it lives.
         let app: &'static tide::Server<S> = Box::leak(Box::new(app));
         let handler: Handler = Arc::new(|request| Box::pin(app.respond(request)));
-        self.serve_with(lines, reasons, move |post| worker::run(post, handler.clone()))
+        let streamed = self.streamed.clone();
+        self.serve_with(lines, reasons, move |post| {
+            worker::run(post, handler.clone(), streamed.clone())
+        })
     }
 
     /// Like [`Bound::serve`], where `work` is what each thread does until its shutdown is

@@ -11,7 +11,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     panic::AssertUnwindSafe,
     rc::{Rc, Weak},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicUsize},
     task::{Poll, Waker},
     time::{Duration, Instant},
 };
@@ -37,12 +37,17 @@ use super::{
     },
     listener::{canonical, is_of_the_client},
     log::Log,
+    shutdown::Shutdown,
+    streamed::Streamed,
 };
 
 /// What all connections of one thread share.
 pub(super) struct Worker {
     pub(super) options: Arc<Options>,
     pub(super) handler: Handler,
+    /// What takes requests before the handler does.
+    pub(super) streamed: Option<Streamed>,
+    pub(super) shutdown: Shutdown,
     pub(super) log: Log,
     pub(super) h1: http1::Builder,
     pub(super) h2: http2::Builder<Spawner>,
@@ -50,7 +55,7 @@ pub(super) struct Worker {
     pub(super) read_buffer: RefCell<Vec<u8>>,
     pub(super) urls: RefCell<Urls>,
     /// Of request bodies that are here.
-    pub(super) bodies_bytes: Cell<usize>,
+    pub(super) bodies_bytes: Arc<AtomicUsize>,
     connections: RefCell<HashMap<u64, Rc<Connection>>>,
     connections_made: Cell<u64>,
     draining: Cell<Option<Instant>>,
@@ -60,11 +65,14 @@ pub(super) struct Worker {
 
 /// Serves on this thread until the shutdown is complete. Returns the number of connections that
 /// were cut off in the middle of something.
-pub(super) fn run(post: Post, handler: Handler) -> io::Result<usize> {
+pub(super) fn run(post: Post, handler: Handler, streamed: Option<Streamed>) -> io::Result<usize> {
     let Post { options, log, listener, shutdown, beside, others } = post;
     let executor = Rc::new(LocalExecutor::new());
     let listener = Rc::new(Async::new_nonblocking(listener)?);
-    let worker = Rc::new(Worker::new(options, handler, log, Spawner(Rc::downgrade(&executor))));
+    let worker = Rc::new(Worker {
+        streamed,
+        ..Worker::new(options, handler, log, &shutdown, Spawner(Rc::downgrade(&executor)))
+    });
     executor.spawn(beside).detach();
     // A task of its own: the future that `run` is given is polled at every turn.
     let accepting =
@@ -94,7 +102,13 @@ pub(super) fn run(post: Post, handler: Handler) -> io::Result<usize> {
 }
 
 impl Worker {
-    fn new(options: Arc<Options>, handler: Handler, log: Log, spawner: Spawner) -> Self {
+    fn new(
+        options: Arc<Options>,
+        handler: Handler,
+        log: Log,
+        shutdown: &Shutdown,
+        spawner: Spawner,
+    ) -> Self {
         let mut h1 = http1::Builder::new();
         // A client may end its side and still wait for its answer: `printf … | nc` does.
         h1.half_close(true)
@@ -114,12 +128,14 @@ impl Worker {
         Self {
             options,
             handler,
+            streamed: None,
+            shutdown: shutdown.clone(),
             log,
             h1,
             h2,
             read_buffer: RefCell::new(vec![0; READ_BYTES_MAX]),
             urls: RefCell::new(Urls::new()),
-            bodies_bytes: Cell::new(0),
+            bodies_bytes: Arc::default(),
             connections: RefCell::default(),
             connections_made: Cell::new(0),
             draining: Cell::new(None),

@@ -32,7 +32,10 @@ pub fn quiet() -> Options {
 
 impl Served {
     pub fn start(options: Options, app: tide::Server<()>) -> Self {
-        let bound = Bound::new(options).unwrap();
+        Self::start_bound(Bound::new(options).unwrap(), app)
+    }
+
+    pub fn start_bound(bound: Bound, app: tide::Server<()>) -> Self {
         let port = bound.address().port();
         let (reasons, stream) = smol::channel::unbounded();
         let (ended, end) = channel();

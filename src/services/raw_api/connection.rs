@@ -95,6 +95,7 @@ impl Connection {
             method: asked.map_or("-", |it| &it.method),
             url: url.as_deref().unwrap_or("-"),
             status: Some(status),
+            grpc_status: None,
             bytes,
             duration: began.elapsed(),
             client: self.peer,

@@ -1,0 +1,16 @@
+//! Every fixed bound of gRPC's transport, with its unit in its name. What it shares with HTTP is
+//! in [`crate::http::limits`].
+
+use std::time::Duration;
+
+/// How long a new connection may take, the look-up of the name included.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a server that is silent during a call is asked whether it is alive. Servers hang up on
+/// clients that ask more often than they like; grpcio's draws the line below 20 s.
+pub(super) const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long it may take to say so.
+pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of an answer's headers, and of its trailers.
+pub(super) const HEADERS_BYTES_MAX: u32 = 64 << 10;
+/// Files that reflection sends in one answer: each with those that it imports.
+pub(super) const IMPORTS_MAX: usize = 1000;

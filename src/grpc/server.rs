@@ -1,0 +1,250 @@
+//! gRPC services behind the ports of [`crate::http`].
+//!
+//! What tonic's own server would do around the generated code is done here: a call finds its
+//! service by its path, ends when its caller's deadline has passed, and in a shutdown.
+
+use std::{
+    convert::Infallible,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use async_io::Timer;
+use hyper::{
+    HeaderMap, Method, Request, Response, Version,
+    body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint},
+    header::{CONTENT_TYPE, HeaderValue},
+    http::{Uri, uri::PathAndQuery},
+};
+use smol::future::FutureExt;
+use tonic::{
+    Code, Status,
+    body::Body,
+    codegen::{BoxFuture, Service},
+    server::NamedService,
+};
+
+use super::timeout;
+use crate::http::{
+    Bound, Upload,
+    shutdown::{Shutdown, within},
+    streamed::{BoxError, Frames, Responding, Streamed},
+};
+
+const GRPC_STATUS: &str = "grpc-status";
+const GRPC_MESSAGE: &str = "grpc-message";
+
+/// Services of gRPC, each under its name.
+///
+/// What holds for all of them:
+///
+/// - A call ends with DEADLINE_EXCEEDED when its `grpc-timeout` has passed, also in the middle of
+///   a stream; one that has not begun to answer, after the server's own request timeout too.
+/// - A message that is longer than the service takes is RESOURCE_EXHAUSTED, as everywhere but in
+///   tonic.
+/// - A service or method that is not there is UNIMPLEMENTED; a panic is INTERNAL, and costs one call.
+/// - In a shutdown calls are finished, and streams that wait for something end with UNAVAILABLE.
+#[derive(Default)]
+pub struct Server {
+    routes: Vec<(String, Arc<dyn Serve>)>,
+    /// Other names: of what the caller says, and of what the service says.
+    aliases: Vec<(String, &'static str)>,
+}
+
+impl Server {
+    /// A server without services: each call is UNIMPLEMENTED.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a service, as the generator makes it.
+    pub fn with<S>(mut self, service: S) -> Self
+    where
+        S: NamedService + Clone + Send + Sync + 'static,
+        S: Service<
+                Request<Upload>,
+                Response = Response<Body>,
+                Error = Infallible,
+                Future = BoxFuture<Response<Body>, Infallible>,
+            >,
+    {
+        self.routes.push((format!("/{}/", S::NAME), Arc::new(service)));
+        self
+    }
+
+    /// Answers calls of the service `alias` as those of `name`, which has the same messages.
+    pub fn also_as(mut self, alias: &str, name: &'static str) -> Self {
+        self.aliases.push((format!("/{alias}/"), name));
+        self
+    }
+
+    /// Answers calls on a port that is open, where tide answers everything else. A call may take
+    /// as long as any other request until it begins to answer.
+    pub fn behind(self, bound: Bound) -> Bound {
+        let timeout = bound.options().request_timeout;
+        let respond = move |request, shutdown: &_| self.respond(request, timeout, shutdown);
+        bound.with(Streamed { takes: is_call, respond: Arc::new(respond) })
+    }
+
+    fn respond(
+        &self,
+        mut request: Request<Upload>,
+        timeout: Duration,
+        shutdown: &Shutdown,
+    ) -> Responding {
+        self.rename(&mut request);
+        let deadline = timeout::of(request.headers());
+        let deadline = deadline.map(|it| it.and_then(|it| Instant::now().checked_add(it)));
+        let path = request.uri().path();
+        let route = self.routes.iter().find(|(prefix, _)| path.starts_with(prefix));
+        let work = route.map(|(_, service)| service.call(request));
+        let shutdown = shutdown.clone();
+        Box::pin(async move {
+            let started = start(work, deadline.clone(), timeout).await;
+            let mut response = started.unwrap_or_else(Status::into_http);
+            rename_status(response.headers_mut());
+            let deadline = deadline.ok().flatten();
+            let reply = |body| Reply { body, deadline, shutdown, waits: None, is_over: false };
+            response.map(|body| Box::pin(reply(body)) as Frames)
+        })
+    }
+
+    fn rename(&self, request: &mut Request<Upload>) {
+        for (alias, name) in &self.aliases {
+            if let Some(method) = request.uri().path().strip_prefix(alias)
+                && let Ok(path) = PathAndQuery::try_from(format!("/{name}/{method}"))
+            {
+                *request.uri_mut() = Uri::from(path);
+                return;
+            }
+        }
+    }
+}
+
+/// A service, whatever its type.
+trait Serve: Send + Sync {
+    fn call(&self, request: Request<Upload>) -> BoxFuture<Response<Body>, Infallible>;
+}
+
+impl<S> Serve for S
+where
+    S: Clone + Send + Sync,
+    S: Service<
+            Request<Upload>,
+            Response = Response<Body>,
+            Error = Infallible,
+            Future = BoxFuture<Response<Body>, Infallible>,
+        >,
+{
+    fn call(&self, request: Request<Upload>) -> BoxFuture<Response<Body>, Infallible> {
+        Service::call(&mut self.clone(), request)
+    }
+}
+
+/// Whether a request is a call: `POST` of `application/grpc` over HTTP/2.
+fn is_call(request: &Request<Incoming>) -> bool {
+    const TYPE: &[u8] = b"application/grpc";
+    let is_grpc = |value: &HeaderValue| {
+        let rest = value.as_bytes().strip_prefix(TYPE);
+        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+    };
+    request.version() == Version::HTTP_2
+        && request.method() == Method::POST
+        && request.headers().get(CONTENT_TYPE).is_some_and(is_grpc)
+}
+
+/// Lets a call begin to answer, for as long as it may.
+async fn start(
+    work: Option<BoxFuture<Response<Body>, Infallible>>,
+    deadline: Result<Option<Instant>, Status>,
+    timeout: Duration,
+) -> Result<Response<Body>, Status> {
+    let deadline = deadline?;
+    let work = work.ok_or_else(|| Status::unimplemented("there is no such service"))?;
+    let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+    let limit = left.map_or(timeout, |left| left.min(timeout));
+    match within(limit, AssertUnwindSafe(work).catch_unwind()).await {
+        Some(Ok(Ok(response))) => Ok(response),
+        Some(Err(_panic)) => Err(Status::internal("the service has failed")),
+        None => Err(timeout::passed()),
+    }
+}
+
+/// tonic calls a message that is too long OUT_OF_RANGE. The rest of the world, and what is
+/// written down of the codes, calls it RESOURCE_EXHAUSTED.
+fn rename_status(fields: &mut HeaderMap) {
+    const TONICS: &[u8] = b"Error,%20decoded%20message%20length%20too%20large";
+    let code = (Code::OutOfRange as i32).to_string();
+    if fields.get(GRPC_STATUS).is_some_and(|it| it.as_bytes() == code.as_bytes())
+        && fields.get(GRPC_MESSAGE).is_some_and(|it| it.as_bytes().starts_with(TONICS))
+    {
+        fields.insert(GRPC_STATUS, (Code::ResourceExhausted as i32).into());
+    }
+}
+
+/// The body of an answer, until its end, its deadline or the shutdown.
+struct Reply {
+    body: Body,
+    deadline: Option<Instant>,
+    shutdown: Shutdown,
+    /// What else may end it; from when it has to wait for the first time.
+    waits: Option<Pin<Box<dyn Future<Output = Status> + Send>>>,
+    is_over: bool,
+}
+
+/// Nothing in it is pinned where it lies.
+impl Unpin for Reply {}
+
+impl HttpBody for Reply {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Self { body, deadline, shutdown, waits, is_over } = &mut *self;
+        if *is_over {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) {
+            return Poll::Ready(frame.map(|frame| match frame {
+                Ok(mut frame) => {
+                    frame.trailers_mut().into_iter().for_each(rename_status);
+                    Ok(frame)
+                }
+                Err(status) => Err(status.into()),
+            }));
+        }
+        let waits = waits.get_or_insert_with(|| Box::pin(end(*deadline, shutdown.clone())));
+        let status = ready!(waits.as_mut().poll(cx));
+        *is_over = true;
+        let mut trailers = HeaderMap::new();
+        let added = status.add_header(&mut trailers);
+        Poll::Ready(Some(added.map(|()| Frame::trailers(trailers)).map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_over || self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Ends a stream for another reason than its own.
+async fn end(deadline: Option<Instant>, shutdown: Shutdown) -> Status {
+    let late = async {
+        deadline.map_or_else(Timer::never, Timer::at).await;
+        timeout::passed()
+    };
+    let closing = async {
+        shutdown.draining().await;
+        Status::unavailable("the server is shutting down")
+    };
+    late.or(closing).await
+}

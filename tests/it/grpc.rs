@@ -1,0 +1,314 @@
+//! gRPC's transport: a service of this test behind a real port, asked by our own channel and by
+//! bytes.
+
+use std::{
+    fs,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+    time::Duration,
+};
+
+use smol::{
+    future::{self, block_on},
+    stream::{self, Stream, StreamExt},
+};
+use smolring::{
+    grpc::{
+        Channel, Server, health,
+        logging::{
+            self, Empty, LogEntry, LogList, LogRequest, LogResponse, TailRequest,
+            logging_service_client::LoggingServiceClient,
+            logging_service_server::{LoggingService, LoggingServiceServer},
+        },
+        reflection,
+    },
+    http::{Bound, Options, Trace},
+};
+use tonic::{Code, Request, Response, Status, codec::CompressionEncoding};
+
+use crate::served::{PATIENCE, Served, quiet};
+
+const LOG: &str = "/logging.LoggingService/LogMessage";
+const TAIL: &str = "/logging.LoggingService/Tail";
+
+type Client = LoggingServiceClient<Channel>;
+
+/// Does with a call what its message says.
+#[derive(Clone, Default)]
+struct Obedient {
+    calls: Arc<AtomicUsize>,
+}
+
+#[tonic::async_trait]
+impl LoggingService for Obedient {
+    async fn log_message(
+        &self,
+        request: Request<LogRequest>,
+    ) -> Result<Response<LogResponse>, Status> {
+        self.calls.fetch_add(1, SeqCst);
+        let trace = request.extensions().get::<Trace>().map(|it| it.request_id().to_owned());
+        match request.get_ref().msg.as_str() {
+            "sleep" => future::pending().await,
+            "panic" => panic!("as it was told"),
+            "fail" => Err(Status::failed_precondition("ünwilling")),
+            "trace" => Ok(Response::new(LogResponse { detail: trace.unwrap(), outcome: 0 })),
+            _ => Ok(Response::new(LogResponse { detail: "logged".into(), outcome: 1 })),
+        }
+    }
+
+    async fn get_logs(&self, _: Request<Empty>) -> Result<Response<LogList>, Status> {
+        Ok(Response::new(LogList { logs: vec!["x".repeat(1 << 20); 3] }))
+    }
+
+    type TailStream = Pin<Box<dyn Stream<Item = Result<LogEntry, Status>> + Send>>;
+
+    /// As many entries as were asked for, and then nothing, for ever.
+    async fn tail(
+        &self,
+        request: Request<TailRequest>,
+    ) -> Result<Response<Self::TailStream>, Status> {
+        let entries = 1..=request.get_ref().after();
+        let entry = |position| Ok(LogEntry { position, id: "id".into(), msg: "msg".into() });
+        let entries = stream::iter(entries.map(entry)).chain(stream::pending());
+        Ok(Response::new(Box::pin(entries)))
+    }
+}
+
+fn start(options: Options) -> (Served, Obedient) {
+    let service = Obedient::default();
+    let server = LoggingServiceServer::new(service.clone())
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(options.body_bytes_max);
+    let server = Server::new().with(server).with(health::health_reporter().1);
+    let server = server.also_as("LoggingService", "logging.LoggingService");
+    let server = reflection::add(server, &[logging::FILE_DESCRIPTOR_SET]).unwrap();
+    let bound = server.behind(Bound::new(options).unwrap());
+    let mut app = tide::new();
+    app.at("/ok").get(|_| async { Ok("ok") });
+    (Served::start_bound(bound, app), service)
+}
+
+fn client(port: u16) -> Client {
+    LoggingServiceClient::new(Channel::new(format!("127.0.0.1:{port}").parse().unwrap()))
+}
+
+fn message(msg: &str) -> LogRequest {
+    LogRequest { id: "1".into(), msg: msg.into() }
+}
+
+fn within(timeout: Duration, msg: &str) -> Request<LogRequest> {
+    let mut request = Request::new(message(msg));
+    request.set_timeout(timeout);
+    request
+}
+
+async fn code_of(client: &Client, msg: &str) -> Code {
+    match client.clone().log_message(within(PATIENCE, msg)).await {
+        Ok(_) => Code::Ok,
+        Err(status) => status.code(),
+    }
+}
+
+#[test]
+fn calls_are_answered_on_the_port_that_speaks_http() {
+    let (served, _) = start(Options { service: Some("test"), ..quiet() });
+    let client = client(served.port);
+    block_on(async {
+        let answer = client.clone().log_message(within(PATIENCE, "hello")).await.unwrap();
+        assert_eq!(answer.into_inner().detail, "logged");
+        let error = client.clone().log_message(message("fail")).await.unwrap_err();
+        assert_eq!((error.code(), error.message()), (Code::FailedPrecondition, "ünwilling"));
+        let mut traced = Request::new(message("trace"));
+        traced.metadata_mut().insert("x-request-id", "abc".parse().unwrap());
+        let answer = client.clone().log_message(traced).await.unwrap();
+        assert_eq!(answer.metadata().get("x-request-id").unwrap(), "abc");
+        assert_eq!(answer.into_inner().detail, "abc");
+        let list = client.clone().get_logs(Empty {}).await.unwrap().into_inner();
+        assert_eq!(list.logs.iter().map(String::len).sum::<usize>(), 3 << 20);
+    });
+    assert!(served.is_alive(), "HTTP/1.1 on the same port");
+    let h2c = crate::service::curl(&[
+        "--http2-prior-knowledge",
+        &format!("http://127.0.0.1:{}/ok", served.port),
+    ]);
+    assert_eq!(h2c, "ok");
+}
+
+#[test]
+fn a_call_ends_at_its_deadline_and_others_go_on() {
+    let (served, _) = start(quiet());
+    let client = client(served.port);
+    block_on(async {
+        let sleeping = client.clone();
+        let mut sleeping = sleeping;
+        let asleep = sleeping.log_message(within(Duration::from_millis(50), "sleep")).await;
+        assert_eq!(asleep.unwrap_err().code(), Code::DeadlineExceeded);
+        let mut request = Request::new(TailRequest { after: Some(2) });
+        request.set_timeout(Duration::from_millis(100));
+        let mut tail = client.clone().tail(request).await.unwrap().into_inner();
+        assert_eq!(tail.message().await.unwrap().unwrap().position, 1);
+        assert_eq!(tail.message().await.unwrap().unwrap().position, 2);
+        assert_eq!(tail.message().await.unwrap_err().code(), Code::DeadlineExceeded);
+        assert_eq!(code_of(&client, "hello").await, Code::Ok);
+    });
+}
+
+#[test]
+fn the_server_keeps_the_deadline_if_the_client_does_not() {
+    let (served, _) = start(quiet());
+    let timed = ["-H", "grpc-timeout: 50m"];
+    let (head, trailers) = by_curl(served.port, LOG, &message_bytes("sleep"), &timed);
+    assert!(head.contains("grpc-status: 4") || trailers.contains("grpc-status: 4"), "{head}");
+    let (head, _) = by_curl(served.port, LOG, &message_bytes("x"), &["-H", "grpc-timeout: 5"]);
+    assert!(head.contains("grpc-status: 3"), "{head}");
+    // A stream ends as well, with trailers after what has come.
+    let (_, trailers) = by_curl(served.port, TAIL, &[0, 0, 0, 0, 2, 8, 3], &timed);
+    assert!(trailers.contains("grpc-status: 4"), "{trailers}");
+    // Who gives no deadline gets the server's.
+    let (served, _) = start(Options { request_timeout: Duration::from_millis(100), ..quiet() });
+    let error = block_on(client(served.port).log_message(message("sleep"))).unwrap_err();
+    assert_eq!(error.code(), Code::DeadlineExceeded);
+}
+
+/// A message with its five bytes in front.
+fn message_bytes(msg: &str) -> Vec<u8> {
+    let length = msg.len() as u8;
+    [&[0, 0, 0, 0, length + 5, 10, 1, b'1', 18, length][..], msg.as_bytes()].concat()
+}
+
+/// Calls by hand: what stands in front of the body, and what behind.
+fn by_curl(port: u16, path: &str, body: &[u8], more: &[&str]) -> (String, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, head) = (dir.path().join("body"), dir.path().join("head"));
+    fs::write(&from, body).unwrap();
+    let data = format!("@{}", from.display());
+    let url = format!("http://127.0.0.1:{port}{path}");
+    let out = dir.path().join("out");
+    let args =
+        ["--http2-prior-knowledge", "-H", "content-type: application/grpc", "-H", "te: trailers"];
+    let (head_to, out_to) = (head.display().to_string(), out.display().to_string());
+    let rest = ["--data-binary", &data, "-D", &head_to, "-o", &out_to, &url];
+    crate::service::curl(&[&args, more, &rest].concat());
+    let all = fs::read_to_string(&head).unwrap();
+    let (head, trailers) = all.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), trailers.to_owned())
+}
+
+#[test]
+fn what_is_too_much_is_named_and_costs_one_call() {
+    let (served, service) = start(Options { body_bytes_max: 1000, ..quiet() });
+    let client = client(served.port);
+    block_on(async {
+        assert_eq!(code_of(&client, &"x".repeat(900)).await, Code::Ok);
+        assert_eq!(code_of(&client, &"x".repeat(1000)).await, Code::ResourceExhausted);
+        assert_eq!(code_of(&client, &"x".repeat(3 << 20)).await, Code::ResourceExhausted);
+        // A few bytes on the wire, and many when they are unpacked.
+        let gzip = client.clone().send_compressed(CompressionEncoding::Gzip);
+        assert_eq!(code_of(&gzip, &"x".repeat(900)).await, Code::Ok);
+        assert_eq!(code_of(&gzip, &"x".repeat(100_000)).await, Code::ResourceExhausted);
+        assert_eq!(service.calls.load(SeqCst), 2);
+        assert_eq!(code_of(&client, "panic").await, Code::Internal);
+        assert_eq!(code_of(&client, "hello").await, Code::Ok);
+    });
+}
+
+#[test]
+fn what_is_not_there_is_unimplemented() {
+    let (served, service) = start(quiet());
+    for (url, status) in [
+        ("/logging.LoggingService/Nothing", "12"),
+        ("/logging.Other/LogMessage", "12"),
+        ("/nothing", "12"),
+        ("/LoggingService/LogMessage", "0"),
+    ] {
+        let (head, trailers) = by_curl(served.port, url, &message_bytes("hello"), &[]);
+        assert!(format!("{head}\r\n{trailers}").contains(&format!("grpc-status: {status}\r\n")));
+    }
+    assert_eq!(service.calls.load(SeqCst), 1);
+}
+
+#[test]
+fn a_server_that_comes_back_is_found_again_without_a_second_call() {
+    let (served, _) = start(quiet());
+    let port = served.port;
+    let client = client(port);
+    block_on(async {
+        assert_eq!(code_of(&client, "hello").await, Code::Ok);
+        served.reasons.send("SIGTERM").await.unwrap();
+        served.end.recv_timeout(PATIENCE).unwrap().unwrap();
+        let error = client.clone().log_message(message("hello")).await.unwrap_err();
+        assert_eq!(error.code(), Code::Unavailable);
+        assert!(error.message().contains("connection refused"), "{error}");
+        let (_served, service) = start(Options { port, ..quiet() });
+        assert_eq!(code_of(&client, "hello").await, Code::Ok);
+        assert_eq!(service.calls.load(SeqCst), 1);
+    });
+}
+
+#[test]
+fn a_call_that_was_on_its_way_when_the_connection_broke_is_not_repeated() {
+    // Takes what comes, and hangs up when the call is there.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let calls = thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).unwrap();
+        let mut seen = Vec::new();
+        let mut space = [0; 4096];
+        while !seen.windows(5).any(|it| it == b"hello") {
+            let bytes = stream.read(&mut space).unwrap();
+            assert!(bytes > 0, "nothing was sent");
+            seen.extend_from_slice(&space[..bytes]);
+        }
+        drop(stream);
+        listener.set_nonblocking(true).unwrap();
+        listener
+    });
+    let error = block_on(client(port).log_message(message("hello"))).unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable);
+    assert!(error.message().contains("connection lost"), "{error}");
+    let again = calls.join().unwrap().accept();
+    assert_eq!(again.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_shutdown_finishes_calls_and_ends_streams() {
+    let (served, service) = start(quiet());
+    let client = client(served.port);
+    block_on(async {
+        let mut tail =
+            client.clone().tail(TailRequest { after: Some(1) }).await.unwrap().into_inner();
+        assert_eq!(tail.message().await.unwrap().unwrap().position, 1);
+        served.reasons.send("SIGTERM").await.unwrap();
+        assert_eq!(tail.message().await.unwrap_err().code(), Code::Unavailable);
+    });
+    served.end.recv_timeout(PATIENCE).unwrap().unwrap();
+    assert_eq!(service.calls.load(SeqCst), 0);
+}
+
+#[test]
+fn many_calls_share_one_connection() {
+    let (served, service) = start(quiet());
+    let client = client(served.port);
+    let calls = (0..64).map(|_| {
+        let client = client.clone();
+        smol::spawn(async move {
+            for _ in 0..20 {
+                assert_eq!(code_of(&client, "hello").await, Code::Ok);
+            }
+        })
+    });
+    let calls: Vec<_> = calls.collect();
+    block_on(async {
+        for call in calls {
+            call.await;
+        }
+    });
+    assert_eq!(service.calls.load(SeqCst), 64 * 20);
+}
