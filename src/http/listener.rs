@@ -27,17 +27,22 @@ pub enum Error {
     System(&'static str, #[source] io::Error),
 }
 
-/// Takes the socket that systemd hands over, or else binds `port` of `ip`; `None` is every
-/// address, IPv6 and IPv4. Does not block.
-pub(crate) fn listen(ip: Option<IpAddr>, port: u16) -> Result<TcpListener, Error> {
-    let listener = match ListenFd::from_env().take_tcp_listener(0) {
+/// Takes the socket that systemd hands over as its `number`, from 0 on, or else binds `port` of
+/// `ip`; `None` is every address, IPv6 and IPv4. Does not block.
+pub(crate) fn listen(
+    number: usize,
+    ip: Option<IpAddr>,
+    port: u16,
+) -> Result<(TcpListener, SocketAddr), Error> {
+    let listener = match ListenFd::from_env().take_tcp_listener(number) {
         Ok(Some(listener)) => listener,
         Ok(None) => bind(ip, port)?,
         Err(error) => return Err(Error::System("use the socket of LISTEN_FDS", error)),
     };
-    listener.set_nonblocking(true).map_err(|error| Error::System("listen", error))?;
+    let opened = listener.set_nonblocking(true).and_then(|()| listener.local_addr());
+    let address = opened.map_err(|error| Error::System("listen", error))?;
     descriptors::raise_limit();
-    Ok(listener)
+    Ok((listener, address))
 }
 
 fn bind(ip: Option<IpAddr>, port: u16) -> Result<TcpListener, Error> {

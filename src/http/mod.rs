@@ -6,7 +6,9 @@
 //! ```text
 //! listener    opens the port, or takes the one that systemd has opened
 //!    |
-//! worker      one thread: accepts, up to a number of connections; drains them at the end
+//! accept      one thread: accepts, up to a number of connections; drains them at the end
+//!    |
+//! worker      what the connections of a thread share
 //!    |
 //! connection  one task: the first bytes decide between HTTP/1 and h2c; one timer for all waits
 //!    |
@@ -45,6 +47,7 @@
 //! What it is not: no TLS, no compression, no upgrade to WebSocket. A body is held in memory
 //! before the handler sees it; large files do not belong here.
 
+pub(crate) mod accept;
 mod body;
 pub mod client;
 mod connection;
@@ -104,17 +107,20 @@ pub(crate) fn run(
     options: Options,
     serve: impl FnOnce(Bound, Reasons) -> Result<(), Error>,
 ) -> Exit {
+    let first = options.port;
     let served = Bound::new(options).and_then(|bound| {
         let reasons = shutdown::signals().map_err(|error| Error::System("watch signals", error))?;
         serve(bound, Box::pin(reasons))
     });
     match served {
         Ok(()) => Exit::Done,
-        Err(error @ (Error::PortTaken(_) | Error::Forbidden(_))) => cli::fail(
-            name,
-            Exit::Failed,
-            format_args!("{error}: choose another with --port or PORT"),
-        ),
+        Err(error @ (Error::PortTaken(port) | Error::Forbidden(port))) if port == first => {
+            cli::fail(
+                name,
+                Exit::Failed,
+                format_args!("{error}: choose another with --port or PORT"),
+            )
+        }
         Err(error) => cli::fail(name, Exit::Failed, error),
     }
 }
@@ -126,7 +132,8 @@ pub(crate) type Reasons = Pin<Box<dyn Stream<Item = &'static str>>>;
 pub(crate) struct Post {
     pub(crate) options: Arc<Options>,
     pub(crate) log: Log,
-    pub(crate) listener: TcpListener,
+    /// In the order in which they were opened.
+    pub(crate) listeners: Vec<TcpListener>,
     pub(crate) shutdown: Shutdown,
     /// Runs beside the connections, for as long as they do.
     pub(crate) beside: Errand,
@@ -137,24 +144,24 @@ pub(crate) struct Post {
 /// Something that is done beside the connections.
 pub(crate) type Errand = Pin<Box<dyn Future<Output = ()>>>;
 
-/// A service whose port is open, and that does not serve yet.
+/// A service whose ports are open, and that does not serve yet.
 #[derive(Debug)]
 pub struct Bound {
-    listener: TcpListener,
-    address: SocketAddr,
+    listeners: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
     options: Options,
     streamed: Option<Streamed>,
 }
 
 impl Bound {
-    /// Opens the port, or takes the socket that systemd has opened. Does not block.
+    /// Opens the port, or takes the first socket that systemd has opened. Does not block.
     pub fn new(options: Options) -> Result<Self, Error> {
-        let listener = listener::listen(options.ip, options.port)?;
-        let address = listener.local_addr().map_err(|error| Error::System("listen", error))?;
-        Ok(Self { listener, address, options, streamed: None })
+        let port = options.port;
+        let (listeners, addresses) = Default::default();
+        Self { listeners, addresses, options, streamed: None }.also(port)
     }
 
-    /// Serves these requests too, on the same port.
+    /// Serves these requests too, on the same ports.
     pub(crate) fn with(self, streamed: Streamed) -> Self {
         Self { streamed: Some(streamed), ..self }
     }
@@ -163,9 +170,24 @@ impl Bound {
         &self.options
     }
 
-    /// Where it listens; the port is the real one.
+    /// Opens another port of the same IP address, or takes the next socket that systemd has
+    /// opened. The options hold for the clients of all ports together. Does not block.
+    pub fn also(mut self, port: u16) -> Result<Self, Error> {
+        let number = self.listeners.len();
+        let (listener, address) = listener::listen(number, self.options.ip, port)?;
+        self.listeners.push(listener);
+        self.addresses.push(address);
+        Ok(self)
+    }
+
+    /// Where it listens; the port is the real one. With several ports it is the first.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses[0]
+    }
+
+    /// Everywhere where it listens, in the order in which the ports were opened.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// Serves on this thread, and on others if the options say so, until `reasons` has one to
@@ -206,12 +228,13 @@ impl Bound {
         let (others_run, others) = channel::bounded::<()>(1);
         let mut threads = Vec::new();
         for number in 1..options.threads {
-            let listener = self.listener.try_clone().map_err(system)?;
+            let listeners = self.listeners.iter().map(TcpListener::try_clone);
+            let listeners = listeners.collect::<io::Result<_>>().map_err(system)?;
             let (options, work) = (options.clone(), work.clone());
             let (log, shutdown, running) = (log.clone(), shutdown.clone(), others_run.clone());
             let work = move || {
                 let (beside, others) = (Box::pin(async {}), Box::pin(async {}));
-                let cut = work(Post { options, log, listener, shutdown, beside, others });
+                let cut = work(Post { options, log, listeners, shutdown, beside, others });
                 drop(running);
                 cut
             };
@@ -228,8 +251,8 @@ impl Bound {
         let others = Box::pin(async move {
             let _ = others.recv().await;
         });
-        let (listener, said) = (self.listener, log.clone());
-        let mut cut = work(Post { options, log: said, listener, shutdown, beside, others })
+        let (listeners, said) = (self.listeners, log.clone());
+        let mut cut = work(Post { options, log: said, listeners, shutdown, beside, others })
             .map_err(system)?;
         for thread in threads {
             cut += thread.join().unwrap_or(Ok(0)).map_err(system)?;

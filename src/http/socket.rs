@@ -10,12 +10,13 @@
 
 use std::{
     io::{self, IoSlice, Read as _, Write as _},
-    net::Shutdown,
+    net::{Shutdown, TcpStream},
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
 };
 
+use async_io::Async;
 use hyper::{
     StatusCode,
     body::{Buf as _, Bytes},
@@ -62,7 +63,7 @@ impl Socket {
     fn poll_call(
         &mut self,
         cx: &mut Context<'_>,
-        mut call: impl FnMut(&std::net::TcpStream) -> io::Result<usize>,
+        mut call: impl FnMut(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         let stream = &self.connection.stream;
         loop {
@@ -89,27 +90,15 @@ impl Read for Socket {
             out.put_slice(&self.first.split_to(bytes));
             return Poll::Ready(Ok(()));
         }
-        let connection = self.connection.clone();
-        loop {
-            if self.may_be_readable {
-                let mut space = connection.worker.read_buffer.borrow_mut();
-                let most = space.len().min(out.remaining());
-                match connection.stream.get_ref().read(&mut space[..most]) {
-                    Ok(bytes) => {
-                        self.may_be_readable = bytes == most;
-                        connection.received(&space[..bytes]);
-                        out.put_slice(&space[..bytes]);
-                        return Poll::Ready(Ok(()));
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Poll::Ready(Err(error)),
-                }
-            }
-            self.may_be_readable = false;
-            ready!(connection.stream.poll_readable(cx))?;
-            self.may_be_readable = true;
-        }
+        let Self { connection, may_be_readable, .. } = &mut *self;
+        poll_read(&connection.stream, may_be_readable, cx, |mut stream| {
+            let mut space = connection.worker.read_buffer.borrow_mut();
+            let most = space.len().min(out.remaining());
+            let bytes = stream.read(&mut space[..most])?;
+            connection.received(&space[..bytes]);
+            out.put_slice(&space[..bytes]);
+            Ok(bytes == most)
+        })
     }
 }
 
@@ -160,5 +149,27 @@ impl Write for Socket {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_refusal(cx))?;
         Poll::Ready(self.connection.stream.get_ref().shutdown(Shutdown::Write))
+    }
+}
+
+/// Reads once, when the reactor says so, or at once if the last read left something. `read` says
+/// whether it did.
+pub(super) fn poll_read(
+    stream: &Async<TcpStream>,
+    may_be_readable: &mut bool,
+    cx: &mut Context<'_>,
+    mut read: impl FnMut(&TcpStream) -> io::Result<bool>,
+) -> Poll<io::Result<()>> {
+    loop {
+        if *may_be_readable {
+            match read(stream.get_ref()) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done.map(|has_more| *may_be_readable = has_more)),
+            }
+        }
+        *may_be_readable = false;
+        ready!(stream.poll_readable(cx))?;
+        *may_be_readable = true;
     }
 }

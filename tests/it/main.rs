@@ -14,6 +14,7 @@ mod http;
 mod http_tools;
 mod nonsense;
 mod outgoing;
+mod ports;
 mod processes;
 mod proto;
 mod raw_http;

@@ -19,6 +19,8 @@ use std::{
 use async_io::Async;
 use hyper::rt::{Read, ReadBufCursor, Write};
 
+use super::super::socket::poll_read;
+
 /// Bytes that one read takes at most.
 const READ_BYTES_MAX: usize = 16 << 10;
 
@@ -124,27 +126,15 @@ impl Read for Socket {
         cx: &mut Context<'_>,
         mut out: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let link = self.link.clone();
-        loop {
-            if self.may_be_readable {
-                let mut space = [0; READ_BYTES_MAX];
-                let most = space.len().min(out.remaining());
-                match link.stream.get_ref().read(&mut space[..most]) {
-                    Ok(bytes) => {
-                        self.may_be_readable = bytes == most;
-                        link.count(&link.received_bytes, bytes);
-                        out.put_slice(&space[..bytes]);
-                        return Poll::Ready(Ok(()));
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Poll::Ready(Err(error)),
-                }
-            }
-            self.may_be_readable = false;
-            ready!(link.stream.poll_readable(cx))?;
-            self.may_be_readable = true;
-        }
+        let Self { link, may_be_readable } = &mut *self;
+        poll_read(&link.stream, may_be_readable, cx, |mut stream| {
+            let mut space = [0; READ_BYTES_MAX];
+            let most = space.len().min(out.remaining());
+            let bytes = stream.read(&mut space[..most])?;
+            link.count(&link.received_bytes, bytes);
+            out.put_slice(&space[..bytes]);
+            Ok(bytes == most)
+        })
     }
 }
 

@@ -36,6 +36,7 @@ use super::{
     worker::Worker,
 };
 use crate::http::{
+    accept::Guest,
     limits::{BODIES_BYTES_MAX, DRAIN_IDLE, LINGER, LINGER_BYTES_MAX},
     log::Entry,
     shutdown::within,
@@ -65,24 +66,6 @@ impl Connection {
         }
     }
 
-    /// Since when there has been nothing to do, if there is nothing.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        self.is_idle.get().then(|| self.since.get())
-    }
-
-    /// Ends the connection if it is still idle when its task looks.
-    pub(super) fn give_way(&self) {
-        self.gives_way.set(true);
-        self.wake();
-    }
-
-    /// Lets the task look at its deadline anew.
-    pub(super) fn wake(&self) {
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
-        }
-    }
-
     fn log(&self, asked: Option<&Request>, status: u16, bytes: u64, began: Instant) {
         if self.worker.log.is_quiet() {
             return;
@@ -105,8 +88,25 @@ impl Connection {
     }
 }
 
+impl Guest for Connection {
+    fn idle_since(&self) -> Option<Instant> {
+        self.is_idle.get().then(|| self.since.get())
+    }
+
+    fn give_way(&self) {
+        self.gives_way.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
 /// Serves a connection until its end.
-pub(super) async fn run(connection: &Connection, stream: TcpStream) {
+pub(super) async fn run(connection: Rc<Connection>, stream: TcpStream) {
     let options = &connection.worker.options;
     let limits = Limits {
         head_bytes_max: options.head_bytes_max,
@@ -115,7 +115,7 @@ pub(super) async fn run(connection: &Connection, stream: TcpStream) {
         body_bytes_max: options.body_bytes_max,
     };
     let mut task = Task {
-        connection,
+        connection: &connection,
         stream,
         parser: Parser::new(limits),
         timer: Timer::never(),
