@@ -112,6 +112,17 @@ pub(super) enum Source {
     Frames(Frames),
 }
 
+impl Source {
+    /// Whether nothing more comes.
+    pub(super) fn is_over(&self) -> bool {
+        match self {
+            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Reader(_, left) => *left == Some(0),
+            Self::Frames(frames) => frames.is_end_stream(),
+        }
+    }
+}
+
 /// The body of an answer. When hyper drops it, the exchange is over.
 pub(super) struct Answer {
     source: Source,
@@ -161,11 +172,7 @@ impl hyper::body::Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Whole(bytes) => bytes.is_empty(),
-            Source::Reader(_, left) => *left == Some(0),
-            Source::Frames(frames) => frames.is_end_stream(),
-        }
+        self.source.is_over()
     }
 
     fn size_hint(&self) -> SizeHint {

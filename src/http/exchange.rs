@@ -25,7 +25,7 @@ use super::{
     limits::{BODIES_BYTES_MAX, LINGER, LINGER_BYTES_MAX},
     log::Entry,
     shutdown::within,
-    streamed,
+    streamed::{self, Unread},
     trace::{REQUEST_ID, Trace},
     worker::Worker,
 };
@@ -52,7 +52,7 @@ pub(super) struct Exchange {
     body_bytes: usize,
     had_body: bool,
     /// What is not read of an HTTP/2 request. To drop it earlier would cancel the answer.
-    unread: Option<Incoming>,
+    unread: Option<Unread>,
     /// It is this side that something is waited for, and not the client.
     is_busy: bool,
 }
@@ -127,6 +127,11 @@ impl Exchange {
 
     pub(super) fn trace(&self) -> Option<&Trace> {
         self.trace.as_ref()
+    }
+
+    /// Keeps what is not read until the answer is out.
+    pub(super) fn keep(&mut self, unread: Unread) {
+        self.unread = Some(unread);
     }
 
     /// Completes the head of the answer, which is about to go to hyper.
@@ -242,7 +247,9 @@ pub(super) async fn answer(
     if !is_h2 && connection.is_last_answer() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    exchange.unread = is_h2.then(|| request.into_body());
+    if is_h2 {
+        exchange.unread = Some(Unread::new(Some(request.into_body()).into()));
+    }
     exchange.answers(status, &mut headers);
     let mut response = Response::new(Answer::new(source, exchange));
     *response.status_mut() = status;
@@ -304,7 +311,7 @@ async fn receive(exchange: &mut Exchange, body: &mut Incoming) -> Result<Receive
 
 /// Takes in the rest of a body that nobody wants. HTTP/1 does this when the answer is out; but an
 /// HTTP/2 client whose upload is cut off may not look at the answer any more.
-async fn discard(body: &mut Incoming) {
+pub(super) async fn discard(body: &mut Incoming) {
     let mut bytes = 0;
     while bytes < LINGER_BYTES_MAX
         && let Some(Ok(frame)) = future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await

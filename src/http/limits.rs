@@ -33,6 +33,9 @@ pub const IDLE_MIN: Duration = Duration::from_millis(100);
 pub const LINGER: Duration = Duration::from_secs(2);
 /// Bytes that are read for that purpose.
 pub const LINGER_BYTES_MAX: usize = 16 << 20;
+/// When an answer is complete before its request is, how long the rest of the request is read
+/// before the answer goes, where both may come at the same time.
+pub const UNREAD_WAIT: Duration = Duration::from_millis(100);
 /// In a shutdown, how long an idle connection is kept for a request that may be on its way.
 pub const DRAIN_IDLE: Duration = Duration::from_secs(1);
 /// URLs of one thread that are kept parsed, and the longest of them.

@@ -10,7 +10,7 @@ use std::{
     panic::AssertUnwindSafe,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
@@ -24,9 +24,9 @@ use smol::future::FutureExt;
 
 use super::{
     body::{Answer, Source},
-    exchange::Exchange,
-    limits::BODIES_BYTES_MAX,
-    shutdown::Shutdown,
+    exchange::{self, Exchange},
+    limits::{BODIES_BYTES_MAX, UNREAD_WAIT},
+    shutdown::{Shutdown, within},
 };
 
 /// An application that takes requests as they come.
@@ -62,8 +62,9 @@ pub(super) async fn answer(
     request: Request<Incoming>,
 ) -> Response<Answer> {
     let worker = exchange.worker();
-    let held = worker.bodies_bytes.clone();
-    let mut request = request.map(|incoming| Upload { incoming, held, bytes: 0 });
+    let (held, unread) = (worker.bodies_bytes.clone(), Unread::default());
+    let upload = |it| Upload { incoming: Some(it), unread: unread.clone(), held, bytes: 0 };
+    let mut request = request.map(upload);
     if let Some(trace) = exchange.trace() {
         request.extensions_mut().insert(trace.clone());
     }
@@ -79,6 +80,14 @@ pub(super) async fn answer(
             (head, Source::Whole(Bytes::new()))
         }
     };
+    let left = unread.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(mut left) = left {
+        if source.is_over() {
+            within(UNREAD_WAIT, exchange::discard(&mut left)).await;
+        }
+        *unread.lock().unwrap_or_else(PoisonError::into_inner) = Some(left);
+    }
+    exchange.keep(unread);
     exchange.answers(head.status, &mut head.headers);
     Response::from_parts(head, Answer::new(source, exchange))
 }
@@ -86,10 +95,16 @@ pub(super) async fn answer(
 /// The body of a request on its way in: a [`Body`] of hyper's. Its bytes count against what the
 /// server holds until it is dropped, and it fails when that is too much.
 pub struct Upload {
-    incoming: Incoming,
+    /// `None` when it has gone to `unread`.
+    incoming: Option<Incoming>,
+    unread: Unread,
     held: Arc<AtomicUsize>,
     bytes: usize,
 }
+
+/// What an application did not care to read. If it were dropped before the answer is out, the
+/// answer would be cancelled; and some clients do not look at an answer while they upload.
+pub(super) type Unread = Arc<Mutex<Option<Incoming>>>;
 
 /// All requests together hold as much as they may.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +119,8 @@ impl Body for Upload {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(incoming).poll_frame(cx));
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {
@@ -118,16 +134,19 @@ impl Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.incoming.as_ref().map_or_else(SizeHint::default, Body::size_hint)
     }
 }
 
 impl Drop for Upload {
     fn drop(&mut self) {
         self.held.fetch_sub(self.bytes, Relaxed);
+        if !self.is_end_stream() {
+            *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = self.incoming.take();
+        }
     }
 }
