@@ -11,8 +11,13 @@ pub(crate) fn bits() -> u64 {
 
 /// Whether something comes to pass that does so in this share of all cases, from 0 to 1.
 pub(crate) fn happens(share: f64) -> bool {
+    fraction() < share
+}
+
+/// A number from 0 on and below 1.
+pub(crate) fn fraction() -> f64 {
     // 53 bits fit an f64, and make a number below 1.
-    ((bits() >> 11) as f64) < share * (1u64 << 53) as f64
+    (bits() >> 11) as f64 / (1u64 << 53) as f64
 }
 
 #[cfg(test)]

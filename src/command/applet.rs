@@ -21,6 +21,12 @@ const APPLETS: &[Applet] = &[
         "ask the echo service, and answer also when it does not",
         services::caller::run,
     ),
+    (
+        "facade-service",
+        "take messages, and hand each on until it is kept once",
+        services::facade::run,
+    ),
+    ("messages-service", "say one text, for the facade to show", services::messages::run),
     ("api-server", "answer a form's fields as JSON", services::api::run),
     ("raw-api-server", "the same, with HTTP read by hand", services::raw_api::run),
     ("http-get", "send a GET request by hand, and show the answer", http_tools::get),
@@ -66,7 +72,7 @@ fn help(name: &str) -> String {
          Commands:\n"
     );
     for (applet, purpose, _) in APPLETS {
-        let _ = writeln!(text, "  {applet:<16}{purpose}");
+        let _ = writeln!(text, "  {applet:<18}{purpose}");
     }
     let _ = writeln!(text, "\n`{name} <command> --help` has the options of each.");
     text

@@ -82,13 +82,31 @@ impl Entry<'_> {
 }
 
 /// Where lines go in. Clones write to the same place.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Log {
     shared: Arc<Shared>,
     format: LogFormat,
     is_quiet: bool,
 }
 
+/// Where a service says lines of its own, among those of the access log and also without one.
+/// Clones say to the same place.
+#[derive(Clone, Debug)]
+pub struct Lines(Log);
+
+impl Lines {
+    pub(super) fn new(log: &Log) -> Self {
+        Self(log.clone())
+    }
+
+    /// Writes a line, at once. Does not block; what the reader of stdout does not take in time is
+    /// dropped and counted. The text must be printable: nothing in it is escaped.
+    pub fn say(&self, message: impl Display) {
+        self.0.say(message);
+    }
+}
+
+#[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
     /// There is something to write, or nothing more will come.
@@ -97,7 +115,7 @@ struct Shared {
     done: Condvar,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     waiting: Vec<u8>,
     dropped: u64,

@@ -74,12 +74,18 @@ use std::{
 use smol::{channel, stream::Stream};
 
 pub use listener::Error;
-pub use log::LogFormat;
+pub use log::{Lines, LogFormat};
 pub use options::{Options, parse};
+pub(crate) use shutdown::within;
 pub use streamed::Upload;
 pub use trace::{REQUEST_ID, TRACEPARENT, Trace};
 
-use self::{exchange::Handler, log::Log, shutdown::Shutdown, streamed::Streamed};
+use self::{
+    exchange::Handler,
+    log::Log,
+    shutdown::{Shutdown, Switch},
+    streamed::Streamed,
+};
 use crate::cli::{self, Exit};
 
 /// Binds, announces, serves and drains: all that the `main` of a service does after it has read
@@ -95,8 +101,23 @@ pub fn serve<S>(
 where
     S: Clone + Send + Sync + 'static,
 {
+    serve_saying(name, options, |_| app, announce)
+}
+
+/// Like [`serve`], for an application that also says lines of its own: `app` makes it, and is
+/// given where they go.
+pub fn serve_saying<S>(
+    name: &str,
+    options: Options,
+    app: impl FnOnce(Lines) -> tide::Server<S>,
+    announce: impl FnOnce(SocketAddr) -> String,
+) -> Exit
+where
+    S: Clone + Send + Sync + 'static,
+{
     run(name, options, |bound, reasons| {
         let lines = announce(bound.address());
+        let app = app(bound.lines());
         bound.serve(app, &lines, reasons)
     })
 }
@@ -150,6 +171,9 @@ pub struct Bound {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
     options: Options,
+    log: Log,
+    switch: Switch,
+    shutdown: Shutdown,
     streamed: Option<Streamed>,
 }
 
@@ -157,8 +181,11 @@ impl Bound {
     /// Opens the port, or takes the first socket that systemd has opened. Does not block.
     pub fn new(options: Options) -> Result<Self, Error> {
         let port = options.port;
+        let log = Log::start(options.log_format, options.is_quiet)
+            .map_err(|error| Error::System("start serving", error))?;
+        let (switch, shutdown) = Shutdown::new();
         let (listeners, addresses) = Default::default();
-        Self { listeners, addresses, options, streamed: None }.also(port)
+        Self { listeners, addresses, options, log, switch, shutdown, streamed: None }.also(port)
     }
 
     /// Serves these requests too, on the same ports.
@@ -188,6 +215,16 @@ impl Bound {
     /// Everywhere where it listens, in the order in which the ports were opened.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Where the application may say something, also while it serves.
+    pub fn lines(&self) -> Lines {
+        Lines::new(&self.log)
+    }
+
+    /// What an answer that never ends by itself watches, so that it does not hold up the end.
+    pub(crate) fn shutdown(&self) -> Shutdown {
+        self.shutdown.clone()
     }
 
     /// Serves on this thread, and on others if the options say so, until `reasons` has one to
@@ -223,8 +260,7 @@ impl Bound {
     ) -> Result<(), Error> {
         let system = |error| Error::System("start serving", error);
         let options = Arc::new(self.options);
-        let log = Log::start(options.log_format, options.is_quiet).map_err(system)?;
-        let (switch, shutdown) = Shutdown::new();
+        let (log, switch, shutdown) = (self.log, self.switch, self.shutdown);
         let (others_run, others) = channel::bounded::<()>(1);
         let mut threads = Vec::new();
         for number in 1..options.threads {

@@ -16,13 +16,14 @@ use smol::{
 use super::log::Log;
 
 /// What the workers watch. Clones watch the same.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Shutdown {
     draining: Receiver<()>,
     ended: Receiver<()>,
 }
 
 /// What turns the workers' lights out: each stage begins when its sender is dropped.
+#[derive(Debug)]
 pub(super) struct Switch {
     draining: Sender<()>,
     ended: Sender<()>,

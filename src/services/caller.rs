@@ -16,13 +16,15 @@ use tide::{
 use super::{
     OK, at_get,
     echo::{self, Echo},
-    json, parameter,
+    json,
+    outgoing::{Callee, Place, in_words},
+    parameter,
 };
 use crate::{
     cli::{self, Exit, Period, UsageError, setting},
     http::{
-        self, Options, REQUEST_ID, TRACEPARENT, Trace,
-        client::{Cause, Deadlines, Limits, Transport, cause},
+        self, Options, Trace,
+        client::{Deadlines, Limits, Transport},
     },
 };
 
@@ -32,6 +34,8 @@ const ECHO_BYTES_MAX: u64 = 1 << 20;
 const CALLS_MAX: usize = 256;
 /// After how many seconds a client may try again. One that fails is cheap, so soon.
 const RETRY_AFTER_S: &str = "1";
+/// Where the echo service echoes.
+const PATH: &str = "/echo";
 const TIMEOUT_MIN: Duration = Duration::from_millis(10);
 
 /// Answers `GET /call-echo?msg=hello` with what the echo service says to it, and with 503 and the
@@ -52,7 +56,7 @@ const TIMEOUT_MIN: Duration = Duration::from_millis(10);
 struct Arguments {
     /// where the echo service is, without its /echo; default http://127.0.0.1:8080 (ECHO_URL)
     #[argh(option, arg_name = "url")]
-    echo_url: Option<EchoUrl>,
+    echo_url: Option<Place>,
 
     /// how long one call of the echo service may take in all, from 10ms on and less than
     /// --request-timeout; default 1s (TIMEOUT)
@@ -70,7 +74,8 @@ pub fn run(name: &str, args: &[String]) -> Exit {
         Ok(caller) => caller,
         Err(error) => return cli::usage(name, &error),
     };
-    let calls = format!("Calls {}, for {} at most", caller.url, in_words(caller.timeout));
+    let (url, timeout) = (caller.echo.url(PATH), in_words(caller.echo.timeout()));
+    let calls = format!("Calls {url}, for {timeout} at most");
     http::serve(name, app(caller), options, |address| {
         format!(
             "Caller service listening on http://{address}\n{calls}\n\
@@ -135,17 +140,14 @@ struct TooLong {
 }
 
 struct Caller {
-    client: surf::Client,
-    /// Of `/echo`.
-    url: Url,
-    timeout: Duration,
+    echo: Callee,
     url_bytes_max: usize,
 }
 
 impl Caller {
     fn new(arguments: Arguments, options: &Options) -> Result<Self, UsageError> {
-        let default = EchoUrl::from_str("http://127.0.0.1:8080").map_err(UsageError)?;
-        let EchoUrl(url) = setting(arguments.echo_url, "ECHO_URL", default)?;
+        let default = Place::from_str("http://127.0.0.1:8080").map_err(UsageError)?;
+        let place = setting(arguments.echo_url, "ECHO_URL", default)?;
         let second = Period(Duration::from_secs(1));
         let Period(timeout) = setting(arguments.timeout, "TIMEOUT", second)?;
         if timeout < TIMEOUT_MIN {
@@ -166,14 +168,15 @@ impl Caller {
             connections_max: CALLS_MAX,
             ..Limits::default()
         };
-        let client = Transport::new(deadlines, limits).client();
-        Ok(Self { client, url, timeout, url_bytes_max: options.url_bytes_max })
+        let transport = Transport::new(deadlines, limits);
+        let echo = Callee::new(place, &transport, timeout);
+        Ok(Self { echo, url_bytes_max: options.url_bytes_max })
     }
 
     /// `None`: it would be longer than the echo service takes it. What came in a URL can become
     /// longer here, because more of it is escaped.
     fn url_for(&self, msg: &str) -> Option<Url> {
-        let mut url = self.url.clone();
+        let mut url = self.echo.url(PATH);
         url.query_pairs_mut().append_pair("msg", msg);
         (url.path().len() + 1 + url.query().map_or(0, str::len) <= self.url_bytes_max)
             .then_some(url)
@@ -181,97 +184,16 @@ impl Caller {
 
     /// What the echo service says, or why it is as good as not there.
     async fn call(&self, url: Url, trace: Option<&Trace>) -> Result<Echo, String> {
-        let mut request = surf::Request::new(surf::http::Method::Get, url);
-        if let Some(trace) = trace {
-            request.insert_header(REQUEST_ID, trace.request_id());
-            request.insert_header(TRACEPARENT, trace.traceparent());
-        }
-        let sent = self.client.send(request).await;
-        let mut answer = sent.map_err(|error| self.why(&error))?;
+        let request = surf::Request::new(surf::http::Method::Get, url);
+        let asked = self.echo.ask(request, trace).await;
+        let mut answer = asked.map_err(|error| self.echo.why(&error))?;
         if !answer.status().is_success() {
             return Err(format!("bad answer {}", answer.status()));
         }
-        let body = answer.body_bytes().await.map_err(|error| self.why(&error))?;
+        let body = answer.body_bytes().await.map_err(|error| self.echo.why(&error))?;
         serde_json::from_slice(&body).map_err(|error| match error.classify() {
             serde_json::error::Category::Data => "bad answer: JSON without a text \"echo\"".into(),
             _ => "bad answer: not JSON".into(),
         })
-    }
-
-    /// Why there was no answer, in words.
-    fn why(&self, error: &surf::Error) -> String {
-        let host = self.url.host_str().unwrap_or_default();
-        let port = self.url.port_or_known_default().unwrap_or_default();
-        match cause(error) {
-            Cause::Refused => format!("connection refused: nobody listens at {host}:{port}"),
-            Cause::Unreachable => format!("host unreachable: there is no way to {host}:{port}"),
-            Cause::NameNotResolved => format!("name not resolved: {host} has no address"),
-            Cause::TimedOut => format!("timed out after {}", in_words(self.timeout)),
-            Cause::Reset => "bad answer: closed half way".into(),
-            Cause::TooLarge => "bad answer: too large".into(),
-            Cause::BadAnswer => "bad answer: not HTTP/1.1".into(),
-            other => other.to_string(),
-        }
-    }
-}
-
-/// `1 s`, `250 ms`.
-fn in_words(time: Duration) -> String {
-    let text = format!("{time:?}");
-    let unit = text.find(char::is_alphabetic).unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit);
-    format!("{number} {unit}")
-}
-
-/// Where to ask for echoes: read without the `/echo`, and kept with it.
-struct EchoUrl(Url);
-
-impl FromStr for EchoUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = |why: &str| {
-            format!("`{text}` is no place to call: {why}; write it like http://127.0.0.1:8080")
-        };
-        let mut url: Url = text.parse().map_err(|_| wrong("it is no URL"))?;
-        if url.scheme() != "http" {
-            return Err(wrong("only http:// can be called"));
-        }
-        let has_user = !url.username().is_empty() || url.password().is_some();
-        if has_user || url.query().is_some() || url.fragment().is_some() {
-            return Err(wrong("it may have host, port and path, and no more"));
-        }
-        let path = format!("{}/echo", url.path().trim_end_matches('/'));
-        url.set_path(&path);
-        Ok(Self(url))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_in_words() {
-        for (millis, text) in [(1000, "1 s"), (250, "250 ms"), (1500, "1.5 s"), (90_000, "90 s")] {
-            assert_eq!(in_words(Duration::from_millis(millis)), text);
-        }
-    }
-
-    #[test]
-    fn places_to_call() {
-        let read = |text: &str| text.parse().map(|EchoUrl(url)| url.to_string());
-        for (text, url) in [
-            ("http://127.0.0.1:8080", "http://127.0.0.1:8080/echo"),
-            ("http://[::1]:1/", "http://[::1]:1/echo"),
-            ("http://echo.example/a/b/", "http://echo.example/a/b/echo"),
-        ] {
-            assert_eq!(read(text), Ok(url.into()));
-        }
-        for bad in
-            ["", "echo", "localhost:8080", "https://a", "http://", "http://a?b", "http://u@a/"]
-        {
-            assert!(read(bad).unwrap_err().contains("http://127.0.0.1:8080"), "{bad}");
-        }
     }
 }

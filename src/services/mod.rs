@@ -3,9 +3,13 @@
 pub mod api;
 pub mod caller;
 pub mod echo;
+pub mod facade;
 pub mod form;
 pub mod hello;
+pub mod messages;
+mod outgoing;
 pub mod raw_api;
+mod retry;
 
 use serde::Serialize;
 use tide::{

@@ -17,7 +17,7 @@ use surf::{Body, Client};
 use self::scripted::{PATIENCE, Scripted};
 
 mod bodies;
-mod scripted;
+pub mod scripted;
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
 

@@ -11,6 +11,8 @@ use crate::served::Client;
 
 pub const ECHO: &str = env!("CARGO_BIN_EXE_echo-service");
 pub const CALLER: &str = env!("CARGO_BIN_EXE_caller-service");
+pub const FACADE: &str = env!("CARGO_BIN_EXE_facade-service");
+pub const MESSAGES: &str = env!("CARGO_BIN_EXE_messages-service");
 
 /// A running service; it is killed when it is dropped.
 pub struct Service {

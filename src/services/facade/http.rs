@@ -1,0 +1,128 @@
+//! The logging service and the messages service, as they are called over HTTP.
+
+use std::fmt::{self, Display};
+
+use serde::{Deserialize, Serialize};
+use surf::{Request, Response, StatusCode, http::Method};
+
+use super::{
+    list,
+    routes::{Logging, Outcome},
+};
+use crate::{
+    http::{
+        Trace,
+        client::{Cause, cause},
+    },
+    services::{
+        outgoing::Callee,
+        retry::{Failed, Kind},
+    },
+};
+
+/// One logging service, by two ways: answers to messages are short, and the list is long.
+pub(super) struct HttpLogging {
+    pub(super) posts: Callee,
+    pub(super) lists: Callee,
+}
+
+impl Display for HttpLogging {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.posts.place().fmt(f)
+    }
+}
+
+impl Logging for HttpLogging {
+    async fn log(&self, id: &str, msg: &str, trace: Option<&Trace>) -> Result<Outcome, Failed> {
+        let mut request = Request::new(Method::Post, self.posts.url("/log"));
+        request
+            .body_json(&Entry { id, msg })
+            .map_err(|error| Failed::lasting(error.to_string()))?;
+        let body = ask(&self.posts, request, trace).await?.0;
+        let answer: Answer = serde_json::from_slice(&body).map_err(|error| {
+            Failed::passing(match error.classify() {
+                serde_json::error::Category::Data => "bad answer: JSON that is none of logging",
+                _ => "bad answer: not JSON",
+            })
+        })?;
+        Ok(answer.outcome)
+    }
+
+    async fn logs(&self, between: &str, trace: Option<&Trace>) -> Result<String, Failed> {
+        let request = Request::new(Method::Get, self.lists.url("/logs"));
+        let body = ask(&self.lists, request, trace).await?.0;
+        list::joined(&body, between)
+            .map_err(|_| Failed::passing("bad answer: not a JSON list of texts"))
+    }
+}
+
+/// The messages service.
+pub(super) struct HttpMessages(pub(super) Callee);
+
+impl Display for HttpMessages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.place().fmt(f)
+    }
+}
+
+impl HttpMessages {
+    /// The static text. It may come as text, or as JSON that is one text.
+    pub(super) async fn text(&self, trace: Option<&Trace>) -> Result<String, Failed> {
+        let request = Request::new(Method::Get, self.0.url("/static"));
+        let (body, answer) = ask(&self.0, request, trace).await?;
+        if answer.content_type().is_some_and(|mime| mime.essence() == "application/json") {
+            return serde_json::from_slice(&body)
+                .map_err(|_| Failed::passing("bad answer: JSON that is not one text"));
+        }
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    id: &'a str,
+    msg: &'a str,
+}
+
+/// Of a service that does not tell a repetition from a first time, only `detail` comes.
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(rename = "detail")]
+    _detail: String,
+    #[serde(default)]
+    outcome: Outcome,
+}
+
+/// The body of a good answer.
+async fn ask(
+    callee: &Callee,
+    request: Request,
+    trace: Option<&Trace>,
+) -> Result<(Vec<u8>, Response), Failed> {
+    let why = |error: surf::Error| {
+        let kind = match cause(&error) {
+            Cause::TooLarge | Cause::Invalid => Kind::Final,
+            _ => Kind::Passing,
+        };
+        Failed { why: callee.why(&error), kind }
+    };
+    let mut answer = callee.ask(request, trace).await.map_err(why)?;
+    judge(answer.status())?;
+    let body = answer.body_bytes().await.map_err(why)?;
+    Ok((body, answer))
+}
+
+/// Whether an answer of this status is one, and if not, whether another attempt may bring one.
+fn judge(status: StatusCode) -> Result<(), Failed> {
+    let why = format!("bad answer {status}");
+    match status {
+        _ if status.is_success() => Ok(()),
+        StatusCode::InsufficientStorage => {
+            Err(Failed { why: "the log is full".into(), kind: Kind::Full })
+        }
+        // Too slow or too often: that passes.
+        StatusCode::RequestTimeout | StatusCode::TooManyRequests => Err(Failed::passing(why)),
+        _ if status.is_server_error() => Err(Failed::passing(why)),
+        _ => Err(Failed::lasting(why)),
+    }
+}

@@ -1,0 +1,265 @@
+//! `facade-service`: takes messages, and hands each on to the logging service until it is kept, once.
+//!
+//! ```text
+//! client -- POST /message --> facade -- POST /log {id, msg}, up to 5 times --> logging
+//! client -- GET  /message --> facade -- GET /logs --------------------------> logging
+//!                                   \-- GET /static ------------------------> messages
+//! ```
+//!
+//! **Exactly once** is made of two halves. The facade sends a message again when it does not know
+//! whether it arrived: at least once. The logging service keeps one message an id: at most once. So
+//! all that the facade has to do is to send the same id each time (`key` says where it is from), and
+//! to stop when that is no use (`services/retry.rs` says when). What it answers is honest:
+//!
+//! | answer | the message |
+//! |---|---|
+//! | 200 | is in the log, once |
+//! | 422 | is not: another one has its `Idempotency-Key` |
+//! | 502 | is not: the logging service does not take it |
+//! | 503 | is not, or may be; it can be sent again with the `message_id` that is in the answer |
+//!
+//! Reading is for people who wait: it is given up after a few seconds, and the part that is missing is
+//! named in its place.
+
+mod failover;
+mod held;
+mod http;
+mod key;
+pub mod limits;
+mod list;
+mod routes;
+
+use std::{net::Ipv4Addr, str::FromStr, sync::Arc, time::Duration};
+
+use argh::FromArgs;
+use smol::lock::Semaphore;
+
+use self::{
+    failover::Failover,
+    http::{HttpLogging, HttpMessages},
+    limits::{
+        ANSWER_BYTES_MAX, ATTEMPT_TIMEOUT_MIN, ATTEMPTS_MAX, BACKOFF_CAP, BODY_BYTES_MAX,
+        CALLS_MAX, GET_BASE, GET_FOR, GETS_MAX, LAST_AFTER_PART, LIST_BYTES_MAX, PLACES_MAX,
+        POST_BASE, TEXT_BYTES_MAX,
+    },
+    routes::{Route, Shared},
+};
+use super::{
+    outgoing::{Callee, Place, in_words},
+    retry::Policy,
+};
+use crate::{
+    cli::{self, Exit, Period, UsageError, optional, setting},
+    http::{
+        Lines, Options,
+        client::{Deadlines, Limits, Transport},
+    },
+};
+
+/// Takes messages with POST /message, hands each to the logging service until it is kept once, and
+/// shows them all with GET /message.
+#[derive(FromArgs)]
+#[argh(
+    help_triggers("-h", "--help"),
+    example = "{command_name}\n\
+               curl -d '{{\"msg\":\"hello\"}}' http://127.0.0.1:8000/message\n\
+               curl http://127.0.0.1:8000/message\n\
+               curl -H 'Idempotency-Key: order-7' -d '{{\"msg\":\"hello\"}}' http://127.0.0.1:8000/message\n\
+               {command_name} --logging-url http://a.example:8001 --logging-url http://b.example:8001",
+    note = "A message that may not have arrived is sent again with the same id, after random waits,\n\
+            each up to twice as long as the one before; the last attempt comes when a third of\n\
+            --retry-for is over. So logging may be away for that long. Runs until SIGTERM or\n\
+            Ctrl-C: then it answers what is in flight. A flag beats its environment variable,\n\
+            and that beats the default.",
+    error_code(0, "it was told to stop, and has answered all"),
+    error_code(1, "the port is taken or forbidden; stderr says so"),
+    error_code(2, "the command line or the environment is wrong")
+)]
+struct Arguments {
+    /// where the logging service is, without its /log; may be given several times: the next
+    /// attempt goes to the next one; default http://127.0.0.1:8001 (LOGGING_URL, with commas)
+    #[argh(option, arg_name = "url")]
+    logging_url: Vec<Places>,
+
+    /// where the messages service is, without its /static; default http://127.0.0.1:8002
+    /// (MESSAGES_URL)
+    #[argh(option, arg_name = "url")]
+    messages_url: Option<Place>,
+
+    /// how often a message is sent at most, from 1 to 5; default 5 (ATTEMPTS)
+    #[argh(option, arg_name = "number")]
+    attempts: Option<u32>,
+
+    /// how long one attempt may take, from 10ms on and less than --retry-for; default 1s
+    /// (ATTEMPT_TIMEOUT)
+    #[argh(option, arg_name = "time")]
+    attempt_timeout: Option<Period>,
+
+    /// how long all attempts may take together, less than --request-timeout; default 15s
+    /// (RETRY_FOR)
+    #[argh(option, arg_name = "time")]
+    retry_for: Option<Period>,
+}
+
+/// Runs the service until it is told to end. Blocks.
+pub fn run(name: &str, args: &[String]) -> Exit {
+    let (arguments, options) = match crate::http::parse::<Arguments>(name, args, defaults()) {
+        Ok(parsed) => parsed,
+        Err(exit) => return exit,
+    };
+    let settings = match Settings::new(arguments, &options) {
+        Ok(settings) => settings,
+        Err(error) => return cli::usage(name, &error),
+    };
+    let announced = settings.announced();
+    let app = |lines: Lines| settings.app(&lines);
+    crate::http::serve_saying(name, options, app, |address| {
+        format!(
+            "Facade service listening on http://{address}\n{announced}\n\
+             Try curl -d '{{\"msg\":\"hello\"}}' http://{address}/message"
+        )
+    })
+}
+
+/// Port 8000 of 127.0.0.1, and enough time at the end for what is being repeated.
+pub fn defaults() -> Options {
+    Options {
+        ip: Some(Ipv4Addr::LOCALHOST.into()),
+        port: 8000,
+        body_bytes_max: BODY_BYTES_MAX,
+        drain_timeout: Duration::from_secs(20),
+        service: Some("facade-service"),
+        ..Options::default()
+    }
+}
+
+/// How messages are handed on.
+pub(super) fn posts(attempts: u32, attempt_timeout: Duration, overall: Duration) -> Policy {
+    let last_after = (overall / LAST_AFTER_PART).min(overall.saturating_sub(attempt_timeout));
+    Policy { attempts, base: POST_BASE, cap: BACKOFF_CAP, last_after, attempt_timeout, overall }
+}
+
+/// How they are read: nobody waits for a service to come back.
+fn gets(posts: &Policy) -> Policy {
+    let overall = posts.overall.min(GET_FOR);
+    let attempt_timeout = posts.attempt_timeout.min(overall / 2);
+    Policy { base: GET_BASE, last_after: Duration::ZERO, attempt_timeout, overall, ..*posts }
+}
+
+/// What the command line and the environment say.
+struct Settings {
+    logging: Vec<Place>,
+    messages: Place,
+    posts: Policy,
+}
+
+impl Settings {
+    fn new(arguments: Arguments, options: &Options) -> Result<Self, UsageError> {
+        let place = |text: &str| text.parse().map_err(UsageError);
+        let given = match arguments.logging_url {
+            urls if urls.is_empty() => {
+                optional::<Places>(None, "LOGGING_URL")?.into_iter().collect()
+            }
+            urls => urls,
+        };
+        let mut logging: Vec<Place> = given.into_iter().flat_map(|Places(places)| places).collect();
+        if logging.is_empty() {
+            logging.push(place("http://127.0.0.1:8001")?);
+        }
+        if logging.len() > PLACES_MAX {
+            let count = logging.len();
+            return Err(UsageError(format!(
+                "{count} times --logging-url: give {PLACES_MAX} at most"
+            )));
+        }
+        let default = place("http://127.0.0.1:8002")?;
+        let messages = setting(arguments.messages_url, "MESSAGES_URL", default)?;
+        let attempts = setting(arguments.attempts, "ATTEMPTS", ATTEMPTS_MAX)?;
+        if !(1..=ATTEMPTS_MAX).contains(&attempts) {
+            return Err(UsageError(format!(
+                "--attempts {attempts} is not between 1 and {ATTEMPTS_MAX}"
+            )));
+        }
+        let seconds = |seconds| Period(Duration::from_secs(seconds));
+        let Period(timeout) = setting(arguments.attempt_timeout, "ATTEMPT_TIMEOUT", seconds(1))?;
+        let Period(overall) = setting(arguments.retry_for, "RETRY_FOR", seconds(15))?;
+        if timeout < ATTEMPT_TIMEOUT_MIN {
+            let least = ATTEMPT_TIMEOUT_MIN;
+            return Err(UsageError(format!(
+                "--attempt-timeout {timeout:?} is less than {least:?}"
+            )));
+        }
+        shorter(("--attempt-timeout", timeout), ("--retry-for", overall))?;
+        shorter(("--retry-for", overall), ("--request-timeout", options.request_timeout))?;
+        Ok(Self { logging, messages, posts: posts(attempts, timeout, overall) })
+    }
+
+    /// What is told at the start.
+    fn announced(&self) -> String {
+        let logging: Vec<String> = self.logging.iter().map(Place::to_string).collect();
+        let (logging, messages) = (logging.join(" or "), &self.messages);
+        let Policy { attempts, attempt_timeout, overall, .. } = self.posts;
+        let (attempt, overall) = (in_words(attempt_timeout), in_words(overall));
+        format!(
+            "Logging at {logging}, messages at {messages}\n\
+             Up to {attempts} attempts, {attempt} for each, {overall} for all"
+        )
+    }
+
+    fn app(self, lines: &Lines) -> tide::Server<()> {
+        let gets = gets(&self.posts);
+        let (post, get) = (self.posts.attempt_timeout, gets.attempt_timeout);
+        let places = self.logging.len();
+        let posts = transport(places, post, ANSWER_BYTES_MAX);
+        let lists = transport(places, get, LIST_BYTES_MAX);
+        let texts = transport(1, get, TEXT_BYTES_MAX);
+        let logging = self.logging.into_iter().map(|place| HttpLogging {
+            posts: Callee::new(place.clone(), &posts, post),
+            lists: Callee::new(place, &lists, get),
+        });
+        let logging = Failover::new(logging.collect(), lines.clone());
+        let messages = vec![HttpMessages(Callee::new(self.messages, &texts, get))];
+        let shared = Arc::new(Shared {
+            messages: Failover::new(messages, lines.clone()),
+            posts: self.posts,
+            gets,
+            gets_left: Arc::new(Semaphore::new(GETS_MAX)),
+        });
+        let mut app = routes::app();
+        let route = Route { path: "/message", logging, between: ", ", before_static: " | " };
+        routes::add(&mut app, &shared, route);
+        app
+    }
+}
+
+fn transport(places: usize, timeout: Duration, body_bytes_max: u64) -> Transport {
+    let deadlines = Deadlines { connect: timeout, read: timeout, total: timeout };
+    let limits = Limits {
+        body_bytes_max,
+        connections_per_host: CALLS_MAX,
+        connections_max: CALLS_MAX * places,
+        ..Limits::default()
+    };
+    Transport::new(deadlines, limits)
+}
+
+fn shorter(one: (&str, Duration), other: (&str, Duration)) -> Result<(), UsageError> {
+    if one.1 < other.1 {
+        return Ok(());
+    }
+    Err(UsageError(format!(
+        "{} {:?} would never pass before {} {:?}. Give more to the second, or less to the first",
+        one.0, one.1, other.0, other.1
+    )))
+}
+
+/// One place or several, with commas between them.
+struct Places(Vec<Place>);
+
+impl FromStr for Places {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.split(',').map(|place| place.trim().parse()).collect::<Result<_, _>>().map(Self)
+    }
+}

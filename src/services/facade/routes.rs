@@ -1,0 +1,235 @@
+//! What clients ask of the facade, and what they are answered.
+
+use std::{fmt::Display, sync::Arc, time::Instant};
+
+use serde::{Deserialize, Serialize};
+use smol::{future, lock::Semaphore};
+use tide::{
+    Body, Request, Response, StatusCode,
+    http::headers::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
+};
+
+use super::{failover::Failover, held::Held, http::HttpMessages, key, limits::HELD_BYTES_MIN};
+use crate::{
+    http::{Trace, within},
+    services::{
+        OK, at_get, json,
+        retry::{Failed, Kind, Policy},
+    },
+};
+
+/// After how many seconds a client may try again what failed here after many attempts.
+const RETRY_AFTER_S: &str = "1";
+/// The same if somebody has to make room first.
+const RETRY_AFTER_FULL_S: &str = "60";
+
+/// A way to the logging service at one place. Its text is the place.
+pub(super) trait Logging: Display + Send + Sync + 'static {
+    /// Has a message kept. May be repeated with the same id.
+    fn log(
+        &self,
+        id: &str,
+        msg: &str,
+        trace: Option<&Trace>,
+    ) -> impl Future<Output = Result<Outcome, Failed>> + Send;
+
+    /// All messages, oldest first, with `between` between each two.
+    fn logs(
+        &self,
+        between: &str,
+        trace: Option<&Trace>,
+    ) -> impl Future<Output = Result<String, Failed>> + Send;
+}
+
+/// What became of a message that was handed to the logging service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Outcome {
+    /// It is in the log, since now.
+    #[default]
+    Logged,
+    /// It was there already.
+    Duplicate,
+    /// Another message is there with this id.
+    Conflict,
+}
+
+/// What all routes share.
+pub(super) struct Shared {
+    pub(super) messages: Failover<HttpMessages>,
+    pub(super) posts: Policy,
+    pub(super) gets: Policy,
+    /// A permit for each `GET` in progress.
+    pub(super) gets_left: Arc<Semaphore>,
+}
+
+/// One path, the way to the logging service behind it, and how its texts are put together.
+pub(super) struct Route<L> {
+    pub(super) path: &'static str,
+    pub(super) logging: Failover<L>,
+    /// Between two messages.
+    pub(super) between: &'static str,
+    /// Between the messages and the static text.
+    pub(super) before_static: &'static str,
+}
+
+/// An application that says that it is well, and does nothing else yet.
+pub(super) fn app() -> tide::Server<()> {
+    let mut app = tide::new();
+    at_get(&mut app, "/health", |_| async { json(StatusCode::Ok, &OK) });
+    app
+}
+
+/// Has the application answer `POST` and `GET` of a route.
+pub(super) fn add<L: Logging>(app: &mut tide::Server<()>, shared: &Arc<Shared>, route: Route<L>) {
+    let route = Arc::new(route);
+    let mut at = app.at(route.path);
+    at.all(|_| async {
+        let allowed = "GET, HEAD, POST";
+        Ok(Response::builder(StatusCode::MethodNotAllowed).header(ALLOW, allowed).build())
+    });
+    let both = (Arc::clone(shared), Arc::clone(&route));
+    at.post(move |request| {
+        let (shared, route) = both.clone();
+        async move { post(&shared, &route, request).await }
+    });
+    let both = (Arc::clone(shared), route);
+    let read = move |request| {
+        let (shared, route) = both.clone();
+        async move { get(&shared, &route, request).await }
+    };
+    at.get(read.clone()).head(read);
+}
+
+#[derive(Deserialize)]
+struct Posted {
+    msg: String,
+}
+
+#[derive(Serialize)]
+struct Kept<'a> {
+    message_id: &'a str,
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    error: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<&'a str>,
+}
+
+/// Hands a message on until it is kept.
+async fn post<L: Logging>(
+    shared: &Shared,
+    route: &Route<L>,
+    mut request: Request<()>,
+) -> tide::Result {
+    let began = Instant::now();
+    let refused =
+        |error: String| json(StatusCode::BadRequest, &Failure { error, message_id: None });
+    let id = match key::of(&request) {
+        Ok(id) => id,
+        Err(error) => return refused(error.into()),
+    };
+    let body = request.body_bytes().await?;
+    let msg = match serde_json::from_slice(&body) {
+        Ok(Posted { msg }) => msg,
+        Err(error) => {
+            return refused(format!("the body is no message: {error}; send {{\"msg\":\"hello\"}}"));
+        }
+    };
+    drop(body);
+    let what = format!("POST {} id={id}", route.path);
+    let trace: Option<&Trace> = request.ext();
+    let attempt = |logging| L::log(logging, &id, &msg, trace);
+    let answer = route.logging.call(&shared.posts, began, &what, attempt).await;
+    let failed = match answer {
+        Ok(Outcome::Logged | Outcome::Duplicate) => {
+            return json(StatusCode::Ok, &Kept { message_id: &id, message: &msg });
+        }
+        Ok(Outcome::Conflict) => None,
+        Err(failed) => Some(failed),
+    };
+    not_kept(&id, failed)
+}
+
+/// Tells a client why its message is not kept, or may not be; with no failure, it is a conflict.
+fn not_kept(id: &str, failed: Option<Failed>) -> tide::Result {
+    let Failed { why, kind } = match failed {
+        Some(failed) => failed,
+        None => {
+            let error = "another message was sent with this Idempotency-Key: give this one a key \
+                         of its own";
+            let body = Failure { error: error.into(), message_id: Some(id) };
+            return json(StatusCode::UnprocessableEntity, &body);
+        }
+    };
+    let (status, error, retry_after) = match kind {
+        Kind::Passing => (
+            StatusCode::ServiceUnavailable,
+            format!(
+                "logging unavailable: {why}. Send the message again with its message_id as the \
+                 Idempotency-Key: then it is kept once, also if it has arrived already"
+            ),
+            Some(RETRY_AFTER_S),
+        ),
+        Kind::Full => (
+            StatusCode::ServiceUnavailable,
+            format!("{why}: the message is not kept. Try again when there is room in the log"),
+            Some(RETRY_AFTER_FULL_S),
+        ),
+        Kind::Final => (
+            StatusCode::BadGateway,
+            format!("logging does not take the message: {why}. Sending it again would not help"),
+            None,
+        ),
+    };
+    let mut answer = json(status, &Failure { error, message_id: Some(id) })?;
+    if let Some(seconds) = retry_after {
+        answer.insert_header(RETRY_AFTER, seconds);
+    }
+    Ok(answer)
+}
+
+#[derive(Serialize)]
+struct Combined {
+    combined: String,
+}
+
+/// All messages and the static text, or in place of each why it is not there.
+async fn get<L: Logging>(shared: &Shared, route: &Route<L>, request: Request<()>) -> tide::Result {
+    let began = Instant::now();
+    let permit = Arc::clone(&shared.gets_left);
+    // What it takes to get a place is taken from the time for the attempts.
+    let patience = shared.gets.overall.saturating_sub(shared.gets.attempt_timeout);
+    let Some(permit) = within(patience, permit.acquire_arc()).await else {
+        let error = "too many ask at the same time: try again".into();
+        let body = Failure { error, message_id: None };
+        let mut answer = json(StatusCode::ServiceUnavailable, &body)?;
+        answer.insert_header(RETRY_AFTER, RETRY_AFTER_S);
+        return Ok(answer);
+    };
+    let what = format!("GET {}", route.path);
+    let trace: Option<&Trace> = request.ext();
+    let logs = |logging| L::logs(logging, route.between, trace);
+    let logs = route.logging.call(&shared.gets, began, &what, logs);
+    let text = |messages| HttpMessages::text(messages, trace);
+    let text = shared.messages.call(&shared.gets, began, &what, text);
+    let (logs, text) = future::zip(logs, text).await;
+    let mut combined = logs.unwrap_or_else(|failed| format!("[logging unavailable: {failed}]"));
+    combined.push_str(route.before_static);
+    match text {
+        Ok(text) => combined.push_str(&text),
+        Err(failed) => combined.push_str(&format!("[messages unavailable: {failed}]")),
+    }
+    let body = serde_json::to_vec(&Combined { combined })?;
+    let body = if body.len() < HELD_BYTES_MIN {
+        Body::from_bytes(body)
+    } else {
+        let bytes = body.len();
+        Body::from_reader(Held::new(body, permit), Some(bytes))
+    };
+    let answer = Response::builder(StatusCode::Ok).header(CONTENT_TYPE, "application/json");
+    Ok(answer.body(body).build())
+}

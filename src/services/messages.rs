@@ -1,0 +1,74 @@
+//! `messages-service`: says one text. It stands in for a service that is still to be written.
+
+use std::{net::Ipv4Addr, sync::Arc};
+
+use argh::FromArgs;
+use tide::{Response, http::headers::CONTENT_TYPE};
+
+use super::{OK, at_get, json};
+use crate::{
+    cli::{self, Exit, setting},
+    http::{self, Options},
+};
+
+/// Answers `GET /static` and `GET /message` with one text.
+#[derive(FromArgs)]
+#[argh(
+    help_triggers("-h", "--help"),
+    example = "{command_name}\ncurl http://127.0.0.1:8002/static\n{command_name} --text 'see you'",
+    note = "Runs until SIGTERM or Ctrl-C: then it answers what is in flight. A flag beats its\n\
+            environment variable, and that beats the default.",
+    error_code(0, "it was told to stop, and has answered all"),
+    error_code(1, "the port is taken or forbidden; stderr says so"),
+    error_code(2, "the command line or the environment is wrong")
+)]
+struct Arguments {
+    /// what it says; default: not implemented yet (TEXT)
+    #[argh(option, arg_name = "text")]
+    text: Option<String>,
+}
+
+/// Runs the service until it is told to end. Blocks.
+pub fn run(name: &str, args: &[String]) -> Exit {
+    let (arguments, options) = match http::parse::<Arguments>(name, args, defaults()) {
+        Ok(parsed) => parsed,
+        Err(exit) => return exit,
+    };
+    let text = match setting(arguments.text, "TEXT", "not implemented yet".to_owned()) {
+        Ok(text) => text,
+        Err(error) => return cli::usage(name, &error),
+    };
+    http::serve(name, app(&text), options, |address| {
+        format!("Messages service listening on http://{address}\nTry curl http://{address}/static")
+    })
+}
+
+/// Port 8002 of 127.0.0.1.
+pub fn defaults() -> Options {
+    Options {
+        ip: Some(Ipv4Addr::LOCALHOST.into()),
+        port: 8002,
+        service: Some("messages-service"),
+        ..Options::default()
+    }
+}
+
+/// The application.
+pub fn app(text: &str) -> tide::Server<()> {
+    let text: Arc<str> = text.into();
+    let mut app = tide::new();
+    at_get(&mut app, "/health", |_| async { json(tide::StatusCode::Ok, &OK) });
+    for path in ["/static", "/message"] {
+        let text = Arc::clone(&text);
+        at_get(&mut app, path, move |_| {
+            let text = Arc::clone(&text);
+            async move {
+                // The type comes first, so that the body does not bring its own.
+                let answer = Response::builder(tide::StatusCode::Ok);
+                let answer = answer.header(CONTENT_TYPE, "text/plain; charset=utf-8");
+                Ok(answer.body(&*text).build())
+            }
+        });
+    }
+    app
+}

@@ -1,0 +1,147 @@
+//! What the services that call others over HTTP share: where to call, the names by which a request
+//! is followed, and words for what went wrong.
+
+use std::{
+    fmt::{self, Display},
+    str::FromStr,
+    time::Duration,
+};
+
+use surf::http::Url;
+
+use crate::http::{
+    REQUEST_ID, TRACEPARENT, Trace,
+    client::{Cause, Transport, cause},
+};
+
+/// A service that is called over HTTP.
+pub(super) struct Callee {
+    place: Place,
+    client: surf::Client,
+    timeout: Duration,
+}
+
+impl Callee {
+    /// `timeout` is the whole time of a request, as the transport has it.
+    pub(super) fn new(place: Place, transport: &Transport, timeout: Duration) -> Self {
+        Self { place, client: transport.client(), timeout }
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Of something at the place; `path` begins with a slash.
+    pub(super) fn url(&self, path: &str) -> Url {
+        let mut url = self.place.0.clone();
+        let path = format!("{}{path}", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+        url
+    }
+
+    /// Sends a request, with the names by which it can be followed, and waits for the head of
+    /// its answer.
+    pub(super) async fn ask(
+        &self,
+        mut request: surf::Request,
+        trace: Option<&Trace>,
+    ) -> surf::Result<surf::Response> {
+        if let Some(trace) = trace {
+            request.insert_header(REQUEST_ID, trace.request_id());
+            request.insert_header(TRACEPARENT, trace.traceparent());
+        }
+        self.client.send(request).await
+    }
+
+    /// Why there was no answer, in words. They are printable.
+    pub(super) fn why(&self, error: &surf::Error) -> String {
+        let host = self.place.0.host_str().unwrap_or_default();
+        let port = self.place.0.port_or_known_default().unwrap_or_default();
+        match cause(error) {
+            Cause::Refused => format!("connection refused: nobody listens at {host}:{port}"),
+            Cause::Unreachable => format!("host unreachable: there is no way to {host}:{port}"),
+            Cause::NameNotResolved => format!("name not resolved: {host} has no address"),
+            Cause::TimedOut => format!("timed out after {}", in_words(self.timeout)),
+            Cause::Reset => "bad answer: closed half way".into(),
+            Cause::TooLarge => "bad answer: too large".into(),
+            Cause::BadAnswer => "bad answer: not HTTP/1.1".into(),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// Where to call a service: host, port and maybe a path in front of its own.
+#[derive(Clone, Debug)]
+pub(super) struct Place(Url);
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = |why: &str| {
+            format!("`{text}` is no place to call: {why}; write it like http://127.0.0.1:8080")
+        };
+        let url: Url = text.parse().map_err(|_| wrong("it is no URL"))?;
+        if url.scheme() != "http" {
+            return Err(wrong("only http:// can be called"));
+        }
+        let has_user = !url.username().is_empty() || url.password().is_some();
+        if has_user || url.query().is_some() || url.fragment().is_some() {
+            return Err(wrong("it may have host, port and path, and no more"));
+        }
+        Ok(Self(url))
+    }
+}
+
+impl Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str().trim_end_matches('/'))
+    }
+}
+
+/// `1 s`, `250 ms`.
+pub(super) fn in_words(time: Duration) -> String {
+    let text = format!("{time:?}");
+    let unit = text.find(char::is_alphabetic).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit);
+    format!("{number} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_in_words() {
+        for (millis, text) in [(1000, "1 s"), (250, "250 ms"), (1500, "1.5 s"), (90_000, "90 s")] {
+            assert_eq!(in_words(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn places_to_call() {
+        let second = Duration::from_secs(1);
+        let echo = |text: &str| {
+            let place: Place = text.parse()?;
+            let shown = place.to_string();
+            let url = Callee::new(place, &Transport::default(), second).url("/echo");
+            Ok::<_, String>((shown, url.to_string()))
+        };
+        for (text, shown, url) in [
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080", "http://127.0.0.1:8080/echo"),
+            ("http://[::1]:1/", "http://[::1]:1", "http://[::1]:1/echo"),
+            ("http://echo.example/a/b/", "http://echo.example/a/b", "http://echo.example/a/b/echo"),
+        ] {
+            assert_eq!(echo(text), Ok((shown.into(), url.into())));
+        }
+        for bad in
+            ["", "echo", "localhost:8080", "https://a", "http://", "http://a?b", "http://u@a/"]
+        {
+            assert!(echo(bad).unwrap_err().contains("http://127.0.0.1:8080"), "{bad}");
+        }
+    }
+}
