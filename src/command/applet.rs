@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::parent;
 use crate::{
     cli::{self, Exit, UsageError},
     client, http_tools, services,
@@ -27,6 +28,7 @@ const APPLETS: &[Applet] = &[
         services::facade::run,
     ),
     ("messages-service", "say one text, for the facade to show", services::messages::run),
+    ("logging-service", "keep every message once, in order", services::logging::run),
     ("api-server", "answer a form's fields as JSON", services::api::run),
     ("raw-api-server", "the same, with HTTP read by hand", services::raw_api::run),
     ("http-get", "send a GET request by hand, and show the answer", http_tools::get),
@@ -40,6 +42,7 @@ pub fn run(name: &str, args: &[String]) -> Exit {
         return run(applet, args);
     }
     match args.split_first() {
+        Some((first, rest)) if first == parent::FLAG => child(name, rest),
         Some((first, rest)) => match find(first) {
             Some((applet, _, run)) => run(&format!("{name} {applet}"), rest),
             None if ["--help", "-h", "help"].contains(&first.as_str()) => {
@@ -61,6 +64,19 @@ pub fn run(name: &str, args: &[String]) -> Exit {
     }
 }
 
+/// Runs a command that ends with the process that started it.
+fn child(name: &str, args: &[String]) -> Exit {
+    let wrong = || UsageError(format!("{} needs a process id and a command", parent::FLAG));
+    let Some((pid, rest)) = args.split_first().filter(|(_, rest)| !rest.is_empty()) else {
+        return cli::usage(name, &wrong());
+    };
+    match pid.parse() {
+        Ok(pid) if parent::end_with(pid) => run(name, rest),
+        Ok(_) => cli::fail(name, Exit::Failed, "the process that started this one has ended"),
+        Err(_) => cli::usage(name, &wrong()),
+    }
+}
+
 fn find(name: &str) -> Option<&'static Applet> {
     APPLETS.iter().find(|(applet, ..)| *applet == name)
 }
@@ -74,6 +90,11 @@ fn help(name: &str) -> String {
     for (applet, purpose, _) in APPLETS {
         let _ = writeln!(text, "  {applet:<18}{purpose}");
     }
-    let _ = writeln!(text, "\n`{name} <command> --help` has the options of each.");
+    let _ = writeln!(
+        text,
+        "\n`{name} <command> --help` has the options of each. `{name} {} <pid> <command>` ends\n\
+         with the process that started it, if that is <pid> (Linux only).",
+        parent::FLAG
+    );
     text
 }

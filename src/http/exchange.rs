@@ -2,8 +2,8 @@
 //! deadline, and one line in the access log at the end.
 
 use std::{
-    convert::Infallible, future::Future, panic::AssertUnwindSafe, pin::Pin, rc::Rc,
-    sync::atomic::Ordering::Relaxed, task::Poll, time::Instant,
+    future::Future, panic::AssertUnwindSafe, pin::Pin, rc::Rc, sync::atomic::Ordering::Relaxed,
+    task::Poll, time::Instant,
 };
 
 use hyper::{
@@ -39,6 +39,19 @@ pub(super) type Responding =
 
 const SERVER: HeaderValue =
     HeaderValue::from_static(concat!("smolring/", env!("CARGO_PKG_VERSION")));
+
+/// An answer that is lost on purpose: its request was handled, and the connection is closed
+/// without a word (over HTTP/2 it is the stream that is reset). The access log shows `-`.
+pub fn lost() -> tide::Response {
+    let mut answer = tide::Response::new(tide::StatusCode::Ok);
+    answer.insert_ext(Lost);
+    answer
+}
+
+/// The mark of a [`lost`] answer; and what hyper is told of it.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the answer is lost on purpose")]
+pub(super) struct Lost;
 
 /// A request in progress. It ends when this is dropped: after the last byte of the answer has
 /// been given to hyper, or when the client has gone.
@@ -187,6 +200,8 @@ enum Refusal {
     Status(StatusCode),
     /// Something went wrong on this side of the request; the connection may stay.
     Failed,
+    /// The client is told nothing.
+    Lost,
 }
 
 impl From<StatusCode> for Refusal {
@@ -199,7 +214,7 @@ impl From<StatusCode> for Refusal {
 pub(super) async fn answer(
     connection: Rc<Connection>,
     mut request: Request<Incoming>,
-) -> Result<Response<Answer>, Infallible> {
+) -> Result<Response<Answer>, Lost> {
     let is_head = *request.method() == Method::HEAD;
     let is_h2 = request.version() == Version::HTTP_2;
     let mut exchange = Exchange::begin(connection, &request);
@@ -238,6 +253,7 @@ pub(super) async fn answer(
             (status, headers, source)
         }
         Err(Refusal::Failed) => own(StatusCode::INTERNAL_SERVER_ERROR),
+        Err(Refusal::Lost) => return Err(Lost),
         Err(Refusal::Status(status)) => {
             connection.closes_if(true);
             own(status)
@@ -280,6 +296,9 @@ async fn handle(exchange: &mut Exchange, from: &mut Request<Incoming>) -> Result
         Some(Ok(Err(error))) => tide_http::Response::new(error.status()),
         Some(Ok(Ok(answer))) => answer,
     };
+    if answer.ext().get::<Lost>().is_some() {
+        return Err(Refusal::Lost);
+    }
     // The request's headers have been read: the answer's go into their memory.
     let mut headers = std::mem::take(from.headers_mut());
     let (status, closes) = convert::response(&answer, &mut headers).ok_or(Refusal::Failed)?;

@@ -22,6 +22,9 @@ pub enum Error {
     /// `--ip` is no address of this host.
     #[error("{0} is no address of this host: choose one with --ip")]
     NoAddress(IpAddr),
+    /// What the service needs besides its port cannot be had.
+    #[error("{0}")]
+    Service(String),
     /// Anything else that sockets, threads or signals have to complain of.
     #[error("cannot {0}: {1}")]
     System(&'static str, #[source] io::Error),

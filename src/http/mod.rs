@@ -73,6 +73,7 @@ use std::{
 
 use smol::{channel, stream::Stream};
 
+pub use exchange::lost;
 pub use listener::Error;
 pub use log::{Lines, LogFormat};
 pub use options::{Options, parse};

@@ -169,7 +169,7 @@ impl Display for Provoked {
 }
 
 /// A number from 0 to 1.
-struct Share(f64);
+pub(super) struct Share(pub(super) f64);
 
 impl FromStr for Share {
     type Err = String;

@@ -347,7 +347,8 @@ fn usage_and_help() {
     );
     let facade = facade.unwrap();
     let said = format!(
-        "Logging at http://{bad} or http://{good}, messages at http://127.0.0.1:8002\n\
+        "Logging at http://{bad} or http://{good}, over gRPC at 127.0.0.1:50051, messages at \
+         http://127.0.0.1:8002\n\
          Up to 2 attempts, 1 s for each, 15 s for all\n"
     );
     assert!(facade.greeting.contains(&said), "{}", facade.greeting);

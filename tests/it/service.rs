@@ -1,7 +1,8 @@
 //! A service as a process, and the tools of other people that call it.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    fs,
+    io::{self, BufRead, BufReader, Read},
     process::{Child, ChildStdout, Command, Output, Stdio},
 };
 
@@ -12,12 +13,14 @@ use crate::served::Client;
 pub const ECHO: &str = env!("CARGO_BIN_EXE_echo-service");
 pub const CALLER: &str = env!("CARGO_BIN_EXE_caller-service");
 pub const FACADE: &str = env!("CARGO_BIN_EXE_facade-service");
+pub const LOGGING: &str = env!("CARGO_BIN_EXE_logging-service");
 pub const MESSAGES: &str = env!("CARGO_BIN_EXE_messages-service");
 
 /// A running service; it is killed when it is dropped.
 pub struct Service {
     child: Child,
-    out: BufReader<ChildStdout>,
+    /// `None`: nobody reads it any more.
+    out: Option<BufReader<ChildStdout>>,
     pub port: u16,
     /// What it printed when its port was open.
     pub greeting: String,
@@ -36,7 +39,8 @@ impl Service {
 
     /// `None`: it ended before its port was open.
     pub fn of(command: &mut Command) -> Option<Self> {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        command.env("GRPC_PORT", "0").stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut greeting = String::new();
         while !greeting.contains("Try curl") {
@@ -47,7 +51,13 @@ impl Service {
         }
         let first = greeting.lines().next().unwrap();
         let port = first.rsplit(':').next().unwrap().parse().unwrap();
-        Some(Self { child, out, port, greeting })
+        Some(Self { child, out: Some(out), port, greeting })
+    }
+
+    /// Its port for gRPC.
+    pub fn grpc_port(&self) -> u16 {
+        let line = self.greeting.lines().find_map(|line| line.strip_prefix("gRPC on "));
+        line.and_then(|it| it.rsplit(':').next()).unwrap().parse().unwrap()
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -62,12 +72,37 @@ impl Service {
     /// The next line of its log.
     pub fn line(&mut self) -> String {
         let mut line = String::new();
-        self.out.read_line(&mut line).unwrap();
+        self.out.as_mut().unwrap().read_line(&mut line).unwrap();
         line.trim_end_matches('\n').to_owned()
     }
 
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// As `logging-service | head -3` does it.
+    pub fn close_stdout(&mut self) {
+        self.out = None;
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn thread_names(&self) -> Vec<String> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
+        // A thread may end while we look.
+        let name = |task: io::Result<fs::DirEntry>| {
+            fs::read_to_string(task.ok()?.path().join("comm")).ok()
+        };
+        tasks.filter_map(name).collect()
+    }
+
+    /// What of its memory is in use now.
+    pub fn memory_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     pub fn is_up(&mut self) -> bool {
@@ -83,7 +118,9 @@ impl Service {
     /// Waits for its end: the rest of what it printed, and its exit code.
     pub fn end(&mut self) -> (String, Option<i32>) {
         let mut rest = String::new();
-        self.out.read_to_string(&mut rest).unwrap();
+        if let Some(out) = &mut self.out {
+            out.read_to_string(&mut rest).unwrap();
+        }
         (rest, self.child.wait().unwrap().code())
     }
 }

@@ -24,6 +24,8 @@ pub const HELD_BYTES_MIN: usize = 64 << 10;
 pub const PIECE_BYTES_MAX: usize = 32 << 10;
 /// Bytes of the list of messages.
 pub const LIST_BYTES_MAX: u64 = 16 << 20;
+/// The same over gRPC, where each message takes up more of the memory; it is what grpcio takes too.
+pub const GRPC_LIST_BYTES_MAX: usize = 4 << 20;
 /// Bytes of the static text, as it comes.
 pub const TEXT_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of the answer to one message.

@@ -6,6 +6,8 @@
 //!                                   \-- GET /static ------------------------> messages
 //! ```
 //!
+//! `/grpc_message` is the same, with `LogMessage` and `GetLogs` of `proto/logging.proto`.
+//!
 //! **Exactly once** is made of two halves. The facade sends a message again when it does not know
 //! whether it arrived: at least once. The logging service keeps one message an id: at most once. So
 //! all that the facade has to do is to send the same id each time (`key` says where it is from), and
@@ -22,6 +24,7 @@
 //! named in its place.
 
 mod failover;
+mod grpc;
 mod held;
 mod http;
 mod key;
@@ -36,6 +39,7 @@ use smol::lock::Semaphore;
 
 use self::{
     failover::Failover,
+    grpc::GrpcLogging,
     http::{HttpLogging, HttpMessages},
     limits::{
         ANSWER_BYTES_MAX, ATTEMPT_TIMEOUT_MIN, ATTEMPTS_MAX, BACKOFF_CAP, BODY_BYTES_MAX,
@@ -50,6 +54,7 @@ use super::{
 };
 use crate::{
     cli::{self, Exit, Period, UsageError, optional, setting},
+    grpc::Endpoint,
     http::{
         Lines, Options,
         client::{Deadlines, Limits, Transport},
@@ -79,7 +84,12 @@ struct Arguments {
     /// where the logging service is, without its /log; may be given several times: the next
     /// attempt goes to the next one; default http://127.0.0.1:8001 (LOGGING_URL, with commas)
     #[argh(option, arg_name = "url")]
-    logging_url: Vec<Places>,
+    logging_url: Vec<Places<Place>>,
+
+    /// where the logging service is over gRPC; may be given several times, as --logging-url;
+    /// default 127.0.0.1:50051 (LOGGING_GRPC, with commas)
+    #[argh(option, arg_name = "ip:port")]
+    logging_grpc: Vec<Places<Endpoint>>,
 
     /// where the messages service is, without its /static; default http://127.0.0.1:8002
     /// (MESSAGES_URL)
@@ -149,30 +159,18 @@ fn gets(posts: &Policy) -> Policy {
 /// What the command line and the environment say.
 struct Settings {
     logging: Vec<Place>,
+    grpc: Vec<Endpoint>,
     messages: Place,
     posts: Policy,
 }
 
 impl Settings {
     fn new(arguments: Arguments, options: &Options) -> Result<Self, UsageError> {
-        let place = |text: &str| text.parse().map_err(UsageError);
-        let given = match arguments.logging_url {
-            urls if urls.is_empty() => {
-                optional::<Places>(None, "LOGGING_URL")?.into_iter().collect()
-            }
-            urls => urls,
-        };
-        let mut logging: Vec<Place> = given.into_iter().flat_map(|Places(places)| places).collect();
-        if logging.is_empty() {
-            logging.push(place("http://127.0.0.1:8001")?);
-        }
-        if logging.len() > PLACES_MAX {
-            let count = logging.len();
-            return Err(UsageError(format!(
-                "{count} times --logging-url: give {PLACES_MAX} at most"
-            )));
-        }
-        let default = place("http://127.0.0.1:8002")?;
+        let logging =
+            places(arguments.logging_url, "--logging-url", "LOGGING_URL", "http://127.0.0.1:8001")?;
+        let grpc =
+            places(arguments.logging_grpc, "--logging-grpc", "LOGGING_GRPC", "127.0.0.1:50051")?;
+        let default = "http://127.0.0.1:8002".parse().map_err(UsageError)?;
         let messages = setting(arguments.messages_url, "MESSAGES_URL", default)?;
         let attempts = setting(arguments.attempts, "ATTEMPTS", ATTEMPTS_MAX)?;
         if !(1..=ATTEMPTS_MAX).contains(&attempts) {
@@ -191,17 +189,17 @@ impl Settings {
         }
         shorter(("--attempt-timeout", timeout), ("--retry-for", overall))?;
         shorter(("--retry-for", overall), ("--request-timeout", options.request_timeout))?;
-        Ok(Self { logging, messages, posts: posts(attempts, timeout, overall) })
+        Ok(Self { logging, grpc, messages, posts: posts(attempts, timeout, overall) })
     }
 
     /// What is told at the start.
     fn announced(&self) -> String {
-        let logging: Vec<String> = self.logging.iter().map(Place::to_string).collect();
-        let (logging, messages) = (logging.join(" or "), &self.messages);
+        let (logging, grpc) = (any_of(&self.logging), any_of(&self.grpc));
+        let messages = &self.messages;
         let Policy { attempts, attempt_timeout, overall, .. } = self.posts;
         let (attempt, overall) = (in_words(attempt_timeout), in_words(overall));
         format!(
-            "Logging at {logging}, messages at {messages}\n\
+            "Logging at {logging}, over gRPC at {grpc}, messages at {messages}\n\
              Up to {attempts} attempts, {attempt} for each, {overall} for all"
         )
     }
@@ -228,6 +226,10 @@ impl Settings {
         let mut app = routes::app();
         let route = Route { path: "/message", logging, between: ", ", before_static: " | " };
         routes::add(&mut app, &shared, route);
+        let logging = self.grpc.into_iter().map(|place| GrpcLogging::new(place, post, get));
+        let logging = Failover::new(logging.collect(), lines.clone());
+        let route = Route { path: "/grpc_message", logging, between: " ", before_static: " " };
+        routes::add(&mut app, &shared, route);
         app
     }
 }
@@ -253,10 +255,35 @@ fn shorter(one: (&str, Duration), other: (&str, Duration)) -> Result<(), UsageEr
     )))
 }
 
-/// One place or several, with commas between them.
-struct Places(Vec<Place>);
+/// What was given as a flag, else in the environment, else the default.
+fn places<P: FromStr<Err = String>>(
+    given: Vec<Places<P>>,
+    flag: &str,
+    variable: &str,
+    default: &str,
+) -> Result<Vec<P>, UsageError> {
+    let given = match given.is_empty() {
+        true => optional::<Places<P>>(None, variable)?.into_iter().collect(),
+        false => given,
+    };
+    let mut places: Vec<P> = given.into_iter().flat_map(|Places(places)| places).collect();
+    if places.is_empty() {
+        places.push(default.parse().map_err(UsageError)?);
+    }
+    match places.len() {
+        1..=PLACES_MAX => Ok(places),
+        count => Err(UsageError(format!("{count} times {flag}: give {PLACES_MAX} at most"))),
+    }
+}
 
-impl FromStr for Places {
+fn any_of(places: &[impl ToString]) -> String {
+    places.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
+}
+
+/// One place or several, with commas between them.
+struct Places<P>(Vec<P>);
+
+impl<P: FromStr<Err = String>> FromStr for Places<P> {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

@@ -218,7 +218,10 @@ async fn get<L: Logging>(shared: &Shared, route: &Route<L>, request: Request<()>
     let text = shared.messages.call(&shared.gets, began, &what, text);
     let (logs, text) = future::zip(logs, text).await;
     let mut combined = logs.unwrap_or_else(|failed| format!("[logging unavailable: {failed}]"));
-    combined.push_str(route.before_static);
+    // What is joined by the same throughout has nothing in front of the first.
+    if !combined.is_empty() || route.before_static != route.between {
+        combined.push_str(route.before_static);
+    }
     match text {
         Ok(text) => combined.push_str(&text),
         Err(failed) => combined.push_str(&format!("[messages unavailable: {failed}]")),

@@ -1,0 +1,102 @@
+//! The logging service, as it is called over gRPC.
+
+use std::{
+    fmt::{self, Display},
+    time::Duration,
+};
+
+use tonic::{Code, Request, Status, metadata::MetadataValue};
+
+use super::{
+    limits::GRPC_LIST_BYTES_MAX,
+    routes::{Logging, Outcome},
+};
+use crate::{
+    grpc::{
+        Channel, Endpoint,
+        logging::{self, Empty, LogRequest, logging_service_client::LoggingServiceClient},
+    },
+    http::{REQUEST_ID, TRACEPARENT, Trace},
+    services::{
+        outgoing::in_words,
+        retry::{Failed, Kind},
+    },
+};
+
+/// One logging service, over one connection.
+pub(super) struct GrpcLogging {
+    place: Endpoint,
+    client: LoggingServiceClient<Channel>,
+    /// For a message, and for the list.
+    timeouts: [Duration; 2],
+}
+
+impl GrpcLogging {
+    pub(super) fn new(place: Endpoint, post: Duration, get: Duration) -> Self {
+        let client = LoggingServiceClient::new(Channel::new(place.clone()))
+            .max_decoding_message_size(GRPC_LIST_BYTES_MAX);
+        Self { place, client, timeouts: [post, get] }
+    }
+}
+
+impl Display for GrpcLogging {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "grpc://{}", self.place)
+    }
+}
+
+impl Logging for GrpcLogging {
+    async fn log(&self, id: &str, msg: &str, trace: Option<&Trace>) -> Result<Outcome, Failed> {
+        let timeout = self.timeouts[0];
+        let message = LogRequest { id: id.into(), msg: msg.into() };
+        let answer = self.client.clone().log_message(request(message, timeout, trace)).await;
+        let answer = answer.map_err(|status| failed(&status, timeout))?.into_inner();
+        Ok(match answer.outcome() {
+            // One that does not say has it in its log in any case.
+            logging::Outcome::Unspecified | logging::Outcome::Logged => Outcome::Logged,
+            logging::Outcome::Duplicate => Outcome::Duplicate,
+            logging::Outcome::Conflict => Outcome::Conflict,
+        })
+    }
+
+    async fn logs(&self, between: &str, trace: Option<&Trace>) -> Result<String, Failed> {
+        let timeout = self.timeouts[1];
+        let answer = self.client.clone().get_logs(request(Empty {}, timeout, trace)).await;
+        let answer = answer.map_err(|status| failed(&status, timeout))?;
+        Ok(answer.into_inner().logs.join(between))
+    }
+}
+
+/// With a deadline, and the names by which it can be followed.
+fn request<T>(message: T, timeout: Duration, trace: Option<&Trace>) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(timeout);
+    let names = trace.map(|it| [(REQUEST_ID, it.request_id()), (TRACEPARENT, it.traceparent())]);
+    for (name, value) in names.into_iter().flatten() {
+        if let Ok(value) = MetadataValue::try_from(value) {
+            request.metadata_mut().insert(name, value);
+        }
+    }
+    request
+}
+
+/// Why there was no answer, in printable words, and whether another attempt may bring one: to
+/// repeat a message does no harm, so all that may pass is worth it.
+fn failed(status: &Status, timeout: Duration) -> Failed {
+    let kind = match status.code() {
+        Code::Unavailable
+        | Code::DeadlineExceeded
+        | Code::Aborted
+        | Code::Cancelled
+        | Code::Internal
+        | Code::Unknown => Kind::Passing,
+        Code::ResourceExhausted => Kind::Full,
+        _ => Kind::Final,
+    };
+    let why = match status.code() {
+        Code::DeadlineExceeded => format!("timed out after {}", in_words(timeout)),
+        code if status.message().is_empty() => format!("{code:?}"),
+        _ => status.message().replace(char::is_control, " "),
+    };
+    Failed { why, kind }
+}

@@ -1,0 +1,130 @@
+//! The log over gRPC: `proto/logging.proto`, on the same store as HTTP.
+
+use std::{collections::VecDeque, future, pin::Pin, sync::Arc};
+
+use smol::stream::{self, Stream};
+use tonic::{Request, Response, Status, codec::CompressionEncoding};
+
+use super::{
+    Follower, LogError, Logging,
+    limits::{FOLLOWERS_MAX, LIST_BYTES_MAX, LIST_OVERHEAD_BYTES, PAGE_BYTES},
+    store::{Entry, Outcome, StoreError},
+};
+use crate::grpc::{
+    Server, health,
+    logging::{
+        self, Empty, LogEntry, LogList, LogRequest, LogResponse, TailRequest,
+        logging_service_server::{LoggingService, LoggingServiceServer},
+    },
+    reflection,
+};
+
+/// The service itself, health and reflection. Messages may have `bytes_max`.
+pub(super) fn server(logging: &Arc<Logging>, bytes_max: usize) -> Server {
+    let service = LoggingServiceServer::new(Front(logging.clone()))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .send_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(bytes_max);
+    let (reporter, health) = health::health_reporter();
+    smol::block_on(reporter.set_serving::<LoggingServiceServer<Front>>());
+    let server = Server::new().with(service).with(health);
+    // The same proto without its package, as it is often written.
+    let server = server.also_as("LoggingService", "logging.LoggingService");
+    let sets = [logging::FILE_DESCRIPTOR_SET, health::FILE_DESCRIPTOR_SET];
+    reflection::add(server, &sets).expect("what the generator made can be read")
+}
+
+struct Front(Arc<Logging>);
+
+#[tonic::async_trait]
+impl LoggingService for Front {
+    async fn log_message(
+        &self,
+        request: Request<LogRequest>,
+    ) -> Result<Response<LogResponse>, Status> {
+        let LogRequest { id, msg } = request.into_inner();
+        let outcome = match self.0.log(&id, &msg).await? {
+            Outcome::Logged => logging::Outcome::Logged,
+            Outcome::Duplicate => logging::Outcome::Duplicate,
+            Outcome::Conflict => logging::Outcome::Conflict,
+        };
+        if self.0.drops_reply() {
+            // The caller's deadline ends this.
+            future::pending::<()>().await;
+        }
+        Ok(Response::new(LogResponse { detail: "logged".into(), outcome: outcome.into() }))
+    }
+
+    async fn get_logs(&self, _: Request<Empty>) -> Result<Response<LogList>, Status> {
+        let _place = self.0.lists.acquire().await;
+        let mut logs = Vec::new();
+        let (mut position, mut bytes) = (0, 0);
+        loop {
+            let page = self.0.store().read(position, PAGE_BYTES).await.map_err(LogError::from)?;
+            let Some(last) = page.last() else { break };
+            position = last.position;
+            bytes += page.iter().map(|entry| entry.msg.len() + LIST_OVERHEAD_BYTES).sum::<usize>();
+            if bytes > LIST_BYTES_MAX {
+                let why = format!("the log is longer than {LIST_BYTES_MAX} bytes: use Tail");
+                return Err(Status::resource_exhausted(why));
+            }
+            logs.extend(page.iter().map(|entry| String::from(&*entry.msg)));
+        }
+        Ok(Response::new(LogList { logs }))
+    }
+
+    type TailStream = Pin<Box<dyn Stream<Item = Result<LogEntry, Status>> + Send>>;
+
+    async fn tail(
+        &self,
+        request: Request<TailRequest>,
+    ) -> Result<Response<Self::TailStream>, Status> {
+        let follower = self.0.follower().ok_or_else(|| {
+            Status::resource_exhausted(format!("{FOLLOWERS_MAX} follow the log already"))
+        })?;
+        let position = self.0.begin(request.get_ref().after).await.map_err(LogError::from)?;
+        let page = VecDeque::new();
+        let tail = Tail { logging: self.0.clone(), _follower: follower, position, page };
+        Ok(Response::new(Box::pin(stream::try_unfold(tail, |mut tail| async {
+            let entry = tail.next().await.map_err(LogError::from)?;
+            Ok(Some((entry, tail)))
+        }))))
+    }
+}
+
+/// One who follows the log.
+struct Tail {
+    logging: Arc<Logging>,
+    _follower: Follower,
+    position: u64,
+    page: VecDeque<Entry>,
+}
+
+impl Tail {
+    /// The next entry, when it is there.
+    async fn next(&mut self) -> Result<LogEntry, StoreError> {
+        loop {
+            if let Some(Entry { position, id, msg }) = self.page.pop_front() {
+                self.position = position;
+                return Ok(LogEntry { position, id: (*id).into(), msg: (*msg).into() });
+            }
+            let store = self.logging.store();
+            store.arrival(self.position).await?;
+            self.page = store.read(self.position, PAGE_BYTES).await?.into();
+        }
+    }
+}
+
+impl From<LogError> for Status {
+    fn from(error: LogError) -> Self {
+        let text = error.to_string();
+        match error {
+            LogError::BadId => Self::invalid_argument(text),
+            LogError::MsgTooLong | LogError::Store(StoreError::Full) => {
+                Self::resource_exhausted(text)
+            }
+            LogError::Store(StoreError::Unavailable(_)) => Self::unavailable(text),
+            LogError::Store(StoreError::Broken(_)) => Self::internal(text),
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! The log in a file of redb: what was acknowledged outlives the process and the machine.
+//!
+//! One thread writes. It takes all appends that have queued up into one transaction, so that they
+//! share one fsync, and answers them after it. Reads see the last commit and disturb nobody.
+//!
+//! When the disk is full, redb wants to be closed and opened again, and the writer tries that until
+//! it succeeds. After any other error nobody knows what the system still remembers of the pages
+//! that it could not write, and to go on could lose what is acknowledged later: so the store stays
+//! broken until the process is started again.
+
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+};
+
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+
+use super::{
+    CannotOpen, End, Entry, Outcome, Pending, Store, StoreError, Witness, cost,
+    queue::{Append, Batches, Queue},
+};
+use crate::{
+    http::shutdown::within,
+    services::logging::limits::{DISK_CACHE_BYTES, DISK_RETRY},
+};
+
+/// Position -> id and message.
+const ENTRIES: TableDefinition<u64, (&str, &str)> = TableDefinition::new("log-entries-1");
+/// Id -> position.
+const IDS: TableDefinition<&str, u64> = TableDefinition::new("log-ids-1");
+/// What all entries count together, under the key ().
+const BYTES: TableDefinition<(), u64> = TableDefinition::new("log-bytes-1");
+
+/// A log in a file, which belongs to one process at a time.
+pub struct Disk {
+    queue: Queue,
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    path: PathBuf,
+    bytes_max: u64,
+    end: End,
+    witness: Witness,
+    /// Or why it is closed.
+    database: Mutex<Result<Arc<Database>, StoreError>>,
+}
+
+impl Disk {
+    /// Opens the log in the file at `path`, or makes one; it takes entries of `bytes_max` in all.
+    /// Blocks; after a crash for as long as redb takes to check the file.
+    pub fn open(path: &Path, bytes_max: u64, witness: Witness) -> Result<Self, CannotOpen> {
+        let opened = create(path).and_then(|database| Ok((last(&database)?, database)));
+        let (last, database) = opened.map_err(|error| cannot_open(path, &error))?;
+        let shared = Arc::new(Shared {
+            path: path.into(),
+            bytes_max,
+            end: End::at(last),
+            witness,
+            database: Mutex::new(Ok(Arc::new(database))),
+        });
+        let (queue, batches) = Queue::new();
+        let writes = shared.clone();
+        let writer = thread::Builder::new()
+            .name("log-disk".into())
+            .spawn(move || smol::block_on(writes.write_all(&batches)))
+            .map_err(|error| CannotOpen(format!("cannot start a thread: {error}")))?;
+        Ok(Self { queue, shared, writer: Mutex::new(Some(writer)) })
+    }
+}
+
+impl Store for Disk {
+    fn append<'a>(&'a self, id: &'a str, msg: &'a str) -> Pending<'a, Result<Outcome, StoreError>> {
+        Box::pin(self.queue.append(id, msg))
+    }
+
+    fn read(&self, position: u64, bytes: usize) -> Pending<'_, Result<Vec<Entry>, StoreError>> {
+        let shared = self.shared.clone();
+        Box::pin(smol::unblock(move || {
+            let database = shared.database()?;
+            page(&database, position, bytes).map_err(|error| shared.fail(&database, &error))
+        }))
+    }
+
+    fn last(&self) -> Pending<'_, Result<u64, StoreError>> {
+        Box::pin(async { self.shared.database().map(|_| self.shared.end.last()) })
+    }
+
+    fn arrival(&self, position: u64) -> Pending<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.shared.end.beyond(position).await;
+            Ok(())
+        })
+    }
+
+    /// Writes what has queued up, and closes the file so that the next start need not check it.
+    fn close(&self) {
+        self.queue.close();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            let _ = writer.join();
+        }
+        *self.shared.state() = Err(StoreError::Broken("it is closed".into()));
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, Result<Arc<Database>, StoreError>> {
+        self.database.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn database(&self) -> Result<Arc<Database>, StoreError> {
+        self.state().clone()
+    }
+
+    /// Closes the database after an error, unless it is another one by now.
+    fn fail(&self, database: &Arc<Database>, error: &redb::Error) -> StoreError {
+        let why = explain(&self.path, error);
+        let mut state = self.state();
+        if state.as_ref().is_ok_and(|open| Arc::ptr_eq(open, database)) {
+            *state = Err(why.clone());
+        }
+        why
+    }
+
+    /// The writer: batch by batch, and when the disk is full, again and again.
+    async fn write_all(&self, batches: &Batches) {
+        loop {
+            let is_closed = self.database().is_err();
+            let batch = match is_closed {
+                true => within(DISK_RETRY, batches.next()).await.unwrap_or(Some(Vec::new())),
+                false => batches.next().await,
+            };
+            let Some(batch) = batch else { return };
+            if is_closed {
+                self.reopen();
+            }
+            self.write(&batch);
+        }
+    }
+
+    fn reopen(&self) {
+        if !matches!(self.database(), Err(StoreError::Unavailable(_))) {
+            return;
+        }
+        let opened = open(&self.path).and_then(|database| Ok((last(&database)?, database)));
+        match opened {
+            Ok((last, database)) => {
+                *self.state() = Ok(Arc::new(database));
+                self.end.set(last);
+            }
+            // Somebody still reads from the one that failed.
+            Err(redb::Error::DatabaseAlreadyOpen) => {}
+            Err(error) => *self.state() = Err(explain(&self.path, &error)),
+        }
+    }
+
+    fn write(&self, batch: &[Append]) {
+        let committed = self.database().and_then(|database| {
+            commit(&database, batch, self.bytes_max).map_err(|error| self.fail(&database, &error))
+        });
+        match committed {
+            Ok((last, outcomes)) => {
+                for (append, outcome) in batch.iter().zip(&outcomes) {
+                    if let Ok(outcome) = outcome {
+                        (self.witness)(&append.id, &append.msg, *outcome);
+                    }
+                }
+                self.end.set(last);
+                batch.iter().zip(outcomes).for_each(|(append, outcome)| append.answer(outcome));
+            }
+            Err(error) => {
+                // What is there may be read, even if nothing can be added.
+                self.reopen();
+                batch.iter().for_each(|append| append.answer(Err(error.clone())));
+            }
+        }
+    }
+}
+
+/// Opens the file, or makes it and sees to it that it stays in its folder: redb syncs the file and
+/// not the folder's entry for it.
+fn create(path: &Path) -> Result<Database, redb::Error> {
+    let database = redb::Builder::new().set_cache_size(DISK_CACHE_BYTES).create(path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+    let begun = database.begin_write()?;
+    begun.open_table(ENTRIES)?;
+    begun.open_table(IDS)?;
+    begun.open_table(BYTES)?;
+    begun.commit()?;
+    Ok(database)
+}
+
+/// Opens a file that has been a log already.
+fn open(path: &Path) -> Result<Database, redb::Error> {
+    Ok(redb::Builder::new().set_cache_size(DISK_CACHE_BYTES).open(path)?)
+}
+
+fn last(database: &Database) -> Result<u64, redb::Error> {
+    let entries = database.begin_read()?.open_table(ENTRIES)?;
+    // Positions have no gap.
+    Ok(entries.len()?)
+}
+
+/// One transaction for all of them. Returns the last position, and what came of each.
+fn commit(
+    database: &Database,
+    batch: &[Append],
+    bytes_max: u64,
+) -> Result<(u64, Vec<Result<Outcome, StoreError>>), redb::Error> {
+    let transaction = database.begin_write()?;
+    let mut outcomes = Vec::with_capacity(batch.len());
+    let (before, mut last, mut bytes);
+    {
+        let mut entries = transaction.open_table(ENTRIES)?;
+        let mut ids = transaction.open_table(IDS)?;
+        let mut sum = transaction.open_table(BYTES)?;
+        before = entries.len()?;
+        last = before;
+        bytes = sum.get(())?.map_or(0, |bytes| bytes.value());
+        for Append { id, msg, .. } in batch {
+            let known = ids.get(id.as_str())?.map(|position| position.value());
+            outcomes.push(if let Some(position) = known {
+                let entry = entries.get(position)?;
+                let is_same = entry.is_some_and(|entry| entry.value().1 == msg);
+                Ok(if is_same { Outcome::Duplicate } else { Outcome::Conflict })
+            } else if bytes + cost(id, msg) > bytes_max {
+                Err(StoreError::Full)
+            } else {
+                bytes += cost(id, msg);
+                last += 1;
+                entries.insert(last, (id.as_str(), msg.as_str()))?;
+                ids.insert(id.as_str(), last)?;
+                Ok(Outcome::Logged)
+            });
+        }
+        sum.insert((), bytes)?;
+    }
+    if last == before {
+        transaction.abort()?;
+    } else {
+        transaction.commit()?;
+    }
+    Ok((last, outcomes))
+}
+
+fn page(database: &Database, position: u64, bytes: usize) -> Result<Vec<Entry>, redb::Error> {
+    let entries = database.begin_read()?.open_table(ENTRIES)?;
+    let mut left = bytes as u64;
+    let mut page = Vec::new();
+    for entry in entries.range(position.saturating_add(1)..)? {
+        let (position, entry) = entry?;
+        let (id, msg) = entry.value();
+        let cost = cost(id, msg);
+        if cost > left && !page.is_empty() {
+            break;
+        }
+        left = left.saturating_sub(cost);
+        page.push(Entry { position: position.value(), id: id.into(), msg: msg.into() });
+    }
+    Ok(page)
+}
+
+/// Why there is no log in this file.
+fn cannot_open(path: &Path, error: &redb::Error) -> CannotOpen {
+    let path = path.display();
+    CannotOpen(match error {
+        redb::Error::DatabaseAlreadyOpen => format!(
+            "{path} is in use by another process: end that one, or give another file with --data"
+        ),
+        redb::Error::Io(cause) if cause.kind() == io::ErrorKind::InvalidData => {
+            format!("{path} is no log: give another file with --data ({cause})")
+        }
+        redb::Error::Io(cause) => {
+            format!("cannot open {path}: {cause}. Give another file with --data")
+        }
+        other => format!("cannot open {path}: {other}. Give another file with --data"),
+    })
+}
+
+/// What a user can do about a store that does not work any more.
+fn explain(path: &Path, error: &redb::Error) -> StoreError {
+    let path = path.display();
+    match error {
+        redb::Error::Io(cause) if is_full(cause) => {
+            StoreError::Unavailable(format!("the disk of {path} is full ({cause}); make room"))
+        }
+        redb::Error::Io(cause) => StoreError::Broken(format!(
+            "{path}: {cause}. What was acknowledged is kept; look at the disk, then restart"
+        )),
+        other => StoreError::Broken(format!("{path}: {other}. Look at the disk, then restart")),
+    }
+}
+
+/// The disk, the user's share of it, or what a file may grow to.
+fn is_full(cause: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(cause.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}

@@ -1,0 +1,74 @@
+//! Appends on their way to one who does them in batches, and their outcomes on the way back.
+//!
+//! One who does all of them keeps the log's order, and goes on when the one who asked has gone
+//! away; and while it is busy with one batch, the next one gathers.
+
+use smol::channel::{Receiver, Sender, bounded};
+
+use super::{Outcome, StoreError};
+use crate::services::logging::limits::{BATCH_APPENDS_MAX, BATCH_BYTES, QUEUE_APPENDS_MAX};
+
+/// Somebody wants this kept.
+pub(super) struct Append {
+    pub(super) id: String,
+    pub(super) msg: String,
+    reply: Sender<Result<Outcome, StoreError>>,
+}
+
+impl Append {
+    /// Tells the one who waits for it, if anybody does. Does not block.
+    pub(super) fn answer(&self, outcome: Result<Outcome, StoreError>) {
+        let _ = self.reply.try_send(outcome);
+    }
+}
+
+/// The end at which appends go in.
+pub(super) struct Queue(Sender<Append>);
+
+impl Queue {
+    pub(super) fn new() -> (Self, Batches) {
+        let (sender, receiver) = bounded(QUEUE_APPENDS_MAX);
+        (Self(sender), Batches(receiver))
+    }
+
+    /// Ends when the append is done.
+    pub(super) async fn append(&self, id: &str, msg: &str) -> Result<Outcome, StoreError> {
+        let gone = || StoreError::Broken("its writer has ended; restart the service".into());
+        let (reply, outcome) = bounded(1);
+        let append = Append { id: id.into(), msg: msg.into(), reply };
+        self.0.send(append).await.map_err(|_| gone())?;
+        outcome.recv().await.map_err(|_| gone())?
+    }
+
+    /// From now on nothing goes in.
+    pub(super) fn close(&self) {
+        self.0.close();
+    }
+}
+
+/// The end at which they come out.
+pub(super) struct Batches(Receiver<Append>);
+
+impl Batches {
+    /// All that has queued up, but not too much of it. Waits for the first; `None`: there will be
+    /// no more.
+    pub(super) async fn next(&self) -> Option<Vec<Append>> {
+        loop {
+            let mut bytes = 0;
+            let mut batch = Vec::new();
+            let mut more = Some(self.0.recv().await.ok()?);
+            while let Some(append) = more {
+                // One who has given up has been told that it failed, and it has not begun yet.
+                if !append.reply.is_closed() {
+                    bytes += append.id.len() + append.msg.len();
+                    batch.push(append);
+                }
+                let has_room = batch.len() < BATCH_APPENDS_MAX && bytes < BATCH_BYTES;
+                more = if has_room { self.0.try_recv().ok() } else { None };
+            }
+            if !batch.is_empty() {
+                return Some(batch);
+            }
+        }
+    }
+}
