@@ -4,6 +4,7 @@
 
 mod applet;
 mod narrator;
+mod parent;
 pub mod ring_node;
 pub mod up;
 

@@ -93,10 +93,6 @@ struct Options {
     #[argh(option, arg_name = "size")]
     max_store_bytes: Option<ByteSize>,
 
-    /// process that started this node, and with which it is to end (Linux only)
-    #[argh(option, arg_name = "pid")]
-    end_with_parent: Option<i32>,
-
     /// print every completed CHECK as well
     #[argh(switch)]
     verbose: bool,
@@ -109,11 +105,6 @@ pub fn run(name: &str, args: &[String]) -> Exit {
         Err(exit) => return exit,
     };
     let verbose = options.verbose;
-    if let Some(parent) = options.end_with_parent
-        && !end_with_parent(parent)
-    {
-        return cli::fail(name, Exit::Failed, "the process that started this node has ended");
-    }
     let settings = match Settings::of(options) {
         Ok(settings) => settings,
         Err(error) => return cli::usage(name, &error),
@@ -189,19 +180,6 @@ fn serve(bound: Bound, settings: Settings, verbose: bool) -> Result<(), String> 
         narrator.into_inner().finish();
     }
     verdict.map_err(|why| format!("{why}; is a node of a ring running there? See --prev-port"))
-}
-
-/// Lets the kernel send SIGTERM when the parent ends, however it ends. False: it has ended already.
-#[cfg(target_os = "linux")]
-fn end_with_parent(parent: i32) -> bool {
-    use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
-    let _ = set_parent_process_death_signal(Some(Signal::TERM));
-    getppid().map(Pid::as_raw_nonzero).is_some_and(|pid| pid.get() == parent)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn end_with_parent(_: i32) -> bool {
-    true
 }
 
 /// Flags, environment and defaults in one.

@@ -28,16 +28,18 @@ struct Up {
     stdout: BufReader<ChildStdout>,
     /// The addresses of its table.
     addresses: Vec<SocketAddr>,
+    /// The commands of the table of services.
+    curls: Vec<String>,
     /// The process that its third command would kill.
     victim: Pid,
 }
 
 impl Up {
-    fn start() -> Self {
-        let mut command = smolring(&["up"]);
+    fn start(args: &[&str]) -> Self {
+        let mut command = smolring(&[&["up"], args].concat());
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let (mut addresses, mut victim) = (Vec::new(), None);
+        let (mut addresses, mut victim, mut curls) = (Vec::new(), None, Vec::new());
         let mut line = String::new();
         while !line.starts_with("What happens") {
             line.clear();
@@ -45,11 +47,12 @@ impl Up {
             if line.starts_with("WS") {
                 addresses.push(line.split_whitespace().nth(1).unwrap().parse().unwrap());
             }
+            curls.extend(line.find(" curl ").map(|at| line[at..].trim().to_owned()));
             if let Some(pid) = line.trim().strip_prefix("kill -9 ") {
                 victim = Pid::from_raw(pid.parse().unwrap());
             }
         }
-        Self { child, stdout, addresses, victim: victim.unwrap() }
+        Self { child, stdout, addresses, curls, victim: victim.unwrap() }
     }
 
     fn signal(&self, signal: Signal) {
@@ -105,7 +108,7 @@ fn up_once_checks_all_copies_and_ends() {
 
 #[test]
 fn a_killed_node_is_shown_nothing_is_lost_and_ctrl_c_ends_all() {
-    let mut up = Up::start();
+    let mut up = Up::start(&[]);
     let index = fs::read("test_files/index.html").unwrap();
     kill_process(up.victim, Signal::KILL).unwrap();
     let [ended, _] = up.wait_for_lines(["To bring it back:", "(WS2) -> (WS1)"]);
@@ -125,11 +128,60 @@ fn nodes_do_not_outlive_an_up_that_was_killed() {
     if !cfg!(target_os = "linux") {
         return;
     }
-    let mut up = Up::start();
+    let mut up = Up::start(&[]);
     up.signal(Signal::KILL);
     up.child.wait().unwrap();
     up.all_nodes_have_ended();
     until("the node's process has ended", || test_kill_process(up.victim).err());
+}
+
+#[test]
+fn services_are_wired_and_each_command_of_their_table_works() {
+    let mut up = Up::start(&["--services"]);
+    let shell = |command: &str| crate::service::tool("sh", &["-c", command]);
+    let answers: Vec<String> =
+        up.curls.iter().map(|curl| shell(&format!("{curl} --silent --max-time 20"))).collect();
+    assert_eq!(answers.len(), 8, "{:?}", up.curls);
+    for part in [
+        "Hello, World!",
+        r#"{"echo":"hello"}"#,
+        r#"{"service_a":{"echo":"hello"},"service_b":"ok"}"#,
+        "not implemented yet",
+        r#""message":"hello"}"#,
+    ] {
+        assert!(answers.iter().any(|answer| answer.contains(part)), "{part}: {answers:?}");
+    }
+    up.wait_for_lines(["facade-service   | ", "[LOGGED] ", "caller-service   | "]);
+    let combined = |path: &str| {
+        let curl = up.curls.iter().find(|it| it.ends_with(path)).unwrap();
+        shell(&format!("curl --silent --max-time 20 {}", curl.rsplit(' ').next().unwrap()))
+    };
+    assert_eq!(combined("/message"), r#"{"combined":"hello, hello | not implemented yet"}"#);
+    assert_eq!(combined("/grpc_message"), r#"{"combined":"hello hello not implemented yet"}"#);
+    up.signal(Signal::INT);
+    assert_eq!(up.child.wait().unwrap().code(), Some(0));
+    up.all_nodes_have_ended();
+    let url = up.curls[0].rsplit("//").next().unwrap();
+    assert!(std::net::TcpStream::connect(url).is_err(), "{url} is still there");
+}
+
+#[test]
+fn a_killed_service_is_shown_and_comes_back_by_the_command_that_is_shown() {
+    let mut up = Up::start(&["--services"]);
+    let pid =
+        crate::service::tool("pgrep", &["-P", &up.child.id().to_string(), "-f", "logging-service"]);
+    let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+    let [ended] = up.wait_for_lines(["To bring it back:"]);
+    assert!(ended.starts_with("logging-service  | ended, signal: 9"), "{ended}");
+    let again = ended.rsplit("bring it back: ").next().unwrap();
+    let words: Vec<&str> = again.split_whitespace().collect();
+    let mut command = Command::new(words[0]);
+    let back = crate::service::Service::of(command.args(&words[1..])).expect("it comes back");
+    let post = up.curls.iter().find(|it| it.ends_with("/grpc_message")).unwrap();
+    let answer = crate::service::tool("sh", &["-c", &format!("{post} --silent --max-time 20")]);
+    assert!(answer.contains("message_id"), "{answer}");
+    assert_eq!(back.get("/logs").body, r#"["hello"]"#);
 }
 
 #[test]
@@ -151,19 +203,20 @@ fn wrong_usage_is_exit_code_2() {
 fn every_command_is_an_applet_by_its_name_and_by_a_link_of_its_name() {
     let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    for applet in ["up", "ring-node", "ring-client", "hello-server"] {
+    let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let applets: Vec<&str> =
+        commands.lines().filter_map(|it| it.split_whitespace().next()).collect();
+    assert_eq!(applets.len(), 13, "{help}");
+    for applet in applets {
         // Both are the same command, so they differ in nothing but their names.
-        assert!(help.lines().any(|line| line.trim_start().starts_with(applet)), "{help}");
         let by_word = run(&[applet, "--help"]);
         assert!(by_word.status.success());
         let link = folder.path().join(applet);
         symlink(env!("CARGO_BIN_EXE_smolring"), &link).unwrap();
         let by_link = Command::new(link).arg("--help").output().unwrap();
         assert!(by_link.status.success());
-        let named = |output: Output, name: &str| {
-            String::from_utf8(output.stdout).unwrap().replace(name, "NAME")
-        };
-        let by_word = named(by_word, &format!("smolring {applet}"));
-        assert_eq!(by_word, named(by_link, applet));
+        let text = |output: Output| String::from_utf8(output.stdout).unwrap();
+        let by_word = text(by_word).replace(&format!("smolring {applet}"), applet);
+        assert_eq!(by_word, text(by_link));
     }
 }

@@ -2,6 +2,8 @@
 
 mod check;
 mod children;
+mod nodes;
+mod services;
 
 use std::{
     cell::Cell,
@@ -15,7 +17,7 @@ use async_signal::{Signal, Signals};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use smol::{future, stream::StreamExt};
 
-use self::children::Children;
+use self::{children::Children, nodes::Nodes, services::Services};
 use crate::{
     cli::{self, Exit, UsageError},
     client::{self, Timeouts, collect},
@@ -34,10 +36,11 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
     help_triggers("-h", "--help"),
     example = "{command_name}\n\
                {command_name} site/ --nodes 5\n\
+               {command_name} --services\n\
                {command_name} --once",
     note = "It stays and shows what happens until Ctrl-C, which ends every node.",
     error_code(0, "all copies are right, and the user has ended it"),
-    error_code(1, "not all copies are right, or were checked, or a node did not start"),
+    error_code(1, "not all copies are right, or were checked, or something did not start"),
     error_code(2, "the command line is wrong")
 )]
 struct Options {
@@ -48,6 +51,10 @@ struct Options {
     /// how many nodes (default: 3)
     #[argh(option, default = "3", arg_name = "n")]
     nodes: usize,
+
+    /// run the services around the ring as well, each on any free port
+    #[argh(switch)]
+    services: bool,
 
     /// end after the check
     #[argh(switch)]
@@ -87,42 +94,51 @@ async fn serve(
     is_checked: &Cell<bool>,
 ) -> Result<Exit, String> {
     let bar = spinner("starting the nodes");
+    let mut nodes = Nodes::default();
     for _ in 0..options.nodes {
-        children.start().await?;
+        nodes.start(children).await?;
     }
-    children.ready(READY_WITHIN).await?;
+    nodes.ready(READY_WITHIN).await?;
     let sources = collect(&[dir.to_owned()]).map_err(|error| error.to_string())?;
     for word in &sources.skipped {
         cli::say(name, word);
     }
     let sources = sources.sources;
-    let nodes = children.nodes();
+    let ring = nodes.all();
 
     progress(&bar, "putting files", sources.len());
     let mut failed = Vec::new();
-    client::upload(&nodes, Timeouts::default(), sources.clone(), |source, result| {
+    client::upload(&ring, Timeouts::default(), sources.clone(), |source, result| {
         bar.inc(1);
         failed.extend(result.err().map(|error| format!("{} was not put: {error}", source.name)));
     })
     .await;
-    progress(&bar, "reading back", sources.len() * nodes.len());
-    failed.extend(check::read_back(&nodes, &sources, || bar.inc(1)).await);
+    progress(&bar, "reading back", sources.len() * ring.len());
+    failed.extend(check::read_back(&ring, &sources, || bar.inc(1)).await);
     bar.finish_and_clear();
 
-    let shown = check::table(&nodes).await.and_then(|table| print(&table));
+    let shown = check::table(&ring).await.and_then(|table| print(&table));
     failed.extend(shown.err());
     if !failed.is_empty() {
         failed.iter().for_each(|line| cli::say(name, line));
         return Ok(Exit::Failed);
     }
     is_checked.set(true);
-    let (files, count) = (sources.len(), nodes.len());
+    let (files, count) = (sources.len(), ring.len());
     print(&format!("{files} files are the same on {count} of {count} nodes.\n"))?;
+    let services = match options.services {
+        true => Services::start(children, READY_WITHIN).await?,
+        false => Services::default(),
+    };
+    if options.services {
+        print(&format!("\n{}", services.table()))?;
+    }
     if options.once {
         return Ok(Exit::Done);
     }
-    print(&children.things_to_try(&sources))?;
-    children.watch(print).await
+    print(&nodes.things_to_try(&sources))?;
+    let again = |label: &str| nodes.again(label).or(services.again(label)).unwrap_or_default();
+    children.watch(print, again).await
 }
 
 /// Ends when the user has had enough: with success, if that is after the check.

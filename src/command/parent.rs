@@ -1,0 +1,26 @@
+//! A process that ends with the one that started it.
+
+use std::process;
+
+/// The arguments of [`smolring`](super::applet()) for a child of this process that is to end with
+/// it.
+pub(super) fn arguments() -> [String; 2] {
+    [FLAG.into(), process::id().to_string()]
+}
+
+/// What these arguments begin with.
+pub(super) const FLAG: &str = "--end-with-parent";
+
+/// Lets the kernel send SIGTERM when the parent ends, however it ends. False: it has ended already.
+#[cfg(target_os = "linux")]
+pub(super) fn end_with(parent: i32) -> bool {
+    use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+    let _ = set_parent_process_death_signal(Some(Signal::TERM));
+    getppid().map(Pid::as_raw_nonzero).is_some_and(|pid| pid.get() == parent)
+}
+
+/// Nothing like it elsewhere.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn end_with(_: i32) -> bool {
+    true
+}
