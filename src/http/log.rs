@@ -99,10 +99,10 @@ impl Lines {
         Self(log.clone())
     }
 
-    /// Writes a line, at once. Does not block; what the reader of stdout does not take in time is
-    /// dropped and counted. The text must be printable: nothing in it is escaped.
+    /// Writes a line, in a few milliseconds. Does not block; what the reader of stdout does not take
+    /// in time is dropped and counted. The text must be printable: nothing in it is escaped.
     pub fn say(&self, message: impl Display) {
-        self.0.say(message);
+        self.0.line(false, message);
     }
 }
 
@@ -144,7 +144,11 @@ impl Log {
 
     /// Writes a message, at once.
     pub(crate) fn say(&self, message: impl Display) {
-        self.shared.push(true, |buffer| {
+        self.line(true, message);
+    }
+
+    fn line(&self, is_urgent: bool, message: impl Display) {
+        self.shared.push(is_urgent, |buffer| {
             let _ = writeln!(buffer, "{message}");
         });
     }
