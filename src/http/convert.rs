@@ -14,6 +14,7 @@ use tide::http::{self as tide_http, Url, headers as tide_headers};
 
 use super::{
     Options,
+    host::is_host,
     limits::{URL_KEPT_BYTES_MAX, URLS_KEPT},
 };
 
@@ -69,23 +70,15 @@ fn authority<B>(head: &Request<B>) -> Result<&str, StatusCode> {
         (None, _) if head.version() != Version::HTTP_11 => None,
         _ => return Err(StatusCode::BAD_REQUEST),
     };
-    if !host.is_none_or(is_authority) {
+    if !host.is_none_or(is_host) {
         return Err(StatusCode::BAD_REQUEST);
     }
     match (head.uri().authority(), host) {
-        (Some(authority), _) if is_authority(authority.as_str()) => Ok(authority.as_str()),
+        (Some(authority), _) if is_host(authority.as_str()) => Ok(authority.as_str()),
         (Some(_), _) => Err(StatusCode::BAD_REQUEST),
         (None, Some("") | None) => Ok("localhost"),
         (None, Some(host)) => Ok(host),
     }
-}
-
-/// A host and maybe a port, of the characters of RFC 3986, and no user's name before it.
-fn is_authority(host: &str) -> bool {
-    host.bytes().all(|byte| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => true,
-        _ => b"-._~%!$&'()*+,;=:[]".contains(&byte),
-    })
 }
 
 /// `None` for methods that nobody has registered, and for CONNECT: this is no proxy.

@@ -52,3 +52,7 @@ pub const LOG_FAREWELL: Duration = Duration::from_secs(1);
 pub const LOGGED_URL_BYTES_MAX: usize = 1024;
 /// Bytes of the id that a client may give to its request.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Bytes of the tracestate that comes with a trace; the specification wants this many passed on.
+pub const TRACESTATE_BYTES_MAX: usize = 512;
+/// Bytes of a cause that the access log shows.
+pub const LOGGED_CAUSE_BYTES_MAX: usize = 256;

@@ -9,6 +9,7 @@ use std::{
     fmt::{self, Display, Write as _},
     io::{self, Write as _},
     net::SocketAddr,
+    ops::RangeInclusive,
     str::FromStr,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
@@ -16,7 +17,9 @@ use std::{
 };
 
 use super::{
-    limits::{LOG_BYTES_MAX, LOG_FAREWELL, LOG_GATHER, LOGGED_URL_BYTES_MAX},
+    limits::{
+        LOG_BYTES_MAX, LOG_FAREWELL, LOG_GATHER, LOGGED_CAUSE_BYTES_MAX, LOGGED_URL_BYTES_MAX,
+    },
     trace::Trace,
 };
 
@@ -24,11 +27,12 @@ use super::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// `2024-01-01T12:00:00.000Z - GET /path 200 13 0.042ms 127.0.0.1:50312`, and where requests
-    /// are followed ` service=… request_id=… traceparent=…`; of a gRPC call, ` grpc_status=0`
+    /// are followed ` service=… request_id=… traceparent=…`, and maybe ` cause="…"`; of a gRPC call,
+    /// ` grpc_status=0`
     #[default]
     Text,
     /// The same as one JSON object: `time`, `method`, `url`, `status`, `bytes`, `duration_ms`,
-    /// `client`, and maybe `grpc_status`, `service`, `request_id`, `traceparent`.
+    /// `client`, and maybe `grpc_status`, `service`, `request_id`, `traceparent`, `cause`.
     Json,
 }
 
@@ -78,6 +82,11 @@ impl Entry<'_> {
         let id = self.trace.map(|trace| ("request_id", trace.request_id()));
         let parent = self.trace.map(|trace| ("traceparent", trace.traceparent()));
         [service, id, parent].into_iter().flatten()
+    }
+
+    /// Why it was answered so.
+    fn cause(&self) -> Option<&str> {
+        self.trace.and_then(Trace::cause)
     }
 }
 
@@ -247,6 +256,11 @@ fn text_line(out: &mut Vec<u8>, now: SystemTime, entry: &Entry<'_>) -> io::Resul
     for (name, value) in entry.names() {
         write!(out, " {name}={value}")?;
     }
+    if let Some(cause) = entry.cause() {
+        out.extend_from_slice(b" cause=\"");
+        readable(out, cause);
+        out.push(b'"');
+    }
     out.push(b'\n');
     Ok(())
 }
@@ -269,20 +283,33 @@ fn json_line(out: &mut Vec<u8>, now: SystemTime, entry: &Entry<'_>) -> io::Resul
     for (name, value) in entry.names() {
         write!(out, r#","{name}":"{value}""#)?;
     }
+    if let Some(cause) = entry.cause() {
+        out.extend_from_slice(br#","cause":""#);
+        readable(out, cause);
+        out.push(b'"');
+    }
     out.extend_from_slice(b"}\n");
     Ok(())
 }
 
-/// Printable ASCII without `"` and `\`; all else as `%XX`, and not too much of it.
+/// Printable ASCII without blanks, `"` and `\`; all else as `%XX`, and not too much of it.
 fn printable(out: &mut Vec<u8>, text: &str) {
+    escape(out, text, LOGGED_URL_BYTES_MAX, b'!'..=b'~');
+}
+
+/// The same with blanks, for what stands between quotation marks.
+fn readable(out: &mut Vec<u8>, text: &str) {
+    escape(out, text, LOGGED_CAUSE_BYTES_MAX, b' '..=b'~');
+}
+
+fn escape(out: &mut Vec<u8>, text: &str, bytes_max: usize, plain: RangeInclusive<u8>) {
     let bytes = text.as_bytes();
-    let shown = &bytes[..bytes.len().min(LOGGED_URL_BYTES_MAX)];
+    let shown = &bytes[..bytes.len().min(bytes_max)];
     for &byte in shown {
-        match byte {
-            b'"' | b'\\' | ..=0x20 | 0x7f.. => {
-                let _ = write!(out, "%{byte:02X}");
-            }
-            _ => out.push(byte),
+        if plain.contains(&byte) && !b"\"\\".contains(&byte) {
+            out.push(byte);
+        } else {
+            let _ = write!(out, "%{byte:02X}");
         }
     }
     if shown.len() < bytes.len() {
@@ -401,6 +428,24 @@ mod tests {
         assert_eq!(value["service"], "x-service");
         assert_eq!(value["request_id"], "a:b/c");
         assert_eq!(value["traceparent"], parent);
+        assert!(value.get("cause").is_none());
+    }
+
+    #[test]
+    fn a_cause_can_be_read_and_forges_nothing() {
+        let trace = Trace::of(&hyper::HeaderMap::new());
+        trace.explain(format!("it said \"no\\\"\n{}", "x".repeat(LOGGED_CAUSE_BYTES_MAX)));
+        trace.explain("a second one");
+        let entry = Entry { trace: Some(&trace), ..entry("/") };
+        let (mut text, mut json) = (Vec::new(), Vec::new());
+        text_line(&mut text, at(0, 0), &entry).unwrap();
+        json_line(&mut json, at(0, 0), &entry).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains(" cause=\"it said %22no%5C%22%0Axxx"), "{text}");
+        assert!(text.ends_with("x...\"\n") && text.lines().count() == 1, "{text}");
+        assert!(text.len() < LOGGED_CAUSE_BYTES_MAX + 250, "{text}");
+        let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        assert!(value["cause"].as_str().unwrap().starts_with("it said %22no"), "{value}");
     }
 
     #[test]

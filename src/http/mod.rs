@@ -53,6 +53,7 @@ pub mod client;
 mod connection;
 mod convert;
 mod exchange;
+pub(crate) mod host;
 pub mod limits;
 pub(crate) mod listener;
 pub(crate) mod log;
@@ -79,7 +80,7 @@ pub use log::{Lines, LogFormat};
 pub use options::{Options, parse};
 pub(crate) use shutdown::within;
 pub use streamed::Upload;
-pub use trace::{REQUEST_ID, TRACEPARENT, Trace};
+pub use trace::{REQUEST_ID, TRACEPARENT, TRACESTATE, Trace};
 
 use self::{
     exchange::Handler,

@@ -3,13 +3,14 @@
 //!
 //! Both are taken from the request's headers if they are what they should be, and made if not. So
 //! they are short and of few characters, whoever sent them, and can be logged and passed on as
-//! they are.
+//! they are. A [`tracestate`](https://www.w3.org/TR/trace-context/#tracestate-header) that comes with
+//! the trace is passed on, and nobody here looks into it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hyper::HeaderMap;
 
-use super::limits::REQUEST_ID_BYTES_MAX;
+use super::limits::{REQUEST_ID_BYTES_MAX, TRACESTATE_BYTES_MAX};
 use crate::random;
 
 /// The header that names a request; it stands in the request and in its answer.
@@ -17,15 +18,23 @@ pub const REQUEST_ID: &str = "x-request-id";
 /// The header that names a trace and the caller's place in it.
 pub const TRACEPARENT: &str = "traceparent";
 
+/// The header in which the tracing systems of others carry what they want along a trace.
+pub const TRACESTATE: &str = "tracestate";
+
 /// Bytes of a traceparent of version 00: `00-<32 hex>-<16 hex>-<2 hex>`.
 const TRACEPARENT_BYTES: usize = 55;
 
 /// The names by which a request can be followed. Where [`Options::service`](super::Options) has a
 /// name, every handler finds one in `request.ext::<Trace>()`. Clones are cheap.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trace {
-    request_id: Arc<str>,
-    traceparent: Arc<str>,
+pub struct Trace(Arc<Names>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Names {
+    request_id: String,
+    traceparent: String,
+    tracestate: Option<String>,
+    cause: OnceLock<String>,
 }
 
 impl Trace {
@@ -33,20 +42,46 @@ impl Trace {
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let request_id = only(headers, REQUEST_ID).filter(|id| is_request_id(id));
         let traceparent = only(headers, TRACEPARENT).and_then(read_traceparent);
-        Self {
-            request_id: request_id.map_or_else(|| hex_id().into(), Into::into),
-            traceparent: traceparent.unwrap_or_else(new_traceparent).into(),
-        }
+        // It says something of a trace, and of no other.
+        let tracestate = traceparent.as_ref().and_then(|_| read_tracestate(headers));
+        Self(Arc::new(Names {
+            request_id: request_id.map_or_else(hex_id, Into::into),
+            traceparent: traceparent.unwrap_or_else(new_traceparent),
+            tracestate,
+            cause: OnceLock::new(),
+        }))
     }
 
     /// Up to 128 letters, digits and `-_.:/+=@`.
     pub fn request_id(&self) -> &str {
-        &self.request_id
+        &self.0.request_id
     }
 
     /// In the form of version 00.
     pub fn traceparent(&self) -> &str {
-        &self.traceparent
+        &self.0.traceparent
+    }
+
+    /// What came with the traceparent, as it came: up to 512 characters of printable ASCII and tabs.
+    pub fn tracestate(&self) -> Option<&str> {
+        self.0.tracestate.as_deref()
+    }
+
+    /// The headers by which it is passed on.
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let state = self.tracestate().map(|state| (TRACESTATE, state));
+        let both = [(REQUEST_ID, self.request_id()), (TRACEPARENT, self.traceparent())];
+        both.into_iter().chain(state)
+    }
+
+    /// Has the request's line of the log say why it was answered as it was. The first cause counts.
+    pub fn explain(&self, cause: impl Into<String>) {
+        let _ = self.0.cause.set(cause.into());
+    }
+
+    /// What was explained. It has not been escaped.
+    pub(super) fn cause(&self) -> Option<&str> {
+        self.0.cause.get().map(String::as_str)
     }
 }
 
@@ -82,6 +117,21 @@ fn read_traceparent(text: &str) -> Option<String> {
     };
     (fits && is_id(trace, 32) && is_id(parent, 16) && is_hex(flags, 2))
         .then(|| format!("00{}", &known[2..]))
+}
+
+/// All tracestates in one, as the specification says. `None`: there is none, or too much of it.
+fn read_tracestate(headers: &HeaderMap) -> Option<String> {
+    let mut all = String::new();
+    for value in headers.get_all(TRACESTATE) {
+        let value = value.to_str().ok()?;
+        let comma = if all.is_empty() || value.is_empty() { "" } else { "," };
+        if all.len() + comma.len() + value.len() > TRACESTATE_BYTES_MAX {
+            return None;
+        }
+        all += comma;
+        all += value;
+    }
+    (!all.is_empty()).then_some(all)
 }
 
 /// A trace that begins here, and that nobody has asked to be recorded.
@@ -121,6 +171,29 @@ mod tests {
         assert_eq!(of(&[(REQUEST_ID, &longest)]).request_id(), longest);
         let later = format!("cc{}-what-will-be", &SENT[2..]);
         assert_eq!(of(&[(TRACEPARENT, &later)]).traceparent(), SENT);
+    }
+
+    #[test]
+    fn a_state_goes_with_its_trace() {
+        let state = |headers: &[_]| of(headers).tracestate().map(String::from);
+        let (parent, one) = ((TRACEPARENT, SENT), (TRACESTATE, "a=1, b@c=\"2\""));
+        assert_eq!(state(&[parent, one]).as_deref(), Some(one.1));
+        assert_eq!(state(&[one, parent, (TRACESTATE, "d=3")]), Some(format!("{},d=3", one.1)));
+        let longest = "x".repeat(TRACESTATE_BYTES_MAX);
+        assert_eq!(state(&[parent, (TRACESTATE, &longest)]), Some(longest.clone()));
+        let (longer, empty) = (format!("{longest}x"), (TRACESTATE, ""));
+        assert_eq!(state(&[parent, empty, (TRACESTATE, &longest)]), Some(longest.clone()));
+        for other in [
+            &[one][..],
+            &[(TRACEPARENT, "00-0-0-0"), one],
+            &[parent],
+            &[parent, empty],
+            &[parent, (TRACESTATE, "ü")],
+            &[parent, (TRACESTATE, &longer)],
+            &[parent, (TRACESTATE, &longest), one],
+        ] {
+            assert_eq!(state(other), None, "{other:?}");
+        }
     }
 
     #[test]

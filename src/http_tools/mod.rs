@@ -12,6 +12,7 @@
 //!
 //! [`run`] does both commands. Not here: TLS, redirects, proxies, cookies.
 
+pub mod limits;
 mod response;
 mod url;
 
@@ -25,7 +26,7 @@ use argh::FromArgs;
 use async_net::TcpStream;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 
-use self::{response::Response, url::Url};
+use self::{limits::READ_BYTES_MAX, response::Response, url::Url};
 use crate::{
     cli::{self, Exit, Period, UsageError},
     http::shutdown::within,
@@ -35,36 +36,44 @@ use crate::{
 const EXAMPLE: (&str, [&str; 2]) = ("http://localhost:5000/api", ["name=Ann", "age=30"]);
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Sends one request, with the pairs in its query (http-get) or as a form in its body (http-post),
-/// and prints the body of the answer.
+/// Asks a web server once, and prints the body of its answer. http-get sends the fields in the query
+/// of the URL, http-post as a form in the body.
 #[derive(FromArgs)]
 #[argh(
     help_triggers("-h", "--help"),
-    example = "{command_name}\n{command_name} http://localhost:5000/api name=Ann age=30",
-    note = "Without a URL it asks http://localhost:5000/api with name=Ann age=30, as api-server and\n\
-            raw-api-server answer it.",
+    usage = "[<options>] [<url> [<key=value>...]]",
+    example = "{command_name}\n\
+               {command_name} http://localhost:5000/api name=Ann 'motto=1 + 1 = 2'\n\
+               {command_name} -v -i --time localhost:5000/api name=Ann",
+    note = "Without a URL it asks http://localhost:5000/api with name=Ann age=30: start\n\
+            api-server or raw-api-server to have it answered.\n\
+            Fields are encoded here: write them as they are. There is no TLS, and no\n\
+            redirect is followed. A flag beats its environment variable, and that beats\n\
+            the default.",
     error_code(0, "the answer's status is 2xx"),
-    error_code(1, "another status, or no whole answer; stderr says so"),
+    error_code(1, "another status, or no whole answer; stderr says which"),
     error_code(2, "the command line or the environment is wrong"),
     error_code(4, "the answer's status is 4xx"),
     error_code(5, "the answer's status is 5xx"),
-    error_code(69, "nobody answers there")
+    error_code(69, "nobody can be reached there; stderr says why")
 )]
 struct Arguments {
-    /// show the request on stderr, as it is sent
+    /// show on stderr every byte of the request
     #[argh(switch, short = 'v')]
     verbose: bool,
-    /// show the head of the answer before its body
+    /// show the head of the answer before its body, on stdout
     #[argh(switch, short = 'i')]
     include: bool,
-    /// say on stderr how long it took to resolve the name, to connect, until the first byte, in all
+    /// say on stderr after how many milliseconds the name was resolved, the connection was there, the
+    /// first byte came, and all was done
     #[argh(switch)]
     time: bool,
     /// how long all of it may take; default 30s (TIMEOUT)
     #[argh(option, arg_name = "time")]
     timeout: Option<Period>,
-    /// where to ask, as http://localhost:5000/api, and fields, as name=Ann
-    #[argh(positional, arg_name = "url and key=value")]
+    /// where to ask, as http://localhost:5000/api; http:// may be left out. Then the fields, each as
+    /// name=Ann
+    #[argh(positional, arg_name = "url, fields")]
     url_and_pairs: Vec<String>,
 }
 
@@ -202,7 +211,7 @@ async fn exchange(
     // A server may answer and close before it has read everything: its answer counts.
     let sent = stream.write_all(request).await;
     let mut response = Response::default();
-    let (mut space, mut body) = (vec![0; 64 << 10], Vec::new());
+    let (mut space, mut body) = (vec![0; READ_BYTES_MAX], Vec::new());
     loop {
         let bytes = match stream.read(&mut space).await {
             Ok(bytes) => bytes,

@@ -8,13 +8,11 @@
 //! 4. after `Content-Length` bytes, where there is one, and only one;
 //! 5. with the connection, where nothing is said.
 
+use super::limits::HEAD_BYTES_MAX;
 use crate::services::raw_api::{
     chunks::{Chunks, Piece},
     head,
 };
-
-/// Bytes of a head, and of all heads that come before it with a status of 1xx.
-const HEAD_BYTES_MAX: usize = 256 << 10;
 
 /// Reads one answer.
 #[derive(Debug, Default)]

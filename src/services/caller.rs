@@ -108,6 +108,9 @@ async fn answer(caller: &Caller, request: &Request<()>) -> tide::Result {
     match caller.call(url, request.ext()).await {
         Ok(echo) => json(StatusCode::Ok, &Combined { service_a: echo, service_b: "ok" }),
         Err(error) => {
+            if let Some(trace) = request.ext::<Trace>() {
+                trace.explain(&error);
+            }
             let elapsed_ms = began.elapsed().as_millis() as u64;
             let (service_a, service_b) = ("unavailable", "ok");
             let body = Unavailable { error, service_a, service_b, elapsed_ms };

@@ -29,10 +29,10 @@ use std::collections::HashSet;
 
 use percent_encoding::percent_decode;
 
+use super::limits::BOUNDARY_BYTES_MAX;
+
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
-/// Characters of a multipart boundary (RFC 2046).
-const BOUNDARY_BYTES_MAX: usize = 70;
 
 /// Where the fields are.
 #[derive(Clone, Copy, Debug)]

@@ -6,6 +6,7 @@ pub mod echo;
 pub mod facade;
 pub mod form;
 pub mod hello;
+pub mod limits;
 pub mod logging;
 pub mod messages;
 mod outgoing;

@@ -10,7 +10,7 @@ use std::{
 use surf::http::Url;
 
 use crate::http::{
-    REQUEST_ID, TRACEPARENT, Trace,
+    Trace,
     client::{Cause, Transport, cause},
 };
 
@@ -50,9 +50,8 @@ impl Callee {
         mut request: surf::Request,
         trace: Option<&Trace>,
     ) -> surf::Result<surf::Response> {
-        if let Some(trace) = trace {
-            request.insert_header(REQUEST_ID, trace.request_id());
-            request.insert_header(TRACEPARENT, trace.traceparent());
+        for (name, value) in trace.into_iter().flat_map(Trace::headers) {
+            request.insert_header(name, value);
         }
         self.client.send(request).await
     }

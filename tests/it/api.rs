@@ -65,6 +65,7 @@ fn cases() -> Vec<(String, u16, Option<&'static str>)> {
         (get("/api?a='{}|^`[]\\"), 200, Some(r#"{"a":"'{}|^`[]\\"}"#)),
         (get("/api?a=1#b=2"), 200, Some(r#"{"a":"1"}"#)),
         (get("http://y:80/api?a=1&b=2"), 200, Some(TWO_FIELDS)),
+        (get("http://[::1]:80/api?a=1&b=2"), 200, Some(TWO_FIELDS)),
         (get("/x/../api?a=1&b=2"), 200, Some(TWO_FIELDS)),
         (get("/%2e/./api?a=1&b=2"), 200, Some(TWO_FIELDS)),
         (
@@ -77,6 +78,10 @@ fn cases() -> Vec<(String, u16, Option<&'static str>)> {
         (get("/api/"), 404, None),
         (get("//api"), 404, None),
         (get("/%61pi"), 404, None),
+        (get("/x\\.\\..\\api?a=1&b=2"), 200, Some(TWO_FIELDS)),
+        (get("/api\\"), 404, None),
+        (get("/\\api"), 404, None),
+        (get("http://y/\\api"), 404, None),
         (get("/apis"), 404, None),
         (get("/api/x"), 404, None),
         (get("*"), 404, None),
@@ -106,6 +111,15 @@ fn cases() -> Vec<(String, u16, Option<&'static str>)> {
         (chunked("007 \r\na=1&b=2\r\n00\r\nX: ü\r\n\r\n"), 200, Some(TWO_FIELDS)),
         (chunked("0\r\n\r\n"), 200, Some("{}")),
     ];
+    for host in
+        ["", "x:", "1.2.3.4:80", "1.2.3.4.", "[::1]", "a_b.example.", "4.x", "a~!$&'()*+,;=-"]
+    {
+        cases.push((
+            get("/api?a=1&b=2").replace("Host: x", &format!("Host: {host}")),
+            200,
+            Some(TWO_FIELDS),
+        ));
+    }
     for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"] {
         cases.push((format!("{method} /api HTTP/1.1\r\nHost: x\r\n\r\n"), 405, None));
         cases.push((format!("{method} /other HTTP/1.1\r\nHost: x\r\n\r\n"), 404, None));
@@ -165,6 +179,14 @@ fn both_refuse_the_same_and_close() {
         ("GET /api HTTP/1.1\r\nHost: x:99999\r\n\r\n".into(), 400),
         ("GET /api HTTP/1.1\r\nHost: x:y\r\n\r\n".into(), 400),
         ("GET /api HTTP/1.1\r\nHost: [::\r\n\r\n".into(), 400),
+        ("GET /api HTTP/1.1\r\nHost: 1.2.3.999\r\n\r\n".into(), 400),
+        ("GET /api HTTP/1.1\r\nHost: 127.1\r\n\r\n".into(), 400),
+        ("GET /api HTTP/1.1\r\nHost: a.0x7f\r\n\r\n".into(), 400),
+        ("GET /api HTTP/1.1\r\nHost: %61\r\n\r\n".into(), 400),
+        ("GET /api HTTP/1.1\r\nHost: a\\b\r\n\r\n".into(), 400),
+        (get("http://1.2.3.999/api"), 400),
+        (get("http://y\\api"), 400),
+        (get("http://y/api").replace("Host: x", "Host: 1.2.3.999"), 400),
         ("\x16\x03\x01 no line".into(), 400),
         ("get /api HTTP/1.1\r\nHost: x\r\n\r\n".into(), 501),
         ("CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n".into(), 501),

@@ -2,10 +2,13 @@
 //! says when the echo service fails it, and that it outlives all of that.
 
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::TcpListener,
     process::Command,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    sync::{
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        mpsc::channel,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -95,6 +98,36 @@ fn a_request_can_be_followed_through_both() {
     assert!(line.ends_with(&names), "{line}");
 }
 
+#[test]
+fn a_trace_state_is_passed_on_with_its_trace() {
+    let (seen, heads) = channel();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let caller = caller_of(listener.local_addr().unwrap().port(), &["--quiet"]);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let mut head = String::new();
+            while !head.ends_with("\r\n\r\n") && stream.read_line(&mut head).unwrap() > 0 {}
+            seen.send(head.to_lowercase()).unwrap();
+            let answer = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{\"echo\":\"x\"}";
+            stream.get_mut().write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let parent = "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n";
+    let head_of = |headers: &str| {
+        let mut client = Client::connect(caller.port);
+        client.send(format!("GET /call-echo?msg=x HTTP/1.1\r\nHost: x\r\n{headers}\r\n"));
+        assert_eq!(client.reply().status, 200);
+        heads.recv_timeout(PATIENCE).unwrap()
+    };
+    let head = head_of(&format!("{parent}tracestate: a=1\r\nTraceState: b=2\r\n"));
+    assert!(head.contains(parent) && head.contains("\r\ntracestate: a=1,b=2\r\n"), "{head}");
+    for headers in ["tracestate: a=1\r\n", "traceparent: 00-0\r\ntracestate: a=1\r\n", parent] {
+        let head = head_of(headers);
+        assert!(head.contains("\r\ntraceparent: 00-") && !head.contains("tracestate"), "{head}");
+    }
+}
+
 /// Answers every connection with these bytes, and closes it.
 fn scripted(answer: Vec<u8>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -135,9 +168,14 @@ fn a_503_names_the_cause() {
         (b"220 mail.example ready\r\n".to_vec(), "bad answer: not HTTP/1.1"),
         (whole("200 OK", &format!("\"{}\"", "x".repeat(2 << 20))), "bad answer: too large"),
     ] {
-        let mut caller = caller_of(scripted(answer), &["--quiet", "--timeout", "20s"]);
+        let mut caller = caller_of(scripted(answer), &["--timeout", "20s"]);
         let error = cause(&caller.get("/call-echo?msg=hello"));
         assert!(error.contains(words), "{error} is not {words}");
+        // Its log says so as well.
+        let line = caller.line();
+        assert!(line.contains(" - GET /call-echo?msg=hello 503 "), "{line}");
+        let logged = format!(" cause=\"{}\"", error.replace('"', "%22"));
+        assert!(line.ends_with(&logged), "{line}");
         assert_eq!(caller.get("/health").status, 200);
         assert!(caller.is_up());
     }

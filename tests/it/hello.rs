@@ -343,6 +343,27 @@ fn a_log_that_nobody_reads_stops_nothing() {
 }
 
 #[test]
+fn a_head_that_comes_slowly_ends_in_408() {
+    let hello = Hello::start(&["--quiet", "--head-timeout", "250ms", "--request-timeout", "60s"]);
+    for asked_before in [false, true] {
+        let mut client = Client::connect(hello.port);
+        if asked_before {
+            assert_eq!(client.get("/").status, 200);
+        }
+        let began = Instant::now();
+        client.send("GET / HTTP/1.1\r\nHost: x\r\nX: ");
+        // A byte now and then does not put the end off.
+        while client.is_silent(Duration::from_millis(20)) {
+            assert!(began.elapsed() < PATIENCE, "no end");
+            client.send("a");
+        }
+        assert!(began.elapsed() >= Duration::from_millis(225), "{:?}", began.elapsed());
+        let rest = client.rest();
+        assert!(rest.starts_with("HTTP/1.1 408 ") && rest.ends_with("Request Timeout"), "{rest}");
+    }
+}
+
+#[test]
 fn ten_thousand_idle_connections_cost_little_and_others_are_served() {
     const IDLE: usize = 10_000;
     let limit = getrlimit(Resource::Nofile);

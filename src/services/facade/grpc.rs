@@ -16,7 +16,7 @@ use crate::{
         Channel, Endpoint,
         logging::{self, Empty, LogRequest, logging_service_client::LoggingServiceClient},
     },
-    http::{REQUEST_ID, TRACEPARENT, Trace},
+    http::Trace,
     services::{
         outgoing::in_words,
         retry::{Failed, Kind},
@@ -71,8 +71,7 @@ impl Logging for GrpcLogging {
 fn request<T>(message: T, timeout: Duration, trace: Option<&Trace>) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(timeout);
-    let names = trace.map(|it| [(REQUEST_ID, it.request_id()), (TRACEPARENT, it.traceparent())]);
-    for (name, value) in names.into_iter().flatten() {
+    for (name, value) in trace.into_iter().flat_map(Trace::headers) {
         if let Ok(value) = MetadataValue::try_from(value) {
             request.metadata_mut().insert(name, value);
         }

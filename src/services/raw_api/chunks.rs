@@ -10,12 +10,10 @@
 //! Lines end in CR LF here and in nothing else: a reader that took less would see other chunks than
 //! the next one, and so other requests.
 
-use super::head;
-
-/// Bytes of all extensions of a body together. Nobody needs them.
-const EXTENSION_BYTES_MAX: usize = 16 << 10;
-/// Bytes of all trailers together.
-const TRAILER_BYTES_MAX: usize = 32 << 10;
+use super::{
+    head,
+    limits::{EXTENSION_BYTES_MAX, TRAILER_BYTES_MAX},
+};
 
 /// The bytes are no chunks. Nothing after them can be understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

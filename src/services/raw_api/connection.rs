@@ -16,14 +16,15 @@ use std::{
     cell::{Cell, RefCell},
     future::Future,
     io,
-    net::{Shutdown, SocketAddr},
+    net::{self, Shutdown, SocketAddr},
     pin::{Pin, pin},
     rc::Rc,
-    task::{Context, Poll, Waker},
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
     time::Instant,
 };
 
-use async_io::Timer;
+use async_io::{Async, Timer};
 use async_net::TcpStream;
 use smol::{
     future,
@@ -116,6 +117,8 @@ pub(super) async fn run(connection: Rc<Connection>, stream: TcpStream) {
     };
     let mut task = Task {
         connection: &connection,
+        readiness: stream.clone().into(),
+        has_read_all: false,
         stream,
         parser: Parser::new(limits),
         timer: Timer::never(),
@@ -148,6 +151,10 @@ enum Wait {
 struct Task<'a> {
     connection: &'a Connection,
     stream: TcpStream,
+    /// The same socket, as something to wait for.
+    readiness: Arc<Async<net::TcpStream>>,
+    /// The last read took all that there was. To try again at once would be a system call in vain.
+    has_read_all: bool,
     parser: Parser,
     timer: Timer,
     /// When the timer does.
@@ -169,7 +176,7 @@ impl Task<'_> {
                 }
                 return Ok(End::Ours);
             };
-            let (bytes, has_all) = read?;
+            let bytes = read?;
             if bytes == 0 && self.parser.stage() == Stage::Body {
                 self.refuse(400);
             }
@@ -180,23 +187,24 @@ impl Task<'_> {
             if self.is_closing {
                 return Ok(End::Ours);
             }
-            if !has_all {
+            if !self.has_read_all {
                 // There is more to read at once: the others have their turn first.
                 future::yield_now().await;
             }
         }
     }
 
-    /// Reads once, parses, and has the answers in `out`. Returns how many bytes there were, and
-    /// whether that is all for now. `None`: they did not come in time.
-    async fn read(&mut self) -> Option<io::Result<(usize, bool)>> {
+    /// Reads once, parses, and has the answers in `out`. Returns how many bytes there were. `None`:
+    /// they did not come in time.
+    async fn read(&mut self) -> Option<io::Result<usize>> {
         let worker = self.connection.worker.clone();
         future::poll_fn(|cx| {
             let mut space = worker.space.borrow_mut();
-            match Pin::new(&mut self.stream).poll_read(cx, &mut space) {
+            match self.poll_read(cx, &mut space) {
                 Poll::Ready(Ok(bytes)) => {
+                    self.has_read_all = bytes < space.len();
                     self.take(&space[..bytes]);
-                    Poll::Ready(Some(Ok((bytes, bytes < space.len()))))
+                    Poll::Ready(Some(Ok(bytes)))
                 }
                 Poll::Ready(Err(error)) => Poll::Ready(Some(Err(error))),
                 Poll::Pending => self.poll_late(cx, &Wait::Read).map(|()| None),
@@ -205,35 +213,47 @@ impl Task<'_> {
         .await
     }
 
+    fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+        if self.has_read_all {
+            ready!(self.readiness.poll_readable(cx))?;
+            self.has_read_all = false;
+        }
+        Pin::new(&mut self.stream).poll_read(cx, space)
+    }
+
     /// Writes all that is in `out`.
     async fn write(&mut self) -> io::Result<()> {
         let out = std::mem::take(&mut self.out);
-        let mut rest = out.as_slice();
+        let (mut rest, mut has_waited) = (out.as_slice(), false);
         while !rest.is_empty() {
             let bytes =
                 future::poll_fn(|cx| match Pin::new(&mut self.stream).poll_write(cx, rest) {
-                    Poll::Pending => self
-                        .poll_late(cx, &Wait::Write)
-                        .map(|()| Err(io::ErrorKind::TimedOut.into())),
+                    Poll::Pending => {
+                        has_waited = true;
+                        let late = self.poll_late(cx, &Wait::Write);
+                        late.map(|()| Err(io::ErrorKind::TimedOut.into()))
+                    }
                     written => written,
                 });
             let bytes = bytes.await?;
             rest = &rest[bytes..];
-            self.connection.since.set(Instant::now());
+            if has_waited {
+                self.connection.since.set(Instant::now());
+            }
         }
         Ok(())
     }
 
     /// Parses what was read, and answers.
     fn take(&mut self, mut input: &[u8]) {
-        let before = self.parser.stage();
+        let (now, before) = (Instant::now(), self.parser.stage());
         let mut has_answered = false;
         while !input.is_empty() && !self.is_closing {
             match self.parser.read(input) {
                 Ok((taken, request)) => {
                     input = &input[taken..];
                     if let Some(request) = request {
-                        self.answer(&request);
+                        self.answer(&request, now);
                         has_answered = true;
                     }
                 }
@@ -242,7 +262,7 @@ impl Task<'_> {
         }
         let stage = self.parser.stage();
         if has_answered || stage != before {
-            self.connection.since.set(Instant::now());
+            self.connection.since.set(now);
         }
         self.connection.is_idle.set(stage == Stage::Nothing);
         if stage != Stage::Nothing {
@@ -256,9 +276,9 @@ impl Task<'_> {
         }
     }
 
-    fn answer(&mut self, request: &Request) {
+    /// Has the answer to a request in `out`; its last byte was read at `began`.
+    fn answer(&mut self, request: &Request, began: Instant) {
         let worker = &self.connection.worker;
-        let began = Instant::now();
         self.requests += 1;
         let is_last = self.requests >= worker.options.requests_max;
         self.is_closing = !request.keeps_alive || is_last || worker.draining_since().is_some();

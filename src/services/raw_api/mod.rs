@@ -4,12 +4,12 @@
 //! shows what such a library does, in the order in which bytes come by:
 //!
 //! ```text
-//! worker      accepts connections, and lets them end in order
+//! worker      what the connections of a thread share
 //!    |
 //! connection  one task: reads, writes, and gives up in time
 //!    |
 //! request     bytes -> request line, headers, body: the state machine      <- begin to read here
-//!    |  \---- head, target, chunks: the parts of it
+//!    |  \---- methods, target, head, chunks: the parts of it
 //!    |
 //! routes      which function answers
 //!    |
@@ -32,13 +32,15 @@
 //! # let _ = routes;
 //! ```
 //!
-//! It shares the options, the port, the log and the shutdown with [`http`], so limits,
+//! It shares the options, the port, accepting, the log and the shutdown with [`http`], so limits,
 //! deadlines and statuses are the same there and here. Not here: HTTP/2, and handlers that wait.
 
 mod answer;
 pub mod chunks;
 mod connection;
 pub mod head;
+pub mod limits;
+mod methods;
 mod request;
 mod routes;
 mod target;

@@ -38,51 +38,14 @@
 use super::{
     chunks::{Chunks, Piece},
     head,
-    target::{Target, is_host},
+    methods::METHODS,
+    target::Target,
 };
+use crate::http::host::is_host;
 
-/// All methods that somebody has registered. Others are answered 501; and so is CONNECT, since this
-/// is no proxy.
-const METHODS: &[&str] = &[
-    "GET",
-    "HEAD",
-    "POST",
-    "PUT",
-    "DELETE",
-    "OPTIONS",
-    "TRACE",
-    "PATCH",
-    "ACL",
-    "BASELINE-CONTROL",
-    "BIND",
-    "CHECKIN",
-    "CHECKOUT",
-    "COPY",
-    "LABEL",
-    "LINK",
-    "LOCK",
-    "MERGE",
-    "MKACTIVITY",
-    "MKCALENDAR",
-    "MKCOL",
-    "MKREDIRECTREF",
-    "MKWORKSPACE",
-    "MOVE",
-    "ORDERPATCH",
-    "PRI",
-    "PROPFIND",
-    "PROPPATCH",
-    "REBIND",
-    "REPORT",
-    "SEARCH",
-    "UNBIND",
-    "UNCHECKOUT",
-    "UNLINK",
-    "UNLOCK",
-    "UPDATE",
-    "UPDATEREDIRECTREF",
-    "VERSION-CONTROL",
-];
+/// The headers that matter here. Upper and lower case are the same.
+const KNOWN: [&str; 6] =
+    ["host", "content-type", "content-length", "transfer-encoding", "connection", "expect"];
 
 /// What a request may have.
 #[derive(Clone, Copy, Debug)]
@@ -185,12 +148,20 @@ impl Parser {
             let is_complete = match &mut self.state {
                 State::RequestLine | State::Headers => {
                     let Some(end) = rest.iter().position(|&byte| byte == b'\n') else {
-                        self.keep(rest)?;
+                        self.count(rest)?;
+                        self.line.extend_from_slice(rest);
                         return Ok((input.len(), None));
                     };
-                    self.keep(&rest[..=end])?;
-                    taken += end + 1;
-                    self.take_line()?
+                    let line = &rest[..=end];
+                    self.count(line)?;
+                    taken += line.len();
+                    if self.line.is_empty() {
+                        self.take_line(line)?
+                    } else {
+                        let mut kept = std::mem::take(&mut self.line);
+                        kept.extend_from_slice(line);
+                        self.take_line(&kept)?
+                    }
                 }
                 State::Length(left) => {
                     let bytes = rest.len().min(*left);
@@ -244,10 +215,10 @@ impl Parser {
             && std::mem::take(&mut self.head.wants_continue)
     }
 
-    /// Keeps a piece of a line. Control characters have no place in a head, so that a client that
+    /// Counts a piece of a line. Control characters have no place in a head, so that a client that
     /// speaks something else is told so without waiting for the end of its line.
-    fn keep(&mut self, piece: &[u8]) -> Result<(), Refusal> {
-        let is_bad = |&byte: &u8| byte.is_ascii_control() && !b"\t\r\n".contains(&byte);
+    fn count(&mut self, piece: &[u8]) -> Result<(), Refusal> {
+        let is_bad = |&byte: &u8| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r' | b'\n');
         let room = self.limits.head_bytes_max - self.head_bytes;
         // Only what fits is looked at, so that it does not matter how the stream is cut.
         if piece.iter().take(room).any(is_bad) {
@@ -257,15 +228,13 @@ impl Parser {
             return Err(431);
         }
         self.head_bytes += piece.len();
-        self.line.extend_from_slice(piece);
         Ok(())
     }
 
     /// Reads the line that is complete. Returns whether the request is.
-    fn take_line(&mut self) -> Result<bool, Refusal> {
-        let mut kept = std::mem::take(&mut self.line);
-        let line = head::without_end(&kept);
-        let is_complete = match self.state {
+    fn take_line(&mut self, line: &[u8]) -> Result<bool, Refusal> {
+        let line = head::without_end(line);
+        match self.state {
             _ if line.contains(&b'\r') => Err(400),
             // RFC 9112, 2.2: an empty line before a request is a slip of old clients.
             State::RequestLine if line.is_empty() => Ok(false),
@@ -275,10 +244,7 @@ impl Parser {
             }),
             _ if line.is_empty() => self.end_head(),
             _ => self.head.take_header(line, &self.limits).map(|()| false),
-        };
-        kept.clear();
-        self.line = kept;
-        is_complete
+        }
     }
 
     /// Decides what comes behind the head. Returns whether nothing does.
@@ -329,22 +295,22 @@ impl Head {
         }
         self.has_other_bytes |= !value.is_ascii();
         let text = || String::from_utf8_lossy(value).into_owned();
-        match name.to_ascii_lowercase().as_str() {
-            "host" => self.has_two_hosts |= self.host.replace(text()).is_some(),
-            "content-type" => self.request.content_type = Some(text()),
-            "content-length" => match head::length(value) {
+        match KNOWN.iter().find(|known| name.eq_ignore_ascii_case(known)).copied() {
+            Some("host") => self.has_two_hosts |= self.host.replace(text()).is_some(),
+            Some("content-type") => self.request.content_type = Some(text()),
+            Some("content-length") => match head::length(value) {
                 Some(length) => {
                     self.has_bad_length |=
                         self.length.replace(length).is_some_and(|it| it != length);
                 }
                 None => self.has_bad_length = true,
             },
-            "transfer-encoding" => self.is_chunked = Some(head::ends_chunked(value)),
-            "connection" => {
+            Some("transfer-encoding") => self.is_chunked = Some(head::ends_chunked(value)),
+            Some("connection") => {
                 self.wants_close |= head::has_word(value, "close");
                 self.wants_keep_alive |= head::has_word(value, "keep-alive");
             }
-            "expect" => self.wants_continue = value.eq_ignore_ascii_case(b"100-continue"),
+            Some("expect") => self.wants_continue = value.eq_ignore_ascii_case(b"100-continue"),
             _ => {}
         }
         Ok(())

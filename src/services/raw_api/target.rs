@@ -1,4 +1,4 @@
-//! What a request asks for, the second word of its first line, and the host that it asks.
+//! What a request asks for: the second word of its first line.
 //!
 //! ```text
 //! /api?a=1                  a path and a query: what nearly everyone sends
@@ -6,12 +6,12 @@
 //! *                         the server as a whole, for OPTIONS
 //! ```
 
-use std::net::Ipv6Addr;
+use crate::http::host::is_host;
 
 /// A target, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
-    /// As it was sent, but without `.` and `..`. Percent-encoding stays.
+    /// As it was sent, but without `.`, `..` and `\`. Percent-encoding stays.
     pub(super) path: String,
     pub(super) query: String,
     /// How long path and query were.
@@ -39,8 +39,8 @@ impl Target {
         if path.contains(['<', '>', '`']) || query.contains(['"', '<', '>']) {
             return None;
         }
-        let path = if path.contains("/.") || path.contains("/%2") {
-            without_dots(path)
+        let path = if path.contains("/.") || path.contains("/%2") || path.contains('\\') {
+            simple(path)
         } else if path.is_empty() {
             "/".to_owned()
         } else {
@@ -55,27 +55,11 @@ fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.bytes().all(is_inner)
 }
 
-/// A host, and maybe a port: a name, an IPv4 address, or an IPv6 address in brackets. Empty is
-/// allowed. A user's name before it, or a path behind it, is not.
-pub(super) fn is_host(text: &str) -> bool {
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, port),
-        _ => (text, ""),
-    };
-    let is_port = port.is_empty()
-        || (port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok());
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte);
-    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
-        None => host.bytes().all(is_name),
-    };
-    is_port && is_host && (!host.is_empty() || text.is_empty())
-}
-
-/// `/a/./b/../c` is `/a/c` (RFC 3986, 5.2.4). A dot may be written `%2e`.
-fn without_dots(path: &str) -> String {
+/// `/a/./b/../c` is `/a/c` (RFC 3986, 5.2.4). A dot may be written `%2e`, and a slash `\`, as for
+/// everyone who goes by the URL standard.
+fn simple(path: &str) -> String {
     let mut kept = Vec::new();
-    let mut segments = path.split('/').skip(1).peekable();
+    let mut segments = path.split(['/', '\\']).skip(1).peekable();
     while let Some(segment) = segments.next() {
         let is_last = segments.peek().is_none();
         match segment.to_ascii_lowercase().replace("%2e", ".").as_str() {
@@ -110,6 +94,7 @@ mod tests {
             ("/x/%2E%2e/./api/.", "/api/", ""),
             ("/../..", "/", ""),
             ("/a/..", "/", ""),
+            ("/x\\.\\..\\a?\\", "/a", "\\"),
             ("//api", "//api", ""),
         ] {
             let target = Target::parse(text).unwrap();
@@ -117,16 +102,6 @@ mod tests {
         }
         for text in ["", "api", "x:80", "http://", "http://u@x/", "1:///", "/<", "http:///a"] {
             assert_eq!(Target::parse(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn hosts() {
-        for text in ["", "x", "x:80", "1.2.3.4:", "[::1]", "[::1]:80", "a-b.example"] {
-            assert!(is_host(text), "{text}");
-        }
-        for text in ["x/y", "u@x", "x y", "x:99999", "x:y", "[::1", "[x]", ":80", "a:b:80"] {
-            assert!(!is_host(text), "{text}");
         }
     }
 }

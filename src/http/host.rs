@@ -1,0 +1,101 @@
+//! The host that a request asks, as `Host` or the target names it.
+//!
+//! What one reader takes for a name and the next for an address is neither here: `1.2.3.999`, `127.1`
+//! and `0x7f.1` are refused, and so are percent-encoded bytes, which some would decode.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// A host, and maybe a port: a name, an IPv4 address, or an IPv6 address in brackets. Empty is
+/// allowed. A user's name before it, or a path behind it, is not.
+pub(crate) fn is_host(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port),
+        _ => (text, ""),
+    };
+    let is_port = port.is_empty() || (is_decimal(port) && port.parse::<u16>().is_ok());
+    let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => is_name(host),
+    };
+    is_port && is_host && (!host.is_empty() || text.is_empty())
+}
+
+/// A name, or an IPv4 address: what ends like an address has to be one.
+fn is_name(host: &str) -> bool {
+    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte);
+    let full = host.strip_suffix('.').unwrap_or(host);
+    let last = full.rsplit('.').next().unwrap_or_default();
+    let hex = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
+    let is_number = is_decimal(last)
+        || hex.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    host.bytes().all(is_fit) && (!is_number || full.parse::<Ipv4Addr>().is_ok())
+}
+
+fn is_decimal(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tide::http::Url;
+
+    use super::*;
+
+    #[test]
+    fn hosts() {
+        for text in [
+            "",
+            "x",
+            "x:80",
+            "1.2.3.4:",
+            "1.2.3.4.",
+            "[::1]",
+            "[::ffff:1.2.3.4]:80",
+            "a-b.example",
+            "a_b.example.",
+            "4.example",
+            "0xg",
+            "xn--mnchen-3ya.example",
+        ] {
+            assert!(is_host(text), "{text}");
+        }
+        for text in [
+            "x/y",
+            "u@x",
+            "x y",
+            "x:99999",
+            "x:y",
+            "x:+80",
+            "[::1",
+            "[x]",
+            ":80",
+            "a:b:80",
+            "a\\b",
+            "%61",
+            "1.2.3.999",
+            "1.2.3",
+            "1.2.3.4.5",
+            "01.2.3.4",
+            "127.1.",
+            "a.7",
+            "a.0x7F",
+            "0x",
+        ] {
+            assert!(!is_host(text), "{text}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(5000) })]
+
+        /// tide's URLs are read by somebody else: whatever is a host here has to be one there.
+        #[test]
+        fn every_host_can_stand_in_a_url(text in "[0-9a-zA-Zx.:%\\[\\]~!$&'()*+,;=_-]{1,12}(\\.[0-9x]{1,3}\\.?)?(:[0-9]{0,6})?") {
+            if is_host(&text) {
+                let url = "http://".to_owned() + &text;
+                prop_assert!(Url::parse(&url).is_ok());
+            }
+        }
+    }
+}
