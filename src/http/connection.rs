@@ -112,7 +112,14 @@ impl Connection {
                     is_leaving = true;
                     work.as_mut().graceful_shutdown();
                 }
-                work.as_mut().poll(cx)
+                loop {
+                    let polled = work.as_mut().poll(cx);
+                    let has_answered = self.worker.streams.turn();
+                    if polled.is_ready() || !has_answered {
+                        while self.worker.streams.turn() {}
+                        return polled;
+                    }
+                }
             });
             self.guard(work).await
         } else {

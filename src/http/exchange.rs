@@ -151,8 +151,10 @@ impl Exchange {
     pub(super) fn answers(&mut self, status: StatusCode, headers: &mut HeaderMap) {
         headers.entry(header::SERVER).or_insert(SERVER);
         if let Some(trace) = &self.trace
-            && let Ok(id) = HeaderValue::from_str(trace.request_id())
+            && let Ok(mut id) = HeaderValue::from_str(trace.request_id())
         {
+            // Every one is another: HTTP/2 need not remember it.
+            id.set_sensitive(true);
             headers.insert(REQUEST_ID, id);
         }
         if let Some(record) = &mut self.record {

@@ -19,6 +19,9 @@ pub const GATHERED_BYTES_MAX: usize = 1 << 10;
 pub const BUFFER_BYTES_MIN: usize = 64 << 10;
 /// Requests in progress on one h2c connection.
 pub const STREAMS_MAX: u32 = 100;
+/// Requests of one h2c connection that are handled before their answers are written: more make
+/// fewer writes, and fewer let the client begin sooner.
+pub const STREAMS_A_TURN: usize = 16;
 /// How often a silent h2c peer is asked whether it is alive, and how long it may take to say so.
 pub const H2_PING: Duration = Duration::from_secs(20);
 /// Connections that the kernel holds until they are accepted.

@@ -2,11 +2,14 @@
 
 use std::{
     cell::RefCell,
+    collections::VecDeque,
     future::Future,
     io,
     panic::AssertUnwindSafe,
+    pin::Pin,
     rc::{Rc, Weak},
     sync::{Arc, atomic::AtomicUsize},
+    task::{Context, Waker},
     time::{Duration, Instant},
 };
 
@@ -23,7 +26,7 @@ use super::{
     connection::{self, Connection},
     convert::Urls,
     exchange::Handler,
-    limits::{BUFFER_BYTES_MIN, DRAIN_IDLE, H2_PING, READ_BYTES_MAX, STREAMS_MAX},
+    limits::{BUFFER_BYTES_MIN, DRAIN_IDLE, H2_PING, READ_BYTES_MAX, STREAMS_A_TURN, STREAMS_MAX},
     log::Log,
     shutdown::Shutdown,
     streamed::Streamed,
@@ -38,7 +41,8 @@ pub(super) struct Worker {
     pub(super) shutdown: Shutdown,
     pub(super) log: Log,
     pub(super) h1: http1::Builder,
-    pub(super) h2: http2::Builder<Spawner>,
+    pub(super) h2: http2::Builder<Streams>,
+    pub(super) streams: Streams,
     /// One buffer for all reads: nothing stays in it from one poll of a task to the next.
     pub(super) read_buffer: RefCell<Vec<u8>>,
     pub(super) urls: RefCell<Urls>,
@@ -53,7 +57,7 @@ pub(super) fn run(post: Post, handler: Handler, streamed: Option<Streamed>) -> i
     let (options, log) = (post.options.clone(), post.log.clone());
     let shutdown = post.shutdown.clone();
     accept::run(post, |guests, executor| {
-        let new = Worker::new(options, handler, log, shutdown, guests, Spawner(executor));
+        let new = Worker::new(options, handler, log, shutdown, guests, Streams::new(executor));
         let worker = Rc::new(Worker { streamed, ..new });
         move |_, stream, peer| {
             let connection = Rc::new(Connection::new(worker.clone(), stream, peer));
@@ -70,7 +74,7 @@ impl Worker {
         log: Log,
         shutdown: Shutdown,
         guests: Rc<Guests>,
-        spawner: Spawner,
+        streams: Streams,
     ) -> Self {
         let mut h1 = http1::Builder::new();
         // A client may end its side and still wait for its answer: `printf … | nc` does.
@@ -82,7 +86,7 @@ impl Worker {
         if options.headers_max != Options::default().headers_max {
             h1.max_headers(options.headers_max);
         }
-        let mut h2 = http2::Builder::new(spawner);
+        let mut h2 = http2::Builder::new(streams.clone());
         h2.timer(SmolTimer::new())
             .keep_alive_interval(H2_PING)
             .keep_alive_timeout(H2_PING)
@@ -96,6 +100,7 @@ impl Worker {
             log,
             h1,
             h2,
+            streams,
             read_buffer: RefCell::new(vec![0; READ_BYTES_MAX]),
             urls: RefCell::new(Urls::new()),
             bodies_bytes: Arc::default(),
@@ -129,14 +134,41 @@ impl Guest for Connection {
     }
 }
 
-/// Runs the streams of an h2c connection beside it.
+/// Takes the streams of h2c connections. Most of them can be answered at once, so each gets its
+/// first turn from its connection ([`Streams::turn`]), and a task only if it has to wait.
 #[derive(Clone)]
-pub(super) struct Spawner(Weak<LocalExecutor<'static>>);
+pub(super) struct Streams {
+    fresh: Rc<RefCell<VecDeque<Stream>>>,
+    executor: Weak<LocalExecutor<'static>>,
+}
 
-impl<F: Future<Output = ()> + 'static> Executor<F> for Spawner {
+type Stream = Pin<Box<dyn Future<Output = ()>>>;
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        if let Some(executor) = self.0.upgrade() {
-            executor.spawn(AssertUnwindSafe(stream).catch_unwind()).detach();
+        let stream = AssertUnwindSafe(stream).catch_unwind();
+        self.fresh.borrow_mut().push_back(Box::pin(async { drop(stream.await) }));
+    }
+}
+
+impl Streams {
+    fn new(executor: Weak<LocalExecutor<'static>>) -> Self {
+        Self { fresh: Rc::default(), executor }
+    }
+
+    /// Gives some of the streams that have just come their first turn; after that, what they
+    /// answered should be written. False: there were none.
+    pub(super) fn turn(&self) -> bool {
+        for given in 0..STREAMS_A_TURN {
+            let Some(mut stream) = self.fresh.borrow_mut().pop_front() else { return given > 0 };
+            // Who waits is asked again by its task, which is then woken.
+            let mut unwakeable = Context::from_waker(Waker::noop());
+            if stream.as_mut().poll(&mut unwakeable).is_pending()
+                && let Some(executor) = self.executor.upgrade()
+            {
+                executor.spawn(stream).detach();
+            }
         }
+        true
     }
 }
