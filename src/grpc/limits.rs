@@ -14,3 +14,7 @@ pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const HEADERS_BYTES_MAX: u32 = 64 << 10;
 /// Files that reflection sends in one answer: each with those that it imports.
 pub(super) const IMPORTS_MAX: usize = 1000;
+/// Those who watch the health of a server at a time.
+pub(super) const WATCHERS_MAX: usize = 256;
+/// How often they are looked after.
+pub(super) const WATCH_INTERVAL: Duration = Duration::from_secs(1);

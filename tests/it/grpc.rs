@@ -43,6 +43,12 @@ struct Obedient {
     calls: Arc<AtomicUsize>,
 }
 
+impl health::Doctor for Obedient {
+    async fn is_ready(&self, service: &str) -> Option<bool> {
+        (service == "calls").then(|| self.calls.load(SeqCst) > 0)
+    }
+}
+
 #[tonic::async_trait]
 impl LoggingService for Obedient {
     async fn log_message(
@@ -84,7 +90,7 @@ fn start(options: Options) -> (Served, Obedient) {
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(options.body_bytes_max);
-    let server = Server::new().with(server).with(health::health_reporter().1);
+    let server = Server::new().with(server).with(health::server(service.clone()));
     let server = server.also_as("LoggingService", "logging.LoggingService");
     let server = reflection::add(server, &[logging::FILE_DESCRIPTOR_SET]).unwrap();
     let bound = server.behind(Bound::new(options).unwrap());
@@ -290,6 +296,28 @@ fn a_shutdown_finishes_calls_and_ends_streams() {
     });
     served.end.recv_timeout(PATIENCE).unwrap().unwrap();
     assert_eq!(service.calls.load(SeqCst), 0);
+}
+
+#[test]
+fn health_is_asked_when_it_is_asked_for() {
+    let (served, _) = start(quiet());
+    let channel = Channel::new(format!("127.0.0.1:{}", served.port).parse().unwrap());
+    block_on(async {
+        let is_serving = |service| health::is_serving(channel.clone(), service);
+        assert!(!is_serving("calls").await.unwrap());
+        assert_eq!(is_serving("other").await.unwrap_err().code(), Code::NotFound);
+        assert_eq!(code_of(&client(served.port), "hello").await, Code::Ok);
+        assert!(is_serving("calls").await.unwrap());
+    });
+}
+
+#[test]
+fn a_server_that_says_nothing_is_left_at_the_deadline_of_the_client() {
+    // Connections are taken by the kernel, and nobody reads them.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = client(listener.local_addr().unwrap().port());
+    let asked = async { client.clone().log_message(within(Duration::from_millis(100), "x")).await };
+    assert_eq!(block_on(asked).unwrap_err().code(), Code::DeadlineExceeded);
 }
 
 #[test]

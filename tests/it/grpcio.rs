@@ -65,6 +65,14 @@ fn line(out: &mut BufReader<ChildStdout>) -> String {
     line.trim_end().into()
 }
 
+/// No thread of another runtime does its work.
+fn runs_on_smol(service: &Service) {
+    let names = service.thread_names();
+    assert!(names.iter().any(|name| name.trim() == "async-io"), "{names:?}");
+    let foreign = |name: &String| name.contains("tokio") || name.contains("async-std");
+    assert!(!names.iter().any(foreign), "{names:?}");
+}
+
 #[test]
 fn our_facade_hands_messages_to_a_logging_service_of_grpcio() {
     let mut logging = Logging::start();
@@ -88,6 +96,7 @@ fn our_facade_hands_messages_to_a_logging_service_of_grpcio() {
         assert_eq!(line(&mut logging.out), said);
     }
     assert_eq!(curl(&[&url]), r#"{"combined":"erste 😀 zweite not implemented yet"}"#);
+    runs_on_smol(&facade);
 }
 
 #[test]
@@ -98,4 +107,5 @@ fn grpcio_finds_all_that_it_expects_at_our_logging_service() {
     let output = python("logging_client.py").args(ports.map(|it| it.to_string())).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && output.stdout == b"all\n", "{errors}");
+    runs_on_smol(&logging);
 }

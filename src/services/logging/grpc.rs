@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, future, pin::Pin, sync::Arc};
 
 use smol::stream::{self, Stream};
-use tonic::{Request, Response, Status, codec::CompressionEncoding};
+use tonic::{Request, Response, Status, codec::CompressionEncoding, server::NamedService};
 
 use super::{
     Follower, LogError, Logging,
@@ -25,9 +25,7 @@ pub(super) fn server(logging: &Arc<Logging>, bytes_max: usize) -> Server {
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(bytes_max);
-    let (reporter, health) = health::health_reporter();
-    smol::block_on(reporter.set_serving::<LoggingServiceServer<Front>>());
-    let server = Server::new().with(service).with(health);
+    let server = Server::new().with(service).with(health::server(Front(logging.clone())));
     // The same proto without its package, as it is often written.
     let server = server.also_as("LoggingService", "logging.LoggingService");
     let sets = [logging::FILE_DESCRIPTOR_SET, health::FILE_DESCRIPTOR_SET];
@@ -35,6 +33,13 @@ pub(super) fn server(logging: &Arc<Logging>, bytes_max: usize) -> Server {
 }
 
 struct Front(Arc<Logging>);
+
+impl health::Doctor for Front {
+    async fn is_ready(&self, service: &str) -> Option<bool> {
+        let is_known = ["", LoggingServiceServer::<Self>::NAME].contains(&service);
+        if is_known { Some(self.0.store().last().await.is_ok()) } else { None }
+    }
+}
 
 #[tonic::async_trait]
 impl LoggingService for Front {
