@@ -1,6 +1,7 @@
 //! The listening socket: given by systemd or bound here, on IPv4, IPv6 or both.
 
 use std::{
+    collections::VecDeque,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
 };
@@ -30,18 +31,24 @@ pub enum Error {
     System(&'static str, #[source] io::Error),
 }
 
-/// Takes the socket that systemd hands over as its `number`, from 0 on, or else binds `port` of
-/// `ip`; `None` is every address, IPv6 and IPv4. Does not block.
-pub(crate) fn listen(
-    number: usize,
+/// The sockets that systemd hands over, in its order. To be asked for once: the system's word is
+/// taken out of the environment.
+pub(super) fn given() -> Result<VecDeque<TcpListener>, Error> {
+    let mut sockets = ListenFd::from_env();
+    (0..sockets.len())
+        .filter_map(|number| sockets.take_tcp_listener(number).transpose())
+        .collect::<Result<_, _>>()
+        .map_err(|error| Error::System("use the sockets of LISTEN_FDS", error))
+}
+
+/// Listens at a socket that was given, or else binds `port` of `ip`; `None` is every address, IPv6
+/// and IPv4. Does not block.
+pub(super) fn listen(
+    given: Option<TcpListener>,
     ip: Option<IpAddr>,
     port: u16,
 ) -> Result<(TcpListener, SocketAddr), Error> {
-    let listener = match ListenFd::from_env().take_tcp_listener(number) {
-        Ok(Some(listener)) => listener,
-        Ok(None) => bind(ip, port)?,
-        Err(error) => return Err(Error::System("use the socket of LISTEN_FDS", error)),
-    };
+    let listener = given.map_or_else(|| bind(ip, port), Ok)?;
     let opened = listener.set_nonblocking(true).and_then(|()| listener.local_addr());
     let address = opened.map_err(|error| Error::System("listen", error))?;
     descriptors::raise_limit();

@@ -65,6 +65,7 @@ mod trace;
 mod worker;
 
 use std::{
+    collections::VecDeque,
     io,
     net::{SocketAddr, TcpListener},
     pin::Pin,
@@ -172,6 +173,8 @@ pub(crate) type Errand = Pin<Box<dyn Future<Output = ()>>>;
 pub struct Bound {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
+    /// By systemd, for ports that are still to be opened.
+    given: VecDeque<TcpListener>,
     options: Options,
     log: Log,
     switch: Switch,
@@ -183,11 +186,13 @@ impl Bound {
     /// Opens the port, or takes the first socket that systemd has opened. Does not block.
     pub fn new(options: Options) -> Result<Self, Error> {
         let port = options.port;
+        let given = listener::given()?;
         let log = Log::start(options.log_format, options.is_quiet)
             .map_err(|error| Error::System("start serving", error))?;
         let (switch, shutdown) = Shutdown::new();
         let (listeners, addresses) = Default::default();
-        Self { listeners, addresses, options, log, switch, shutdown, streamed: None }.also(port)
+        let streamed = None;
+        Self { listeners, addresses, given, options, log, switch, shutdown, streamed }.also(port)
     }
 
     /// Serves these requests too, on the same ports.
@@ -202,8 +207,8 @@ impl Bound {
     /// Opens another port of the same IP address, or takes the next socket that systemd has
     /// opened. The options hold for the clients of all ports together. Does not block.
     pub fn also(mut self, port: u16) -> Result<Self, Error> {
-        let number = self.listeners.len();
-        let (listener, address) = listener::listen(number, self.options.ip, port)?;
+        let given = self.given.pop_front();
+        let (listener, address) = listener::listen(given, self.options.ip, port)?;
         self.listeners.push(listener);
         self.addresses.push(address);
         Ok(self)

@@ -392,3 +392,26 @@ fn usage_and_help() {
         service.greeting
     );
 }
+
+#[test]
+fn both_its_ports_may_come_from_systemd() {
+    // Python plays the part of systemd: it binds the sockets, and becomes the service.
+    let script = "import os, socket, sys\n\
+                  all = [socket.socket() for _ in range(2)]\n\
+                  for s in all: s.bind(('127.0.0.1', 0)); s.listen()\n\
+                  ports = [s.getsockname()[1] for s in all]\n\
+                  moved = [os.dup(s.fileno()) for s in all]\n\
+                  for i, fd in enumerate(moved): os.dup2(fd, 3 + i); os.set_inheritable(3 + i, True)\n\
+                  os.environ.update(LISTEN_FDS='2', LISTEN_PID=str(os.getpid()))\n\
+                  print('ports', *ports, 'x:1', flush=True)\n\
+                  os.execv(sys.argv[1], [sys.argv[1], '--quiet', '--port', '1', '--grpc-port', '1'])\n";
+    let service = Service::of(Command::new("python3").args(["-c", script, LOGGING])).unwrap();
+    let ports: Vec<u16> = {
+        let line = service.greeting.lines().next().unwrap();
+        line.split(' ').filter_map(|word| word.parse().ok()).collect()
+    };
+    assert_eq!(service.grpc_port(), ports[1], "{}", service.greeting);
+    for port in ports {
+        assert_eq!(outcome(&post(&mut Client::connect(port), &port.to_string(), "x")), "logged");
+    }
+}
