@@ -96,7 +96,7 @@ fn all_are_there_once(delivered: &[Vec<String>], log: &[String]) {
 }
 
 /// Starts a service again at a port that it had.
-fn back_at(port: u16, args: &[&str]) -> Service {
+pub fn back_at(port: u16, args: &[&str]) -> Service {
     let began = Instant::now();
     loop {
         // One of the connections that are tried meanwhile may have the port for a moment.

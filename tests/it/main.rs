@@ -7,6 +7,7 @@ mod client;
 mod cluster;
 mod codec;
 mod echo;
+mod exactly_once;
 mod facade;
 mod fuzz;
 mod grpc;

@@ -33,6 +33,7 @@ mod plan;
 mod timeline;
 mod world;
 
+pub use timeline::Rng;
 use world::{Trace, World};
 
 /// Seeds of a normal test run.
@@ -71,6 +72,7 @@ fn a_ring_survives_everything_and_forgets_nothing() {
     assert!(failed.is_empty(), "these seeds failed: {failed:?}");
 }
 
-fn variable<T: FromStr>(name: &str) -> Option<T> {
+/// A number that the environment gives.
+pub fn variable<T: FromStr>(name: &str) -> Option<T> {
     env::var(name).ok()?.parse().ok()
 }
