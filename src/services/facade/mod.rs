@@ -62,7 +62,7 @@ use crate::{
 };
 
 /// Takes messages with POST /message, hands each to the logging service until it is kept once, and
-/// shows them all with GET /message.
+/// shows them all with GET /message. With /grpc_message it does so over gRPC.
 #[derive(FromArgs)]
 #[argh(
     help_triggers("-h", "--help"),
