@@ -6,7 +6,7 @@ use std::{
     process::Command,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use rustix::process::Signal;
