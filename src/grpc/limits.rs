@@ -18,3 +18,5 @@ pub(super) const IMPORTS_MAX: usize = 1000;
 pub(super) const WATCHERS_MAX: usize = 256;
 /// How often they are looked after.
 pub(super) const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// Bytes of an answer that are handed to HTTP/2 at a time: it keeps what the caller has not taken.
+pub(super) const PIECE_BYTES_MAX: usize = 64 << 10;

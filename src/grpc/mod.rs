@@ -33,7 +33,7 @@ mod server;
 mod timeout;
 
 pub use channel::{Channel, Endpoint};
-pub use server::Server;
+pub use server::{Held, Server};
 
 /// What `proto/logging.proto` says: messages, client and server.
 #[allow(missing_docs, clippy::all)]

@@ -4,6 +4,7 @@
 //! service by its path, ends when its caller's deadline has passed, and in a shutdown.
 
 use std::{
+    any::Any,
     convert::Infallible,
     panic::AssertUnwindSafe,
     pin::Pin,
@@ -27,7 +28,7 @@ use tonic::{
     server::NamedService,
 };
 
-use super::timeout;
+use super::{limits::PIECE_BYTES_MAX, timeout};
 use crate::http::{
     Bound, Upload,
     shutdown::{Shutdown, within},
@@ -107,7 +108,16 @@ impl Server {
             let mut response = started.unwrap_or_else(Status::into_http);
             rename_status(response.headers_mut());
             let deadline = deadline.ok().flatten();
-            let reply = |body| Reply { body, deadline, shutdown, waits: None, is_over: false };
+            let held = response.extensions_mut().remove();
+            let reply = |body| Reply {
+                body,
+                rest: Bytes::new(),
+                deadline,
+                shutdown,
+                waits: None,
+                is_over: false,
+                _held: held,
+            };
             response.map(|body| Box::pin(reply(body)) as Frames)
         })
     }
@@ -188,11 +198,14 @@ fn rename_status(fields: &mut HeaderMap) {
 /// The body of an answer, until its end, its deadline or the shutdown.
 struct Reply {
     body: Body,
+    /// Of a piece of the body that is too long to be handed on at once.
+    rest: Bytes,
     deadline: Option<Instant>,
     shutdown: Shutdown,
     /// What else may end it; from when it has to wait for the first time.
     waits: Option<Pin<Box<dyn Future<Output = Status> + Send>>>,
     is_over: bool,
+    _held: Option<Held>,
 }
 
 /// Nothing in it is pinned where it lies.
@@ -206,16 +219,25 @@ impl HttpBody for Reply {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Self { body, deadline, shutdown, waits, is_over } = &mut *self;
+        let Self { body, rest, deadline, shutdown, waits, is_over, _held } = &mut *self;
         if *is_over {
             return Poll::Ready(None);
         }
+        if !rest.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(first_piece(rest)))));
+        }
         if let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) {
             return Poll::Ready(frame.map(|frame| match frame {
-                Ok(mut frame) => {
-                    frame.trailers_mut().into_iter().for_each(rename_status);
-                    Ok(frame)
-                }
+                Ok(frame) => Ok(match frame.into_data() {
+                    Ok(data) => {
+                        *rest = data;
+                        Frame::data(first_piece(rest))
+                    }
+                    Err(mut frame) => {
+                        frame.trailers_mut().into_iter().for_each(rename_status);
+                        frame
+                    }
+                }),
                 Err(status) => Err(status.into()),
             }));
         }
@@ -228,11 +250,31 @@ impl HttpBody for Reply {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.is_over || self.body.is_end_stream()
+        self.is_over || (self.rest.is_empty() && self.body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        // Of what is left of a piece, it does not know.
+        if self.rest.is_empty() { self.body.size_hint() } else { SizeHint::default() }
+    }
+}
+
+/// As much of it as is handed on at once.
+fn first_piece(data: &mut Bytes) -> Bytes {
+    data.split_to(data.len().min(PIECE_BYTES_MAX))
+}
+
+/// What a service puts into the extensions of its answer to hold it until all of it has been
+/// handed on, or the caller has gone.
+#[derive(Clone)]
+pub struct Held {
+    _it: Arc<dyn Any + Send + Sync>,
+}
+
+impl Held {
+    /// Holds it from now on.
+    pub fn until_sent(it: impl Any + Send + Sync) -> Self {
+        Self { _it: Arc::new(it) }
     }
 }
 

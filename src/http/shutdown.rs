@@ -70,12 +70,14 @@ pub(super) async fn watch(
     drop(switch.ended);
 }
 
-/// SIGTERM and SIGINT, from now on, by their names.
+/// SIGTERM and SIGINT, from now on, by their names. SIGXFSZ does nothing from now on: a file that
+/// may not grow is an error of the write to it, and not the end of the process.
 pub(super) fn signals() -> io::Result<impl Stream<Item = &'static str> + Unpin> {
-    let signals = Signals::new([Signal::Term, Signal::Int])?;
-    Ok(signals.map(|signal| match signal {
-        Ok(Signal::Int) => "SIGINT",
-        _ => "SIGTERM",
+    let signals = Signals::new([Signal::Term, Signal::Int, Signal::Xfsz])?;
+    Ok(signals.filter_map(|signal| match signal {
+        Ok(Signal::Xfsz) => None,
+        Ok(Signal::Int) => Some("SIGINT"),
+        _ => Some("SIGTERM"),
     }))
 }
 

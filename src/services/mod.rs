@@ -13,7 +13,7 @@ mod outgoing;
 pub mod raw_api;
 mod retry;
 
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use tide::{
     Body, Endpoint, Request, Response, StatusCode,
     http::headers::{ALLOW, CONTENT_TYPE},
@@ -33,6 +33,14 @@ fn json(status: StatusCode, value: &impl Serialize) -> tide::Result {
         .header(CONTENT_TYPE, "application/json")
         .body(Body::from_json(value)?)
         .build())
+}
+
+/// What a body in JSON says, which must be an object: serde would take a list of its values as well.
+fn object<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
+    match body.trim_ascii_start().first() {
+        Some(b'[') => Err(serde::de::Error::custom("a list is no object")),
+        _ => serde_json::from_slice(body),
+    }
 }
 
 /// The first value of a parameter in the query, decoded as a form is; empty if there is none.

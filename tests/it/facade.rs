@@ -115,7 +115,12 @@ fn requests_that_are_no_messages_are_refused() {
     let facade = facade_of(&[logging.address()], &["--quiet"]);
     for bad in ["", "msg=hello", "{", "[]", "{}", r#"{"msg":7}"#, r#"{"msg":null}"#, r#""hello""#]
         .into_iter()
-        .chain([r#"{"msg":"a"} more"#, r#"{"msg":"\ud83c"}"#, r#"{"msg":"a","msg":"b"}"#])
+        .chain([
+            r#"["hello"]"#,
+            r#"{"msg":"a"} more"#,
+            r#"{"msg":"\ud83c"}"#,
+            r#"{"msg":"a","msg":"b"}"#,
+        ])
     {
         let (error, id) = error_of(&post_with(facade.port, "", bad), 400);
         assert!(error.contains(r#"send {"msg":"hello"}"#) && id.is_empty(), "{error}");
@@ -210,6 +215,18 @@ fn what_lasts_is_not_repeated() {
         assert_eq!(logging.ids(), [id.as_str()]);
         let line = facade.line();
         assert!(line.contains(words) && line.ends_with("; given up"), "{line}");
+    }
+}
+
+#[test]
+fn who_refuses_it_does_not_speak_for_an_attempt_before() {
+    for refusal in [Mood::Say("404 Not Found", ""), Mood::Say("507 Insufficient Storage", "{}")] {
+        let logging = Logging::new(&[Mood::Lose, refusal]);
+        let facade = facade_of(&[logging.address()], &["--quiet"]);
+        let (error, id) = error_of(&post(&facade, "hello"), 503);
+        assert!(error.contains("Idempotency-Key"), "{error}");
+        assert_eq!(logging.kept(), [(id.clone(), "hello".to_owned())]);
+        assert_eq!(logging.ids(), [id.clone(), id]);
     }
 }
 

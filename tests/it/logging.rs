@@ -97,6 +97,7 @@ fn what_is_wrong_is_said_and_changes_nothing() {
         ("nonsense", "send JSON like"),
         ("[]", "send JSON like"),
         (r#"{"id":"1"}"#, "missing field `msg`"),
+        (r#"["1","x"]"#, "a list is no object"),
         (r#"{"msg":"1"}"#, "missing field `id`"),
         (r#"{"id":1,"msg":"x"}"#, "send JSON like"),
         (r#"{"id":"1","msg":"x","msg":"y"}"#, "duplicate field `msg`"),

@@ -1,6 +1,13 @@
 //! What clients ask of the facade, and what they are answered.
 
-use std::{fmt::Display, sync::Arc, time::Instant};
+use std::{
+    fmt::Display,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Instant,
+};
 
 use serde::{Deserialize, Serialize};
 use smol::{future, lock::Semaphore};
@@ -13,7 +20,7 @@ use super::{failover::Failover, held::Held, http::HttpMessages, key, limits::HEL
 use crate::{
     http::{Trace, within},
     services::{
-        OK, at_get, json,
+        OK, at_get, json, object,
         retry::{Failed, Kind, Policy},
     },
 };
@@ -133,7 +140,7 @@ async fn post<L: Logging>(
         Err(error) => return refused(error.into()),
     };
     let body = request.body_bytes().await?;
-    let msg = match serde_json::from_slice(&body) {
+    let msg = match object(&body) {
         Ok(Posted { msg }) => msg,
         Err(error) => {
             return refused(format!("the body is no message: {error}; send {{\"msg\":\"hello\"}}"));
@@ -142,13 +149,23 @@ async fn post<L: Logging>(
     drop(body);
     let what = format!("POST {} id={id}", route.path);
     let trace: Option<&Trace> = request.ext();
-    let attempt = |logging| L::log(logging, &id, &msg, trace);
+    let may_be_kept = AtomicBool::new(false);
+    let attempt = |logging| {
+        let answer = L::log(logging, &id, &msg, trace);
+        async {
+            answer.await.inspect_err(|failed| {
+                may_be_kept.fetch_or(failed.kind == Kind::Passing, Relaxed);
+            })
+        }
+    };
     let answer = route.logging.call(&shared.posts, began, &what, attempt).await;
     let failed = match answer {
         Ok(Outcome::Logged | Outcome::Duplicate) => {
             return json(StatusCode::Ok, &Kept { message_id: &id, message: &msg });
         }
         Ok(Outcome::Conflict) => None,
+        // Who refuses it now does not know of an attempt before, which may have arrived elsewhere.
+        Err(Failed { why, .. }) if may_be_kept.load(Relaxed) => Some(Failed::passing(why)),
         Err(failed) => Some(failed),
     };
     not_kept(&id, failed)

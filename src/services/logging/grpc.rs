@@ -11,7 +11,7 @@ use super::{
     store::{Entry, Outcome, StoreError},
 };
 use crate::grpc::{
-    Server, health,
+    Held, Server, health,
     logging::{
         self, Empty, LogEntry, LogList, LogRequest, LogResponse, TailRequest,
         logging_service_server::{LoggingService, LoggingServiceServer},
@@ -61,7 +61,7 @@ impl LoggingService for Front {
     }
 
     async fn get_logs(&self, _: Request<Empty>) -> Result<Response<LogList>, Status> {
-        let _place = self.0.lists.acquire().await;
+        let place = self.0.lists.acquire_arc().await;
         let mut logs = Vec::new();
         let (mut position, mut bytes) = (0, 0);
         loop {
@@ -75,7 +75,12 @@ impl LoggingService for Front {
             }
             logs.extend(page.iter().map(|entry| String::from(&*entry.msg)));
         }
-        Ok(Response::new(LogList { logs }))
+        let mut answer = Response::new(LogList { logs });
+        if bytes > PAGE_BYTES {
+            // A caller that reads slowly keeps it in memory.
+            answer.extensions_mut().insert(Held::until_sent(place));
+        }
+        Ok(answer)
     }
 
     type TailStream = Pin<Box<dyn Stream<Item = Result<LogEntry, Status>> + Send>>;

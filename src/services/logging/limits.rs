@@ -20,8 +20,9 @@ pub const PAGE_BYTES: usize = 64 << 10;
 pub const LIST_BYTES_MAX: usize = 4 << 20;
 /// Bytes that each message adds to it.
 pub const LIST_OVERHEAD_BYTES: usize = 5;
-/// Such answers in the making; further ones wait for a place.
-pub const LISTS_MAX: usize = 8;
+/// Such answers in the making or, if they are longer than a page, on their way; further ones wait
+/// for a place.
+pub const LISTS_MAX: usize = 16;
 /// Those who follow the log at a time.
 pub const FOLLOWERS_MAX: usize = 256;
 /// How often a follower hears that it is still connected.

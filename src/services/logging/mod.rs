@@ -172,7 +172,8 @@ impl Settings {
             Place::Redis(url) => Box::new(Redis::new(url, bytes_max, witness)?),
         };
         let (drop_replies, followers) = (self.drop_replies, Arc::default());
-        Ok(Logging { store, drop_replies, followers, lists: Semaphore::new(LISTS_MAX) })
+        let lists = Arc::new(Semaphore::new(LISTS_MAX));
+        Ok(Logging { store, drop_replies, followers, lists })
     }
 }
 
@@ -221,7 +222,7 @@ pub(crate) struct Logging {
     drop_replies: f64,
     followers: Arc<AtomicUsize>,
     /// Places for those who are told the whole log at once.
-    lists: Semaphore,
+    lists: Arc<Semaphore>,
 }
 
 /// Why a message is not in the log, or may not be.

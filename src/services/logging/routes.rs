@@ -10,7 +10,7 @@ use tide::{
 };
 
 use super::{
-    super::{OK, at_get, json},
+    super::{OK, at_get, json, object},
     LogError, Logging, follow,
     limits::{FOLLOWERS_MAX, PAGE_BYTES},
     store::{Entry, Outcome, StoreError},
@@ -78,7 +78,7 @@ struct Refused {
 
 async fn log_message(logging: &Logging, mut request: Request<()>) -> tide::Result {
     let body = request.body_bytes().await?;
-    let message: Message = match serde_json::from_slice(&body) {
+    let message: Message = match object(&body) {
         Ok(message) => message,
         Err(why) => {
             let error = format!("send JSON like {{\"id\":\"1\",\"msg\":\"hello\"}}: {why}");

@@ -9,7 +9,7 @@
 //! broken until the process is started again.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -17,6 +17,7 @@ use std::{
 };
 
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use uuid::Uuid;
 
 use super::{
     CannotOpen, End, Entry, Outcome, Pending, Store, StoreError, Witness, cost,
@@ -191,6 +192,10 @@ impl Shared {
 /// Opens the file, or makes it and sees to it that it stays in its folder: redb syncs the file and
 /// not the folder's entry for it.
 fn create(path: &Path) -> Result<Database, redb::Error> {
+    if !path.exists() {
+        // If it fails, what comes next says why, or does without.
+        let _ = make(path);
+    }
     let database = redb::Builder::new().set_cache_size(DISK_CACHE_BYTES).create(path)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
@@ -200,6 +205,18 @@ fn create(path: &Path) -> Result<Database, redb::Error> {
     begun.open_table(BYTES)?;
     begun.commit()?;
     Ok(database)
+}
+
+/// Makes the file under another name, and gives it its own when it is complete: redb writes last by
+/// what it knows a file again, and if it is killed before that, what is left can never be opened.
+fn make(path: &Path) -> Result<(), redb::Error> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}.new", Uuid::new_v4()));
+    let made = redb::Builder::new().create(&draft).map_err(redb::Error::from);
+    // A link does not replace what another process has made meanwhile.
+    let named = made.and_then(|_complete| Ok(fs::hard_link(&draft, path)?));
+    let _ = fs::remove_file(&draft);
+    named
 }
 
 /// Opens a file that has been a log already.
