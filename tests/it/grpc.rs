@@ -292,7 +292,9 @@ fn a_shutdown_finishes_calls_and_ends_streams() {
             client.clone().tail(TailRequest { after: Some(1) }).await.unwrap().into_inner();
         assert_eq!(tail.message().await.unwrap().unwrap().position, 1);
         served.reasons.send("SIGTERM").await.unwrap();
-        assert_eq!(tail.message().await.unwrap_err().code(), Code::Unavailable);
+        let error = tail.message().await.unwrap_err();
+        let told = (Code::Unavailable, "the server is shutting down");
+        assert_eq!((error.code(), error.message()), told);
     });
     served.end.recv_timeout(PATIENCE).unwrap().unwrap();
     assert_eq!(service.calls.load(SeqCst), 0);
