@@ -42,4 +42,9 @@ pub mod logging {
 
     /// The same for [`reflection`](super::reflection): an encoded `FileDescriptorSet`.
     pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("generated/logging.protoset");
+
+    /// The metadata that tells why `LogMessage` is RESOURCE_EXHAUSTED.
+    pub const REASON: &str = "reason";
+    /// What it says when the log takes no more.
+    pub const LOG_FULL: &str = "log-full";
 }

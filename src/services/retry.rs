@@ -41,7 +41,9 @@ pub(super) enum Kind {
     Passing,
     /// The same again: the other side cannot take any more.
     Full,
-    /// The same again: the other side does not want it, or we do not want its answer.
+    /// The same again: the other side may have done it, and has said so in a way that we cannot take.
+    Unread,
+    /// The same again: the other side does not want it.
     Final,
 }
 
@@ -109,7 +111,7 @@ where
         };
         let next = match failed.kind {
             Kind::Passing => policy.wait(number, began.elapsed(), random::fraction()),
-            Kind::Full | Kind::Final => None,
+            Kind::Full | Kind::Unread | Kind::Final => None,
         };
         tell(number, &failed, next);
         let Some(wait) = next else { return Err(failed) };

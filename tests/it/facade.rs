@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use self::logging::{Logging, Mood};
 use crate::{
     served::{Client, Reply},
-    service::{FACADE, MESSAGES, Service, curl, texts, tool},
+    service::{FACADE, LOGGING, MESSAGES, Service, curl, texts, tool},
 };
 
 mod logging;
@@ -369,4 +369,26 @@ fn usage_and_help() {
          Up to 2 attempts, 1 s for each, 15 s for all\n"
     );
     assert!(facade.greeting.contains(&said), "{}", facade.greeting);
+}
+
+#[test]
+fn over_grpc_a_full_log_is_told_from_a_message_that_it_does_not_take() {
+    let room = ["--quiet", "--max-body-bytes", "4MiB", "--max-store-bytes", "1000"];
+    let logging = Service::start(LOGGING, &room);
+    let grpc = format!("127.0.0.1:{}", logging.grpc_port());
+    let args = ["--quiet", "--max-body-bytes", "4MiB", "--logging-grpc", &grpc];
+    let facade = Service::start(FACADE, &args);
+    let post = |msg: &str| {
+        let mut client = Client::connect(facade.port);
+        let (body, path) = (json!({ "msg": msg }).to_string(), "/grpc_message");
+        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {}", body.len());
+        client.send(format!("{head}\r\n\r\n{body}"));
+        client.reply()
+    };
+    assert_eq!(post("x").status, 200);
+    let full = post(&"x".repeat(1000));
+    assert_eq!((full.status, full.header("retry-after")), (503, Some("60")), "{full:?}");
+    assert!(error_of(&full, 503).0.contains("the log is full"), "{full:?}");
+    let (error, _) = error_of(&post(&"x".repeat(2 << 20)), 502);
+    assert!(error.contains("longer than"), "{error}");
 }

@@ -158,8 +158,9 @@ pub mod logging_service_client {
         /// Keeps a message, unless one with this id is there. Answers when it is as safe as the service's
         /// store can make it. May be repeated without harm.
         ///
-        /// INVALID_ARGUMENT: the id is empty, too long or not of visible ASCII.
-        /// RESOURCE_EXHAUSTED: the message is too long, or the log is full; to repeat it does not help.
+        /// INVALID_ARGUMENT: the id is empty, too long or not of visible ASCII, or the message is too long.
+        /// RESOURCE_EXHAUSTED: the request is too long or, if the metadata has `reason: log-full`, the log
+        /// takes no more; to repeat it does not help.
         /// UNAVAILABLE: the store does not answer; repeat it.
         pub async fn log_message(
             &mut self,
@@ -248,8 +249,9 @@ pub mod logging_service_server {
         /// Keeps a message, unless one with this id is there. Answers when it is as safe as the service's
         /// store can make it. May be repeated without harm.
         ///
-        /// INVALID_ARGUMENT: the id is empty, too long or not of visible ASCII.
-        /// RESOURCE_EXHAUSTED: the message is too long, or the log is full; to repeat it does not help.
+        /// INVALID_ARGUMENT: the id is empty, too long or not of visible ASCII, or the message is too long.
+        /// RESOURCE_EXHAUSTED: the request is too long or, if the metadata has `reason: log-full`, the log
+        /// takes no more; to repeat it does not help.
         /// UNAVAILABLE: the store does not answer; repeat it.
         async fn log_message(
             &self,

@@ -14,7 +14,9 @@ use super::{
 use crate::{
     grpc::{
         Channel, Endpoint,
-        logging::{self, Empty, LogRequest, logging_service_client::LoggingServiceClient},
+        logging::{
+            self, Empty, LOG_FULL, LogRequest, REASON, logging_service_client::LoggingServiceClient,
+        },
     },
     http::Trace,
     services::{
@@ -89,7 +91,13 @@ fn failed(status: &Status, timeout: Duration) -> Failed {
         | Code::Cancelled
         | Code::Internal
         | Code::Unknown => Kind::Passing,
-        Code::ResourceExhausted => Kind::Full,
+        Code::ResourceExhausted => match status.metadata().get(REASON) {
+            Some(reason) if reason == LOG_FULL => Kind::Full,
+            // By a service that is asked too often, for example.
+            _ => Kind::Passing,
+        },
+        // An answer that is too long for us.
+        Code::OutOfRange => Kind::Unread,
         _ => Kind::Final,
     };
     let why = match status.code() {

@@ -101,7 +101,8 @@ async fn ask(
 ) -> Result<(Vec<u8>, Response), Failed> {
     let why = |error: surf::Error| {
         let kind = match cause(&error) {
-            Cause::TooLarge | Cause::Invalid => Kind::Final,
+            Cause::TooLarge => Kind::Unread,
+            Cause::Invalid => Kind::Final,
             _ => Kind::Passing,
         };
         Failed { why: callee.why(&error), kind }

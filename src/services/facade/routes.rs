@@ -154,7 +154,8 @@ async fn post<L: Logging>(
         let answer = L::log(logging, &id, &msg, trace);
         async {
             answer.await.inspect_err(|failed| {
-                may_be_kept.fetch_or(failed.kind == Kind::Passing, Relaxed);
+                let may = matches!(failed.kind, Kind::Passing | Kind::Unread);
+                may_be_kept.fetch_or(may, Relaxed);
             })
         }
     };
@@ -183,7 +184,7 @@ fn not_kept(id: &str, failed: Option<Failed>) -> tide::Result {
         }
     };
     let (status, error, retry_after) = match kind {
-        Kind::Passing => (
+        Kind::Passing | Kind::Unread => (
             StatusCode::ServiceUnavailable,
             format!(
                 "logging unavailable: {why}. Send the message again with its message_id as the \

@@ -3,7 +3,10 @@
 use std::{collections::VecDeque, future, pin::Pin, sync::Arc};
 
 use smol::stream::{self, Stream};
-use tonic::{Request, Response, Status, codec::CompressionEncoding, server::NamedService};
+use tonic::{
+    Request, Response, Status, codec::CompressionEncoding, metadata::MetadataValue,
+    server::NamedService,
+};
 
 use super::{
     Follower, LogError, Logging,
@@ -13,7 +16,7 @@ use super::{
 use crate::grpc::{
     Held, Server, health,
     logging::{
-        self, Empty, LogEntry, LogList, LogRequest, LogResponse, TailRequest,
+        self, Empty, LOG_FULL, LogEntry, LogList, LogRequest, LogResponse, REASON, TailRequest,
         logging_service_server::{LoggingService, LoggingServiceServer},
     },
     reflection,
@@ -129,9 +132,11 @@ impl From<LogError> for Status {
     fn from(error: LogError) -> Self {
         let text = error.to_string();
         match error {
-            LogError::BadId => Self::invalid_argument(text),
-            LogError::MsgTooLong | LogError::Store(StoreError::Full) => {
-                Self::resource_exhausted(text)
+            LogError::BadId | LogError::MsgTooLong => Self::invalid_argument(text),
+            LogError::Store(StoreError::Full) => {
+                let mut full = Self::resource_exhausted(text);
+                full.metadata_mut().insert(REASON, MetadataValue::from_static(LOG_FULL));
+                full
             }
             LogError::Store(StoreError::Unavailable(_)) => Self::unavailable(text),
             LogError::Store(StoreError::Broken(_)) => Self::internal(text),
