@@ -150,8 +150,7 @@ fn a_call_ends_at_its_deadline_and_others_go_on() {
     let (served, _) = start(quiet());
     let client = client(served.port);
     block_on(async {
-        let sleeping = client.clone();
-        let mut sleeping = sleeping;
+        let mut sleeping = client.clone();
         let asleep = sleeping.log_message(within(Duration::from_millis(50), "sleep")).await;
         assert_eq!(asleep.unwrap_err().code(), Code::DeadlineExceeded);
         let mut request = Request::new(TailRequest { after: Some(2) });

@@ -24,7 +24,7 @@ use super::{
     queue::{Append, Batches, Queue},
 };
 use crate::{
-    http::shutdown::within,
+    http::within,
     services::logging::limits::{DISK_CACHE_BYTES, DISK_RETRY},
 };
 

@@ -38,7 +38,7 @@ use super::{
     queue::{Append, Batches, Queue},
 };
 use crate::{
-    http::shutdown::within,
+    http::within,
     services::logging::limits::{ENTRY_OVERHEAD_BYTES, REDIS_BLOCK, REDIS_TIMEOUT},
 };
 
