@@ -18,7 +18,9 @@ use crate::{
     net::{Bound, DEFAULT_IP, DEFAULT_PORT},
     ring::{
         Config, Event,
-        limits::{CHECK_INTERVAL_MAX, FILE_BYTES_CEILING, MEMBERS_MAX},
+        limits::{
+            CHECK_INTERVAL_MAX, FILE_BYTES_CEILING, FORGET_AFTER, GIVE_UP_AFTER, MEMBERS_MAX,
+        },
     },
 };
 
@@ -145,11 +147,10 @@ fn serve(bound: Bound, settings: Settings, verbose: bool) -> Result<(), String> 
     if settings.prev.is_none() {
         narrator.borrow_mut().line(format_args!("{address}(WS1)"));
     }
-    let (failed, failure) = channel::bounded(1);
+    let (_failed, failure) = channel::bounded::<String>(1);
     let on_event = {
         let narrator = narrator.clone();
         move |event: &Event| match event {
-            Event::JoinFailed { .. } => drop(failed.try_send(event.to_string())),
             Event::Circle { .. } if !verbose => {}
             // The last member has left.
             Event::List(view) if view.circle().is_empty() => {}
@@ -230,7 +231,11 @@ impl Settings {
         let address = SocketAddr::new(DEFAULT_IP, DEFAULT_PORT);
         let config = Config {
             address,
-            prev,
+            prevs: prev.iter().map(ToString::to_string).collect(),
+            ring: "smolring".into(),
+            bootstrap: false,
+            forget_after: FORGET_AFTER,
+            give_up_after: GIVE_UP_AFTER,
             check_interval: check_interval.0,
             check_timeout: check_timeout.0,
             request_timeout: request_timeout.0,

@@ -30,7 +30,7 @@ use super::{
 use crate::ring::{
     Input, LinkId,
     codec::{Decoder, Reject},
-    message::{Answer, Message, Peer, Refusal, Request, Status},
+    message::{Answer, Envelope, Message, Peer, Refusal, Request, Status},
 };
 
 /// Who is at the other end.
@@ -87,7 +87,7 @@ impl Connection {
     }
 
     /// Sends a message to another node.
-    pub(super) fn send(&self, message: &Peer) {
+    pub(super) fn send(&self, message: &Envelope) {
         self.outbox.borrow_mut().push(message);
         if self.outbox.borrow().bytes() > LINK_QUEUE_BYTES_MAX {
             return self.abort();
@@ -448,7 +448,7 @@ impl Task {
     /// A client's connection turns out to be a node's. Only MEET can do that.
     fn become_link(&mut self, message: Result<Message, Reject>) -> io::Result<()> {
         let Ok(Message::Peer(message)) = message else { return Ok(()) };
-        if !matches!(message, Peer::Meet { .. }) {
+        if !matches!(message.message, Peer::Meet(_)) {
             let reason = "that is for nodes, and a link between nodes must begin with MEET";
             self.connection.refuse(Refusal::new(Status::BadRequest, reason));
             return Ok(());

@@ -23,8 +23,8 @@ use super::{
     link,
 };
 use crate::ring::{
-    Event, Input, LinkId, Node, Output, RequestId,
-    message::{Peer, Request},
+    Event, Input, LinkId, Node, Output, Place, RequestId,
+    message::{Envelope, Request},
     version::Time,
 };
 
@@ -270,7 +270,7 @@ impl Turn<'_> {
         self.state.node.set_clock(self.now, wall_ms());
     }
 
-    pub(super) fn received(&mut self, link: LinkId, message: Peer) {
+    pub(super) fn received(&mut self, link: LinkId, message: Envelope) {
         self.input(Input::Received { link, message });
     }
 
@@ -322,7 +322,8 @@ impl Turn<'_> {
         }
     }
 
-    fn connect(&mut self, link: LinkId, to: SocketAddr) {
+    fn connect(&mut self, link: LinkId, to: Place) {
+        let to = self.state.node.place(to);
         let state = &mut *self.state;
         state.connections_made = state.connections_made.wrapping_add(1);
         let connection = Rc::new(Connection::new(state.connections_made, Role::Link(link)));

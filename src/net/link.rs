@@ -19,8 +19,11 @@ use super::{
 
 /// Connects, then runs the link until its end. How long to wait for the connection is for the node
 /// to say: it ends the link.
-pub(super) async fn run(driver: Rc<Driver>, connection: Rc<Connection>, to: SocketAddr) {
-    let mut connecting = pin!(Async::<TcpStream>::connect(to));
+pub(super) async fn run(driver: Rc<Driver>, connection: Rc<Connection>, to: String) {
+    let mut connecting = pin!(async {
+        let to = to.parse().map_err(|_| io::ErrorKind::NotFound)?;
+        Async::<TcpStream>::connect::<SocketAddr>(to).await
+    });
     let connected = future::poll_fn(|cx| {
         connection.keep_waker(cx);
         if connection.is_ending() {

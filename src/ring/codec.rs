@@ -10,11 +10,12 @@ use std::{fmt::Write as _, io::Write as _};
 use bytes::Bytes;
 
 use super::{
-    limits::{FILE_BYTES_CEILING, LINE_BYTES_MAX, PEER_BODY_BYTES_MAX},
+    limits::{FILE_BYTES_CEILING, LINE_BYTES_MAX, PEER_BODY_BYTES_MAX, PROTOCOL},
     line::{Line, decimal},
-    message::{Answer, Content, Item, Message, Peer, Refusal, Status},
+    message::{Answer, Content, Envelope, Item, Message, Refusal, Row, Status},
     name::{Name, encode},
     parse,
+    view::State as MemberState,
 };
 
 /// Room that is made for a content that has been announced, before a byte of it is there.
@@ -174,7 +175,11 @@ impl Decoder {
             ("FORWARD", _) | ("SYNC", "ITEM") if self.is_peer => FILE_BYTES_CEILING,
             ("SYNC", _) if self.is_peer => PEER_BODY_BYTES_MAX,
             ("MEET" | "CHECK" | "CHECKED", _) => PEER_BODY_BYTES_MAX,
-            ("GET" | "LIST" | "RING" | "PING" | "INFO" | "QUIT" | "FORWARD" | "SYNC", _) => 0,
+            (
+                "GET" | "LIST" | "RING" | "PING" | "INFO" | "QUIT" | "FORGET" | "REFUSE"
+                | "FORWARD" | "SYNC",
+                _,
+            ) => 0,
             _ => return Err(parse::unknown_verb(verb)),
         };
         if verb == "PUT" {
@@ -220,14 +225,18 @@ impl Encode for Answer {
                 line(out, format_args!("200 OK len={len} count={count} more={more}"));
                 out.extend_from_slice(body.as_bytes());
             }
-            Answer::Ring { view, me } => {
-                let body = ring_table(view, *me);
-                let (len, members) = (body.len(), view.circle().len());
+            Answer::Ring { members: rows, me } => {
+                let body = ring_table(rows, *me);
+                let members = rows.iter().filter(|row| row.member.is_alive()).count();
+                let len = body.len();
                 line(out, format_args!("200 OK len={len} members={members}"));
                 out.extend_from_slice(body.as_bytes());
             }
             Answer::Pong { me } => line(out, format_args!("200 OK node={me}")),
             Answer::Info(info) => info_line(out, info),
+            Answer::Forgotten { address } => {
+                line(out, format_args!("200 OK : {address} is not sought any more"));
+            }
             Answer::Bye => line(out, format_args!("200 OK : bye")),
             Answer::Refused(refusal) => refusal_line(out, refusal),
         }
@@ -235,7 +244,7 @@ impl Encode for Answer {
     }
 }
 
-impl Encode for Peer {
+impl Encode for Envelope {
     fn encode(&self, out: &mut Vec<u8>) -> Option<&Content> {
         parse::encode_peer(self, out)
     }
@@ -258,12 +267,18 @@ fn info_line(out: &mut Vec<u8>, info: &super::message::Info) {
     line(
         out,
         format_args!(
-            "200 OK node={} protocol=1 version={} ready={} members={} files={} bytes={} digest={} \
+            "200 OK node={} ring={} protocol={PROTOCOL} version={} state={} started={} clock={:+} \
+             ready={} full={} members={} files={} bytes={} digest={} \
              max-line-bytes={LINE_BYTES_MAX} max-name-bytes={} max-file-bytes={} \
              max-store-bytes={} min-copies={} request-timeout-ms={}",
             info.me,
+            info.ring,
             env!("CARGO_PKG_VERSION"),
+            info.state,
+            info.started_ms,
+            info.clock_off_ms,
             u8::from(info.ready),
+            u8::from(info.full),
             info.members,
             info.files,
             info.bytes,
@@ -277,19 +292,34 @@ fn info_line(out: &mut Vec<u8>, info: &super::message::Info) {
     );
 }
 
-fn ring_table(view: &super::view::View, me: std::net::SocketAddr) -> String {
+fn ring_table(rows: &[Row], me: std::net::SocketAddr) -> String {
     let mut body = String::new();
-    for (i, address) in view.circle().into_iter().enumerate() {
-        let incarnation = view.get(address).map_or(0, |member| member.incarnation);
-        let (label, own) = (i + 1, u8::from(address == me));
-        let _ =
-            writeln!(body, "{address} alive label=WS{label} incarnation={incarnation} self={own}");
-    }
-    for (address, member) in view.members() {
-        if let super::view::State::Gone { since_ms } = member.state {
-            let incarnation = member.incarnation;
-            let _ = writeln!(body, "{address} gone incarnation={incarnation} since={since_ms}");
+    for (i, Row { address, member, report, clock_off_ms }) in rows.iter().enumerate() {
+        let incarnation = member.incarnation;
+        let _ = match member.state {
+            MemberState::Gone { since_ms, cause } => {
+                let cause = cause.words().0;
+                let head = format_args!("{address} gone incarnation={incarnation}");
+                write!(body, "{head} since={since_ms} cause={cause}")
+            }
+            MemberState::Left { since_ms } => {
+                write!(body, "{address} left incarnation={incarnation} since={since_ms}")
+            }
+            MemberState::Alive => {
+                let (label, own) = (i + 1, u8::from(*address == me));
+                let head = format_args!("{address} alive label=WS{label}");
+                write!(body, "{head} incarnation={incarnation} self={own}")
+            }
+        };
+        if let Some(report) = report {
+            let (ready, full) = (u8::from(report.ready), u8::from(report.full));
+            let (files, bytes) = (report.files, report.bytes);
+            let _ = write!(body, " ready={ready} full={full} files={files} bytes={bytes}");
         }
+        if let Some(off_ms) = clock_off_ms {
+            let _ = write!(body, " clock={off_ms:+}");
+        }
+        body.push('\n');
     }
     body
 }

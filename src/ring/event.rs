@@ -3,8 +3,9 @@
 use std::{fmt, net::SocketAddr};
 
 use super::{
-    message::{Answer, Peer, Request},
-    view::View,
+    clocks,
+    message::{Answer, Envelope, Request},
+    view::{State, View},
 };
 
 /// Names a connection between two nodes, on this side of it.
@@ -14,6 +15,16 @@ pub struct LinkId(pub u64);
 /// Names a client's request until it is answered.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct RequestId(pub u64);
+
+/// Where a link leads to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Place {
+    /// To the node of this name.
+    Node(SocketAddr),
+    /// To the n-th of [`Config::prevs`](super::Config::prevs), which may be the name of a host: the
+    /// driver looks it up, anew each time.
+    Prev(usize),
+}
 
 /// What happens to a node.
 #[derive(Debug)]
@@ -30,7 +41,7 @@ pub enum Input {
         /// On which link.
         link: LinkId,
         /// What.
-        message: Peer,
+        message: Envelope,
     },
     /// A link takes bytes or brings them: whoever is at its other end is not dead, only slow.
     Progress {
@@ -66,14 +77,14 @@ pub enum Output {
         /// Its name from now on.
         link: LinkId,
         /// Whom to connect to.
-        to: SocketAddr,
+        to: Place,
     },
     /// Send a message. Messages on one link arrive in order, or not at all.
     Send {
         /// On which link.
         link: LinkId,
         /// What.
-        message: Peer,
+        message: Envelope,
     },
     /// Close a link once everything sent on it is out. Nothing more is heard of it.
     Disconnect {
@@ -91,10 +102,15 @@ pub enum Output {
 pub enum Event {
     /// The list of members is now this.
     List(View),
-    /// The first contact with the ring that was to be joined has failed; it is tried again.
-    JoinFailed {
-        /// The member that was asked.
-        prev: SocketAddr,
+    /// This node is not in a ring yet, or no longer, and does something about it.
+    Waiting {
+        /// What for.
+        why: String,
+    },
+    /// A node that wants to join was not taken in, or this one was not.
+    Refused {
+        /// The other node.
+        node: SocketAddr,
         /// Why.
         why: String,
     },
@@ -104,6 +120,13 @@ pub enum Event {
         member: SocketAddr,
         /// Why.
         why: String,
+    },
+    /// A member is no longer in the list, by what others say.
+    Out {
+        /// The member.
+        member: SocketAddr,
+        /// Whether it left in order; else why it counts as gone.
+        state: State,
     },
     /// The link to the successor broke, but the successor lives; what was lost is sent again.
     Relinked {
@@ -119,12 +142,29 @@ pub enum Event {
     Back,
     /// This node holds what the ring holds.
     Ready,
+    /// This node has gone on without what these members alone had.
+    GaveUp {
+        /// The members, which do not live.
+        members: Vec<SocketAddr>,
+    },
+    /// This node has no room for a file that the ring keeps.
+    Full,
+    /// This node has room again for all that the ring keeps.
+    Roomy,
+    /// A member's clock has gone wrong, or has been put right.
+    Clock {
+        /// The member.
+        member: SocketAddr,
+        /// How far its clock is ahead of the ring's, in milliseconds; negative: behind. `None`: it
+        /// is right again.
+        off_ms: Option<i64>,
+    },
     /// A CHECK of this node has gone all round.
     Circle {
         /// Members that it has visited, this one included.
         members: usize,
     },
-    /// Files were pulled from the predecessor.
+    /// Files were pulled from another member.
     CaughtUp {
         /// How many.
         files: usize,
@@ -140,14 +180,31 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Event::List(view) => write!(f, "{view}"),
-            Event::JoinFailed { prev, why } => write!(f, "cannot join the ring at {prev}: {why}"),
+            Event::Waiting { why } => write!(f, "waiting: {why}"),
+            Event::Refused { node, why } => write!(f, "nothing in common with {node}: {why}"),
             Event::Dead { member, why } => write!(f, "{member} is gone: {why}"),
+            Event::Out { member, state: State::Gone { cause, .. } } => {
+                write!(f, "{member} is gone: {}", cause.words().1)
+            }
+            Event::Out { member, .. } => write!(f, "{member} has left"),
             Event::Relinked { member } => {
                 write!(f, "the link to {member} broke and is back; sending anew")
             }
             Event::Met { member } => write!(f, "met the ring of {member}"),
             Event::Back => f.write_str("the others took this node for dead; it is back"),
             Event::Ready => f.write_str("ready: this node holds what the ring holds"),
+            Event::GaveUp { members } => {
+                let members: Vec<_> = members.iter().map(ToString::to_string).collect();
+                write!(f, "going on without what only {} had", members.join(", "))
+            }
+            Event::Full => {
+                f.write_str("full: some files of the ring are not here; see --max-store-bytes")
+            }
+            Event::Roomy => f.write_str("no longer full: all files of the ring have room here"),
+            Event::Clock { member, off_ms: Some(off_ms) } => {
+                write!(f, "the clock of {member} is {}", clocks::in_words(*off_ms))
+            }
+            Event::Clock { member, off_ms: None } => write!(f, "the clock of {member} is right"),
             Event::Circle { members } => {
                 write!(f, "CHECK performed a complete cycle of {members} members")
             }

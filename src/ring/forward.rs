@@ -1,9 +1,9 @@
-//! Clients' requests, and operations on their way round the ring.
+//! Operations on their way round the ring.
 //!
-//! A PUT is stored where it was asked for, then FORWARDed from node to node; each stores it and
-//! passes it on. When it comes back to its creator the circle has closed: every live member holds
-//! it, and the client is answered. A GET that misses goes round in the same way and collects the
-//! newest version there is; every node that it passes learns what was found so far.
+//! A PUT is FORWARDed from node to node; each keeps the file and passes it on. When it comes back to
+//! its creator the circle has closed: every live member holds it, the creator keeps it too, and the
+//! client is answered. A GET that misses goes round in the same way and collects the newest version
+//! there is; every node that it passes learns what was found so far.
 //!
 //! # Which circle?
 //!
@@ -16,38 +16,59 @@
 //! back before the FORWARD does, and sends that anew. The hash also ends the message of a creator
 //! that died: its circle no longer exists, so the first node that knows stops it.
 //!
+//! # Later than what?
+//!
+//! Clocks differ, so a new version may be earlier than one that was acknowledged before the PUT
+//! began. A FORWARD PUT therefore collects the newest version that any member holds already. If that
+//! is later than its own, the creator gives it a version above and sends it round once more. Once a
+//! circle is enough: whatever was acknowledged before the PUT began was seen on the first round, and
+//! what came up since was under way at the same time. So of two writes of which one was acknowledged
+//! before the other began, the other wins, and two that write the same name without end both go on.
+//!
 //! Nothing here is a transaction. A PUT that ends in 504 may have been kept by some members, and
 //! anti-entropy will then give it to all.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::{
-    event::{LinkId, Output, RequestId},
-    limits::{CLOCK_AHEAD_MAX, MEMBERS_MAX, OPERATION_BYTES_MAX, OPERATIONS_MAX},
-    message::{
-        Answer, Content, ForwardGet, ForwardPut, Info, Item, OpId, Peer, Refusal, Request, Status,
-    },
+    coverage::Lacks,
+    event::{Event, LinkId, Output, RequestId},
+    limits::{MEMBERS_MAX, OPERATION_BYTES_MAX, OPERATIONS_MAX, PATIENCE_MIN},
+    message::{Answer, ForwardGet, ForwardPut, Item, OpId, Peer, Refusal, Status},
     name::Name,
-    node::{Node, Phase},
+    node::Node,
     table::Kept,
     version::{Stamp, Time, Version},
+    view::ViewHash,
 };
 
 /// What this node has on its way round the ring, by count.
 #[derive(Debug)]
 pub(super) struct Operations {
     open: BTreeMap<u64, Operation>,
+    /// Those that are due before others that were made earlier, as their request had to wait.
+    early: BTreeSet<(Time, u64)>,
     made: u64,
     bytes: usize,
+    /// How long operations are under way, on average.
+    usual: Duration,
+    /// When the oldest is looked at, whether it takes unusually long.
+    doubt_at: Option<Time>,
 }
 
 #[derive(Debug)]
 struct Operation {
     request: RequestId,
+    begun: Time,
     until: Time,
     name: Name,
     /// The file of a PUT; `None` for a GET.
     put: Option<Item>,
+    /// The circle in which its version was raised above what others held.
+    raised: Option<ViewHash>,
     /// How many CHECKs this node had begun when it sent this last.
     checks: u64,
 }
@@ -56,29 +77,64 @@ impl Operations {
     /// The count begins at a random number, so that an answer to an earlier life of this node is
     /// not taken for one to this.
     pub(super) fn new(seed: u64) -> Self {
-        Self { open: BTreeMap::new(), made: seed >> 16 << 16, bytes: 0 }
+        let (open, early, made) = (BTreeMap::new(), BTreeSet::new(), seed >> 16 << 16);
+        Self { open, early, made, bytes: 0, usual: Duration::ZERO, doubt_at: None }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
 
-    /// All operations have the same timeout, so the first made is the first due.
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// When the first is due, or is to be looked at.
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.open.first_key_value().map(|(_, operation)| operation.until)
+        let doubt_at = self.doubt_at.filter(|_| !self.open.is_empty());
+        [self.due_at(), doubt_at].into_iter().flatten().min()
+    }
+
+    fn due_at(&self) -> Option<Time> {
+        self.first_due().map(|(until, _)| until)
+    }
+
+    /// All operations have the same timeout, so the first made is the first due, but for a few.
+    fn first_due(&self) -> Option<(Time, u64)> {
+        let first = self.open.first_key_value().map(|(&count, operation)| (operation.until, count));
+        first.into_iter().chain(self.early.first().copied()).min()
+    }
+
+    /// After this long an operation is unusually long under way.
+    fn patience(&self) -> Duration {
+        (self.usual * 4).max(PATIENCE_MIN)
     }
 
     fn begin(&mut self, operation: Operation) -> u64 {
         self.made = self.made.wrapping_add(1);
         self.bytes += operation.put.as_ref().map_or(0, |item| item.content.len());
+        if self.open.is_empty() {
+            self.doubt_at = Some(operation.begun + self.patience());
+        }
+        if self.open.last_key_value().is_some_and(|(_, last)| last.until > operation.until) {
+            self.early.insert((operation.until, self.made));
+        }
         self.open.insert(self.made, operation);
         self.made
     }
 
     fn end(&mut self, count: u64) -> Option<Operation> {
         let operation = self.open.remove(&count)?;
+        self.early.remove(&(operation.until, count));
         self.bytes -= operation.put.as_ref().map_or(0, |item| item.content.len());
         Some(operation)
+    }
+
+    /// The same, of one that has come back.
+    fn finish(&mut self, now: Time, count: u64) -> Operation {
+        let operation = self.end(count).expect("it was looked up");
+        self.usual = self.usual * 7 / 8 + now.since(operation.begun) / 8;
+        operation
     }
 }
 
@@ -90,130 +146,10 @@ impl Node {
             || self.operations.open.len() >= OPERATIONS_MAX / 2
     }
 
-    pub(super) fn request(
-        &mut self,
-        now: Time,
-        id: RequestId,
-        request: Request,
-        out: &mut Vec<Output>,
-    ) {
-        let answer = match request {
-            Request::Put { name, content } => self.put(now, id, name, content, out),
-            Request::Get { name } => self.get(now, id, name, out),
-            Request::List { prefix, after, limit } => Some(self.list(&prefix, &after, limit)),
-            Request::Ring => {
-                Some(Answer::Ring { view: self.view.clone(), me: self.config.address })
-            }
-            Request::Ping => Some(Answer::Pong { me: self.config.address }),
-            Request::Info => Some(Answer::Info(Box::new(self.info()))),
-            Request::Quit => Some(Answer::Bye),
-        };
-        if let Some(answer) = answer {
-            out.push(Output::Reply { id, answer });
-        }
-    }
-
-    fn put(
-        &mut self,
-        now: Time,
-        id: RequestId,
-        name: Name,
-        content: Content,
-        out: &mut Vec<Output>,
-    ) -> Option<Answer> {
-        if let Err(refusal) = self.may_put(&name, &content) {
-            return Some(Answer::Refused(refusal));
-        }
-        let stamp = self.clock.tick(self.wall_ms(now));
-        let version = Version { stamp, node: self.config.address };
-        let item = Item { version, hash: blake3::hash(&content), content };
-        self.table.put(&name, item.clone());
-        self.begin(now, id, name, Some(item), out)
-    }
-
-    fn may_put(&self, name: &Name, content: &Content) -> Result<(), Refusal> {
-        self.may_operate()?;
-        let (min, live) = (self.config.min_copies, self.live);
-        if live < min {
-            let reason = format!("min-copies is {min} and only {live} members are alive");
-            return Err(Refusal::new(Status::Unavailable, reason));
-        }
-        if content.len() > self.config.max_file_bytes {
-            let reason = format!("a file has at most {} bytes here", self.config.max_file_bytes);
-            return Err(Refusal::new(Status::ContentTooLarge, reason));
-        }
-        if !self.table.has_room(name, content.len()) {
-            let reason = format!("the store is full at {} bytes", self.table.bytes_max());
-            return Err(Refusal::new(Status::InsufficientStorage, reason));
-        }
-        Ok(())
-    }
-
-    fn may_operate(&self) -> Result<(), Refusal> {
-        let reason = match self.phase {
-            Phase::Joining { .. } => "this node has not yet joined its ring; try another",
-            Phase::Member if self.operations.open.len() >= OPERATIONS_MAX => {
-                "too many operations are in flight; try again"
-            }
-            Phase::Member => return Ok(()),
-            _ => "this node is leaving its ring; try another",
-        };
-        Err(Refusal::new(Status::Unavailable, reason))
-    }
-
-    /// A node that has caught up answers what it holds. What it misses, and everything as long as
-    /// it has not caught up, it asks the ring for.
-    fn get(
-        &mut self,
-        now: Time,
-        id: RequestId,
-        name: Name,
-        out: &mut Vec<Output>,
-    ) -> Option<Answer> {
-        if self.ready
-            && let Some(item) = self.table.get(&name)
-        {
-            return Some(Answer::Found(item.clone()));
-        }
-        if let Err(refusal) = self.may_operate() {
-            return Some(Answer::Refused(refusal));
-        }
-        self.begin(now, id, name, None, out)
-    }
-
-    fn list(&self, prefix: &str, after: &str, limit: usize) -> Answer {
-        if !self.ready {
-            let reason = "this node is still catching up with its ring; try another";
-            return Answer::Refused(Refusal::new(Status::Unavailable, reason));
-        }
-        let mut files: Vec<_> = (self.table.list(prefix, after))
-            .take(limit.saturating_add(1))
-            .map(|(name, item)| (name.clone(), item.content.len(), item.version))
-            .collect();
-        let more = files.len() > limit;
-        files.truncate(limit);
-        Answer::Listing { files, more }
-    }
-
-    fn info(&self) -> Info {
-        Info {
-            me: self.config.address,
-            ready: self.is_ready(),
-            members: self.live,
-            files: self.table.len(),
-            bytes: self.table.bytes(),
-            digest: self.table.digest(),
-            max_file_bytes: self.config.max_file_bytes,
-            max_store_bytes: self.table.bytes_max(),
-            min_copies: self.config.min_copies,
-            request_timeout: self.config.request_timeout,
-        }
-    }
-
     // ---- the creator's side
 
     /// Sends an operation on its way, or answers it at once where the circle has one member.
-    fn begin(
+    pub(super) fn begin(
         &mut self,
         now: Time,
         id: RequestId,
@@ -221,20 +157,63 @@ impl Node {
         put: Option<Item>,
         out: &mut Vec<Output>,
     ) -> Option<Answer> {
-        if self.live == 1 {
-            return Some(self.alone(&name, put.as_ref()));
-        }
         let until = now + self.config.request_timeout;
-        let count = self.operations.begin(Operation { request: id, until, name, put, checks: 0 });
+        self.begin_until(now, until, id, name, put, out)
+    }
+
+    /// The same, with a deadline of its own.
+    pub(super) fn begin_until(
+        &mut self,
+        now: Time,
+        until: Time,
+        id: RequestId,
+        name: Name,
+        put: Option<Item>,
+        out: &mut Vec<Output>,
+    ) -> Option<Answer> {
+        if self.live == 1 {
+            return Some(self.alone(now, &name, put, out));
+        }
+        let operation =
+            Operation { request: id, begun: now, until, name, put, raised: None, checks: 0 };
+        let count = self.operations.begin(operation);
         self.send_operation(count, out);
         None
     }
 
-    fn alone(&self, name: &Name, put: Option<&Item>) -> Answer {
-        match (put, self.table.get(name)) {
-            (Some(item), _) => Answer::Stored { version: item.version, copies: 1 },
-            (None, Some(item)) => Answer::Found(item.clone()),
-            (None, None) => not_found(name),
+    /// The answer of a node that is alone in its circle.
+    fn alone(
+        &mut self,
+        now: Time,
+        name: &Name,
+        put: Option<Item>,
+        out: &mut Vec<Output>,
+    ) -> Answer {
+        let Some(mut item) = put else {
+            return match self.table.get(name) {
+                Some(item) => Answer::Found(item.clone()),
+                None => self.not_found(name),
+            };
+        };
+        if self.table.get(name).is_some_and(|held| held.version >= item.version) {
+            // Another write has come in while this one was on its way.
+            match self.version(now, name) {
+                Ok(version) => item.version = version,
+                Err(refusal) => return Answer::Refused(refusal),
+            }
+        }
+        let version = item.version;
+        match self.keep_own(name, item, out) {
+            Ok(()) => Answer::Stored { version, copies: 1 },
+            Err(refusal) => Answer::Refused(refusal),
+        }
+    }
+
+    /// Keeps a file whose circle has closed.
+    fn keep_own(&mut self, name: &Name, item: Item, out: &mut Vec<Output>) -> Result<(), Refusal> {
+        match self.put_into_table(name, item, out) {
+            Kept::New | Kept::Old => Ok(()),
+            Kept::Full => Err(Refusal::new(Status::InsufficientStorage, self.why_full())),
         }
     }
 
@@ -249,20 +228,22 @@ impl Node {
         let message = match &operation.put {
             Some(item) => {
                 let (version, item) = (item.version, Some(item.clone()));
-                let refused = None;
-                let copies = 1;
-                Peer::ForwardPut(ForwardPut { op, view, name, version, copies, refused, item })
+                let (newest, refused, copies) = (None, None, 1);
+                let forward = ForwardPut { op, view, name, version, copies, newest, refused, item };
+                Peer::ForwardPut(forward)
             }
             None => {
                 let found = self.table.get(&name).cloned();
-                Peer::ForwardGet(ForwardGet { op, view, name, hops: 0, found })
+                let lacks = Lacks::of(&self.offered(), &self.view);
+                let lacks = (!self.ready).then_some(lacks);
+                Peer::ForwardGet(ForwardGet { op, view, name, hops: 0, lacks, found })
             }
         };
-        out.push(Output::Send { link, message });
+        self.say(link, message, out);
     }
 
     /// After a change of the view: everything unfinished goes round again, in the new circle.
-    pub(super) fn forward_anew(&mut self, out: &mut Vec<Output>) {
+    pub(super) fn forward_anew(&mut self, now: Time, out: &mut Vec<Output>) {
         // Alone, a node answers from what it holds; but a PUT waits for enough members to return.
         let is_alone = self.live <= 1;
         let too_few = self.live < self.config.min_copies;
@@ -274,7 +255,7 @@ impl Node {
             } else if !(is_put && too_few)
                 && let Some(operation) = self.operations.end(count)
             {
-                let answer = self.alone(&operation.name, operation.put.as_ref());
+                let answer = self.alone(now, &operation.name, operation.put, out);
                 out.push(Output::Reply { id: operation.request, answer });
             }
         }
@@ -292,22 +273,38 @@ impl Node {
         }
     }
 
-    /// Answers what has been under way for too long.
+    /// Answers what has been under way for too long, and doubts the successor where something is under
+    /// way for unusually long.
     pub(super) fn expire(&mut self, now: Time, out: &mut Vec<Output>) {
-        while self.operations.deadline().is_some_and(|until| now >= until) {
-            let (&count, _) = self.operations.open.first_key_value().expect("it has a deadline");
-            self.give_up(count, out);
+        while let Some((_, count)) = self.operations.first_due().filter(|(until, _)| now >= *until)
+        {
+            self.give_up_on(count, out);
+        }
+        let Some((_, oldest)) = self.operations.open.first_key_value() else {
+            self.operations.doubt_at = None;
+            return;
+        };
+        if self.operations.doubt_at.is_none_or(|at| now < at) {
+            return;
+        }
+        let patience = self.operations.patience();
+        let doubts_at = oldest.begun + patience;
+        if now < doubts_at {
+            self.operations.doubt_at = Some(doubts_at);
+        } else {
+            self.operations.doubt_at = Some(now + self.config.check_interval / 4);
+            self.begin_check(now, out);
         }
     }
 
     /// Answers everything that is still under way: this node is about to leave the circle.
     pub(super) fn abandon(&mut self, out: &mut Vec<Output>) {
         while let Some((&count, _)) = self.operations.open.first_key_value() {
-            self.give_up(count, out);
+            self.give_up_on(count, out);
         }
     }
 
-    fn give_up(&mut self, count: u64, out: &mut Vec<Output>) {
+    fn give_up_on(&mut self, count: u64, out: &mut Vec<Output>) {
         let Some(operation) = self.operations.end(count) else { return };
         let reason = match operation.put {
             Some(_) => "the circle did not close in time; the file may be kept: put it again",
@@ -315,6 +312,111 @@ impl Node {
         };
         let answer = Answer::Refused(Refusal::new(Status::Timeout, reason));
         out.push(Output::Reply { id: operation.request, answer });
+    }
+
+    fn put_returned(&mut self, now: Time, forward: &ForwardPut, out: &mut Vec<Output>) {
+        let ForwardPut { op, view, version, copies, newest, refused, .. } = *forward;
+        let Some(operation) = self.operations.open.get(&op.count) else { return };
+        let is_ours = operation.put.as_ref().is_some_and(|it| it.version == version);
+        // An earlier attempt may return late: its circle is not the one that counts now. And too many
+        // members may have died meanwhile; they may come back before the deadline.
+        if !is_ours || view != self.circle || copies != self.live || copies < self.config.min_copies
+        {
+            return;
+        }
+        let own = self.table.get(&operation.name).map(|held| held.version);
+        let newest = newest.max(own.filter(|&own| own != version));
+        let is_outdone = newest.is_some_and(|newest| newest >= version);
+        if is_outdone && refused.is_none() && operation.raised != Some(view) {
+            return self.raise_version(now, op.count, newest.unwrap_or(version), out);
+        }
+        let operation = self.operations.finish(now, op.count);
+        let item = operation.put.expect("it is a PUT");
+        let answer = match refused {
+            // Nobody keeps what the others do not believe.
+            Some((Status::Unavailable, by)) => Err(Refusal::new(
+                Status::Timeout,
+                format!(
+                    "{by} does not believe the time of this write: its clock or that of {} is \
+                     wrong. The file may be kept by some: set the clocks right and put it again",
+                    self.config.address
+                ),
+            )),
+            Some((status, by)) => {
+                let _ = self.keep_own(&operation.name, item, out);
+                let why = match status {
+                    Status::InsufficientStorage => {
+                        format!("{by} is full (see its --max-store-bytes)")
+                    }
+                    _ => format!("{by} could not keep the file"),
+                };
+                Err(Refusal::new(status, format!("{why}; other members have kept the file")))
+            }
+            None => self.keep_own(&operation.name, item, out),
+        };
+        let answer = match answer {
+            Ok(()) => Answer::Stored { version, copies },
+            Err(refusal) => Answer::Refused(refusal),
+        };
+        out.push(Output::Reply { id: operation.request, answer });
+    }
+
+    /// Some member held a later version already: the PUT goes round once more, with one above that.
+    fn raise_version(&mut self, now: Time, count: u64, newest: Version, out: &mut Vec<Output>) {
+        self.clock.observe(newest.stamp, self.clocks.latest(now));
+        let circle = self.circle;
+        let name = self.operations.open[&count].name.clone();
+        match self.version(now, &name) {
+            Ok(mut version) => {
+                version.stamp = version.stamp.max(newest.stamp.next());
+                let operation = self.operations.open.get_mut(&count).expect("it is open");
+                operation.raised = Some(circle);
+                operation.put.as_mut().expect("it is a PUT").version = version;
+                self.send_operation(count, out);
+            }
+            Err(refusal) => {
+                let operation = self.operations.finish(now, count);
+                // It has been round once: that it was kept nowhere cannot be said.
+                let refusal = Refusal { status: Status::Timeout, ..refusal };
+                let answer = Answer::Refused(refusal);
+                out.push(Output::Reply { id: operation.request, answer });
+            }
+        }
+    }
+
+    fn get_returned(&mut self, now: Time, forward: ForwardGet, out: &mut Vec<Output>) {
+        let ForwardGet { op, view, name, hops, lacks, found } = forward;
+        let open = self.operations.open.get(&op.count);
+        let is_ours = open.is_some_and(|it| it.put.is_none() && it.name == name);
+        if !is_ours || view != self.circle || hops.saturating_add(1) != self.live {
+            return;
+        }
+        let operation = self.operations.finish(now, op.count);
+        let answer = match found {
+            // Nobody in the circle holds all that was ever acknowledged, so there may be more.
+            _ if !self.ready && lacks.is_some_and(|lacks| !lacks.is_none()) => {
+                let gone = self.covers.lacks(&self.view).map(|(member, _)| member.to_string());
+                let gone: Vec<_> = gone.collect();
+                let reason =
+                    format!("no live member holds all that {} had; try again", gone.join(", "));
+                Answer::Refused(Refusal::new(Status::Unavailable, reason))
+            }
+            Some(item) => Answer::Found(item),
+            None => self.not_found(&name),
+        };
+        out.push(Output::Reply { id: operation.request, answer });
+    }
+
+    /// There is no such file, unless this node knows of one that it had no room for.
+    fn not_found(&self, name: &Name) -> Answer {
+        let refusal = match self.refused.get(name).is_some() || !self.refused.is_complete() {
+            true => Refusal::new(
+                Status::Unavailable,
+                format!("{}: it had no room for {}", self.why_full(), name.wire()),
+            ),
+            false => Refusal::new(Status::NotFound, format!("no member has {}", name.wire())),
+        };
+        Answer::Refused(refusal)
     }
 
     // ---- every node's side
@@ -327,14 +429,28 @@ impl Node {
         out: &mut Vec<Output>,
     ) {
         if forward.op.creator == self.config.address {
-            return self.put_returned(&forward, out);
+            return self.put_returned(now, &forward, out);
         }
         if let Some(item) = &forward.item {
-            let kept = self.keep(now, &forward.name, item.clone());
-            forward.refused = forward.refused.or(kept.err());
+            let held = self.table.get(&forward.name);
+            // The same version with other bytes: a clock that went back has given it out twice.
+            let is_other = |held: &&Item| {
+                held.version > item.version
+                    || (held.version == item.version && held.hash != item.hash)
+            };
+            let held = held.filter(is_other).map(|held| held.version);
+            let refused = self.refused.get(&forward.name).filter(|&it| it > item.version);
+            forward.newest = forward.newest.max(held).max(refused);
+            let kept = match self.believes(now, &forward.name, item.version.stamp) {
+                true => self.keep(now, &forward.name, item.clone(), out),
+                false => Err(Status::Unavailable),
+            };
+            if let Err(status) = kept {
+                forward.refused.get_or_insert((status, self.config.address));
+            }
         }
         if forward.view != self.circle || forward.copies >= MEMBERS_MAX {
-            return self.tell(from, out);
+            return self.tell(now, from, out);
         }
         let Some(next) = &self.next else { return };
         // The creator has the content: the last link carries only the line.
@@ -342,34 +458,8 @@ impl Node {
             forward.item = None;
         }
         forward.copies += 1;
-        out.push(Output::Send { link: next.link, message: Peer::ForwardPut(forward) });
-    }
-
-    fn put_returned(&mut self, forward: &ForwardPut, out: &mut Vec<Output>) {
-        let ForwardPut { op, view, version, copies, refused, .. } = *forward;
-        let open = self.operations.open.get(&op.count);
-        let is_ours = open.and_then(|it| it.put.as_ref()).is_some_and(|it| it.version == version);
-        // An earlier attempt may return late: its circle is not the one that counts now.
-        if !is_ours || view != self.circle || copies != self.live {
-            return;
-        }
-        let answer = match refused {
-            Some(status) => {
-                let reason = match status {
-                    Status::Timeout => {
-                        "the clock of another member is too far from this node's; \
-                                        the file may be kept: set the clocks and put it again"
-                    }
-                    _ => "another member could not keep the file; some may have kept it",
-                };
-                Answer::Refused(Refusal::new(status, reason))
-            }
-            // Too many members have died meanwhile. They may come back before the deadline.
-            None if copies < self.config.min_copies => return,
-            None => Answer::Stored { version, copies },
-        };
-        let operation = self.operations.end(op.count).expect("it was there a line ago");
-        out.push(Output::Reply { id: operation.request, answer });
+        let link = next.link;
+        self.say(link, Peer::ForwardPut(forward), out);
     }
 
     pub(super) fn forward_get(
@@ -381,7 +471,7 @@ impl Node {
     ) {
         if let Some(item) = &forward.found {
             // Where it cannot be kept it is passed on all the same.
-            let _ = self.keep(now, &forward.name, item.clone());
+            let _ = self.keep(now, &forward.name, item.clone(), out);
         }
         if let Some(held) = self.table.get(&forward.name)
             && forward.found.as_ref().is_none_or(|found| found.version < held.version)
@@ -389,47 +479,58 @@ impl Node {
             forward.found = Some(held.clone());
         }
         if forward.op.creator == self.config.address {
-            return self.get_returned(forward, out);
+            return self.get_returned(now, forward, out);
         }
         if forward.view != self.circle || forward.hops >= MEMBERS_MAX {
-            return self.tell(from, out);
+            return self.tell(now, from, out);
         }
         let Some(link) = self.next_link() else { return };
         forward.hops += 1;
-        out.push(Output::Send { link, message: Peer::ForwardGet(forward) });
+        if let Some(lacks) = &mut forward.lacks {
+            lacks.meet(Lacks::of(&self.offered(), &self.view));
+        }
+        self.say(link, Peer::ForwardGet(forward), out);
     }
 
-    fn get_returned(&mut self, forward: ForwardGet, out: &mut Vec<Output>) {
-        let ForwardGet { op, view, name, hops, found } = forward;
-        let open = self.operations.open.get(&op.count);
-        let is_ours = open.is_some_and(|it| it.put.is_none() && it.name == name);
-        if !is_ours || view != self.circle || hops.saturating_add(1) != self.live {
-            return;
-        }
-        let operation = self.operations.end(op.count).expect("it was there a line ago");
-        let answer = found.map_or_else(|| not_found(&name), Answer::Found);
-        out.push(Output::Reply { id: operation.request, answer });
+    /// Whether the time of a new write is believed: it is not far ahead of the ring's, or just above
+    /// what is held already.
+    fn believes(&self, now: Time, name: &Name, stamp: Stamp) -> bool {
+        let held = self.table.get(name).map(|held| held.version.stamp.wall_ms() + 1);
+        stamp <= self.clocks.latest(now) || held.is_some_and(|most| stamp.wall_ms() <= most)
     }
 
     /// Keeps what another node sent, if it is newer than what is here.
-    pub(super) fn keep(&mut self, now: Time, name: &Name, item: Item) -> Result<Kept, Status> {
-        let stamp = item.version.stamp;
-        let latest_ms = self.wall_ms(now) + CLOCK_AHEAD_MAX.as_millis() as u64;
-        if stamp > Stamp::at_ms(latest_ms) {
-            return Err(Status::Timeout);
-        }
-        self.clock.observe(stamp);
-        match self.table.put(name, item) {
-            Kept::Full => {
-                // From now on others know better: they are asked.
-                self.ready = false;
-                Err(Status::InsufficientStorage)
-            }
+    pub(super) fn keep(
+        &mut self,
+        now: Time,
+        name: &Name,
+        item: Item,
+        out: &mut Vec<Output>,
+    ) -> Result<Kept, Status> {
+        self.clock.observe(item.version.stamp, self.clocks.latest(now));
+        match self.put_into_table(name, item, out) {
+            Kept::Full => Err(Status::InsufficientStorage),
             kept => Ok(kept),
         }
     }
-}
 
-fn not_found(name: &Name) -> Answer {
-    Answer::Refused(Refusal::new(Status::NotFound, format!("no member has {}", name.wire())))
+    fn put_into_table(&mut self, name: &Name, item: Item, out: &mut Vec<Output>) -> Kept {
+        let (version, bytes) = (item.version, item.content.len());
+        let was_full = !self.refused.is_empty();
+        let kept = self.table.put(name, item);
+        match kept {
+            Kept::Full => self.refused.add(name, version, bytes),
+            Kept::New | Kept::Old => self.refused.kept(name, version),
+        }
+        self.note_room(was_full, out);
+        kept
+    }
+
+    /// Says so if this node has become full, or has room again.
+    pub(super) fn note_room(&mut self, was_full: bool, out: &mut Vec<Output>) {
+        let is_full = !self.refused.is_empty();
+        if is_full != was_full {
+            out.push(Output::Notify(if is_full { Event::Full } else { Event::Roomy }));
+        }
+    }
 }

@@ -19,10 +19,47 @@ pub const PEER_BODY_BYTES_MAX: usize = 1 << 20;
 pub const FILE_BYTES_CEILING: usize = 256 << 20;
 /// A version this far ahead of the own clock is refused.
 pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(60);
-/// How long a gone member stays known, so that it can be found again.
-pub const GONE_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-/// A view that speaks of a time this far ahead of the own clock is refused.
-pub const VIEW_AHEAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// How wrong this node can be about the time of another: the ring asks for so much less than
+/// [`CLOCK_AHEAD_MAX`] from those who create versions.
+pub const CLOCK_ERROR_MAX: Duration = Duration::from_secs(2);
+/// A member whose clock is this far from the ring's is named.
+pub const CLOCK_OFF_NAMED: Duration = Duration::from_secs(30);
+/// A CHECK that took longer than this to go round says nothing of the clocks that it has seen.
+pub const CLOCK_ROUND_MAX: Duration = Duration::from_secs(1);
+/// The highest incarnation that is believed: as a time, in the year 5138.
+pub const INCARNATION_MAX: u64 = 100_000_000_000_000;
+/// How long a member that is out stays known by default, so that it can be found again.
+pub const FORGET_AFTER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long by default a node waits for gone members that alone have what it lacks.
+pub const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
+/// How long a LIST, or a GET of a name that is not here, waits for a node that is not yet ready.
+pub const READY_WAIT: Duration = Duration::from_secs(3);
+/// Check intervals that a node which began a ring waits for another ring to claim it.
+pub const CLAIM_INTERVALS: u32 = 2;
+/// The shortest time that a successor has to answer, however quick it was so far.
+pub const CHECK_TIMEOUT_MIN: Duration = Duration::from_millis(250);
+/// An operation may be under way this long before the successor is asked whether it lives.
+pub const PATIENCE_MIN: Duration = Duration::from_millis(50);
+/// Members behind a silent successor that are asked at the same time.
+pub const SCOUTS_MAX: usize = 16;
+/// Gone members that are sought at the same time.
+pub const SEEKS_MAX: usize = 16;
+/// The longest time between two attempts to find a gone member, in check intervals.
+pub const SEEK_INTERVALS_MAX: u32 = 32;
+/// Newcomers whose address is tried at the same time.
+pub const VETS_MAX: usize = 16;
+/// How often within [`BACKS_WITHIN`] a node comes back at once after it was declared gone.
+pub const BACKS_AT_ONCE: usize = 3;
+/// The time over which that is counted.
+pub const BACKS_WITHIN: Duration = Duration::from_secs(60);
+/// The longest time that a node stays out which was declared gone again and again.
+pub const REST_MAX: Duration = Duration::from_secs(60);
+/// Versions that one full node remembers to have refused.
+pub const REFUSED_MAX: usize = 65_536;
+/// Longest name of a ring, in bytes.
+pub const RING_NAME_BYTES_MAX: usize = 64;
+/// The version of the protocol between nodes; another one is refused.
+pub const PROTOCOL: u64 = 2;
 /// Operations that one node has on their way round the ring at most; more are answered 503.
 pub const OPERATIONS_MAX: usize = 16_384;
 /// Bytes of PUTs that one node has on their way round the ring before it stops reading requests.

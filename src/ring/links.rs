@@ -1,20 +1,21 @@
-//! The connections between nodes: one to the successor, some from others, a short one to look around.
+//! The links between nodes: one to the successor, some from others.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::{
-    event::{Event, LinkId, Output},
-    limits::LINK_SILENCE_MAX,
-    message::Peer,
-    node::{Node, Phase},
+    coverage::Covers,
+    event::{Event, LinkId, Output, Place},
+    limits::{CHECK_TIMEOUT_MIN, LINK_SILENCE_MAX, SCOUTS_MAX},
+    message::Role,
+    node::Node,
     version::Time,
-    view::ViewHash,
+    view::{Cause, ViewHash},
 };
 
 /// What is known of a link.
 #[derive(Debug)]
 pub(super) struct Link {
-    /// Who is at the other end; of an incoming link, only after its MEET.
+    /// The node at the other end; of an incoming link, only after its MEET.
     pub(super) peer: Option<SocketAddr>,
     /// The last view that was sent on it.
     pub(super) told: Option<ViewHash>,
@@ -22,6 +23,12 @@ pub(super) struct Link {
     pub(super) meets: u32,
     /// When it last brought something, or took something.
     pub(super) heard: Time,
+    /// What the other end covers, as it said last.
+    pub(super) offer: Covers,
+    /// What the other end brought by what this node knew before it greeted.
+    pub(super) knew: u64,
+    /// The other end has greeted as a visitor.
+    pub(super) is_visitor: bool,
 }
 
 /// The link to the successor.
@@ -29,31 +36,74 @@ pub(super) struct Link {
 pub(super) struct Next {
     pub(super) link: LinkId,
     pub(super) peer: SocketAddr,
+    /// When it was begun to be opened.
+    pub(super) linked: Time,
     /// When its MEET came.
     pub(super) met: Option<Time>,
     /// When it last showed that it lives.
     pub(super) heard: Time,
     /// When the oldest question that it has not answered was asked.
     pub(super) asked: Option<Time>,
-    /// Whether it has said that it has caught up.
-    pub(super) is_ready: bool,
     /// It stands for a link that broke; what that one carried may be lost.
     pub(super) is_retry: bool,
+    /// How quickly it answers.
+    pub(super) pace: Pace,
+    /// Members behind it that were asked whether they live: when, and whether they have answered.
+    pub(super) scouts: BTreeMap<SocketAddr, Scout>,
 }
 
-/// A short link to a member of another ring, or to the ring that is to be joined.
-#[derive(Debug)]
-pub(super) struct Probe {
+/// A member behind a silent successor.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scout {
     pub(super) link: LinkId,
-    pub(super) peer: SocketAddr,
-    pub(super) until: Time,
+    pub(super) asked: Time,
+    pub(super) has_answered: bool,
+}
+
+/// How quickly a successor answers: mean and deviation of the round trips, as TCP measures them
+/// (Jacobson and Karels, 1988; RFC 6298).
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Pace {
+    mean: Duration,
+    deviation: Duration,
+}
+
+impl Pace {
+    pub(super) fn sample(&mut self, round_trip: Duration) {
+        if self.mean.is_zero() {
+            (self.mean, self.deviation) = (round_trip, round_trip / 2);
+        } else {
+            let error = self.mean.abs_diff(round_trip);
+            self.deviation = self.deviation * 3 / 4 + error / 4;
+            self.mean = self.mean * 7 / 8 + round_trip / 8;
+        }
+    }
+
+    /// How long an answer may take, `timeout_max` at the most.
+    pub(super) fn timeout(&self, timeout_max: Duration) -> Duration {
+        match self.mean.is_zero() {
+            true => timeout_max,
+            false => (self.mean * 2 + self.deviation * 8).max(CHECK_TIMEOUT_MIN).min(timeout_max),
+        }
+    }
 }
 
 impl Next {
-    /// When it counts as dead if nothing is heard: after `timeout` of silence, but not before it
-    /// has had half of that to answer.
-    pub(super) fn dead_at(&self, timeout: Duration) -> Option<Time> {
-        self.asked.map(|asked| (self.heard + timeout).max(asked + timeout / 2))
+    /// When it counts as dead if nothing is heard.
+    pub(super) fn dead_at(&self, timeout_max: Duration) -> Option<Time> {
+        self.asked.map(|asked| self.heard.max(asked) + self.pace.timeout(timeout_max))
+    }
+
+    /// When those behind it are to be asked, as it may be dead.
+    fn doubted_at(&self, timeout_max: Duration) -> Option<Time> {
+        let half = self.pace.timeout(timeout_max) / 2;
+        self.asked.filter(|_| self.scouts.is_empty()).map(|asked| self.heard.max(asked) + half)
+    }
+
+    /// When it is next to be looked at.
+    pub(super) fn alarm(&self, timeout_max: Duration) -> Option<Time> {
+        let dead_at = self.dead_at(timeout_max)?;
+        Some(self.doubted_at(timeout_max).map_or(dead_at, |it| it.min(dead_at)))
     }
 }
 
@@ -71,23 +121,36 @@ impl Node {
         if let Some(next) = self.next.as_mut().filter(|next| next.link == link) {
             next.heard = now;
             next.asked = next.asked.filter(|_| !answered).map(|_| now);
+            if answered {
+                next.scouts.clear();
+            }
         }
+        self.errands.heard(link, now + self.config.check_timeout);
     }
 
     /// Tells the other end of a link the whole view, unless that is the last thing it was told.
-    pub(super) fn tell(&mut self, link: LinkId, out: &mut Vec<Output>) {
-        let Some(entry) = self.links.get_mut(&link) else { return };
+    pub(super) fn tell(&mut self, now: Time, link: LinkId, out: &mut Vec<Output>) {
+        let Some(entry) = self.links.get_mut(&link).filter(|entry| !entry.is_visitor) else {
+            return;
+        };
         if entry.told.replace(self.full) != Some(self.full) {
-            let node = self.config.address;
-            let message = Peer::Meet { node, join: false, view: self.view.clone() };
-            out.push(Output::Send { link, message });
+            self.say(link, self.greeting(now, link, Role::Member), out);
         }
     }
 
     pub(super) fn new_link(&mut self, peer: Option<SocketAddr>) -> LinkId {
         self.links_made += 1;
         let link = LinkId(self.links_made);
-        self.links.insert(link, Link { peer, told: None, meets: 0, heard: Time(0) });
+        let entry = Link {
+            peer,
+            told: None,
+            meets: 0,
+            heard: Time(0),
+            offer: Covers::default(),
+            knew: 0,
+            is_visitor: false,
+        };
+        self.links.insert(link, entry);
         link
     }
 
@@ -103,19 +166,22 @@ impl Node {
         self.next = Some(Next {
             link,
             peer: to,
+            linked: now,
             met: None,
             heard: now,
             asked: Some(now),
-            is_ready: false,
             is_retry,
+            pace: Pace::default(),
+            scouts: BTreeMap::new(),
         });
-        out.push(Output::Connect { link, to });
-        self.tell(link, out);
+        out.push(Output::Connect { link, to: Place::Node(to) });
+        self.tell(now, link, out);
     }
 
     /// Ends a link once everything sent on it is out.
     pub(super) fn close(&mut self, link: LinkId, out: &mut Vec<Output>) {
         if self.links.remove(&link).is_some() {
+            self.catchup.link_down(link);
             out.push(Output::Disconnect { link });
         }
     }
@@ -137,17 +203,86 @@ impl Node {
     ) {
         self.links.remove(&link);
         self.catchup.link_down(link);
-        if self.probe.as_ref().is_some_and(|probe| probe.link == link) {
-            self.probe_failed(now, why, out);
-        } else if let Some(next) = self.next.take_if(|next| next.link == link) {
+        self.errand_failed(now, link, &why, out);
+        if let Some(next) = self.next.take_if(|next| next.link == link) {
             // One quick retry for a link that has held for a while, or was never tried again.
             let held = next.met.is_some_and(|met| now.since(met) >= self.config.check_interval);
             if held || !next.is_retry {
+                let (pace, scouts) = (next.pace, next.scouts);
                 self.link_next(now, next.peer, true, out);
+                let next = self.next.as_mut().expect("it was just made");
+                (next.pace, next.scouts) = (pace, scouts);
             } else {
-                self.declare_dead(now, next.peer, why, out);
+                let cause = match why.contains("refused") {
+                    true => Cause::Refused,
+                    false => Cause::Broken,
+                };
+                self.successor_died(now, next, cause, why, out);
             }
         }
+    }
+
+    /// Looks whether the successor is still there, and asks those behind it if that is in doubt.
+    pub(super) fn check_next(&mut self, now: Time, out: &mut Vec<Output>) {
+        let timeout = self.config.check_timeout;
+        let is_dead = |next: &mut Next| next.dead_at(timeout).is_some_and(|at| now >= at);
+        if let Some(next) = self.next.take_if(is_dead) {
+            self.close(next.link, out);
+            let why = format!("no answer for {:?}", next.pace.timeout(timeout));
+            return self.successor_died(now, next, Cause::Silent, why, out);
+        }
+        let doubted_at = self.next.as_ref().and_then(|next| next.doubted_at(timeout));
+        if doubted_at.is_some_and(|at| now >= at) {
+            self.send_scouts(now, out);
+        }
+    }
+
+    /// Whether those behind the successor live is asked while it may still answer, so that several
+    /// in a row that do not cost no more time than one.
+    fn send_scouts(&mut self, now: Time, out: &mut Vec<Output>) {
+        let Some(next) = &self.next else { return };
+        let (mut behind, mut members) = (next.peer, Vec::new());
+        while let Some(member) = self.view.successor(behind)
+            && member != self.config.address
+            && member != next.peer
+            && members.len() < SCOUTS_MAX
+        {
+            members.push(member);
+            behind = member;
+        }
+        for member in members {
+            let link = self.scout(now, member, out);
+            let scout = Scout { link, asked: now, has_answered: false };
+            let next = self.next.as_mut().expect("it is there");
+            next.scouts.insert(member, scout);
+        }
+        if let Some(next) = &mut self.next
+            && next.scouts.is_empty()
+        {
+            // There is nobody behind it: not to be looked at again before it counts as dead.
+            let scout = Scout { link: next.link, asked: now, has_answered: true };
+            next.scouts.insert(next.peer, scout);
+        }
+    }
+
+    /// The successor counts as dead. If the one behind it was asked already, it has that much less
+    /// time to answer.
+    fn successor_died(
+        &mut self,
+        now: Time,
+        dead: Next,
+        cause: Cause,
+        why: String,
+        out: &mut Vec<Output>,
+    ) {
+        self.declare_dead(now, dead.peer, cause, why, out);
+        let Some(peer) = self.view.successor(self.config.address) else { return };
+        let Some(scout) = dead.scouts.get(&peer).filter(|it| !it.has_answered) else { return };
+        self.link_next(now, peer, true, out);
+        let next = self.next.as_mut().expect("it was just made");
+        next.pace = dead.pace;
+        (next.heard, next.asked) = (scout.asked, Some(scout.asked));
+        next.scouts = dead.scouts;
     }
 
     /// Whoever keeps a link to this node sends a CHECK every interval. One that has been silent
@@ -161,57 +296,13 @@ impl Node {
         which: impl Fn(LinkId, &Link) -> bool,
         out: &mut Vec<Output>,
     ) {
-        let own = [self.next_link(), self.probe.as_ref().map(|probe| probe.link)];
-        let incoming = self.links.iter().filter(|(link, _)| !own.contains(&Some(**link)));
+        let next = self.next_link();
+        let is_own = |link| Some(link) == next || self.errands.is_errand(link);
+        let incoming = self.links.iter().filter(|(link, _)| !is_own(**link));
         let chosen: Vec<_> =
             incoming.filter(|(link, it)| which(**link, it)).map(|(&link, _)| link).collect();
         for link in chosen {
-            self.catchup.link_down(link);
             self.close(link, out);
-        }
-    }
-
-    /// Now and then a live ring tries its gone members: one try a check interval, by one of its
-    /// members. So a network that has healed becomes one ring again with no operator.
-    pub(super) fn look_around(&mut self, now: Time, out: &mut Vec<Output>) {
-        if self.probe.is_some() {
-            return;
-        }
-        if let (Phase::Joining { .. }, Some(prev)) = (self.phase, self.config.prev) {
-            return self.meet_with(now, prev, true, out);
-        }
-        if self.phase != Phase::Member || self.rng.below(self.live as u64) != 0 {
-            return;
-        }
-        let gone: Vec<_> = self.view.members().filter(|(_, member)| !member.is_alive()).collect();
-        if !gone.is_empty() {
-            let pick = self.rng.below(gone.len() as u64) as usize;
-            self.meet_with(now, gone[pick].0, false, out);
-        }
-    }
-
-    fn meet_with(&mut self, now: Time, to: SocketAddr, join: bool, out: &mut Vec<Output>) {
-        // Who wants to join may know a member by another of its addresses: its name is in its MEET.
-        let link = self.new_link((!join).then_some(to));
-        self.probe = Some(Probe { link, peer: to, until: now + self.config.check_timeout });
-        let message = Peer::Meet { node: self.config.address, join, view: self.view.clone() };
-        out.push(Output::Connect { link, to });
-        out.push(Output::Send { link, message });
-    }
-
-    /// A member that is gone and stays so is no news; a ring that cannot be joined is.
-    pub(super) fn probe_failed(&mut self, now: Time, why: String, out: &mut Vec<Output>) {
-        let Some(prev) = self.probe.take().map(|probe| probe.peer).or(self.config.prev) else {
-            return;
-        };
-        if let Phase::Joining { since, failed: false } = self.phase
-            && now.since(since) >= self.config.check_timeout
-        {
-            self.phase = Phase::Joining { since, failed: true };
-            out.push(Output::Notify(Event::JoinFailed { prev, why }));
-        }
-        if matches!(self.phase, Phase::Joining { .. }) {
-            self.check_at = self.check_at.min(now + self.config.check_interval / 10);
         }
     }
 }

@@ -1,97 +1,127 @@
-//! Who is in the ring: MEET and CHECK, coming, going, and coming back.
+//! Who is in the ring: MEET, the merging of views, going and coming back.
 
 use std::net::SocketAddr;
 
 use super::{
+    coverage::Covers,
     event::{Event, LinkId, Output},
-    limits::{MEETS_PER_LINK_MAX, MEMBERS_MAX},
-    message::{Check, OpId, Peer},
+    limits::{BACKS_AT_ONCE, BACKS_WITHIN, MEETS_PER_LINK_MAX, PROTOCOL, REST_MAX},
+    message::{Answer, Greeting, Peer, Refusal, Role, Row, Status},
     node::{Node, Phase},
     version::Time,
-    view::{Full, Member, State, View},
+    view::{Cause, Member, State, View},
 };
 
+/// Words about others that are remembered, so that they are not said again and again.
+const SAID_MAX: usize = 64;
+
 impl Node {
+    /// This node, as it greets others.
+    pub(super) fn greeting(&self, now: Time, link: LinkId, role: Role) -> Peer {
+        Peer::Meet(Greeting {
+            node: self.config.address,
+            role,
+            protocol: PROTOCOL,
+            ring: self.config.ring.clone(),
+            clock_ms: self.clocks.own(now),
+            knew: self.links.get(&link).map_or(0, |entry| entry.knew),
+            view: self.view.clone(),
+            covers: self.offered(),
+        })
+    }
+
+    /// What others may take from this node. A full one lacks files that it should have.
+    pub(super) fn offered(&self) -> Covers {
+        if self.refused.is_empty() { self.covers.clone() } else { Covers::default() }
+    }
+
     /// The other end of a link says who it is and whom it knows.
     pub(super) fn met(
         &mut self,
         now: Time,
         link: LinkId,
-        node: SocketAddr,
-        join: bool,
-        view: View,
+        greeting: Greeting,
         out: &mut Vec<Output>,
     ) {
+        let Greeting { node, role, protocol, ref ring, clock_ms, .. } = greeting;
         let entry = self.links.get_mut(&link).expect("received() looked it up");
         entry.meets += 1;
         if entry.meets > MEETS_PER_LINK_MAX {
             return self.nonsense(now, link, "two nodes cannot agree on one view", out);
         }
-        if node == self.config.address || entry.peer.is_some_and(|peer| peer != node) {
-            let why = format!("{node} answers there, which is not the node that was meant");
-            return self.nonsense(now, link, &why, out);
+        let mine = &self.config.ring;
+        let why_not = if protocol != PROTOCOL {
+            Some(format!("it speaks protocol {protocol} and this node {PROTOCOL}: update one"))
+        } else if ring != mine {
+            Some(format!("it is of the ring {ring}, and this node of {mine}; see --ring"))
+        } else if entry.peer.is_some_and(|peer| peer != node) {
+            Some(format!("{node} answers there, which is not the node that was meant"))
+        } else {
+            None
+        };
+        if let Some(why) = why_not {
+            return self.turn_away(now, link, node, &why, out);
+        }
+        if node == self.config.address {
+            return self.met_itself(now, link, out);
         }
         let is_first = entry.peer.replace(node).is_none();
-        if join && self.phase != Phase::Member {
-            // Even on the link to the successor, which must then be opened anew.
-            out.push(Output::Disconnect { link });
-            return self.link_down(now, link, "this node takes no one in now".into(), out);
+        entry.offer = greeting.covers.clone();
+        entry.is_visitor = role == Role::Visitor;
+        if is_first {
+            entry.knew = self.view.get(node).map_or(0, |member| member.brings);
         }
-        if join {
-            return self.tell(link, out);
+        self.hear_of_brings(greeting.knew);
+        self.clocks.heard(now, node, clock_ms);
+        match role {
+            Role::Newcomer => self.newcomer(now, link, &greeting, out),
+            Role::Visitor => self.visited(now, link, node, is_first, out),
+            Role::Member => self.member_met(now, link, node, is_first, &greeting.view, out),
         }
-        let is_probe = self.probe.as_ref().is_some_and(|probe| probe.link == link);
-        if is_first && !is_probe {
+    }
+
+    fn member_met(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        node: SocketAddr,
+        is_first: bool,
+        view: &View,
+        out: &mut Vec<Output>,
+    ) {
+        let is_errand = self.errands.is_errand(link);
+        if is_first && !is_errand && self.next_link() != Some(link) {
             // Another node keeps one link to this; an older one is left over of a broken cable.
-            self.close_incoming(|older, it| older != link && it.peer == Some(node), out);
+            self.close_incoming(
+                |older, it| older != link && it.peer == Some(node) && !it.is_visitor,
+                out,
+            );
         }
-        if is_probe
-            && matches!(self.phase, Phase::Joining { .. })
-            && let Err(full) = self.take_place(&view, node)
-        {
-            out.push(Output::Disconnect { link });
-            return self.link_down(now, link, full.to_string(), out);
+        if self.phase == Phase::Joining {
+            return self.member_met_while_joining(now, link, is_first, view, out);
         }
-        self.meet(now, node, &view, out);
+        self.meet(now, node, view, out);
         self.relinked(now, link, out);
         // The first MEET of a link is answered in any case, later ones only with news.
         if is_first || self.full != view.full_hash() {
-            self.tell(link, out);
+            self.tell(now, link, out);
         } else if let Some(entry) = self.links.get_mut(&link) {
             entry.meets = 1;
         }
-        if is_probe {
-            self.probe = None;
-            self.close(link, out);
-        }
+        self.errand_met(now, link, node, out);
     }
 
     /// Two views meet: within one ring they merge; where two rings meet, each side vouches first.
     fn meet(&mut self, now: Time, node: SocketAddr, view: &View, out: &mut Vec<Output>) {
         let same_ring = view.is_alive(self.config.address) && self.view.is_alive(node);
         if !same_ring && view.is_alive(node) && self.phase == Phase::Member {
-            self.ready &= !self.has_missed_something(node, view);
             self.view.vouch(view);
             self.me = self.view.get(self.config.address).expect("a node is in its own view");
-            if self.view.get(node).is_some() {
+            if self.live > 1 && view.circle().len() > 1 {
                 out.push(Output::Notify(Event::Met { member: node }));
             }
         }
         self.absorb(now, view, out);
-    }
-
-    /// Whether the other ring is the one to catch up with: it remembers an earlier life of this node,
-    /// which knows nothing of it; or it has gone on without this node and is the larger of the two,
-    /// or the one with the lowest address. Whom both call alive is in theirs.
-    fn has_missed_something(&self, node: SocketAddr, view: &View) -> bool {
-        let me = self.config.address;
-        let remembers_earlier = view.get(me).is_some_and(|it| it.incarnation < self.me.incarnation);
-        let has_restarted = self.view.get(node).is_none() && remembers_earlier;
-        let theirs = view.circle();
-        let mut ours = self.view.circle();
-        ours.retain(|&it| !view.is_alive(it));
-        let is_smaller = (ours.len(), theirs.iter().min()) < (theirs.len(), ours.iter().min());
-        has_restarted || (!view.is_alive(me) && is_smaller)
     }
 
     /// The successor has answered on a new link. If that stands for one that broke, what the
@@ -102,6 +132,7 @@ impl Node {
         if next.met.replace(now).is_some() {
             return;
         }
+        next.pace.sample(now.since(next.linked));
         if !next.is_retry {
             // A newcomer need not wait for the next round to learn what it lacks.
             return self.begin_check(now, out);
@@ -115,95 +146,151 @@ impl Node {
         }
     }
 
-    /// The place of a newcomer: right after `prev`, in a new life if it was known before.
-    fn take_place(&mut self, view: &View, prev: SocketAddr) -> Result<(), Full> {
-        let earlier = view.get(self.config.address).map_or(0, |member| member.incarnation);
-        let mut ring = view.clone();
-        ring.set(self.config.address, Member { state: State::Gone { since_ms: 0 }, ..self.me });
-        if ring.circle().len() >= MEMBERS_MAX {
-            return Err(Full);
-        }
-        self.me.position = ring.position_after(prev);
-        self.me.incarnation = self.me.incarnation.max(earlier).saturating_add(1);
-        self.view.set(self.config.address, self.me);
-        self.phase = Phase::Member;
-        Ok(())
-    }
-
-    /// A CHECK comes round: take over its view, answer it, pass it on, compare the tables.
-    pub(super) fn check(&mut self, now: Time, link: LinkId, check: Check, out: &mut Vec<Output>) {
-        let theirs = check.view.full_hash();
-        self.absorb(now, &check.view, out);
-        let view = (self.full != theirs).then(|| self.view.clone());
-        if let Some(entry) = self.links.get_mut(&link) {
-            entry.told = Some(self.full);
-        }
-        let Check { op, digest, ready, .. } = check;
-        let answer = Peer::Checked { op, ready: self.ready, view };
-        out.push(Output::Send { link, message: answer });
-        let same = check.same && digest == self.table.digest();
-        if op.creator == self.config.address {
-            out.push(Output::Notify(Event::Circle { members: check.hops.saturating_add(1) }));
-            self.forward_dropped(op.count, out);
-            if same && !self.ready && self.phase == Phase::Member {
-                self.become_ready(out);
-            }
-        } else if self.view.is_alive(op.creator) && check.hops < MEMBERS_MAX {
-            self.send_check(now, op, same, check.hops + 1, out);
-        }
-        self.compare(now, link, digest, ready, out);
-    }
-
-    fn send_check(&mut self, now: Time, op: OpId, same: bool, hops: usize, out: &mut Vec<Output>) {
-        let Some(next) = &mut self.next else { return };
-        next.asked.get_or_insert(now);
-        let link = next.link;
-        self.links.get_mut(&link).expect("the next link is a link").told = Some(self.full);
-        let (digest, ready, view) = (self.table.digest(), self.ready, self.view.clone());
-        let check = Check { op, digest, ready, same, hops, view };
-        out.push(Output::Send { link, message: Peer::Check(check) });
-    }
-
-    /// Sends a CHECK of this node's own on its way.
-    pub(super) fn begin_check(&mut self, now: Time, out: &mut Vec<Output>) {
-        self.checks_made += 1;
-        let op = OpId { creator: self.config.address, count: self.checks_made };
-        self.send_check(now, op, true, 0, out);
-    }
-
     /// Takes over what another view knows better; defends this node's own entry.
     pub(super) fn absorb(&mut self, now: Time, view: &View, out: &mut Vec<Output>) {
-        let wall_ms = self.wall_ms(now);
-        // Looked at before the merge, which forgets members that are said to be gone for long.
-        let seen = view.get(self.config.address).map_or(self.me, |theirs| theirs.max(self.me));
-        if let Err(full) = self.view.merge(view, wall_ms) {
+        let me = self.config.address;
+        let theirs = view.get(me);
+        let seen = theirs.map_or(self.me, |theirs| theirs.merge(self.me));
+        let before = self.view.clone();
+        let kept = self.config.forget_after;
+        if let Err(full) = self.view.merge(view, self.clocks.ring(now), kept) {
             return out.push(Output::Notify(Event::Nonsense { why: full.to_string() }));
         }
+        self.learn_of_raises(&before, view);
+        self.name_who_is_out(&before, out);
+        let is_back = self.defend(seen, out);
+        if let Some(theirs) = theirs {
+            self.me.lost = self.me.lost.max(theirs.lost);
+            self.hear_of_brings(theirs.brings);
+        }
+        // Somebody has gone on without files that this node holds: they are to be followed anew.
+        let was_given_up = self.view.members().any(|(member, entry)| {
+            let known = before.get(member).map_or(0, |it| it.lost);
+            entry.lost > known && self.covers.has(member, entry.lost)
+        });
+        self.show_me();
+        if was_given_up && !self.is_leaving() {
+            self.raise(now);
+        }
+        if is_back {
+            self.count_back(now, out);
+        }
+        self.note_change(out);
+    }
+
+    /// What others say of this node has been merged into `seen`. Says whether they took it for dead.
+    fn defend(&mut self, seen: Member, out: &mut Vec<Output>) -> bool {
+        let position = self.me.position;
         match self.phase {
-            _ if seen == self.me => {}
+            _ if seen.incarnation == self.me.incarnation && seen.state == self.me.state => {
+                self.me.position = seen.position;
+            }
             Phase::Leaving { .. } | Phase::Left if seen.is_alive() => {
                 self.me.incarnation = seen.incarnation;
             }
-            Phase::Leaving { .. } | Phase::Left => self.me = seen,
-            Phase::Joining { .. } => {
-                // Its earlier life is still in the list: take its place, in a new life.
+            Phase::Leaving { .. } | Phase::Left => {
+                self.me.incarnation = seen.incarnation;
+                self.me.state = seen.state;
+            }
+            _ if seen.is_alive() && seen.position == position => {
+                self.me.incarnation = seen.incarnation;
+            }
+            _ if seen.is_alive() => {
                 self.me.position = seen.position;
                 self.me.incarnation = seen.incarnation.saturating_add(1);
             }
-            _ if seen.is_alive() && seen.position == self.me.position => {
-                self.me.incarnation = seen.incarnation;
-            }
             _ => {
                 self.me.incarnation = seen.incarnation.saturating_add(1);
-                self.ready = false;
                 out.push(Output::Notify(Event::Back));
+                return true;
             }
         }
-        self.view.set(self.config.address, self.me);
-        if matches!(self.phase, Phase::Joining { .. }) && self.view.circle().len() > 1 {
-            self.phase = Phase::Member;
+        false
+    }
+
+    /// Others say what this node brings: perhaps from an earlier life.
+    pub(super) fn hear_of_brings(&mut self, brings: u64) {
+        if self.own.heard(brings, self.me.brings) {
+            if brings >= self.me.brings {
+                // A life that brings something of its own brings more than the earlier one.
+                let more = u64::from(self.own.brings_something());
+                self.me.brings = brings + more;
+            }
+            self.show_me();
+            self.unsettled = true;
         }
-        self.note_change(out);
+    }
+
+    /// What a member raises, this node covers if it covered the number before, and if neither was
+    /// out of the circle in between.
+    fn learn_of_raises(&mut self, before: &View, theirs: &View) {
+        let me = self.config.address;
+        let is_same = |address| match (before.get(address), theirs.get(address)) {
+            (Some(mine), Some(theirs)) => mine.is_alive() && mine.incarnation == theirs.incarnation,
+            _ => false,
+        };
+        let is_in = matches!(self.phase, Phase::Member | Phase::Finishing { .. });
+        let stays = is_in && is_same(me) && theirs.is_alive(me);
+        self.unsettled = true;
+        if !stays {
+            return;
+        }
+        let raised = theirs.members().filter(|&(member, entry)| {
+            let old = before.get(member).map_or(0, |it| it.brings);
+            member != me && entry.brings > old && is_same(member) && self.covers.has(member, old)
+        });
+        let raised: Vec<_> = raised.map(|(member, entry)| (member, entry.brings)).collect();
+        for (member, brings) in raised {
+            self.learned.add(member, brings);
+            self.covers.add(member, brings);
+        }
+    }
+
+    fn name_who_is_out(&self, before: &View, out: &mut Vec<Output>) {
+        for (member, entry) in self.view.members() {
+            let was_alive = before.get(member).is_some_and(|it| it.is_alive());
+            if was_alive && !entry.is_alive() && member != self.config.address {
+                out.push(Output::Notify(Event::Out { member, state: entry.state }));
+            }
+        }
+    }
+
+    /// Writes this node's own entry into its view.
+    pub(super) fn show_me(&mut self) {
+        let entry = match self.phase {
+            // It counts itself out until it is taken in.
+            Phase::Joining => {
+                let known = self.view.get(self.config.address);
+                let since_ms = known.and_then(|it| it.out_since_ms()).unwrap_or(0);
+                let cause = Cause::Restarted;
+                Member { state: State::Gone { since_ms, cause }, ..self.me }
+            }
+            _ => self.me,
+        };
+        self.view.set(self.config.address, entry);
+    }
+
+    /// A node that is declared gone again and again stays out for a while, so that the others can go
+    /// on; then it asks to be taken in, by a member that can reach it.
+    fn count_back(&mut self, now: Time, out: &mut Vec<Output>) {
+        self.backs.push_back(now);
+        while self.backs.front().is_some_and(|&at| now.since(at) > BACKS_WITHIN) {
+            self.backs.pop_front();
+        }
+        let Some(too_many) = self.backs.len().checked_sub(BACKS_AT_ONCE + 1) else { return };
+        if self.phase != Phase::Member {
+            return;
+        }
+        let delay = self.config.check_interval * 2u32.pow(too_many.min(8) as u32);
+        let delay = delay.min(REST_MAX);
+        let why = format!(
+            "the others have declared this node gone {} times within {BACKS_WITHIN:?}: can its \
+             predecessor reach it at {}? It stays out for {delay:?} and then asks to be taken in",
+            self.backs.len(),
+            self.config.address
+        );
+        out.push(Output::Notify(Event::Waiting { why }));
+        self.rest(now, delay, out);
     }
 
     /// To be called whenever the view may have changed.
@@ -211,7 +298,10 @@ impl Node {
         let (circle, full) = (self.circle, self.full);
         self.hash_view();
         self.untended |= full != self.full;
+        self.unsettled |= full != self.full;
         if circle != self.circle {
+            self.clocks.keep_live(&self.view);
+            self.learned.prune(&self.view);
             out.push(Output::Notify(Event::List(self.view.clone())));
         }
     }
@@ -223,22 +313,78 @@ impl Node {
         self.live = self.view.circle().len();
     }
 
+    /// This node goes on without a member. Should that one come back, it must follow what is
+    /// acknowledged from now on: so this node brings more than before.
     pub(super) fn declare_dead(
         &mut self,
         now: Time,
         member: SocketAddr,
+        cause: Cause,
         why: String,
         out: &mut Vec<Output>,
     ) {
         let Some(mut entry) = self.view.get(member) else { return };
-        entry.state = State::Gone { since_ms: self.wall_ms(now) };
+        entry.state = State::Gone { since_ms: self.clocks.ring(now), cause };
         self.view.set(member, entry);
+        if !self.is_leaving() {
+            self.raise(now);
+        }
         out.push(Output::Notify(Event::Dead { member, why }));
         self.note_change(out);
     }
 
-    pub(super) fn become_ready(&mut self, out: &mut Vec<Output>) {
-        self.ready = true;
-        out.push(Output::Notify(Event::Ready));
+    /// Says something of another node, unless that was said lately.
+    pub(super) fn mention(&mut self, node: SocketAddr, why: &str, out: &mut Vec<Output>) {
+        if self.said.iter().any(|(it, said)| *it == node && said == why) {
+            return;
+        }
+        self.said.push_back((node, why.to_owned()));
+        if self.said.len() > SAID_MAX {
+            self.said.pop_front();
+        }
+        out.push(Output::Notify(Event::Refused { node, why: why.to_owned() }));
+    }
+
+    /// The members for RING, live ones first and in the order of the circle.
+    pub(super) fn rows(&self, now: Time) -> Vec<Row> {
+        let me = self.config.address;
+        let circle = self.view.circle();
+        let out = self.view.members().filter(|(_, member)| !member.is_alive());
+        let order = circle.into_iter().chain(out.map(|(address, _)| address));
+        let row = |address| {
+            let member = self.view.get(address).expect("it is of the view");
+            let report = match address == me {
+                true => Some(self.report(now)),
+                false => self.reports.of.get(&address).copied(),
+            };
+            let report = report.filter(|_| member.is_alive());
+            let clock_off_ms = self.clocks.off_ms(address, me).filter(|_| member.is_alive());
+            Row { address, member, report, clock_off_ms }
+        };
+        order.map(row).collect()
+    }
+
+    /// A gone member will not return: it is not sought any more, and nobody waits for what it alone
+    /// had.
+    pub(super) fn forget(
+        &mut self,
+        now: Time,
+        address: SocketAddr,
+        out: &mut Vec<Output>,
+    ) -> Answer {
+        let Some(mut entry) = self.view.get(address) else {
+            let reason = format!("{address} is no member that this node knows");
+            return Answer::Refused(Refusal::new(Status::NotFound, reason));
+        };
+        if entry.is_alive() || address == self.config.address {
+            let reason = format!("{address} is alive; end it first");
+            return Answer::Refused(Refusal::new(Status::BadRequest, reason));
+        }
+        entry.state = State::Left { since_ms: self.clocks.ring(now) };
+        self.view.set(address, entry);
+        self.seeking.forget(address);
+        self.giving_up.at_once(address);
+        self.note_change(out);
+        Answer::Forgotten { address }
     }
 }

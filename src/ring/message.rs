@@ -2,15 +2,16 @@
 //!
 //! How each looks on the wire is in [`codec`](super::codec).
 
-use std::{fmt, net::SocketAddr, ops::Deref, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, ops::Deref, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
 use super::{
+    coverage::{Covers, Lacks},
     name::Name,
     table::Digest,
-    version::Version,
-    view::{View, ViewHash},
+    version::{Stamp, Version},
+    view::{Member, View, ViewHash},
 };
 
 /// The bytes of a file. Cheap to clone: the bytes themselves are shared.
@@ -61,7 +62,7 @@ pub enum Message {
     /// From a client.
     Request(Request),
     /// From a node.
-    Peer(Peer),
+    Peer(Envelope),
 }
 
 /// What a client asks.
@@ -94,6 +95,11 @@ pub enum Request {
     Ping,
     /// Who are you, and what are your limits?
     Info,
+    /// Do not seek this member any more: it will not return.
+    Forget {
+        /// The member, which must be gone.
+        address: SocketAddr,
+    },
     /// Close this connection, once everything asked before is answered.
     Quit,
 }
@@ -117,12 +123,17 @@ pub enum Answer {
         /// Whether there are more.
         more: bool,
     },
-    /// The members.
+    /// The members, live ones first and in the order of the ring.
     Ring {
-        /// The list as this node has it.
-        view: View,
+        /// What is known of each.
+        members: Vec<Row>,
         /// The node that answers.
         me: SocketAddr,
+    },
+    /// The member is not sought any more.
+    Forgotten {
+        /// The member.
+        address: SocketAddr,
     },
     /// The node is there.
     Pong {
@@ -137,12 +148,45 @@ pub enum Answer {
     Refused(Refusal),
 }
 
+/// What RING says of one member.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Row {
+    /// Its name.
+    pub address: SocketAddr,
+    /// Its entry in the view.
+    pub member: Member,
+    /// What it said of itself in the last CHECK, if it is alive and there was one.
+    pub report: Option<Report>,
+    /// How far its clock is ahead of the ring's, in milliseconds; negative: behind.
+    pub clock_off_ms: Option<i64>,
+}
+
+/// What a member says of itself when a CHECK passes it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Report {
+    /// Its wall clock, in milliseconds since 1970.
+    pub clock_ms: u64,
+    /// Whether it holds all that the ring holds.
+    pub ready: bool,
+    /// Whether it had to refuse a file for want of room.
+    pub full: bool,
+    /// Files that it holds.
+    pub files: usize,
+    /// Bytes that they take.
+    pub bytes: usize,
+}
+
 /// What INFO answers.
 #[derive(Clone, PartialEq, Debug)]
 #[allow(missing_docs, reason = "the names say it, and PROTOCOL.md has the units")]
 pub struct Info {
     pub me: SocketAddr,
+    pub ring: Arc<str>,
+    pub state: &'static str,
+    pub started_ms: u64,
+    pub clock_off_ms: i64,
     pub ready: bool,
+    pub full: bool,
     pub members: usize,
     pub files: usize,
     pub bytes: usize,
@@ -230,18 +274,28 @@ impl fmt::Display for OpId {
     }
 }
 
+/// What one node says to another, with the highest stamp that it knows.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Envelope {
+    /// The receiver's next version is later than this.
+    pub stamp: Stamp,
+    /// The message itself.
+    pub message: Peer,
+}
+
 /// What one node says to another.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Peer {
-    /// The first line of every link, in both directions: who I am and the ring as I know it.
-    /// Whoever knows more answers with a MEET of its own.
-    Meet {
+    /// The first line of every link, in both directions.
+    Meet(Greeting),
+    /// The answer to a MEET that leads to nothing; the sender closes the link.
+    Refuse {
         /// The sender.
         node: SocketAddr,
-        /// The sender only asks for the view, so as to find its place in it.
-        join: bool,
-        /// The ring as the sender knows it.
-        view: View,
+        /// The sender is itself still joining: try again.
+        is_joining: bool,
+        /// Why, for people.
+        reason: String,
     },
     /// Goes round the ring and stops at its creator.
     Check(Check),
@@ -249,8 +303,6 @@ pub enum Peer {
     Checked {
         /// Which CHECK.
         op: OpId,
-        /// Whether the receiver has caught up with the ring.
-        ready: bool,
         /// The receiver's view, where it differs.
         view: Option<View>,
     },
@@ -266,12 +318,51 @@ impl Peer {
     /// The view that it brings, if any.
     pub fn view(&self) -> Option<&View> {
         match self {
-            Self::Meet { view, .. } => Some(view),
+            Self::Meet(greeting) => Some(&greeting.view),
             Self::Check(check) => Some(&check.view),
             Self::Checked { view, .. } => view.as_ref(),
-            Self::ForwardPut(_) | Self::ForwardGet(_) | Self::Sync(_) => None,
+            Self::Refuse { .. } | Self::ForwardPut(_) | Self::ForwardGet(_) | Self::Sync(_) => None,
         }
     }
+}
+
+/// In which role a node opens or answers a link.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// As a member of its ring: both views merge.
+    Member,
+    /// It wants to be taken into the ring of the other end.
+    Newcomer,
+    /// It only wants to know who is there, or to ask for files. Neither view changes.
+    Visitor,
+}
+
+impl Role {
+    /// All roles, with their words on the wire.
+    pub const WORDS: [(Self, &'static str); 3] =
+        [(Self::Member, "member"), (Self::Newcomer, "newcomer"), (Self::Visitor, "visitor")];
+}
+
+/// A MEET: who I am, and the ring as I know it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Greeting {
+    /// The sender.
+    pub node: SocketAddr,
+    /// What it comes as.
+    pub role: Role,
+    /// The version of the protocol that it speaks.
+    pub protocol: u64,
+    /// The name of its ring.
+    pub ring: Arc<str>,
+    /// Its wall clock, in milliseconds since 1970.
+    pub clock_ms: u64,
+    /// What the receiver brought by what the sender knew before the two met: perhaps in an earlier
+    /// life, of which the receiver knows nothing.
+    pub knew: u64,
+    /// The ring as it knows it.
+    pub view: View,
+    /// What it covers, and can therefore give.
+    pub covers: Covers,
 }
 
 /// A CHECK on its way round the ring.
@@ -281,14 +372,16 @@ pub struct Check {
     pub op: OpId,
     /// Digest of the sender's table.
     pub digest: Digest,
-    /// Whether the sender has caught up with the ring.
-    pub ready: bool,
-    /// Whether all tables that it passed so far had the same digest.
-    pub same: bool,
     /// Nodes that it has visited.
     pub hops: usize,
     /// The list of members.
     pub view: View,
+    /// What the sender covers, and can therefore give.
+    pub covers: Covers,
+    /// What those that it has visited can give together, its creator not counted.
+    pub held: Covers,
+    /// What those that it has visited say of themselves.
+    pub reports: BTreeMap<SocketAddr, Report>,
 }
 
 /// A PUT on its way round the ring.
@@ -304,8 +397,10 @@ pub struct ForwardPut {
     pub version: Version,
     /// Members that hold it so far.
     pub copies: usize,
-    /// A member that could not take it says so here, and the creator tells the client.
-    pub refused: Option<Status>,
+    /// The newest version that a member held already, if that is not this one.
+    pub newest: Option<Version>,
+    /// The first member that could not take it says so here, and the creator tells the client.
+    pub refused: Option<(Status, SocketAddr)>,
     /// The file; absent on the last link, since the creator has it.
     pub item: Option<Item>,
 }
@@ -321,6 +416,9 @@ pub struct ForwardGet {
     pub name: Name,
     /// Nodes that it has visited.
     pub hops: usize,
+    /// What none of those that it has visited covers; absent where that does not matter, because its
+    /// creator covers everything.
+    pub lacks: Option<Lacks>,
     /// The newest version found so far. Every node that it passes learns it.
     pub found: Option<Item>,
 }
@@ -332,8 +430,6 @@ pub enum Sync {
     Buckets,
     /// Answer: one digest a bucket.
     Digests {
-        /// Whether the answering node has itself caught up with the ring.
-        ready: bool,
         /// In the order of the buckets.
         digests: Vec<Digest>,
     },

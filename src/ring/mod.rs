@@ -44,9 +44,15 @@
 //! There are no transactions and no compare-and-set. Each node holds everything, so the ring holds
 //! no more than its smallest node. Nodes believe each other: there is no authentication.
 
+mod checks;
+mod clocks;
 pub mod codec;
+pub mod coverage;
+mod errands;
 pub mod event;
 mod forward;
+mod giving_up;
+mod joining;
 pub mod limits;
 pub mod line;
 mod links;
@@ -55,11 +61,13 @@ pub mod message;
 pub mod name;
 pub mod node;
 mod parse;
+mod refused;
+mod requests;
 mod rng;
 mod sync;
 pub mod table;
 pub mod version;
 pub mod view;
 
-pub use event::{Event, Input, LinkId, Output, RequestId};
+pub use event::{Event, Input, LinkId, Output, Place, RequestId};
 pub use node::{Config, Node};

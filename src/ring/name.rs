@@ -4,7 +4,7 @@ use std::{borrow::Borrow, fmt, sync::Arc};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 
-use super::limits::NAME_BYTES_MAX;
+use super::limits::{NAME_BYTES_MAX, RING_NAME_BYTES_MAX};
 
 /// What the wire shows as `%XX`: everything but letters, digits and `- . _ ~ /`.
 const ENCODED: &AsciiSet =
@@ -73,6 +73,12 @@ impl Name {
     pub fn wire(&self) -> impl fmt::Display + '_ {
         encode(&self.0)
     }
+}
+
+/// Whether a ring may be called so: 1 to [`RING_NAME_BYTES_MAX`] letters, digits, `.`, `_`, `-`.
+pub fn is_ring_name(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=RING_NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_allowed)
 }
 
 /// Percent-encodes any text as names are encoded: ASCII, without spaces.

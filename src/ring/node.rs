@@ -4,18 +4,32 @@
 //! which its driver carries out in order. [`Node::deadline`] says when the node wants an
 //! [`Input::Wake`].
 //!
-//! This file has the node's state, its clockwork, and its end. Who is in the ring is in
-//! `membership.rs`, the connections between nodes in `links.rs`, what travels round in
-//! `forward.rs`, catching up in `sync.rs`.
+//! This file has the node's state, its clockwork, and its end. How it comes into a ring is in
+//! `joining.rs`, who is in the ring in `membership.rs` and `checks.rs`, the connections between
+//! nodes in `links.rs` and `errands.rs`, what clients ask in `requests.rs`, what travels round in
+//! `forward.rs`, catching up in `sync.rs`, when it is ready in `coverage.rs`.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
-    event::{Input, LinkId, Output},
+    checks::Reports,
+    clocks::Clocks,
+    coverage::{Covers, Own},
+    errands::{Errands, Seeking},
+    event::{Event, Input, LinkId, Output, Place},
     forward::Operations,
-    limits::PEER_LINKS_MAX,
-    links::{Link, Next, Probe},
-    message::Peer,
+    giving_up::GivingUp,
+    joining::Joining,
+    limits::{CLAIM_INTERVALS, PEER_LINKS_MAX},
+    links::{Link, Next},
+    message::{Envelope, Peer},
+    refused::Refused,
+    requests::Waiting,
     rng::Rng,
     sync::Catchup,
     table::Table,
@@ -28,14 +42,24 @@ use super::{
 pub struct Config {
     /// Where other nodes reach this one; its name in the ring.
     pub address: SocketAddr,
-    /// A member to be inserted after; `None` begins a ring.
-    pub prev: Option<SocketAddr>,
+    /// Members to be inserted after, each `HOST:PORT` as people write it. If the first of them is
+    /// this node itself, it begins a ring where it finds none; without any it begins one at once.
+    pub prevs: Vec<String>,
+    /// The name of the ring. Nodes of another ring are refused.
+    pub ring: Arc<str>,
+    /// It is sure that there is no ring yet that remembers this node.
+    pub bootstrap: bool,
     /// How often the next node is checked.
     pub check_interval: Duration,
-    /// After this long without an answer to CHECK the next node counts as dead.
+    /// After this long without an answer to CHECK the next node counts as dead, however slow it
+    /// was so far. One that has been quick is given less.
     pub check_timeout: Duration,
     /// After this long a request is answered 504.
     pub request_timeout: Duration,
+    /// How long a member that is gone is remembered and sought.
+    pub forget_after: Duration,
+    /// How long a node waits for gone members that alone have what it lacks.
+    pub give_up_after: Duration,
     /// A PUT is refused while fewer members than this are alive.
     pub min_copies: usize,
     /// The largest file that a client may put.
@@ -50,13 +74,13 @@ pub struct Config {
 /// Where a node is in its life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Phase {
-    /// It has not yet found its place.
-    Joining { since: Time, failed: bool },
+    /// It has not yet found its place, or has lost it.
+    Joining,
     /// It is in a ring, perhaps of one.
     Member,
     /// It answers what is in flight and takes nothing new.
     Finishing { until: Time },
-    /// It counts itself gone and waits until its predecessor has linked past it.
+    /// It counts itself out and waits until its predecessor has linked past it.
     Leaving { until: Time },
     /// It has said [`Output::Left`].
     Left,
@@ -67,71 +91,105 @@ pub(super) enum Phase {
 pub struct Node {
     pub(super) config: Config,
     pub(super) table: Table,
+    pub(super) refused: Refused,
     pub(super) clock: Clock,
+    pub(super) clocks: Clocks,
     pub(super) view: View,
     pub(super) phase: Phase,
-    /// Whether this node holds everything that was acknowledged before it came.
+    pub(super) joining: Joining,
+    /// It has begun a ring; until then, another ring may still claim it, and it is not ready.
+    pub(super) claimable: Option<Time>,
+    /// Whether this node holds everything that was acknowledged in its ring: `settle_ready` says.
     pub(super) ready: bool,
+    /// What it covers, what of that it has learned of others, and what it brings itself.
+    pub(super) covers: Covers,
+    pub(super) learned: Covers,
+    pub(super) own: Own,
+    pub(super) giving_up: GivingUp,
     pub(super) links: BTreeMap<LinkId, Link>,
     pub(super) next: Option<Next>,
+    pub(super) errands: Errands,
+    pub(super) seeking: Seeking,
     pub(super) operations: Operations,
+    pub(super) waiting: Waiting,
     pub(super) catchup: Catchup,
+    pub(super) reports: Reports,
     /// This node's own entry in the view, as it should be.
     pub(super) me: Member,
+    /// When it found itself declared gone lately.
+    pub(super) backs: VecDeque<Time>,
     /// Hash of the circle, of the whole view, and the number of live members: kept, not counted.
     pub(super) circle: ViewHash,
     pub(super) full: ViewHash,
     pub(super) live: usize,
     /// The view has changed since the links were tended.
     pub(super) untended: bool,
+    /// What is covered may have changed since readiness was looked at.
+    pub(super) unsettled: bool,
     /// The circle that unfinished operations were last sent round in.
     pub(super) forwarded: ViewHash,
-    pub(super) probe: Option<Probe>,
     pub(super) rng: Rng,
     pub(super) links_made: u64,
     pub(super) checks_made: u64,
     pub(super) check_at: Time,
-    /// The wall clock at [`Time`] zero, in milliseconds since 1970.
-    epoch_ms: u64,
+    /// What was said lately of others, so that it is not said again and again.
+    pub(super) said: VecDeque<(SocketAddr, String)>,
 }
 
 impl Node {
     /// A node that holds the files of `table`. It does nothing before its first input, which may
     /// be [`Input::Wake`].
     pub fn new(config: Config, table: Table) -> Self {
-        let me = Member { incarnation: config.started_ms, state: State::Alive, position: 0 };
-        let mut view = View::default();
-        view.set(config.address, me);
+        let joins = !config.prevs.is_empty() && !config.bootstrap;
+        let mut me = Member::alive(config.started_ms, 0);
+        let mut own = Own::default();
+        if !joins || !table.is_empty() {
+            me.brings = config.started_ms.max(1);
+            own.raised(me.brings);
+        }
         let mut node = Self {
             clock: Clock::new(),
-            phase: match config.prev {
-                Some(_) => Phase::Joining { since: Time(0), failed: false },
-                None => Phase::Member,
-            },
-            ready: config.prev.is_none(),
+            clocks: Clocks::new(config.started_ms),
+            refused: Refused::default(),
+            phase: if joins { Phase::Joining } else { Phase::Member },
+            joining: Joining::new(&config),
+            claimable: (!joins && !config.bootstrap)
+                .then(|| Time(0) + config.check_interval * CLAIM_INTERVALS),
+            ready: false,
+            covers: Covers::default(),
+            learned: Covers::default(),
+            own,
+            giving_up: GivingUp::default(),
             links: BTreeMap::new(),
             next: None,
+            errands: Errands::default(),
+            seeking: Seeking::default(),
             operations: Operations::new(config.seed),
+            waiting: Waiting::default(),
             catchup: Catchup::default(),
+            reports: Reports::default(),
             me,
+            backs: VecDeque::new(),
             circle: ViewHash(0),
             full: ViewHash(0),
             live: 0,
             untended: true,
+            unsettled: true,
             forwarded: ViewHash(0),
-            probe: None,
             rng: Rng::new(config.seed),
             links_made: 0,
             checks_made: 0,
             check_at: Time(0),
-            epoch_ms: config.started_ms,
+            said: VecDeque::new(),
             table,
-            view,
+            view: View::default(),
             config,
         };
+        node.show_me();
         // Its next version must be later than all that it holds.
+        let latest = node.clocks.latest(Time(0));
         for (_, item) in node.table.list("", "") {
-            node.clock.observe(item.version.stamp);
+            node.clock.observe(item.version.stamp, latest);
         }
         node.hash_view();
         node
@@ -145,10 +203,13 @@ impl Node {
             Input::Progress { link } => self.heard(now, link, false),
             Input::LinkDown { link, why } => self.link_down(now, link, why, out),
             Input::Wake => self.wake(now, out),
-            Input::Leave => self.leave(now),
+            Input::Leave => self.leave(now, out),
         }
         if self.untended {
             self.tend(now, out);
+        }
+        if self.unsettled {
+            self.settle_ready(now, out);
         }
         self.step_out(now, out);
     }
@@ -156,23 +217,25 @@ impl Node {
     /// Sets the wall clock: it may have been put right, or the machine may have slept. Versions
     /// go forward all the same.
     pub fn set_clock(&mut self, now: Time, wall_ms: u64) {
-        self.epoch_ms = wall_ms.saturating_sub(now.0 / 1000);
+        self.clocks.set_own(now, wall_ms);
     }
 
     /// When the node next wants [`Input::Wake`].
     pub fn deadline(&self) -> Time {
-        let timeout = self.config.check_timeout;
-        let silence = self.next.as_ref().and_then(|next| next.dead_at(timeout));
         let leaving = match self.phase {
             Phase::Finishing { until } | Phase::Leaving { until } => Some(until),
             _ => None,
         };
         let others = [
-            silence,
-            self.probe.as_ref().map(|probe| probe.until),
+            self.next.as_ref().and_then(|next| next.alarm(self.config.check_timeout)),
+            self.errands.deadline(),
             self.operations.deadline(),
-            self.catchup.deadline(timeout),
+            self.waiting.deadline(),
+            self.catchup.deadline(self.config.check_timeout),
+            self.joining_deadline(),
+            self.seeking_deadline(),
             leaving,
+            self.claimable,
         ];
         others.into_iter().flatten().fold(self.check_at, Time::min)
     }
@@ -187,6 +250,14 @@ impl Node {
         self.config.address
     }
 
+    /// Where a link is to lead: an address, or what an operator has written.
+    pub fn place(&self, place: Place) -> String {
+        match place {
+            Place::Node(address) => address.to_string(),
+            Place::Prev(n) => self.config.prevs.get(n).cloned().unwrap_or_default(),
+        }
+    }
+
     /// The members, as this node knows them.
     pub fn view(&self) -> &View {
         &self.view
@@ -197,42 +268,50 @@ impl Node {
         &self.table
     }
 
-    /// Whether this node holds what the ring held when it joined, and is in the ring.
+    /// Whether this node is in a ring and holds what was acknowledged there.
     pub fn is_ready(&self) -> bool {
         self.ready && self.is_member()
     }
 
-    pub(super) fn is_member(&self) -> bool {
+    /// Whether this node is in a ring, perhaps alone.
+    pub fn is_member(&self) -> bool {
         self.phase == Phase::Member
     }
 
-    pub(super) fn wall_ms(&self, now: Time) -> u64 {
-        self.epoch_ms + now.0 / 1000
+    pub(super) fn is_leaving(&self) -> bool {
+        matches!(self.phase, Phase::Leaving { .. } | Phase::Left)
     }
 
-    fn received(&mut self, now: Time, link: LinkId, message: Peer, out: &mut Vec<Output>) {
+    /// Says something to another node.
+    pub(super) fn say(&self, link: LinkId, message: Peer, out: &mut Vec<Output>) {
+        let message = Envelope { stamp: self.clock.highest(), message };
+        out.push(Output::Send { link, message });
+    }
+
+    fn received(&mut self, now: Time, link: LinkId, envelope: Envelope, out: &mut Vec<Output>) {
         let Some(entry) = self.links.get(&link) else { return };
         let has_met = entry.meets > 0;
-        if message.view().is_some_and(|view| view.is_ahead(self.wall_ms(now))) {
-            let why = "its view is ahead of this node's time; are the clocks of both right?";
+        let Envelope { stamp, message } = envelope;
+        if message.view().is_some_and(View::is_absurd) {
+            let why = "it speaks of a time that is thousands of years away";
             return self.nonsense(now, link, why, out);
         }
+        self.clock.observe(stamp, self.clocks.latest(now));
         self.heard(now, link, true);
+        let is_in = self.phase != Phase::Joining;
         match message {
-            Peer::Meet { node, join, view } => self.met(now, link, node, join, view, out),
-            _ if !has_met => self.nonsense(now, link, "a link must begin with MEET", out),
-            Peer::Check(check) => self.check(now, link, check, out),
-            Peer::Checked { ready, view, .. } => {
-                if let Some(next) = self.next.as_mut().filter(|next| next.link == link) {
-                    next.is_ready = ready;
-                }
-                if let Some(view) = view {
-                    self.absorb(now, &view, out);
-                }
+            Peer::Meet(greeting) => self.met(now, link, greeting, out),
+            Peer::Refuse { node, is_joining, reason } => {
+                self.was_refused(now, link, node, is_joining, reason, out);
             }
-            Peer::ForwardPut(forward) => self.forward_put(now, link, forward, out),
-            Peer::ForwardGet(forward) => self.forward_get(now, link, forward, out),
+            _ if !has_met => self.nonsense(now, link, "a link must begin with MEET", out),
+            Peer::Check(check) if is_in => self.check(now, link, check, out),
+            Peer::Checked { op, view } if is_in => self.checked(now, link, op, view, out),
+            Peer::ForwardPut(forward) if is_in => self.forward_put(now, link, forward, out),
+            Peer::ForwardGet(forward) if is_in => self.forward_get(now, link, forward, out),
             Peer::Sync(sync) => self.sync(now, link, sync, out),
+            // It is out of the ring, which the sender will learn.
+            _ => {}
         }
     }
 
@@ -241,7 +320,7 @@ impl Node {
     fn tend(&mut self, now: Time, out: &mut Vec<Output>) {
         self.untended = false;
         let successor = match self.phase {
-            Phase::Joining { .. } => None,
+            Phase::Joining => None,
             _ => self.view.successor(self.config.address),
         };
         if self.next.as_ref().map(|next| next.peer) != successor {
@@ -257,59 +336,107 @@ impl Node {
         }
         // News of those who are gone changes no circle, and what is under way in it arrives.
         if std::mem::replace(&mut self.forwarded, self.circle) != self.circle {
-            self.forward_anew(out);
+            self.forward_anew(now, out);
         }
-        if self.live == 1 && !self.ready && self.phase == Phase::Member {
-            self.become_ready(out);
+    }
+
+    /// The one place that says whether this node is ready.
+    pub(super) fn settle_ready(&mut self, now: Time, out: &mut Vec<Output>) {
+        self.unsettled = false;
+        let me = self.config.address;
+        self.covers = self.learned.clone();
+        if self.own.is_covered(self.learned.of(me)) {
+            self.covers.add(me, self.me.brings);
         }
+        let was_ready = self.ready;
+        let is_claimable = self.claimable.is_some() && self.live == 1;
+        let is_in = matches!(self.phase, Phase::Member | Phase::Finishing { .. });
+        self.ready = is_in && !is_claimable && self.covers.lacks(&self.view).next().is_none();
+        if self.ready && !was_ready {
+            out.push(Output::Notify(Event::Ready));
+        }
+        if self.ready {
+            self.answer_waiting(now, out);
+        }
+    }
+
+    /// This node has come to cover more.
+    pub(super) fn learn(&mut self, covers: &Covers) -> bool {
+        let is_news = self.learned.add_all(covers);
+        self.unsettled |= is_news;
+        is_news
+    }
+
+    /// From now on this node may hold files that others have not followed.
+    pub(super) fn raise(&mut self, now: Time) {
+        self.me.brings = self.clocks.ring(now).max(self.me.brings + 1);
+        self.own.raised(self.me.brings);
+        self.show_me();
+        self.unsettled = true;
     }
 
     fn wake(&mut self, now: Time, out: &mut Vec<Output>) {
-        let timeout = self.config.check_timeout;
-        let silent = |next: &mut Next| next.dead_at(timeout).is_some_and(|at| now >= at);
-        if let Some(next) = self.next.take_if(silent) {
-            self.close(next.link, out);
-            let why = format!("no answer for {timeout:?}");
-            self.declare_dead(now, next.peer, why, out);
-        }
-        if let Some(probe) = self.probe.take_if(|probe| now >= probe.until) {
-            self.close(probe.link, out);
-            self.probe_failed(now, format!("no answer for {timeout:?}"), out);
-        }
+        self.check_next(now, out);
+        self.errands_due(now, out);
         self.expire(now, out);
+        self.waiting_due(now, out);
         self.catchup_timeout(now);
+        self.join_on(now, out);
+        self.unsettled |= self.claimable.take_if(|until| now >= *until).is_some();
         if now >= self.check_at {
             self.check_at = now + self.config.check_interval;
-            self.view.forget(self.wall_ms(now));
+            let brought = self.view.forget(self.clocks.ring(now), self.config.forget_after);
+            if brought && self.ready {
+                // Whoever comes later must find somebody who brings what is here.
+                self.raise(now);
+            }
             self.note_change(out);
             self.begin_check(now, out);
-            self.look_around(now, out);
             self.close_silent(now, out);
         }
+        self.seek(now, out);
     }
 
-    fn leave(&mut self, now: Time) {
-        if matches!(self.phase, Phase::Joining { .. } | Phase::Member) {
-            self.phase = Phase::Finishing { until: now + self.config.request_timeout };
+    fn leave(&mut self, now: Time, out: &mut Vec<Output>) {
+        if !matches!(self.phase, Phase::Joining | Phase::Member) {
+            return;
+        }
+        self.phase = Phase::Finishing { until: now + self.config.request_timeout };
+        self.refuse_waiting(out);
+        // What others cover is known when this comes back.
+        self.reports.held = None;
+        self.begin_check(now, out);
+        if self.is_needed() || !self.operations.is_empty() {
+            let why = "others are still to catch up with this node, or answers are under way";
+            out.push(Output::Notify(Event::Waiting { why: why.into() }));
         }
     }
 
-    /// The steps of leaving: answer what is in flight, let a successor that is catching up do so,
-    /// say goodbye, wait to be passed over.
+    /// Whether something that this node covers might be lost with it: others are there, and they are
+    /// not known to cover it among them; or another is just joining.
+    fn is_needed(&self) -> bool {
+        let others = self.view.brought().filter(|&(member, brings)| {
+            self.covers.has(member, brings)
+                && !self.reports.held.as_ref().is_some_and(|held| held.has(member, brings))
+        });
+        self.errands.has_newcomer() || (self.live > 1 && others.count() > 0)
+    }
+
+    /// The steps of leaving: answer what is in flight, let others catch up, say goodbye, wait to
+    /// be passed over.
     fn step_out(&mut self, now: Time, out: &mut Vec<Output>) {
-        let is_needed = self.ready && self.next.as_ref().is_some_and(|next| !next.is_ready);
         if let Phase::Finishing { until } = self.phase
-            && ((self.operations.is_empty() && !is_needed) || now >= until)
+            && ((self.operations.is_empty() && !self.is_needed()) || now >= until)
         {
             self.abandon(out);
             self.phase = Phase::Leaving { until: now + self.config.check_timeout };
-            self.me.state = State::Gone { since_ms: self.wall_ms(now) };
+            self.me.state = State::Left { since_ms: self.clocks.ring(now) };
             self.view.set(self.config.address, self.me);
             self.note_change(out);
             self.tend(now, out);
             let incoming: Vec<_> = self.links.keys().copied().collect();
             for link in incoming {
-                self.tell(link, out);
+                self.tell(now, link, out);
             }
         }
         if let Phase::Leaving { until } = self.phase {

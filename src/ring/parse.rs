@@ -1,21 +1,31 @@
 //! The grammar itself: each message of a line and its content, and back.
 
-use std::{collections::BTreeSet, net::SocketAddr, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    net::SocketAddr,
+    str::FromStr,
+};
 
 use bytes::Bytes;
 
 use super::{
     codec::{Reject, line as push_line, optional_name},
+    coverage::{Covers, Lacks},
     limits::{LIST_NAMES_MAX, MEMBERS_MAX},
     line::{BadKey, Line, decimal},
     message::{
-        Check, Content, ForwardGet, ForwardPut, Item, Message, OpId, Peer, Request, Status, Sync,
+        Check, Content, Envelope, ForwardGet, ForwardPut, Greeting, Item, Message, OpId, Peer,
+        Report, Request, Role, Status, Sync,
     },
-    name::{self, Name},
+    name::{self, Name, is_ring_name},
     table::{BUCKETS, Digest},
-    version::Version,
-    view::{Member, State, View, ViewHash},
+    version::{Stamp, Version},
+    view::{Cause, Member, State, View, ViewHash},
 };
+
+/// The ring of a node that says nothing of it.
+const RING_DEFAULT: &str = "smolring";
 
 /// A message of its line and its content.
 pub(super) fn message(line: Line<'_>, body: Bytes) -> Result<Message, Reject> {
@@ -32,7 +42,18 @@ pub(super) fn message(line: Line<'_>, body: Bytes) -> Result<Message, Reject> {
         "PING" => Request::Ping,
         "INFO" => Request::Info,
         "QUIT" => Request::Quit,
-        _ => return peer(verb, line, body).map(Message::Peer),
+        "FORGET" => {
+            let address = line.word(1).and_then(|word| word.parse().ok());
+            Request::Forget { address: address.ok_or(BadKey("address"))? }
+        }
+        _ => {
+            let stamp = match line.key("stamp") {
+                None => Stamp(0),
+                Some(stamp) => stamp.parse().map_err(|()| BadKey("stamp"))?,
+            };
+            let message = peer(verb, line, body)?;
+            return Ok(Message::Peer(Envelope { stamp, message }));
+        }
     };
     Ok(Message::Request(request))
 }
@@ -64,22 +85,22 @@ fn list(line: Line<'_>) -> Result<Request, Reject> {
 fn peer(verb: &str, line: Line<'_>, body: Bytes) -> Result<Peer, Reject> {
     let kind = line.word(1).unwrap_or_default();
     match (verb, kind) {
-        ("MEET", _) => Ok(Peer::Meet {
+        ("MEET", _) => meet(line, &body).map(Peer::Meet),
+        ("REFUSE", _) => Ok(Peer::Refuse {
             node: line.parsed("node")?,
-            join: flag(line, "join")?,
-            view: view(&body)?,
+            is_joining: flag(line, "joining")?,
+            reason: line.text().to_owned(),
         }),
-        ("CHECK", _) => Ok(Peer::Check(Check {
-            op: op(line)?,
-            digest: Digest(hex(line.key("digest"), "digest")?),
-            ready: flag(line, "ready")?,
-            same: flag(line, "same")?,
-            hops: line.number("hops")? as usize,
-            view: view(&body)?,
-        })),
+        ("CHECK", _) => {
+            let List { view, covers, held, reports } = list_of_members(&body)?;
+            let digest = Digest(hex(line.key("digest"), "digest")?);
+            let hops = line.number("hops")? as usize;
+            Ok(Peer::Check(Check { op: op(line)?, digest, hops, view, covers, held, reports }))
+        }
         ("CHECKED", _) => {
-            let view = line.key("len").map(|_| view(&body)).transpose()?;
-            Ok(Peer::Checked { op: op(line)?, ready: flag(line, "ready")?, view })
+            let list = line.key("len").map(|_| list_of_members(&body)).transpose()?;
+            let view = list.map(|list| list.view);
+            Ok(Peer::Checked { op: op(line)?, view })
         }
         ("FORWARD", "PUT") => forward_put(line, body).map(Peer::ForwardPut),
         ("FORWARD", "GET") => Ok(Peer::ForwardGet(ForwardGet {
@@ -87,6 +108,7 @@ fn peer(verb: &str, line: Line<'_>, body: Bytes) -> Result<Peer, Reject> {
             view: circle(line)?,
             name: nth_name(line, 2)?,
             hops: line.number("hops")? as usize,
+            lacks: lacks(line)?,
             found: item(line, body)?,
         })),
         ("SYNC", _) => sync(kind, line, body).map(Peer::Sync),
@@ -96,22 +118,54 @@ fn peer(verb: &str, line: Line<'_>, body: Bytes) -> Result<Peer, Reject> {
 
 pub(super) fn unknown_verb(verb: &str) -> Reject {
     let verb: String = verb.chars().take(32).collect();
-    let verbs = "PUT, GET, LIST, RING, PING, INFO or QUIT";
+    let verbs = "PUT, GET, LIST, RING, PING, INFO, FORGET or QUIT";
     let reason = format!("the verb {verb:?} is unknown; ask with {verbs}");
     Reject::stay(Status::BadRequest, reason)
+}
+
+fn meet(line: Line<'_>, body: &[u8]) -> Result<Greeting, Reject> {
+    let List { view, covers, .. } = list_of_members(body)?;
+    let word = line.key("as").unwrap_or_default();
+    let role = Role::WORDS.into_iter().find(|(_, it)| *it == word);
+    let ring = line.key("ring").unwrap_or(RING_DEFAULT);
+    if !is_ring_name(ring) {
+        return Err(BadKey("ring").into());
+    }
+    let number = |key, default| line.key(key).map_or(Ok(default), |_| line.number(key));
+    Ok(Greeting {
+        node: line.parsed("node")?,
+        role: role.map_or(Role::Member, |(role, _)| role),
+        protocol: number("protocol", 1)?,
+        ring: ring.into(),
+        clock_ms: number("clock", 0)?,
+        knew: number("knew", 0)?,
+        view,
+        covers,
+    })
+}
+
+fn lacks(line: Line<'_>) -> Result<Option<Lacks>, Reject> {
+    let Some(bits) = line.key("lacks") else { return Ok(None) };
+    let pairs = u64::try_from(hex(line.key("of"), "of")?).map_err(|_| BadKey("of"))?;
+    Ok(Some(Lacks { bits: hex(Some(bits), "lacks")?, pairs }))
 }
 
 fn forward_put(line: Line<'_>, body: Bytes) -> Result<ForwardPut, Reject> {
     let refused = match line.key("refused") {
         None => None,
-        Some(code) => Some(decimal(code).and_then(Status::from_code).ok_or(BadKey("refused"))?),
+        Some(code) => {
+            let status = decimal(code).and_then(Status::from_code).ok_or(BadKey("refused"))?;
+            Some((status, line.parsed("by")?))
+        }
     };
+    let newest = line.key("newest").map(str::parse).transpose().map_err(|()| BadKey("newest"))?;
     Ok(ForwardPut {
         op: op(line)?,
         view: circle(line)?,
         name: nth_name(line, 2)?,
         version: line.parsed("version")?,
         copies: line.number("copies")? as usize,
+        newest,
         refused,
         item: item(line, body)?,
     })
@@ -127,7 +181,7 @@ fn sync(kind: &str, line: Line<'_>, body: Bytes) -> Result<Sync, Reject> {
                 return Err(BadKey("len").into());
             }
             let digests = chunks.iter().map(|chunk| Digest(u128::from_le_bytes(*chunk))).collect();
-            Sync::Digests { ready: flag(line, "ready")?, digests }
+            Sync::Digests { digests }
         }
         "NAMES" => {
             let after = line.key("after").map(Name::from_wire).transpose();
@@ -143,37 +197,64 @@ fn sync(kind: &str, line: Line<'_>, body: Bytes) -> Result<Sync, Reject> {
 }
 
 /// The line of a peer's message. A file's content is not copied but returned.
-pub(super) fn encode_peer<'a>(message: &'a Peer, out: &mut Vec<u8>) -> Option<&'a Content> {
+pub(super) fn encode_peer<'a>(envelope: &'a Envelope, out: &mut Vec<u8>) -> Option<&'a Content> {
+    let Envelope { stamp, message } = envelope;
     match message {
-        Peer::Meet { node, join, view } => {
-            let body = view_body(view);
-            let (join, len) = (u8::from(*join), body.len());
-            push_line(out, format_args!("MEET node={node} join={join} len={len}"));
-            out.extend_from_slice(body.as_bytes());
-        }
-        Peer::Check(Check { op, digest, ready, same, hops, view }) => {
-            let body = view_body(view);
-            let (ready, same, len) = (u8::from(*ready), u8::from(*same), body.len());
+        Peer::Meet(greeting) => {
+            let Greeting { node, role, protocol, ring, clock_ms, knew, view, covers } = greeting;
+            let knew = if *knew > 0 { format!(" knew={knew}") } else { String::new() };
+            let body = view_body(view, |address, _| covered(covers, address));
+            let word = Role::WORDS.iter().find(|(it, _)| it == role).map_or("", |(_, word)| word);
             push_line(
                 out,
                 format_args!(
-                    "CHECK op={op} digest={digest} ready={ready} same={same} hops={hops} len={len}"
+                    "MEET node={node} as={word} protocol={protocol} ring={ring} clock={clock_ms}{knew} \
+                     stamp={stamp} len={}",
+                    body.len()
                 ),
             );
             out.extend_from_slice(body.as_bytes());
         }
-        Peer::Checked { op, ready, view } => {
-            let body = view.as_ref().map(view_body);
+        Peer::Refuse { node, is_joining, reason } => {
+            let joining = u8::from(*is_joining);
+            let reason = reason.replace(|c: char| c.is_control(), "?");
+            let head = format_args!("REFUSE node={node} joining={joining} stamp={stamp}");
+            push_line(out, format_args!("{head} : {reason}"));
+        }
+        Peer::Check(check) => {
+            let Check { op, digest, hops, view, covers, held, reports } = check;
+            let body = view_body(view, |address, _| {
+                let mut keys = covered(covers, address);
+                if held.of(address) > 0 {
+                    let _ = write!(keys, " held={}", held.of(address));
+                }
+                keys + &reports.get(&address).map(report_keys).unwrap_or_default()
+            });
+            let len = body.len();
+            push_line(
+                out,
+                format_args!("CHECK op={op} digest={digest} hops={hops} stamp={stamp} len={len}"),
+            );
+            out.extend_from_slice(body.as_bytes());
+        }
+        Peer::Checked { op, view } => {
+            let body = view.as_ref().map(|view| view_body(view, |_, _| String::new()));
             let len = body.as_ref().map_or(String::new(), |body| format!(" len={}", body.len()));
-            push_line(out, format_args!("CHECKED op={op} ready={}{len}", u8::from(*ready)));
+            push_line(out, format_args!("CHECKED op={op} stamp={stamp}{len}"));
             out.extend(body.unwrap_or_default().bytes());
         }
         Peer::ForwardPut(forward) => {
-            let ForwardPut { op, view, name, version, copies, refused, item } = forward;
-            let name = name.wire();
-            let refused = refused.map_or(String::new(), |it| format!(" refused={}", it.words().0));
+            let ForwardPut { op, view, name, version, copies, newest, refused, item } = forward;
+            let (name, mut more) = (name.wire(), String::new());
+            if let Some(newest) = newest {
+                let _ = write!(more, " newest={newest}");
+            }
+            if let Some((status, by)) = refused {
+                let _ = write!(more, " refused={} by={by}", status.words().0);
+            }
             let head = format_args!(
-                "FORWARD PUT {name} op={op} view={view} version={version} copies={copies}{refused}"
+                "FORWARD PUT {name} op={op} view={view} version={version} copies={copies}{more} \
+                 stamp={stamp}"
             );
             return match item {
                 None => {
@@ -186,27 +267,32 @@ pub(super) fn encode_peer<'a>(message: &'a Peer, out: &mut Vec<u8>) -> Option<&'
                 }
             };
         }
-        Peer::ForwardGet(ForwardGet { op, view, name, hops, found }) => {
+        Peer::ForwardGet(ForwardGet { op, view, name, hops, lacks, found }) => {
+            let lacks = lacks.map_or(String::new(), |Lacks { bits, pairs }| {
+                format!(" lacks={bits:x} of={pairs:x}")
+            });
             let name = name.wire();
-            let head = format_args!("FORWARD GET {name} op={op} view={view} hops={hops}");
+            let head = format_args!(
+                "FORWARD GET {name} op={op} view={view} hops={hops}{lacks} stamp={stamp}"
+            );
             return push_item(out, head, found.as_ref());
         }
-        Peer::Sync(sync) => return encode_sync(sync, out),
+        Peer::Sync(sync) => return encode_sync(sync, *stamp, out),
     }
     None
 }
 
-fn encode_sync<'a>(sync: &'a Sync, out: &mut Vec<u8>) -> Option<&'a Content> {
+fn encode_sync<'a>(sync: &'a Sync, stamp: Stamp, out: &mut Vec<u8>) -> Option<&'a Content> {
     match sync {
-        Sync::Buckets => push_line(out, format_args!("SYNC BUCKETS")),
-        Sync::Digests { ready, digests } => {
+        Sync::Buckets => push_line(out, format_args!("SYNC BUCKETS stamp={stamp}")),
+        Sync::Digests { digests } => {
             let len = digests.len() * size_of::<Digest>();
-            push_line(out, format_args!("SYNC DIGESTS ready={} len={len}", u8::from(*ready)));
+            push_line(out, format_args!("SYNC DIGESTS stamp={stamp} len={len}"));
             out.extend(digests.iter().flat_map(|digest| digest.0.to_le_bytes()));
         }
         Sync::Names { bucket, after } => {
             let after = optional_name("after", after.as_ref());
-            push_line(out, format_args!("SYNC NAMES bucket={bucket}{after}"));
+            push_line(out, format_args!("SYNC NAMES bucket={bucket} stamp={stamp}{after}"));
         }
         Sync::Listed { bucket, more, files } => {
             let mut body = Vec::new();
@@ -215,13 +301,16 @@ fn encode_sync<'a>(sync: &'a Sync, out: &mut Vec<u8>) -> Option<&'a Content> {
                 push_line(&mut body, format_args!("{name} len={bytes} version={version}"));
             }
             let (more, len) = (u8::from(*more), body.len());
-            push_line(out, format_args!("SYNC LISTED bucket={bucket} more={more} len={len}"));
+            let head = format_args!("SYNC LISTED bucket={bucket} more={more} stamp={stamp}");
+            push_line(out, format_args!("{head} len={len}"));
             out.extend_from_slice(&body);
         }
-        Sync::Pull { name } => push_line(out, format_args!("SYNC PULL {}", name.wire())),
+        Sync::Pull { name } => {
+            push_line(out, format_args!("SYNC PULL {} stamp={stamp}", name.wire()));
+        }
         Sync::Item { name, item } => {
-            let name = name.wire();
-            return push_item(out, format_args!("SYNC ITEM {name}"), item.as_ref());
+            let head = format_args!("SYNC ITEM {} stamp={stamp}", name.wire());
+            return push_item(out, head, item.as_ref());
         }
     }
     None
@@ -254,37 +343,91 @@ fn item(line: Line<'_>, body: Bytes) -> Result<Option<Item>, Reject> {
     Ok(Some(Item { version: line.parsed("version")?, hash, content: body.into() }))
 }
 
-fn view_body(view: &View) -> String {
+/// A line a member, each with the keys that `more` adds to it.
+fn view_body(view: &View, more: impl Fn(SocketAddr, &Member) -> String) -> String {
     let mut body = String::new();
-    for (address, Member { incarnation, state, position }) in view.members() {
-        use std::fmt::Write as _;
+    for (address, member) in view.members() {
+        let Member { incarnation, state, position, brings, lost } = member;
         let _ = match state {
             State::Alive => write!(body, "{address} alive"),
-            State::Gone { since_ms } => write!(body, "{address} gone since={since_ms}"),
+            State::Gone { since_ms, cause } => {
+                write!(body, "{address} gone since={since_ms} cause={}", cause.words().0)
+            }
+            State::Left { since_ms } => write!(body, "{address} left since={since_ms}"),
         };
-        let _ = writeln!(body, " incarnation={incarnation} position={position:x}");
+        let _ = write!(body, " incarnation={incarnation} position={position:x}");
+        for (key, number) in [("brings", brings), ("lost", lost)] {
+            if number > 0 {
+                let _ = write!(body, " {key}={number}");
+            }
+        }
+        let _ = writeln!(body, "{}", more(address, &member));
     }
     body
 }
 
-fn view(body: &[u8]) -> Result<View, Reject> {
+fn covered(covers: &Covers, address: SocketAddr) -> String {
+    match covers.of(address) {
+        0 => String::new(),
+        brings => format!(" covered={brings}"),
+    }
+}
+
+fn report_keys(report: &Report) -> String {
+    let Report { clock_ms, ready, full, files, bytes } = report;
+    let (ready, full) = (u8::from(*ready), u8::from(*full));
+    format!(" clock={clock_ms} ready={ready} full={full} files={files} bytes={bytes}")
+}
+
+/// What a list of members says.
+struct List {
+    view: View,
+    covers: Covers,
+    held: Covers,
+    reports: BTreeMap<SocketAddr, Report>,
+}
+
+fn list_of_members(body: &[u8]) -> Result<List, Reject> {
     let mut view = View::default();
+    let (mut covers, mut held, mut reports) =
+        (Covers::default(), Covers::default(), BTreeMap::new());
     for line in lines(body)? {
         let address: SocketAddr = first(line)?;
         let state = match line.word(1) {
             Some("alive") => State::Alive,
-            Some("gone") => State::Gone { since_ms: line.number("since")? },
-            _ => return Err(BadKey("alive|gone").into()),
+            Some("gone") => State::Gone {
+                since_ms: line.number("since")?,
+                cause: Cause::from_word(line.key("cause").unwrap_or_default()),
+            },
+            Some("left") => State::Left { since_ms: line.number("since")? },
+            _ => return Err(BadKey("alive|gone|left").into()),
         };
+        let number = |key| line.key(key).map_or(Ok(0), |_| line.number(key));
         let position = hex(line.key("position"), "position")?;
         let incarnation = line.number("incarnation")?;
-        view.set(address, Member { incarnation, state, position });
+        let (brings, lost) = (number("brings")?, number("lost")?);
+        view.set(address, Member { incarnation, state, position, brings, lost });
+        for (covers, key) in [(&mut covers, "covered"), (&mut held, "held")] {
+            if number(key)? > 0 {
+                covers.add(address, number(key)?);
+            }
+        }
+        if line.key("clock").is_some() {
+            let report = Report {
+                clock_ms: line.number("clock")?,
+                ready: flag(line, "ready")?,
+                full: flag(line, "full")?,
+                files: line.number("files")? as usize,
+                bytes: line.number("bytes")? as usize,
+            };
+            reports.insert(address, report);
+        }
         if view.members().len() > MEMBERS_MAX {
             let reason = format!("a ring has at most {MEMBERS_MAX} members");
             return Err(Reject::stay(Status::BadRequest, reason));
         }
     }
-    Ok(view)
+    Ok(List { view, covers, held, reports })
 }
 
 fn files(body: &[u8]) -> Result<Vec<(Name, usize, Version)>, Reject> {

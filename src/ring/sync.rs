@@ -8,19 +8,22 @@
 //!
 //! Nothing is ever pushed and nothing is removed: an empty node cannot spread its emptiness.
 //!
-//! A newcomer has caught up once it has done this with a predecessor that has itself caught up.
-//! Where nobody has, a CHECK that found the same digest all round the ring says the same.
+//! What the predecessor covered when a session began, this node covers when the session is done, or
+//! at once where both tables are equal (see `coverage.rs`). A predecessor that is full has nothing to
+//! give: then the nearest one before it that is not full is visited, over a link of its own.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use super::{
+    coverage::Covers,
+    errands::Purpose,
     event::{Event, LinkId, Output},
     limits::{SYNC_DOUBLINGS_MAX, SYNC_NAMES_MAX, SYNC_WINDOW_BYTES, SYNC_WINDOW_REQUESTS},
     message::{Peer, Sync},
     name::Name,
     node::Node,
     table::{Digest, Kept},
-    version::{Time, Version},
+    version::{Stamp, Time, Version},
 };
 
 /// The state of catching up.
@@ -36,14 +39,16 @@ pub(super) struct Catchup {
     vain: Option<(Digest, Digest)>,
 }
 
-/// One comparison with the predecessor.
+/// One comparison with another member.
 #[derive(Debug)]
 struct Session {
     link: LinkId,
-    /// When the predecessor was last heard.
+    /// The other member.
+    with: SocketAddr,
+    /// When it was last heard.
     heard: Time,
-    /// Whether the predecessor has caught up itself.
-    pred_ready: bool,
+    /// What it covered when the session began.
+    offer: Covers,
     /// Buckets whose names are still to be asked for, from a name on.
     buckets: VecDeque<(u8, Option<Name>)>,
     /// Files still to be asked for, with their bytes.
@@ -54,8 +59,8 @@ struct Session {
     /// Questions about names and digests that are not answered.
     questions: usize,
     pulled: usize,
-    /// Files that could not be kept.
-    refused: usize,
+    /// Whether something had no room.
+    has_refused: bool,
 }
 
 impl Catchup {
@@ -65,6 +70,10 @@ impl Catchup {
 
     pub(super) fn deadline(&self, timeout: Duration) -> Option<Time> {
         self.session.as_ref().map(|session| session.heard + timeout)
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.session.is_some()
     }
 }
 
@@ -76,26 +85,28 @@ impl Node {
         now: Time,
         link: LinkId,
         digest: Digest,
-        pred_ready: bool,
+        pred_is_full: bool,
         out: &mut Vec<Output>,
     ) {
         let predecessor = self.view.predecessor(self.config.address);
-        if self.links.get(&link).and_then(|link| link.peer) != predecessor
-            || self.catchup.session.is_some()
-        {
+        let Some(entry) = self.links.get(&link) else { return };
+        if entry.peer != predecessor || self.catchup.session.is_some() {
             return;
         }
+        let offer = entry.offer.clone();
         let pair = (digest, self.table.digest());
         if pair.0 == pair.1 {
             self.catchup = Catchup::default();
-            if pred_ready && !self.ready && self.is_member() {
-                self.become_ready(out);
+            if self.learn(&offer) {
+                self.settle_ready(now, out);
+                self.begin_check(now, out);
             }
             return;
         }
-        // What a predecessor has that is itself catching up will still be there when it has done so.
-        if self.ready && !pred_ready {
-            return;
+        let gives = self.gains_by(&offer);
+        let lacks_any = self.covers.lacks(&self.view).next().is_some();
+        if lacks_any && pred_is_full && !gives {
+            return self.visit_before(now, out);
         }
         // While something is on its way round, digests differ and nobody has missed anything. So
         // there is no hurry, unless they stay as they are; and none if that was looked into.
@@ -104,46 +115,87 @@ impl Node {
         self.catchup.compared = Some((pair.0, pair.1, since));
         let is_still = now.since(since) >= self.config.check_interval / 2;
         let is_news = is_still && self.catchup.vain != Some(pair);
-        if self.ready && !is_news && now < self.catchup.not_before {
+        if !gives && !is_news && now < self.catchup.not_before {
             return;
         }
+        self.begin_session(now, link, offer, out);
+    }
+
+    /// Whether the other covers something that this node lacks: of what members bring now, or of
+    /// what this node brought in an earlier life.
+    fn gains_by(&self, offer: &Covers) -> bool {
+        let me = self.config.address;
+        let learned = self.learned.of(me);
+        let mut lacks = self.covers.lacks(&self.view);
+        lacks.any(|(member, brings)| offer.has(member, brings))
+            || (!self.own.is_covered(learned) && offer.of(me) > learned)
+    }
+
+    /// Visits the nearest member before this one that is not full.
+    fn visit_before(&mut self, now: Time, out: &mut Vec<Output>) {
+        if self.errands.count(|it| it == Purpose::Visit) > 0 {
+            return;
+        }
+        let mut before = self.config.address;
+        while let Some(member) = self.view.predecessor(before)
+            && member != self.config.address
+        {
+            if self.reports.of.get(&member).is_some_and(|report| !report.full) {
+                return self.visit(now, member, out);
+            }
+            before = member;
+        }
+    }
+
+    /// A member that is visited has answered.
+    pub(super) fn visit_begins(&mut self, now: Time, link: LinkId, out: &mut Vec<Output>) {
+        if self.catchup.session.is_some() {
+            return self.end_visit(link, out);
+        }
+        let offer = self.links.get(&link).map_or(Covers::default(), |entry| entry.offer.clone());
+        self.begin_session(now, link, offer, out);
+    }
+
+    fn begin_session(&mut self, now: Time, link: LinkId, offer: Covers, out: &mut Vec<Output>) {
+        let Some(with) = self.links.get(&link).and_then(|entry| entry.peer) else { return };
         self.catchup.session = Some(Session {
             link,
+            with,
             heard: now,
-            pred_ready,
+            offer,
             buckets: VecDeque::new(),
             wanted: VecDeque::new(),
             pulling: VecDeque::new(),
             pulling_bytes: 0,
             questions: 1,
             pulled: 0,
-            refused: 0,
+            has_refused: false,
         });
-        out.push(Output::Send { link, message: Peer::Sync(Sync::Buckets) });
+        self.say(link, Peer::Sync(Sync::Buckets), out);
     }
 
-    /// A question of the successor, or an answer of the predecessor.
-    pub(super) fn sync(&mut self, now: Time, link: LinkId, sync: Sync, out: &mut Vec<Output>) {
-        let answer = match sync {
-            Sync::Buckets => {
-                Some(Sync::Digests { ready: self.ready, digests: self.table.digests() })
-            }
-            Sync::Names { bucket, after } => Some(self.names(bucket, after.as_ref())),
-            Sync::Pull { name } => {
-                let item = self.table.get(&name).cloned();
-                Some(Sync::Item { name, item })
-            }
-            answer => {
-                self.sync_answer(now, link, answer, out);
-                None
-            }
-        };
-        if let Some(answer) = answer {
-            out.push(Output::Send { link, message: Peer::Sync(answer) });
+    fn end_visit(&mut self, link: LinkId, out: &mut Vec<Output>) {
+        if self.errands.get(link).is_some_and(|errand| errand.purpose == Purpose::Visit) {
+            self.errands.end(link);
+            self.close(link, out);
         }
     }
 
-    /// A predecessor that no longer answers is given up; the next CHECK begins again.
+    /// A question of another node, or an answer to one of this.
+    pub(super) fn sync(&mut self, now: Time, link: LinkId, sync: Sync, out: &mut Vec<Output>) {
+        let answer = match sync {
+            Sync::Buckets => Sync::Digests { digests: self.table.digests() },
+            Sync::Names { bucket, after } => self.names(bucket, after.as_ref()),
+            Sync::Pull { name } => {
+                let item = self.table.get(&name).cloned();
+                Sync::Item { name, item }
+            }
+            answer => return self.sync_answer(now, link, answer, out),
+        };
+        self.say(link, Peer::Sync(answer), out);
+    }
+
+    /// A member that no longer answers is given up; the next CHECK begins again.
     pub(super) fn catchup_timeout(&mut self, now: Time) {
         let timeout = self.config.check_timeout;
         self.catchup.session.take_if(|session| now >= session.heard + timeout);
@@ -165,9 +217,8 @@ impl Node {
         };
         session.heard = now;
         match answer {
-            Sync::Digests { ready, digests } if session.questions > 0 => {
+            Sync::Digests { digests } if session.questions > 0 => {
                 session.questions -= 1;
-                session.pred_ready = ready;
                 let pairs = digests.iter().zip(self.table.digests()).enumerate();
                 let differing = pairs.filter(|(_, (theirs, mine))| **theirs != *mine);
                 session.buckets = differing.map(|(i, _)| (i as u8, None)).collect();
@@ -177,30 +228,49 @@ impl Node {
                 if let Some((last, ..)) = files.last().filter(|_| more) {
                     session.buckets.push_front((bucket, Some(last.clone())));
                 }
-                let lacks = |name: &Name, version| {
-                    self.table.get(name).is_none_or(|held| held.version < version)
-                };
-                let newer = files.into_iter().filter(|(name, _, version)| lacks(name, *version));
-                session.wanted.extend(newer.map(|(name, bytes, _)| (name, bytes)));
+                self.choose(files, &mut session, out);
             }
             Sync::Item { name, item } => {
                 let asked = session.pulling.pop_front();
                 let Some((_, bytes)) = asked.filter(|(asked, _)| *asked == name) else { return };
                 session.pulling_bytes -= bytes;
-                match item.map(|item| self.keep(now, &name, item)) {
+                match item.map(|item| self.keep(now, &name, item, out)) {
                     Some(Ok(Kept::New)) => session.pulled += 1,
-                    Some(Err(_)) => session.refused += 1,
+                    Some(Err(_)) => session.has_refused = true,
                     _ => {}
                 }
             }
             _ => return,
         }
-        session.ask(out);
+        session.ask(self.clock.highest(), out);
         if session.is_done() {
             self.session_done(now, &session, out);
         } else {
             self.catchup.session = Some(session);
         }
+    }
+
+    /// Of the files that another member has, those that are newer there are to be asked for, unless
+    /// there is no room for them: then it is noted that they are not here.
+    fn choose(
+        &mut self,
+        files: Vec<(Name, usize, Version)>,
+        session: &mut Session,
+        out: &mut Vec<Output>,
+    ) {
+        let was_full = !self.refused.is_empty();
+        for (name, bytes, version) in files {
+            if self.table.get(&name).is_some_and(|held| held.version >= version) {
+                continue;
+            }
+            if self.table.has_room(&name, bytes) {
+                session.wanted.push_back((name, bytes));
+            } else {
+                session.has_refused = true;
+                self.refused.add(&name, version, bytes);
+            }
+        }
+        self.note_room(was_full, out);
     }
 
     fn session_done(&mut self, now: Time, session: &Session, out: &mut Vec<Output>) {
@@ -212,20 +282,32 @@ impl Node {
         catchup.not_before = now + delay;
         if session.pulled > 0 {
             out.push(Output::Notify(Event::CaughtUp { files: session.pulled }));
-            // The successor lacks them too, perhaps, and need not wait for the next round.
+        }
+        if !session.has_refused {
+            self.refused.all_known();
+        }
+        let has_learned = self.learn(&session.offer);
+        if session.pulled > 0 || has_learned {
+            // The successor lacks the same, perhaps, and need not wait for the next round.
+            self.settle_ready(now, out);
             self.begin_check(now, out);
         }
-        if session.pred_ready && session.refused == 0 && !self.ready && self.is_member() {
-            self.become_ready(out);
+        // Meanwhile the other has come to cover more, perhaps.
+        let offer = self.links.get(&session.link).map(|entry| entry.offer.clone());
+        if let Some(offer) = offer.filter(|offer| self.gains_by(offer)) {
+            return self.begin_session(now, session.link, offer, out);
         }
+        self.end_visit(session.link, out);
+        self.asked(now, session.with, out);
     }
 }
 
 impl Session {
     /// Asks on, as far as the windows allow. Files come first: they are what it is all for.
-    fn ask(&mut self, out: &mut Vec<Output>) {
-        let mut send = |message| {
-            out.push(Output::Send { link: self.link, message: Peer::Sync(message) });
+    fn ask(&mut self, stamp: Stamp, out: &mut Vec<Output>) {
+        let mut send = |sync| {
+            let message = super::message::Envelope { stamp, message: Peer::Sync(sync) };
+            out.push(Output::Send { link: self.link, message });
         };
         while self.questions + self.pulling.len() < SYNC_WINDOW_REQUESTS {
             let room = SYNC_WINDOW_BYTES.saturating_sub(self.pulling_bytes);

@@ -43,6 +43,11 @@ impl Stamp {
     pub fn wall_ms(self) -> u64 {
         self.0 >> COUNTER_BITS
     }
+
+    /// The stamp right after this one.
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
 }
 
 /// The hybrid logical clock of one node.
@@ -57,15 +62,24 @@ impl Clock {
         Self { last: Stamp(0) }
     }
 
-    /// A stamp later than all that were given out or observed.
-    pub fn tick(&mut self, wall_ms: u64) -> Stamp {
-        self.last = Stamp(self.last.0 + 1).max(Stamp::at_ms(wall_ms));
+    /// A stamp later than all that were given out or observed. Those after `latest` do not count:
+    /// they come from a time when the wall clock was wrong.
+    pub fn tick(&mut self, wall_ms: u64, latest: Stamp) -> Stamp {
+        let last = if self.last > latest { Stamp(0) } else { self.last };
+        self.last = last.next().max(Stamp::at_ms(wall_ms));
         self.last
     }
 
-    /// Takes note of another node's stamp.
-    pub fn observe(&mut self, stamp: Stamp) {
-        self.last = self.last.max(stamp);
+    /// Takes note of another node's stamp, unless it is after `latest`.
+    pub fn observe(&mut self, stamp: Stamp, latest: Stamp) {
+        if stamp <= latest {
+            self.last = self.last.max(stamp);
+        }
+    }
+
+    /// The highest stamp that was given out or observed.
+    pub fn highest(&self) -> Stamp {
+        self.last
     }
 }
 
@@ -84,9 +98,26 @@ pub struct Version {
     pub node: SocketAddr,
 }
 
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl FromStr for Stamp {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        if text.len() != 16 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(());
+        }
+        u64::from_str_radix(text, 16).map(Self).map_err(drop)
+    }
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}@{}", self.stamp.0, self.node)
+        write!(f, "{}@{}", self.stamp, self.node)
     }
 }
 
@@ -95,11 +126,7 @@ impl FromStr for Version {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let (stamp, node) = text.split_once('@').ok_or(())?;
-        if stamp.len() != 16 || !stamp.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(());
-        }
-        let stamp = Stamp(u64::from_str_radix(stamp, 16).map_err(drop)?);
-        Ok(Self { stamp, node: node.parse().map_err(drop)? })
+        Ok(Self { stamp: stamp.parse()?, node: node.parse().map_err(drop)? })
     }
 }
 
@@ -109,13 +136,21 @@ mod tests {
 
     #[test]
     fn the_clock_never_goes_back_even_if_the_wall_does() {
-        let mut clock = Clock::new();
-        let first = clock.tick(1000);
-        let second = clock.tick(10);
-        clock.observe(Stamp::at_ms(5000));
-        let third = clock.tick(1001);
+        let (mut clock, latest) = (Clock::new(), Stamp::at_ms(6000));
+        let first = clock.tick(1000, latest);
+        let second = clock.tick(10, latest);
+        clock.observe(Stamp::at_ms(5000), latest);
+        clock.observe(Stamp::at_ms(9000), latest);
+        let third = clock.tick(1001, latest);
         assert!(first < second && second < third);
         assert_eq!(third.wall_ms(), 5000);
+    }
+
+    #[test]
+    fn what_a_wrong_clock_has_given_out_is_forgotten_once_the_clock_is_right() {
+        let mut clock = Clock::new();
+        clock.tick(900_000, Stamp::at_ms(960_000));
+        assert_eq!(clock.tick(1000, Stamp::at_ms(61_000)), Stamp::at_ms(1000));
     }
 
     #[test]

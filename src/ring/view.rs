@@ -5,20 +5,27 @@
 //!
 //! # Merging
 //!
-//! Of two entries for one address the greater wins: by incarnation, then Gone over Alive, then by
-//! position. Taking the greater of each pair is commutative, associative and idempotent, so it
-//! does not matter in which order or how often nodes hear of each other: all of them end with the
-//! same map. (SWIM by Das, Gupta and Motivala, 2002, orders suspicion in the same way.)
+//! Of two entries for one address the greater wins: by incarnation, then Left over Gone over Alive,
+//! then by position. Of [`brings`](Member::brings) and [`lost`](Member::lost) the greater number
+//! stays, whichever entry has it. Taking the greater of each pair is commutative, associative and
+//! idempotent, so it does not matter in which order or how often nodes hear of each other: all of
+//! them end with the same map. (SWIM by Das, Gupta and Motivala, 2002, orders suspicion in the same
+//! way.)
 //!
 //! # Coming back
 //!
-//! A Gone entry is only ever undone by a higher incarnation. There are three ways to get one: a
+//! A Gone or Left entry is only ever undone by a higher incarnation. There are three ways to get one: a
 //! node that restarts takes one; a node that finds itself Gone although it lives takes one; and
 //! when two rings meet, each [vouches](View::vouch) for its own live members.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
-use super::limits::{GONE_KEPT, MEMBERS_MAX, VIEW_AHEAD_MAX};
+use super::limits::{INCARNATION_MAX, MEMBERS_MAX};
 
 /// Names the set of live members: address, incarnation and position of each. Two nodes with equal
 /// hashes agree who is in the circle and who follows whom.
@@ -31,33 +38,104 @@ impl fmt::Display for ViewHash {
     }
 }
 
-/// Whether a member takes part in the circle. Gone is the greater, so it wins a tie.
+/// Why a member counts as gone.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Cause {
+    /// No reason is known.
+    Unknown,
+    /// It did not answer in time.
+    Silent,
+    /// Nobody listens at its address.
+    Refused,
+    /// Its connection broke and could not be made again.
+    Broken,
+    /// It was started anew, and has still to be taken in.
+    Restarted,
+}
+
+impl Cause {
+    /// All causes, with their words on the wire and for people.
+    pub const WORDS: [(Self, &'static str, &'static str); 5] = [
+        (Self::Unknown, "unknown", "for a reason that is not known"),
+        (Self::Silent, "silent", "it did not answer its predecessor in time"),
+        (Self::Refused, "refused", "nobody listens at its address"),
+        (Self::Broken, "broken", "its predecessor can no longer connect to it"),
+        (Self::Restarted, "restarted", "it was started anew"),
+    ];
+
+    /// The word on the wire, and what people read.
+    pub fn words(self) -> (&'static str, &'static str) {
+        let found = Self::WORDS.into_iter().find(|(cause, ..)| *cause == self);
+        found.map_or(("unknown", ""), |(_, word, text)| (word, text))
+    }
+
+    /// The cause of this word. A later version may know more of them.
+    pub fn from_word(word: &str) -> Self {
+        let found = Self::WORDS.into_iter().find(|(_, it, _)| *it == word);
+        found.map_or(Self::Unknown, |(cause, ..)| cause)
+    }
+}
+
+/// Whether a member takes part in the circle. The later one is the greater, so it wins a tie.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum State {
     /// In the circle.
     Alive,
-    /// Out of it: it left, or its predecessor found it dead.
+    /// Out of it: its predecessor found it dead. It is sought, since it may come back.
     Gone {
-        /// When, in milliseconds since 1970; after [`GONE_KEPT`] it is forgotten.
+        /// When, in milliseconds since 1970.
+        since_ms: u64,
+        /// Why.
+        cause: Cause,
+    },
+    /// Out of it: it left in order, or was given up by an operator. It is not sought.
+    Left {
+        /// When, in milliseconds since 1970.
         since_ms: u64,
     },
 }
 
-/// What a view says of one address. The order of the fields is the order of merging.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+/// What a view says of one address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Member {
     /// Counts the lives of this member; a higher one makes everything said before void.
     pub incarnation: u64,
-    /// Alive or gone.
+    /// Alive, gone or left.
     pub state: State,
     /// Its place in the circle.
     pub position: u128,
+    /// Grows whenever this member may hold files that others have not followed; 0: it came with
+    /// nothing. See `coverage.rs`.
+    pub brings: u64,
+    /// The highest of its `brings` that others have gone on without.
+    pub lost: u64,
 }
 
 impl Member {
+    /// A live member that brings nothing.
+    pub fn alive(incarnation: u64, position: u128) -> Self {
+        Self { incarnation, state: State::Alive, position, brings: 0, lost: 0 }
+    }
+
     /// Whether it is in the circle.
     pub fn is_alive(&self) -> bool {
         self.state == State::Alive
+    }
+
+    /// Since when it is out of the circle, in milliseconds since 1970.
+    pub fn out_since_ms(&self) -> Option<u64> {
+        match self.state {
+            State::Alive => None,
+            State::Gone { since_ms, .. } | State::Left { since_ms } => Some(since_ms),
+        }
+    }
+
+    /// What two entries say together.
+    pub fn merge(self, other: Self) -> Self {
+        let rank = |it: &Self| (it.incarnation, it.state, it.position);
+        let greater = if rank(&other) > rank(&self) { other } else { self };
+        let (brings, lost) = (self.brings.max(other.brings), self.lost.max(other.lost));
+        Self { brings, lost, ..greater }
     }
 }
 
@@ -129,32 +207,31 @@ impl View {
         }
     }
 
-    /// Takes over what the other view knows better.
-    pub fn merge(&mut self, other: &View, wall_ms: u64) -> Result<(), Full> {
+    /// Takes over what the other view knows better. Members that have been gone for longer than
+    /// `kept` at `wall_ms` are not taken in, unless they are known here.
+    pub fn merge(&mut self, other: &View, wall_ms: u64, kept: Duration) -> Result<(), Full> {
         let newcomers = other.places().filter(|&(_, address)| !self.is_alive(address)).count();
         if self.places().count() + newcomers > MEMBERS_MAX {
             return Err(Full);
         }
         for (&address, &theirs) in &other.0 {
-            let mine = self.0.entry(address).or_insert(theirs);
-            let was_alive = mine.is_alive();
-            *mine = theirs.max(*mine);
-            if was_alive && is_forgotten(mine, wall_ms) {
-                // Whatever clock says so: whom this node held alive it must be able to find again.
-                mine.state = State::Gone { since_ms: wall_ms };
+            match self.0.get_mut(&address) {
+                Some(mine) => *mine = mine.merge(theirs),
+                None if is_forgotten(&theirs, wall_ms, kept) => {}
+                None => drop(self.0.insert(address, theirs)),
             }
         }
-        self.forget(wall_ms);
+        self.make_room();
         Ok(())
     }
 
-    /// Whether it speaks of a time that is further ahead than clocks may differ. Incarnations begin
-    /// as times too; one near the end of the numbers could never be overcome by its own member.
-    pub fn is_ahead(&self, wall_ms: u64) -> bool {
-        let latest_ms = wall_ms.saturating_add(VIEW_AHEAD_MAX.as_millis() as u64);
-        self.0.values().any(|member| match member.state {
-            State::Gone { since_ms } if since_ms > latest_ms => true,
-            _ => member.incarnation > latest_ms,
+    /// Whether one of its numbers is so near the end of the numbers that its member could not
+    /// overcome it. Incarnations begin as times; no clock is so far ahead.
+    pub fn is_absurd(&self) -> bool {
+        self.0.values().any(|member| {
+            let numbers = [member.incarnation, member.brings, member.lost];
+            let since_ms = member.out_since_ms().unwrap_or(0);
+            numbers.into_iter().chain([since_ms]).any(|number| number > INCARNATION_MAX)
         })
     }
 
@@ -168,36 +245,60 @@ impl View {
         }
     }
 
-    /// Drops gone members after [`GONE_KEPT`], and the longest gone where there are too many.
-    pub fn forget(&mut self, wall_ms: u64) {
-        self.0.retain(|_, member| !is_forgotten(member, wall_ms));
+    /// Drops members that have been out of the circle for longer than `kept`. Says whether one of
+    /// them brought something.
+    pub fn forget(&mut self, wall_ms: u64, kept: Duration) -> bool {
+        let mut brought = false;
+        self.0.retain(|_, member| {
+            let is_kept = !is_forgotten(member, wall_ms, kept);
+            brought |= !is_kept && member.brings > 0;
+            is_kept
+        });
+        brought
+    }
+
+    /// Where there are too many, drops members that are out: first those that left, the longest
+    /// out first.
+    fn make_room(&mut self) {
         while self.0.len() > MEMBERS_MAX {
-            let gone = self.0.iter().filter(|(_, member)| !member.is_alive());
-            let Some(oldest) = gone.min_by_key(|(_, m)| m.state).map(|(&address, _)| address)
-            else {
-                return;
-            };
+            let out = self.0.iter().filter(|(_, member)| !member.is_alive());
+            let rank = |member: &Member| (matches!(member.state, State::Gone { .. }), member.state);
+            let Some((&oldest, _)) = out.min_by_key(|(_, member)| rank(member)) else { return };
             self.0.remove(&oldest);
         }
     }
 
-    /// The hash of the circle: live members only.
+    /// What members bring, live and gone ones, in the order of their addresses.
+    pub fn brought(&self) -> impl Iterator<Item = (SocketAddr, u64)> + '_ {
+        let all = self.0.iter().map(|(&address, member)| (address, member.brings));
+        all.filter(|&(_, brings)| brings > 0)
+    }
+
+    /// The hash of the circle: address, incarnation and position of each live member.
     pub fn circle_hash(&self) -> ViewHash {
-        self.hash(Member::is_alive)
-    }
-
-    /// The hash of all that is known, gone members too.
-    pub fn full_hash(&self) -> ViewHash {
-        self.hash(|_| true)
-    }
-
-    fn hash(&self, counts: impl Fn(&Member) -> bool) -> ViewHash {
         let mut hasher = blake3::Hasher::new();
-        for (address, member) in self.0.iter().filter(|(_, member)| counts(member)) {
-            hasher.update(format!("{address} {member:?}\n").as_bytes());
+        for (&address, member) in self.0.iter().filter(|(_, member)| member.is_alive()) {
+            hash_place(&mut hasher, address, member);
         }
-        let bytes = *hasher.finalize().as_bytes();
-        ViewHash(u64::from_le_bytes(*bytes.first_chunk().expect("a hash has 32 bytes")))
+        short(&hasher)
+    }
+
+    /// The hash of all that is known, of those who are out too.
+    pub fn full_hash(&self) -> ViewHash {
+        let mut hasher = blake3::Hasher::new();
+        for (&address, member) in &self.0 {
+            hash_place(&mut hasher, address, member);
+            let (state, since_ms) = match member.state {
+                State::Alive => (0, 0),
+                State::Gone { since_ms, cause } => (1 + cause as u8, since_ms),
+                State::Left { since_ms } => (255, since_ms),
+            };
+            hasher.update(&[state]);
+            for number in [since_ms, member.brings, member.lost] {
+                hasher.update(&number.to_le_bytes());
+            }
+        }
+        short(&hasher)
     }
 
     fn places(&self) -> impl Iterator<Item = (u128, SocketAddr)> + '_ {
@@ -206,13 +307,28 @@ impl View {
     }
 }
 
-fn is_forgotten(member: &Member, wall_ms: u64) -> bool {
-    match member.state {
-        State::Alive => false,
-        State::Gone { since_ms } => {
-            Duration::from_millis(wall_ms.saturating_sub(since_ms)) > GONE_KEPT
-        }
-    }
+/// The canonical bytes of a place in the circle: IPv6 address (of an IPv4 one the mapped form),
+/// port, incarnation, position; numbers little-endian. PROTOCOL.md promises them.
+fn hash_place(hasher: &mut blake3::Hasher, address: SocketAddr, member: &Member) {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    hasher.update(&ip.octets());
+    hasher.update(&address.port().to_le_bytes());
+    hasher.update(&member.incarnation.to_le_bytes());
+    hasher.update(&member.position.to_le_bytes());
+}
+
+fn short(hasher: &blake3::Hasher) -> ViewHash {
+    let bytes = *hasher.finalize().as_bytes();
+    ViewHash(u64::from_le_bytes(*bytes.first_chunk().expect("a hash has 32 bytes")))
+}
+
+fn is_forgotten(member: &Member, wall_ms: u64, kept: Duration) -> bool {
+    member
+        .out_since_ms()
+        .is_some_and(|since_ms| Duration::from_millis(wall_ms.saturating_sub(since_ms)) > kept)
 }
 
 /// The list as people read it: `127.0.1.1:4043(WS1) -> 127.0.1.1:4044(WS2) -> (WS1)`.

@@ -98,11 +98,11 @@ impl Checker {
             let bound = if matches!(kind, "CHECK" | "CHECKED") { checks } else { 0 };
             assert!(count <= bound, "in silence there were {count} {kind}");
         }
-        // A link to the next, one from the one before, and perhaps a try to reach a dead member.
+        // A link to the next, one from the one before, and perhaps a try to reach each dead member.
         let rings = if live > 1 { 2 } else { 0 };
         // Each of the others may have left one behind that nobody has closed yet.
         let rings = if is_patient { rings } else { rings + hosts.len() };
-        let bound = rings + usize::from(live < hosts.len());
+        let bound = rings + hosts.len() - live;
         for (host, up) in hosts.iter().filter_map(|it| Some((it, it.up()?))) {
             assert!(up.links.len() <= bound, "in silence {host} has {} links", up.links.len());
         }

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use smolring::ring::{
-    RequestId,
-    message::{Answer, OpId, Peer, Status},
+    Event, RequestId,
+    message::{Answer, Envelope, OpId, Peer, Status},
     name::Name,
     table::{Digest, Table},
     version::Version,
@@ -26,6 +26,9 @@ use super::{
 const LINKS_MAX: usize = 48;
 /// Bytes that may wait in one link.
 const LINK_BYTES_MAX: usize = 16 << 20;
+
+/// How much longer than other requests a LIST may take where faults are few.
+const LIST_PATIENCE: Micros = ms(400);
 
 /// Acknowledgements that are remembered, of each name.
 const ACKS_KEPT: usize = 20;
@@ -71,10 +74,13 @@ struct Ack {
 pub struct Checker {
     is_honest: bool,
     patience: Option<Micros>,
+    faults_come_in_pairs: bool,
     min_copies: usize,
     pub acknowledged: usize,
     /// Requests that were answered 504.
     pub given_up: usize,
+    /// Times that a node went on without what was out of reach.
+    pub gave_up: usize,
     /// Messages that nodes have received.
     pub messages: u64,
     /// Requests of the exam.
@@ -85,9 +91,12 @@ pub struct Checker {
     asked: u64,
     puts: u64,
     pending: BTreeMap<RequestId, Pending>,
-    /// The name of each PUT, and the version that it turned out to be.
+    /// The name of each PUT, and the PUT of each version. A PUT may have several: its creator raises
+    /// the version above what others hold.
     pub(super) put_names: BTreeMap<u64, Name>,
-    put_versions: BTreeMap<u64, Version>,
+    put_versions: BTreeMap<(Name, Version), u64>,
+    /// The host that was asked, and its life.
+    put_lives: BTreeMap<u64, (usize, u32)>,
     /// For each host, the acknowledged version of each name that a read there must reach.
     pub(super) floors: Vec<BTreeMap<Name, Version>>,
     /// The last PUTs of each name that were acknowledged.
@@ -105,9 +114,11 @@ impl Checker {
         Self {
             is_honest: plan.is_honest,
             patience: plan.patience,
+            faults_come_in_pairs: plan.faults_come_in_pairs,
             min_copies: plan.min_copies,
             acknowledged: 0,
             given_up: 0,
+            gave_up: 0,
             messages: 0,
             exam: Vec::new(),
             exam_answers: BTreeMap::new(),
@@ -117,6 +128,7 @@ impl Checker {
             pending: BTreeMap::new(),
             put_names: BTreeMap::new(),
             put_versions: BTreeMap::new(),
+            put_lives: BTreeMap::new(),
             floors: vec![BTreeMap::new(); hosts],
             acks: BTreeMap::new(),
             seen: (0..hosts).map(|_| Seen::default()).collect(),
@@ -147,8 +159,13 @@ impl Checker {
         self.asked += 1;
         let (id, life, asked_at) = (RequestId(self.asked), hosts[host].life, now);
         let floors = self.floors[host].clone();
+        if let Wish::Put { put, .. } = wish {
+            self.put_lives.insert(put, (host, life));
+        }
         let known = match &wish {
-            Wish::Get { name } if self.is_honest => self.known(&hosts[host], name, hosts),
+            Wish::Get { name } | Wish::Put { name, .. } if self.is_honest => {
+                self.known(&hosts[host], name, hosts)
+            }
             _ => Vec::new(),
         };
         let pending = Pending { host, life, client, wish, asked_at, begun_at: None, floors, known };
@@ -220,7 +237,11 @@ impl Checker {
         let taken = pending.begun_at.map_or(0, |at| now - at);
         // A PUT waits for enough members to come back.
         let may_wait = matches!(pending.wish, Wish::Put { .. }) && self.min_copies > 1;
-        if let Some(patience) = self.patience.filter(|_| !may_wait) {
+        // A LIST waits until its node is ready, for a while.
+        let is_list = matches!(pending.wish, Wish::List);
+        let more = if self.faults_come_in_pairs { ms(3000) } else { LIST_PATIENCE };
+        let patience = self.patience.map(|it| if is_list { it + more } else { it });
+        if let Some(patience) = patience.filter(|_| !may_wait) {
             assert!(taken <= patience, "n{host} took {} ms for {:?}", taken / 1000, pending.wish);
         }
         if self.exam.contains(&id) {
@@ -240,6 +261,7 @@ impl Checker {
             }
             (Wish::Put { name, put }, Answer::Stored { version, copies }) => {
                 self.learn(*put, name, *version);
+                check_later(&pending, *version, hosts);
                 self.stored(&pending, name, *version, *copies, hosts);
             }
             (Wish::Get { name }, Answer::Found(item)) => {
@@ -315,11 +337,21 @@ impl Checker {
         }
     }
 
-    /// Each content has one name and one version, wherever it turns up.
+    /// Each content has one name, and each version one content, wherever it turns up.
     fn learn(&mut self, put: u64, name: &Name, version: Version) {
         assert_eq!(self.put_names.get(&put), Some(name), "a content has got a wrong name");
-        let known = *self.put_versions.entry(put).or_insert(version);
-        assert_eq!(known, version, "PUT {put} has two versions");
+        let known = self.put_versions.insert((name.clone(), version), put).unwrap_or(put);
+        // A clock may have gone back between two lives of a node, and all may have lost their memory.
+        let life = |put| self.put_lives.get(&put);
+        let is_same = known == put || life(known) != life(put);
+        assert!(is_same, "{name} {version} is of the PUTs {known} and {put}");
+    }
+
+    /// A node says something to people.
+    pub fn notified(&mut self, _now: Micros, _host: usize, note: &Event) {
+        if let Event::GaveUp { .. } = note {
+            self.gave_up += 1;
+        }
     }
 
     // ---- every step
@@ -370,7 +402,7 @@ impl Checker {
         }
     }
 
-    pub fn sent(&mut self, host: &Host, message: &Peer) {
+    pub fn sent(&mut self, host: &Host, message: &Envelope) {
         if let Some((op, view)) = forwarded(message)
             && op.creator == host.address
         {
@@ -379,7 +411,7 @@ impl Checker {
     }
 
     /// A node is about to handle a message. What handles one sending twice lets it circle.
-    pub fn handled(&mut self, host: usize, message: &Peer) {
+    pub fn handled(&mut self, host: usize, message: &Envelope) {
         self.messages += 1;
         *self.sounds.entry(kind(message)).or_default() += 1;
         if let Some(key) = forwarded(message) {
@@ -433,17 +465,29 @@ fn check_known(pending: &Pending, read: Option<Version>, hosts: &[Host]) {
     }
 }
 
-fn forwarded(message: &Peer) -> Option<(OpId, u64)> {
-    match message {
+/// What others in the ring had acknowledged before a PUT began is earlier, if they are there still.
+fn check_later(pending: &Pending, version: Version, hosts: &[Host]) {
+    for ack in &pending.known {
+        let holder = ack.holders.iter().find(|&&(host, life)| is_staying(hosts, host, life));
+        if let Some((holder, _)) = holder.filter(|_| version <= ack.version) {
+            let (host, wish, earlier) = (pending.host, &pending.wish, ack.version);
+            panic!("n{host} stores {wish:?} as {version}, but n{holder} has had {earlier}");
+        }
+    }
+}
+
+fn forwarded(message: &Envelope) -> Option<(OpId, u64)> {
+    match &message.message {
         Peer::ForwardPut(it) => Some((it.op, it.view.0)),
         Peer::ForwardGet(it) => Some((it.op, it.view.0)),
         _ => None,
     }
 }
 
-fn kind(message: &Peer) -> &'static str {
-    match message {
-        Peer::Meet { .. } => "MEET",
+fn kind(message: &Envelope) -> &'static str {
+    match message.message {
+        Peer::Meet(_) => "MEET",
+        Peer::Refuse { .. } => "REFUSE",
         Peer::Check(_) => "CHECK",
         Peer::Checked { .. } => "CHECKED",
         Peer::ForwardPut(_) => "FORWARD PUT",

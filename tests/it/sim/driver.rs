@@ -4,7 +4,7 @@
 use smolring::ring::{
     Event as Note, Input, LinkId, Output,
     codec::Encode,
-    message::{Message, Peer},
+    message::{Envelope, Message, Peer},
     version::Time,
 };
 
@@ -151,7 +151,7 @@ impl World {
                 Some(other) => panic!("n{host} cannot read what a node wrote: {other:?}"),
             };
             read_any = true;
-            if matches!(message, Peer::Meet { .. }) {
+            if matches!(message.message, Peer::Meet(_)) {
                 end_there.decoder.trust_peer();
             }
             let link = end_there.link;
@@ -193,8 +193,12 @@ impl World {
     /// One transition of a node, and all that it wants done.
     pub fn step(&mut self, index: usize, input: Input) {
         let now = self.time.now;
+        let wall_ms = self.hosts[index].wall_ms(now);
         let up = self.hosts[index].up_mut().expect("only a running node takes a step");
         let mut out = Vec::new();
+        if matches!(input, Input::Wake) {
+            up.node.set_clock(Time(now - up.born), wall_ms);
+        }
         up.node.handle(Time(now - up.born), input, &mut out);
         self.checker.inspect(now, &self.hosts[index], &self.plan);
         for output in out {
@@ -232,7 +236,8 @@ impl World {
         match output {
             Output::Reply { id, answer } => self.answered(index, id, &answer),
             Output::Connect { link, to } => {
-                let to = self.hosts.iter().position(|host| host.address == to);
+                let to = up.node.place(to);
+                let to = self.hosts.iter().position(|host| host.address.to_string() == to);
                 let to = to.expect("a node connects to a host that there is");
                 self.whisper(Some(index), || format!("connects to n{to}"));
                 let connection = self.network.connect(&mut self.time, (index, life), link, to);
@@ -253,11 +258,14 @@ impl World {
         }
     }
 
-    fn send(&mut self, index: usize, connection: ConnectionId, end: usize, message: &Peer) {
+    fn send(&mut self, index: usize, connection: ConnectionId, end: usize, message: &Envelope) {
         let to = self.network.connections.get(&connection).map(|it| it.ends[1 - end].host);
         let text = || format!("-> n{}  {}", to.unwrap_or(index), brief(message));
-        match message {
+        match message.message {
             Peer::ForwardPut(_) | Peer::ForwardGet(_) => self.tell(Some(index), text),
+            Peer::Check(_) | Peer::Meet(_) => {
+                self.whisper(Some(index), || format!("{}\n{}", text(), members(message)));
+            }
             _ => self.whisper(Some(index), text),
         }
         self.checker.sent(&self.hosts[index], message);
@@ -277,6 +285,7 @@ impl World {
         if let Note::Nonsense { why } = note {
             panic!("n{index} closed a link: {why}");
         }
+        self.checker.notified(self.time.now, index, note);
     }
 
     /// A node has left its ring: its links close in order, and its life ends.
@@ -291,8 +300,16 @@ impl World {
     }
 }
 
+/// What a message says of each member.
+fn members(message: &Envelope) -> String {
+    let mut bytes = Vec::new();
+    let _ = message.encode(&mut bytes);
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    text.lines().skip(1).map(|line| format!("                 {line}\n")).collect()
+}
+
 /// A message on one line, without its view.
-pub fn brief(message: &Peer) -> String {
+pub fn brief(message: &Envelope) -> String {
     let mut bytes = Vec::new();
     let _ = message.encode(&mut bytes);
     let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();

@@ -7,6 +7,7 @@ use std::{
 
 use smolring::ring::{
     Config, Input, LinkId, Node, RequestId,
+    limits::FORGET_AFTER,
     message::{Item, Request},
     name::Name,
     table::Table,
@@ -23,8 +24,8 @@ use super::{
 
 /// The wall clock when the simulation begins, in milliseconds since 1970.
 const EPOCH_MS: u64 = 1_700_000_000_000;
-/// Clocks are wrong by up to this much.
-const SKEW_MS_MAX: u64 = 2000;
+/// Clocks are apart by up to this much, unless one jumps.
+const SKEW_MS_MAX: u64 = 57_000;
 /// What a table takes: more than any run puts.
 const STORE_BYTES_MAX: usize = 1 << 30;
 
@@ -39,8 +40,10 @@ pub struct Host {
     pub lost_at: Option<Micros>,
     /// It is about to crash, in the middle of what it does.
     pub doom: Option<Doom>,
-    /// How wrong its clock is: this much minus [`SKEW_MS_MAX`].
-    skew_ms: u64,
+    /// How much its clock is ahead of the simulation's.
+    pub skew_ms: u64,
+    /// How wrong its clock is beyond that, for a while.
+    pub jump_ms: i64,
     /// When it woke last, and how often in that moment.
     pub wakes: (Micros, usize),
 }
@@ -102,7 +105,8 @@ impl Host {
             state: State::Down { held, is_silent: false },
             lost_at: None,
             doom: None,
-            skew_ms: rng.range(0, 2 * SKEW_MS_MAX + 1),
+            skew_ms: skew(rng),
+            jump_ms: 0,
             wakes: (0, 0),
         }
     }
@@ -125,6 +129,11 @@ impl Host {
         self.up().is_some()
     }
 
+    /// What its clock shows, in milliseconds since 1970.
+    pub fn wall_ms(&self, now: Micros) -> u64 {
+        (EPOCH_MS + now / ms(1) + self.skew_ms).saturating_add_signed(self.jump_ms)
+    }
+
     /// What it holds, running or not.
     pub fn table(&self) -> &Table {
         match &self.state {
@@ -132,6 +141,12 @@ impl Host {
             State::Down { held, .. } => held,
         }
     }
+}
+
+/// Most clocks are nearly right.
+fn skew(rng: &mut Rng) -> u64 {
+    let most = rng.pick(&[0, 100, 4000, SKEW_MS_MAX]);
+    rng.range(0, most + 1)
 }
 
 impl Running {
@@ -162,21 +177,28 @@ impl World {
         if prev.is_none() {
             self.stop_those_who_wait();
         }
+        // Whoever is sure that there is no ring need not wait for one.
+        let bootstrap =
+            prev.is_none() && (self.plan.patience.is_some() || self.time.rng.chance(50));
         let host = &mut self.hosts[index];
         if self.time.rng.chance(30) {
-            host.skew_ms = self.time.rng.range(0, 2 * SKEW_MS_MAX + 1);
+            host.skew_ms = skew(&mut self.time.rng);
         }
         host.life += 1;
         let config = Config {
             address: host.address,
-            prev: prev.map(|prev| self.hosts[prev].address),
+            prevs: prev.iter().map(|&prev| self.hosts[prev].address.to_string()).collect(),
+            ring: "sim".into(),
+            bootstrap,
+            forget_after: FORGET_AFTER,
+            give_up_after: duration(self.plan.give_up_after),
             check_interval: duration(self.plan.check_interval),
             check_timeout: duration(self.plan.check_timeout),
             request_timeout: duration(self.plan.request_timeout),
             min_copies: self.plan.min_copies,
             max_file_bytes: self.plan.file_bytes_max,
             seed: self.time.rng.next(),
-            started_ms: EPOCH_MS + self.time.now / ms(1) + self.hosts[index].skew_ms,
+            started_ms: self.hosts[index].wall_ms(self.time.now),
         };
         let files = table.len();
         self.tell(Some(index), || match prev {
@@ -204,7 +226,7 @@ impl World {
             let put = self.checker.next_put(&name);
             let content = content(put, 20);
             let hash = blake3::hash(&content);
-            let stamp = Stamp::at_ms(EPOCH_MS - SKEW_MS_MAX);
+            let stamp = Stamp::at_ms(EPOCH_MS - 2000);
             let version = Version { stamp, node: self.hosts[0].address };
             table.put(&name, Item { version, hash, content: content.into() });
         }

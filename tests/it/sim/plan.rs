@@ -17,6 +17,7 @@ pub struct Plan {
     pub check_interval: Micros,
     pub check_timeout: Micros,
     pub request_timeout: Micros,
+    pub give_up_after: Micros,
     pub file_bytes_max: usize,
     /// From one host to another, while nothing is slow.
     pub latency: Micros,
@@ -70,6 +71,7 @@ impl Plan {
             check_interval,
             check_timeout: rng.pick(&[2, 3, 5]) * check_interval,
             request_timeout: rng.pick(&[ms(2000), ms(5000), ms(10_000)]),
+            give_up_after: rng.pick(&[ms(1000), ms(5000), ms(20_000)]),
             file_bytes_max: 64 << 10,
             latency: rng.pick(&[50, ms(1), ms(20)]),
             thinking: rng.pick(&[ms(50), ms(300), ms(1000)]),

@@ -1,0 +1,146 @@
+//! CHECK: the pulse of the ring.
+//!
+//! Each node sends one every interval, and at once where there is news or doubt. It goes round,
+//! and every node that it passes answers its sender, takes over the view, compares its own table
+//! with the sender's, and adds what it has to say of itself. So whoever began it knows, when it comes
+//! back, what all the others hold and what their clocks show.
+
+use std::{collections::BTreeMap, net::SocketAddr};
+
+use super::{
+    coverage::Covers,
+    event::{Event, LinkId, Output},
+    limits::{CLOCK_ROUND_MAX, MEMBERS_MAX},
+    message::{Check, OpId, Peer, Report},
+    node::{Node, Phase},
+    version::Time,
+    view::View,
+};
+
+/// What the last CHECK that came back has collected.
+#[derive(Debug, Default)]
+pub(super) struct Reports {
+    /// What each member says of itself.
+    pub(super) of: BTreeMap<SocketAddr, Report>,
+    /// What the others can give together.
+    pub(super) held: Option<Covers>,
+    /// When the CHECKs that are under way were sent: by count, the newest only.
+    sent: Option<(u64, Time)>,
+}
+
+impl Node {
+    /// What this node says of itself.
+    pub(super) fn report(&self, now: Time) -> Report {
+        Report {
+            clock_ms: self.clocks.own(now),
+            ready: self.ready,
+            full: !self.refused.is_empty(),
+            files: self.table.len(),
+            bytes: self.table.bytes(),
+        }
+    }
+
+    /// A CHECK comes round: take over its view, answer it, pass it on, compare the tables.
+    pub(super) fn check(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        mut check: Check,
+        out: &mut Vec<Output>,
+    ) {
+        let theirs = check.view.full_hash();
+        self.absorb(now, &check.view, out);
+        if self.phase == Phase::Joining {
+            return;
+        }
+        let view = (self.full != theirs).then(|| self.view.clone());
+        if let Some(entry) = self.links.get_mut(&link) {
+            entry.told = Some(self.full);
+            entry.offer = std::mem::take(&mut check.covers);
+        }
+        let op = check.op;
+        self.say(link, Peer::Checked { op, view }, out);
+        let digest = check.digest;
+        let is_full = |peer| check.reports.get(&peer).is_some_and(|it: &Report| it.full);
+        let peer = self.links.get(&link).and_then(|entry| entry.peer);
+        let pred_is_full = peer.is_some_and(is_full);
+        if op.creator == self.config.address {
+            self.check_returned(now, check, out);
+        } else if self.view.is_alive(op.creator) && check.hops < MEMBERS_MAX {
+            check.held.add_all(&self.offered());
+            check.reports.insert(self.config.address, self.report(now));
+            check.hops += 1;
+            self.send_check(now, check, out);
+        }
+        self.compare(now, link, digest, pred_is_full, out);
+    }
+
+    /// A CHECK of this node has gone all round.
+    fn check_returned(&mut self, now: Time, check: Check, out: &mut Vec<Output>) {
+        let Check { op, hops, held, reports, .. } = check;
+        out.push(Output::Notify(Event::Circle { members: hops.saturating_add(1) }));
+        self.forward_dropped(op.count, out);
+        if let Some((_, sent)) = self.reports.sent.filter(|&(count, _)| count == op.count)
+            && now.since(sent) <= CLOCK_ROUND_MAX
+        {
+            for (&member, report) in reports.iter().filter(|(it, _)| self.view.is_alive(**it)) {
+                self.clocks.measured(member, report.clock_ms, sent, now);
+            }
+        }
+        for (member, off_ms) in self.clocks.news(self.config.address) {
+            out.push(Output::Notify(Event::Clock { member, off_ms }));
+        }
+        self.look_for_lost(now, &held, out);
+        self.reports.of = reports;
+        self.reports.held = Some(held);
+    }
+
+    /// The successor has answered a CHECK.
+    pub(super) fn checked(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        op: OpId,
+        view: Option<View>,
+        out: &mut Vec<Output>,
+    ) {
+        if let Some(next) = self.next.as_mut().filter(|next| next.link == link)
+            && let Some((_, sent)) = self
+                .reports
+                .sent
+                .filter(|&(count, _)| op.creator == self.config.address && count == op.count)
+        {
+            next.pace.sample(now.since(sent));
+        }
+        if let Some(view) = view {
+            self.absorb(now, &view, out);
+        }
+    }
+
+    fn send_check(&mut self, now: Time, mut check: Check, out: &mut Vec<Output>) {
+        let Some(next) = &mut self.next else { return };
+        next.asked.get_or_insert(now);
+        let link = next.link;
+        self.links.get_mut(&link).expect("the next link is a link").told = Some(self.full);
+        (check.digest, check.view, check.covers) =
+            (self.table.digest(), self.view.clone(), self.offered());
+        self.say(link, Peer::Check(check), out);
+    }
+
+    /// Sends a CHECK of this node's own on its way.
+    pub(super) fn begin_check(&mut self, now: Time, out: &mut Vec<Output>) {
+        self.checks_made += 1;
+        self.reports.sent = Some((self.checks_made, now));
+        let op = OpId { creator: self.config.address, count: self.checks_made };
+        let check = Check {
+            op,
+            digest: self.table.digest(),
+            hops: 0,
+            view: View::default(),
+            covers: Covers::default(),
+            held: Covers::default(),
+            reports: BTreeMap::from([(self.config.address, self.report(now))]),
+        };
+        self.send_check(now, check, out);
+    }
+}

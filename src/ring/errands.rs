@@ -1,0 +1,387 @@
+//! Short links: to be taken in, to try a newcomer's address, to seek members that are gone, to see
+//! whether a member lives, to ask a member for files.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
+
+use super::{
+    event::{Event, LinkId, Output, Place},
+    limits::{SEEK_INTERVALS_MAX, SEEKS_MAX},
+    message::Role,
+    node::{Node, Phase},
+    version::Time,
+    view::{Member, State},
+};
+
+/// A member that left in order is sought for as long as a restart may take, since it may be started
+/// again without being told of its ring.
+const RESTART_MS_MAX: u64 = 60_000;
+/// A member that has been gone for this long is sought less often.
+const LONG_GONE_MS: u64 = 600_000;
+
+/// What a short link is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Purpose {
+    /// To be taken in: the n-th candidate.
+    Join(usize),
+    /// Whether a newcomer, which waits on another link, is where it says.
+    Vet(LinkId),
+    /// Whether a gone member is back, or a ring to be found.
+    Seek,
+    /// Whether a member behind a silent successor lives.
+    Scout,
+    /// To catch up with a member that is not the predecessor.
+    Visit,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Errand {
+    pub(super) purpose: Purpose,
+    pub(super) place: Place,
+    pub(super) until: Time,
+}
+
+/// All that are under way.
+#[derive(Debug, Default)]
+pub(super) struct Errands(BTreeMap<LinkId, Errand>);
+
+impl Errands {
+    pub(super) fn is_errand(&self, link: LinkId) -> bool {
+        self.0.contains_key(&link)
+    }
+
+    pub(super) fn get(&self, link: LinkId) -> Option<Errand> {
+        self.0.get(&link).copied()
+    }
+
+    /// Ends an errand at another time than usual.
+    pub(super) fn end_at(&mut self, link: LinkId, until: Time) {
+        if let Some(errand) = self.0.get_mut(&link) {
+            errand.until = until;
+        }
+    }
+
+    pub(super) fn end(&mut self, link: LinkId) -> Option<Errand> {
+        self.0.remove(&link)
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.0.values().map(|errand| errand.until).min()
+    }
+
+    /// A link has carried something: a visit may go on for as long as it does.
+    pub(super) fn heard(&mut self, link: LinkId, until: Time) {
+        if let Some(errand) = self.0.get_mut(&link).filter(|it| it.purpose == Purpose::Visit) {
+            errand.until = until;
+        }
+    }
+
+    /// Whether somebody is just being taken in.
+    pub(super) fn has_newcomer(&self) -> bool {
+        self.0.values().any(|errand| matches!(errand.purpose, Purpose::Vet(_)))
+    }
+
+    pub(super) fn count(&self, which: impl Fn(Purpose) -> bool) -> usize {
+        self.0.values().filter(|errand| which(errand.purpose)).count()
+    }
+
+    pub(super) fn links(&self, which: impl Fn(Purpose) -> bool) -> Vec<LinkId> {
+        let chosen = self.0.iter().filter(|(_, errand)| which(errand.purpose));
+        chosen.map(|(&link, _)| link).collect()
+    }
+
+    pub(super) fn leads_to(&self, place: Place) -> bool {
+        self.0.values().any(|errand| errand.place == place)
+    }
+}
+
+/// When members that are gone are sought next.
+#[derive(Debug, Default)]
+pub(super) struct Seeking {
+    next: BTreeMap<SocketAddr, (Time, u32)>,
+    at: Option<Time>,
+    /// Which of the configured members are known by which name, and when those that are not are
+    /// tried next.
+    pub(super) prevs: BTreeMap<usize, SocketAddr>,
+    prev_at: Time,
+    prev_tries: u32,
+}
+
+impl Seeking {
+    pub(super) fn forget(&mut self, member: SocketAddr) {
+        self.next.remove(&member);
+    }
+}
+
+impl Node {
+    pub(super) fn send_errand(
+        &mut self,
+        now: Time,
+        purpose: Purpose,
+        place: Place,
+        role: Role,
+        out: &mut Vec<Output>,
+    ) -> LinkId {
+        let peer = match place {
+            Place::Node(address) => Some(address),
+            // The node there may call itself otherwise: its name is in its MEET.
+            Place::Prev(_) => None,
+        };
+        let link = self.new_link(peer);
+        let until = now + self.config.check_timeout;
+        self.errands.0.insert(link, Errand { purpose, place, until });
+        out.push(Output::Connect { link, to: place });
+        let greeting = self.greeting(now, link, role);
+        if role == Role::Member {
+            self.links.get_mut(&link).expect("it was just made").told = Some(self.full);
+        }
+        self.say(link, greeting, out);
+        link
+    }
+
+    /// Asks a member behind the successor whether it lives.
+    pub(super) fn scout(&mut self, now: Time, member: SocketAddr, out: &mut Vec<Output>) -> LinkId {
+        self.send_errand(now, Purpose::Scout, Place::Node(member), Role::Visitor, out)
+    }
+
+    /// The other end of a link has greeted as a member.
+    pub(super) fn errand_met(
+        &mut self,
+        _now: Time,
+        link: LinkId,
+        node: SocketAddr,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(errand) = self.errands.get(link) else { return };
+        if let Place::Prev(n) = errand.place {
+            self.seeking.prevs.insert(n, node);
+        }
+        self.errands.end(link);
+        self.close(link, out);
+    }
+
+    /// The other end of a link has greeted as a visitor, or has answered one.
+    pub(super) fn visited(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        node: SocketAddr,
+        is_first: bool,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(errand) = self.errands.get(link) else {
+            if self.next_link() == Some(link) {
+                return self.successor_is_no_member(now, link, node, out);
+            }
+            if is_first {
+                self.say(link, self.greeting(now, link, Role::Visitor), out);
+            }
+            return;
+        };
+        match errand.purpose {
+            Purpose::Vet(newcomer) => {
+                self.errands.end(link);
+                self.close(link, out);
+                self.take_in(now, newcomer, node, out);
+            }
+            Purpose::Scout => {
+                self.errands.end(link);
+                self.close(link, out);
+                if let Some(scout) = self.next.as_mut().and_then(|next| next.scouts.get_mut(&node))
+                {
+                    scout.has_answered = true;
+                }
+            }
+            Purpose::Visit => self.visit_begins(now, link, out),
+            // It is not in a ring, or no longer: it will come by itself.
+            Purpose::Seek | Purpose::Join(_) => {
+                self.errands.end(link);
+                self.close(link, out);
+                if matches!(errand.purpose, Purpose::Join(_)) {
+                    self.join_failed(now, errand.place, "it is still joining itself".into());
+                }
+            }
+        }
+    }
+
+    /// An errand's link has ended, or could not be opened.
+    pub(super) fn errand_failed(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        why: &str,
+        out: &mut Vec<Output>,
+    ) {
+        let vets = self.errands.links(|it| it == Purpose::Vet(link));
+        for vet in vets {
+            // The newcomer has gone.
+            self.errands.end(vet);
+            self.close(vet, out);
+        }
+        let Some(errand) = self.errands.end(link) else { return };
+        match errand.purpose {
+            Purpose::Join(_) => self.join_failed(now, errand.place, why.to_owned()),
+            Purpose::Vet(newcomer) => self.vet_failed(now, newcomer, errand.place, why, out),
+            Purpose::Visit => self.visit_failed(),
+            Purpose::Seek | Purpose::Scout => {}
+        }
+    }
+
+    pub(super) fn errands_due(&mut self, now: Time, out: &mut Vec<Output>) {
+        let due = self.errands.0.iter().filter(|(_, errand)| now >= errand.until);
+        let due: Vec<_> = due.map(|(&link, _)| link).collect();
+        for link in due {
+            let why = format!("no answer for {:?}", self.config.check_timeout);
+            self.close(link, out);
+            self.errand_failed(now, link, &why, out);
+        }
+    }
+
+    pub(super) fn seeking_deadline(&self) -> Option<Time> {
+        self.seeking.at.filter(|_| self.phase == Phase::Member)
+    }
+
+    /// Seeks members that are gone, those that went last first, and configured members that are in
+    /// no list. So a network that has healed becomes one ring again with no operator.
+    pub(super) fn seek(&mut self, now: Time, out: &mut Vec<Output>) {
+        if self.phase != Phase::Member {
+            return;
+        }
+        let wall_ms = self.clocks.ring(now);
+        let me = self.config.address;
+        let mut gone: Vec<(SocketAddr, u64)> = (self.view.members())
+            .filter(|(member, entry)| *member != me && is_sought(entry, wall_ms))
+            .map(|(member, entry)| (member, entry.out_since_ms().unwrap_or(0)))
+            .collect();
+        gone.sort_unstable_by_key(|&(member, since_ms)| (std::cmp::Reverse(since_ms), member));
+        let known: BTreeSet<_> = gone.iter().map(|&(member, _)| member).collect();
+        self.seeking.next.retain(|member, _| known.contains(member));
+        for &(member, since_ms) in &gone {
+            let is_long = wall_ms.saturating_sub(since_ms) > LONG_GONE_MS;
+            let delay = self.seek_delay(0, is_long);
+            let (at, tries) = *self.seeking.next.entry(member).or_insert((now + delay, 0));
+            let is_free = self.errands.count(|it| it == Purpose::Seek) < SEEKS_MAX;
+            if now < at || !is_free || self.errands.leads_to(Place::Node(member)) {
+                continue;
+            }
+            let delay = self.seek_delay(tries + 1, is_long);
+            self.seeking.next.insert(member, (now + delay, tries.saturating_add(1)));
+            self.send_errand(now, Purpose::Seek, Place::Node(member), Role::Member, out);
+        }
+        self.seek_prevs(now, out);
+        let at = self.seeking.next.values().map(|&(at, _)| at).min();
+        // Where all places are taken, one that comes free is noticed at the next check.
+        self.seeking.at = at.filter(|&at| at > now);
+    }
+
+    /// Half a check interval at first; later each live member seeks so often that one of them does
+    /// within an interval, or seldom if the member has been gone for long.
+    fn seek_delay(&mut self, tries: u32, is_long: bool) -> std::time::Duration {
+        let interval = self.config.check_interval;
+        let most = match is_long {
+            true => interval * SEEK_INTERVALS_MAX,
+            false => interval * (self.live.clamp(1, SEEK_INTERVALS_MAX as usize) as u32),
+        };
+        let delay = (interval / 2 * 2u32.pow(tries.min(16))).min(most);
+        // Between three quarters and all of it, so that not all members try at once.
+        delay * 3 / 4 + delay / 4 * self.rng.below(256) as u32 / 256
+    }
+
+    fn seek_prevs(&mut self, now: Time, out: &mut Vec<Output>) {
+        if now < self.seeking.prev_at {
+            return;
+        }
+        let tries = self.seeking.prev_tries;
+        self.seeking.prev_tries = tries.saturating_add(1);
+        let interval = self.config.check_interval;
+        self.seeking.prev_at = now + interval * 2u32.pow(tries.min(5));
+        for n in 0..self.config.prevs.len() {
+            let address = self.prev_address(n);
+            let is_known = address.is_some_and(|address| {
+                address == self.config.address || self.view.get(address).is_some()
+            });
+            if !is_known && !self.errands.leads_to(Place::Prev(n)) {
+                self.send_errand(now, Purpose::Seek, Place::Prev(n), Role::Member, out);
+            }
+        }
+    }
+
+    /// The name of the n-th configured member, if that is known.
+    pub(super) fn prev_address(&self, n: usize) -> Option<SocketAddr> {
+        let known = self.seeking.prevs.get(&n).copied();
+        known.or_else(|| self.config.prevs.get(n)?.parse().ok())
+    }
+
+    /// A node that was linked to as the successor says that it is not in the ring.
+    fn successor_is_no_member(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        node: SocketAddr,
+        out: &mut Vec<Output>,
+    ) {
+        if self.joining.was_just_taken_in(node, now) {
+            return;
+        }
+        self.next = None;
+        self.close(link, out);
+        let why = "it was started anew, and asks to be taken in".to_owned();
+        self.declare_dead(now, node, super::view::Cause::Restarted, why, out);
+    }
+
+    /// Tells the other end of a link why there is nothing to say, and closes it.
+    pub(super) fn turn_away(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        node: SocketAddr,
+        why: &str,
+        out: &mut Vec<Output>,
+    ) {
+        self.mention(node, why, out);
+        self.refuse(now, link, why, out);
+    }
+
+    /// The same, without a word to people here.
+    pub(super) fn refuse(&mut self, now: Time, link: LinkId, why: &str, out: &mut Vec<Output>) {
+        let is_joining = self.phase == Phase::Joining;
+        let (node, reason) = (self.config.address, why.to_owned());
+        self.say(link, super::message::Peer::Refuse { node, is_joining, reason }, out);
+        out.push(Output::Disconnect { link });
+        self.link_down(now, link, why.to_owned(), out);
+    }
+
+    /// The other end will have nothing to do with this node.
+    pub(super) fn was_refused(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        node: SocketAddr,
+        is_joining: bool,
+        why: String,
+        out: &mut Vec<Output>,
+    ) {
+        let purpose = self.errands.get(link).map(|errand| errand.purpose);
+        match purpose {
+            Some(Purpose::Join(n)) => self.joining.was_refused(n, node, is_joining),
+            Some(Purpose::Vet(_)) => {}
+            _ => self.mention(node, &why, out),
+        }
+        out.push(Output::Disconnect { link });
+        self.link_down(now, link, why, out);
+    }
+
+    pub(super) fn say_waiting(&mut self, why: String, out: &mut Vec<Output>) {
+        out.push(Output::Notify(Event::Waiting { why }));
+    }
+}
+
+fn is_sought(entry: &Member, wall_ms: u64) -> bool {
+    match entry.state {
+        State::Alive => false,
+        State::Gone { .. } => true,
+        State::Left { since_ms } => wall_ms.saturating_sub(since_ms) <= RESTART_MS_MAX,
+    }
+}

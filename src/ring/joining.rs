@@ -1,0 +1,364 @@
+//! How a node comes into a ring.
+//!
+//! A newcomer greets a member that it was told of: MEET as=newcomer. That member opens a link of its
+//! own to the address that the newcomer goes by, and takes it in only when the newcomer itself
+//! answers there: a wrong address is told to its owner and disturbs nobody. From then on it is the
+//! newcomer's predecessor. All members that were configured are asked, one shortly after the other.
+//!
+//! A node that was configured with itself as the first of the list begins the ring where it finds
+//! none; so the same list can stand at every node, and all can start at once. Nodes that only know
+//! each other in a circle find that they are all joining: the one with the lowest address begins.
+//!
+//! A node that the others declare gone again and again comes back this way as well.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use super::{
+    errands::Purpose,
+    event::{Event, LinkId, Output, Place},
+    limits::{CLAIM_INTERVALS, MEMBERS_MAX, VETS_MAX},
+    message::{Greeting, Role},
+    node::{Config, Node, Phase},
+    version::Time,
+    view::{Member, State, View},
+};
+
+/// After so long without an answer the next candidate is asked as well.
+const NEXT_CANDIDATE: Duration = Duration::from_millis(250);
+
+/// What is known on the way into a ring.
+#[derive(Debug, Default)]
+pub(super) struct Joining {
+    since: Time,
+    /// The next candidate, and when it is asked.
+    at: Time,
+    candidate: usize,
+    /// Why each candidate did not take this node in, by what people call it.
+    failed: BTreeMap<Place, String>,
+    /// Candidates that are this node itself.
+    itself: BTreeSet<usize>,
+    /// Nodes that are joining too, as they said.
+    fellows: BTreeSet<SocketAddr>,
+    /// Configured members that have said that they are joining too.
+    joining: BTreeSet<usize>,
+    /// What was said last of what this node waits for.
+    said: String,
+    /// The last newcomer that this node took in.
+    taken_in: Option<(SocketAddr, Time)>,
+    /// Newcomers that wait for their address to be tried, by the link on which they wait.
+    newcomers: BTreeMap<LinkId, (SocketAddr, Member)>,
+}
+
+impl Joining {
+    pub(super) fn new(config: &Config) -> Self {
+        let prevs = config.prevs.iter().enumerate();
+        let itself = prevs.filter(|(_, prev)| prev.parse() == Ok(config.address));
+        Self { itself: itself.map(|(n, _)| n).collect(), ..Self::default() }
+    }
+
+    /// Whether this node was taken in a moment ago, and may not know it yet.
+    pub(super) fn was_just_taken_in(&self, node: SocketAddr, now: Time) -> bool {
+        let within = Duration::from_secs(1);
+        self.taken_in.is_some_and(|(it, at)| it == node && now.since(at) < within)
+    }
+
+    /// The n-th candidate did not take this node in.
+    pub(super) fn was_refused(&mut self, n: usize, node: SocketAddr, is_joining: bool) {
+        if is_joining {
+            self.fellows.insert(node);
+            self.joining.insert(n);
+        } else {
+            self.joining.remove(&n);
+        }
+    }
+}
+
+impl Node {
+    // ---- the newcomer's side
+
+    pub(super) fn joining_deadline(&self) -> Option<Time> {
+        (self.phase == Phase::Joining).then_some(self.joining.at)
+    }
+
+    /// Places to ask: the configured members, and those that are known of an earlier time.
+    fn candidates(&self) -> Vec<Place> {
+        let configured = (0..self.config.prevs.len()).filter(|n| !self.joining.itself.contains(n));
+        let known = self.view.members().map(|(member, _)| member);
+        let known = known.filter(|&member| member != self.config.address);
+        configured.map(Place::Prev).chain(known.map(Place::Node)).collect()
+    }
+
+    /// Asks the next candidate, or begins a ring.
+    pub(super) fn join_on(&mut self, now: Time, out: &mut Vec<Output>) {
+        if self.phase != Phase::Joining || now < self.joining.at {
+            return;
+        }
+        if self.may_begin(now) {
+            return self.begin_ring(out);
+        }
+        let candidates = self.candidates();
+        if self.joining.candidate >= candidates.len() {
+            self.joining.candidate = 0;
+            self.joining.at = now + self.config.check_interval / 4;
+            return self.say_what_for(out);
+        }
+        let place = candidates[self.joining.candidate];
+        let n = self.joining.candidate;
+        self.joining.candidate += 1;
+        self.joining.at = now + NEXT_CANDIDATE.min(self.config.check_interval / 4);
+        if !self.errands.leads_to(place) {
+            self.send_errand(now, Purpose::Join(n), place, Role::Newcomer, out);
+        }
+    }
+
+    /// Whether this node is the one to begin a ring.
+    fn may_begin(&self, now: Time) -> bool {
+        let waited = self.config.check_interval * CLAIM_INTERVALS;
+        let candidates = self.candidates();
+        let all_failed = candidates.iter().all(|place| self.joining.failed.contains_key(place));
+        if now.since(self.joining.since) < waited || !all_failed || self.knows_others() {
+            return false;
+        }
+        let me = self.config.address;
+        // All that it was told of are waiting, one of them for this node: a circle.
+        let all_wait = (0..candidates.len()).all(|n| self.joining.joining.contains(&n));
+        let is_lowest = self.joining.fellows.iter().all(|&fellow| me < fellow);
+        let is_circle = all_wait && is_lowest && self.joining.itself.is_empty();
+        self.joining.itself.contains(&0) || (is_circle && !candidates.is_empty())
+    }
+
+    /// Whether it has been in a ring already: then it must not begin another.
+    fn knows_others(&self) -> bool {
+        self.view.members().len() > 1
+    }
+
+    fn begin_ring(&mut self, out: &mut Vec<Output>) {
+        self.phase = Phase::Member;
+        if !self.own.brings_something() {
+            self.me.brings = self.me.incarnation.max(self.me.brings + 1);
+            self.own.raised(self.me.brings);
+        }
+        self.show_me();
+        self.close_join_errands(out);
+        self.unsettled = true;
+        self.note_change(out);
+    }
+
+    fn close_join_errands(&mut self, out: &mut Vec<Output>) {
+        for link in self.errands.links(|it| matches!(it, Purpose::Join(_))) {
+            self.errands.end(link);
+            self.close(link, out);
+        }
+    }
+
+    pub(super) fn join_failed(&mut self, now: Time, place: Place, why: String) {
+        self.joining.failed.insert(place, why);
+        // With several to ask there is no need to wait for the clock.
+        if self.joining.candidate > 0 {
+            self.joining.at = self.joining.at.min(now + self.config.check_interval / 20);
+        }
+    }
+
+    fn say_what_for(&mut self, out: &mut Vec<Output>) {
+        let name = |place: &Place| match place {
+            Place::Prev(n) => self.config.prevs[*n].clone(),
+            Place::Node(address) => address.to_string(),
+        };
+        let failed = self.joining.failed.iter();
+        let failed: Vec<_> = failed.map(|(place, why)| format!("{}: {why}", name(place))).collect();
+        if failed.is_empty() {
+            return;
+        }
+        let why = format!("no member takes this node in yet; {}", failed.join("; "));
+        if self.joining.said != why {
+            self.joining.said = why.clone();
+            self.say_waiting(why, out);
+        }
+    }
+
+    /// A ring greets a node that is not in it, or no longer.
+    pub(super) fn member_met_while_joining(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        is_first: bool,
+        view: &View,
+        out: &mut Vec<Output>,
+    ) {
+        let seen = view.get(self.config.address);
+        let is_answer = matches!(self.errands.get(link), Some(errand) if matches!(errand.purpose, Purpose::Join(_)));
+        if let Some(entry) = seen.filter(|entry| is_answer && entry.is_alive()) {
+            return self.was_taken_in(now, link, entry, view, out);
+        }
+        if let Some(entry) = seen {
+            self.me.incarnation = self.me.incarnation.max(entry.incarnation.saturating_add(1));
+            self.show_me();
+        }
+        if is_first {
+            self.say(link, self.greeting(now, link, Role::Visitor), out);
+        }
+    }
+
+    fn was_taken_in(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        entry: Member,
+        view: &View,
+        out: &mut Vec<Output>,
+    ) {
+        if let Some(errand) = self.errands.end(link)
+            && let (Place::Prev(n), Some(peer)) =
+                (errand.place, self.links.get(&link).and_then(|entry| entry.peer))
+        {
+            self.seeking.prevs.insert(n, peer);
+        }
+        self.me.position = entry.position;
+        self.me.incarnation = self.me.incarnation.max(entry.incarnation);
+        self.phase = Phase::Member;
+        self.joining.failed.clear();
+        self.show_me();
+        self.absorb(now, view, out);
+        self.close(link, out);
+        self.close_join_errands(out);
+        // It was awaited at other links, perhaps.
+        self.untended = true;
+        let incoming: Vec<_> = self.links.keys().copied().collect();
+        for link in incoming {
+            self.greet_again(now, link, out);
+        }
+    }
+
+    /// Greets as a member where it has greeted as none.
+    fn greet_again(&mut self, now: Time, link: LinkId, out: &mut Vec<Output>) {
+        if !self.errands.is_errand(link) && self.links[&link].meets > 0 {
+            self.tell(now, link, out);
+        }
+    }
+
+    /// Goes out of the ring for a while, and then asks to be taken in.
+    pub(super) fn rest(&mut self, now: Time, delay: Duration, out: &mut Vec<Output>) {
+        self.phase = Phase::Joining;
+        self.joining.since = now;
+        self.joining.at = now + delay;
+        self.joining.candidate = 0;
+        self.joining.failed.clear();
+        self.me.incarnation = self.me.incarnation.saturating_sub(1);
+        self.show_me();
+        if let Some(next) = self.next.take() {
+            self.close(next.link, out);
+        }
+        self.close_incoming(|_, _| true, out);
+        self.note_change(out);
+    }
+
+    /// What was thought to be another node is this one.
+    pub(super) fn met_itself(&mut self, now: Time, link: LinkId, out: &mut Vec<Output>) {
+        let errand = self.errands.get(link);
+        if let Some(Place::Prev(n)) = errand.map(|errand| errand.place) {
+            self.seeking.prevs.insert(n, self.config.address);
+            self.joining.itself.insert(n);
+            let why = format!("{} is this node itself", self.config.prevs[n]);
+            self.mention(self.config.address, &why, out);
+            out.push(Output::Disconnect { link });
+            self.links.remove(&link);
+            self.errands.end(link);
+            self.joining.failed.remove(&Place::Prev(n));
+            return;
+        }
+        if errand.is_none() && self.next_link() != Some(link) {
+            // This node's own question: the answer tells it who it is.
+            return self.say(link, self.greeting(now, link, Role::Visitor), out);
+        }
+        let why = "this node itself answers there";
+        out.push(Output::Disconnect { link });
+        self.link_down(now, link, why.to_owned(), out);
+    }
+
+    // ---- the member's side
+
+    /// A node asks to be taken in, as this one's successor.
+    pub(super) fn newcomer(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        greeting: &Greeting,
+        out: &mut Vec<Output>,
+    ) {
+        let node = greeting.node;
+        let why_not = match self.phase {
+            Phase::Joining => {
+                self.joining.fellows.insert(node);
+                Some("it is still joining itself".to_owned())
+            }
+            Phase::Member if self.errands.count(|it| matches!(it, Purpose::Vet(_))) < VETS_MAX => {
+                let mut ring = self.view.circle();
+                ring.retain(|&member| member != node);
+                (ring.len() >= MEMBERS_MAX)
+                    .then(|| format!("the ring is full: it has room for {MEMBERS_MAX} members"))
+            }
+            Phase::Member => Some("too many nodes ask to be taken in; try again".to_owned()),
+            _ => Some("this member is leaving; try another".to_owned()),
+        };
+        if let Some(why) = why_not {
+            return self.refuse(now, link, &why, out);
+        }
+        let entry = greeting.view.get(node).unwrap_or_else(|| Member::alive(0, 0));
+        self.joining.newcomers.retain(|waiting, _| self.links.contains_key(waiting));
+        self.joining.newcomers.insert(link, (node, entry));
+        let vet = Purpose::Vet(link);
+        let vet = self.send_errand(now, vet, Place::Node(node), Role::Visitor, out);
+        self.errands.end_at(vet, now + self.config.check_timeout / 2);
+    }
+
+    /// The newcomer was met at its address.
+    pub(super) fn take_in(
+        &mut self,
+        now: Time,
+        newcomer: LinkId,
+        node: SocketAddr,
+        out: &mut Vec<Output>,
+    ) {
+        let Some((expected, entry)) = self.joining.newcomers.remove(&newcomer) else { return };
+        let may = matches!(self.phase, Phase::Member | Phase::Finishing { .. });
+        if expected != node || !may || !self.links.contains_key(&newcomer) {
+            return;
+        }
+        let earlier = self.view.get(node).unwrap_or(entry);
+        let mut ring = self.view.clone();
+        ring.set(node, Member { state: State::Left { since_ms: 0 }, ..earlier });
+        let both = earlier.merge(entry);
+        let member = Member {
+            incarnation: both.incarnation.saturating_add(1),
+            state: State::Alive,
+            position: ring.position_after(self.config.address),
+            ..both
+        };
+        self.joining.taken_in = Some((node, now));
+        self.view.set(node, member);
+        self.note_change(out);
+        self.say(newcomer, self.greeting(now, newcomer, Role::Member), out);
+    }
+
+    /// The newcomer could not be met at its address.
+    pub(super) fn vet_failed(
+        &mut self,
+        now: Time,
+        newcomer: LinkId,
+        place: Place,
+        why: &str,
+        out: &mut Vec<Output>,
+    ) {
+        self.joining.newcomers.remove(&newcomer);
+        let (Place::Node(node), true) = (place, self.links.contains_key(&newcomer)) else { return };
+        let reason = format!(
+            "this member cannot reach the newcomer at {node} ({why}); is its --advertise right?"
+        );
+        out.push(Output::Notify(Event::Refused { node, why: format!("not taken in: {why}") }));
+        self.refuse(now, newcomer, &reason, out);
+    }
+}

@@ -1,0 +1,61 @@
+//! Versions that a full node had no room for.
+
+use std::collections::BTreeMap;
+
+use super::{limits::REFUSED_MAX, name::Name, version::Version};
+
+/// What a node knows of but could not keep: so it neither asks for it again and again, nor answers an
+/// older version as if that were the newest.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    files: BTreeMap<Name, (Version, usize)>,
+    /// There were more than it remembers.
+    has_forgotten: bool,
+}
+
+impl Refused {
+    /// Whether anything was refused that is not here by now.
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty() && !self.has_forgotten
+    }
+
+    /// Whether this node knows of every file, though it may not hold it.
+    pub(super) fn is_complete(&self) -> bool {
+        !self.has_forgotten
+    }
+
+    /// A version of so many bytes had no room.
+    pub(super) fn add(&mut self, name: &Name, version: Version, bytes: usize) {
+        if self.files.get(name).is_some_and(|&(known, _)| known >= version) {
+            return;
+        }
+        if self.files.len() >= REFUSED_MAX && !self.files.contains_key(name) {
+            self.has_forgotten = true;
+        } else {
+            self.files.insert(name.clone(), (version, bytes));
+        }
+    }
+
+    /// This version of a file is here now.
+    pub(super) fn kept(&mut self, name: &Name, version: Version) {
+        if self.files.get(name).is_some_and(|&(refused, _)| refused <= version) {
+            self.files.remove(name);
+        }
+    }
+
+    /// The version that was refused, if it is of this name.
+    pub(super) fn get(&self, name: &Name) -> Option<Version> {
+        self.files.get(name).map(|&(version, _)| version)
+    }
+
+    /// What was refused, in the order of names after `after`: name, bytes, version.
+    pub(super) fn list(&self, after: &str) -> impl Iterator<Item = (&Name, usize, Version)> {
+        let range = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
+        let files = self.files.range::<str, _>(range);
+        files.map(|(name, &(version, bytes))| (name, bytes, version))
+    }
+    /// A comparison with another member has found nothing that had no room.
+    pub(super) fn all_known(&mut self) {
+        self.has_forgotten = false;
+    }
+}

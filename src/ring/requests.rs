@@ -1,0 +1,282 @@
+//! What clients ask: what is answered at once, what goes round the ring, what waits until the node is
+//! ready.
+
+use std::collections::VecDeque;
+
+use super::{
+    clocks,
+    event::{Output, RequestId},
+    limits::{OPERATIONS_MAX, READY_WAIT},
+    message::{Answer, Content, Info, Item, Refusal, Request, Status},
+    name::Name,
+    node::{Node, Phase},
+    version::{Time, Version},
+};
+
+/// Requests that wait until this node is ready.
+#[derive(Debug, Default)]
+pub(super) struct Waiting(VecDeque<(Time, RequestId, Request)>);
+
+impl Waiting {
+    /// They wait equally long, so the first is the first due.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.0.front().map(|&(until, ..)| until)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Node {
+    pub(super) fn request(
+        &mut self,
+        now: Time,
+        id: RequestId,
+        request: Request,
+        out: &mut Vec<Output>,
+    ) {
+        let answer = match request {
+            Request::Put { name, content } => self.put(now, id, name, content, out),
+            Request::Get { name } => self.get(now, id, name, out),
+            Request::List { prefix, after, limit } => self.list(now, id, prefix, after, limit),
+            Request::Ring => {
+                Some(Answer::Ring { members: self.rows(now), me: self.config.address })
+            }
+            Request::Ping => Some(Answer::Pong { me: self.config.address }),
+            Request::Info => Some(Answer::Info(Box::new(self.info()))),
+            Request::Forget { address } => Some(self.forget(now, address, out)),
+            Request::Quit => Some(Answer::Bye),
+        };
+        if let Some(answer) = answer {
+            out.push(Output::Reply { id, answer });
+        }
+    }
+
+    fn put(
+        &mut self,
+        now: Time,
+        id: RequestId,
+        name: Name,
+        content: Content,
+        out: &mut Vec<Output>,
+    ) -> Option<Answer> {
+        let version = match self.may_put(&name, &content).and_then(|()| self.version(now, &name)) {
+            Ok(version) => version,
+            Err(refusal) => return Some(Answer::Refused(refusal)),
+        };
+        let item = Item { version, hash: blake3::hash(&content), content };
+        self.begin(now, id, name, Some(item), out)
+    }
+
+    fn may_put(&self, name: &Name, content: &Content) -> Result<(), Refusal> {
+        self.may_operate()?;
+        let (min, live) = (self.config.min_copies, self.live);
+        if live < min {
+            let reason = format!("min-copies is {min} and only {live} members are alive");
+            return Err(Refusal::new(Status::Unavailable, reason));
+        }
+        if content.len() > self.config.max_file_bytes {
+            let reason = format!("a file has at most {} bytes here", self.config.max_file_bytes);
+            return Err(Refusal::new(Status::ContentTooLarge, reason));
+        }
+        if !self.table.has_room(name, content.len()) {
+            return Err(Refusal::new(Status::InsufficientStorage, self.why_full()));
+        }
+        Ok(())
+    }
+
+    pub(super) fn why_full(&self) -> String {
+        let (me, most) = (self.config.address, self.table.bytes_max());
+        format!("{me} is full at {most} bytes; see its --max-store-bytes")
+    }
+
+    /// The version of a new write of this name: later than all that this node has seen of the name,
+    /// and than all stamps that it has heard of. A node whose clock is so wrong that others would not
+    /// believe it gives out none.
+    pub(super) fn version(&mut self, now: Time, name: &Name) -> Result<Version, Refusal> {
+        let me = self.config.address;
+        if let Some(off_ms) = self.clocks.is_off() {
+            let reason = format!(
+                "{me}'s clock is {}: set it right, or ask another member",
+                clocks::in_words(off_ms)
+            );
+            return Err(Refusal::new(Status::Unavailable, reason));
+        }
+        let stamp = self.clock.tick(self.clocks.own(now), self.clocks.latest(now));
+        let held = self.table.get(name).map(|held| held.version.stamp);
+        let refused = self.refused.get(name).map(|version| version.stamp);
+        let known = held.into_iter().chain(refused);
+        let stamp = known.fold(stamp, |stamp, known| stamp.max(known.next()));
+        self.clock.observe(stamp, self.clocks.latest(now));
+        Ok(Version { stamp, node: me })
+    }
+
+    pub(super) fn may_operate(&self) -> Result<(), Refusal> {
+        let open = self.operations.len();
+        let reason = match self.phase {
+            Phase::Joining => "this node is not in its ring yet; try another",
+            Phase::Member if open >= OPERATIONS_MAX => {
+                "too many operations are in flight; try again"
+            }
+            Phase::Member => return Ok(()),
+            _ => "this node is leaving its ring; try another",
+        };
+        Err(Refusal::new(Status::Unavailable, reason))
+    }
+
+    /// A node that is ready answers what it holds. What it misses, and everything as long as it is
+    /// not ready, it asks the ring for.
+    fn get(
+        &mut self,
+        now: Time,
+        id: RequestId,
+        name: Name,
+        out: &mut Vec<Output>,
+    ) -> Option<Answer> {
+        if self.ready
+            && let Some(item) = self.table.get(&name)
+            && self.refused.get(&name).is_none_or(|refused| refused <= item.version)
+            && self.refused.is_complete()
+        {
+            return Some(Answer::Found(item.clone()));
+        }
+        if let Err(refusal) = self.may_operate() {
+            return Some(Answer::Refused(refusal));
+        }
+        if self.live == 1 && !self.ready {
+            return match self.table.get(&name).filter(|_| self.is_unclaimed()) {
+                Some(item) => Some(Answer::Found(item.clone())),
+                None => self.wait(now, id, Request::Get { name }),
+            };
+        }
+        self.begin(now, id, name, None, out)
+    }
+
+    /// Whether all that keeps this node from being ready is that another ring may still claim it.
+    fn is_unclaimed(&self) -> bool {
+        self.claimable.is_some() && self.covers.lacks(&self.view).next().is_none()
+    }
+
+    /// The request waits a little for this node to become ready.
+    fn wait(&mut self, now: Time, id: RequestId, request: Request) -> Option<Answer> {
+        if let Err(refusal) = self.may_operate() {
+            return Some(Answer::Refused(refusal));
+        }
+        if self.waiting.0.len() >= OPERATIONS_MAX {
+            return Some(self.not_ready());
+        }
+        let until = now + READY_WAIT.min(self.config.request_timeout);
+        self.waiting.0.push_back((until, id, request));
+        None
+    }
+
+    fn not_ready(&self) -> Answer {
+        let gone = self.covers.lacks(&self.view).filter(|&(it, _)| !self.view.is_alive(it));
+        let gone: Vec<_> = gone.map(|(member, _)| member.to_string()).collect();
+        let reason = match gone.is_empty() {
+            true => "this node is still catching up with its ring; try another".to_owned(),
+            false => format!(
+                "this node is still catching up with its ring; it lacks what {} had, which is gone",
+                gone.join(", ")
+            ),
+        };
+        Answer::Refused(Refusal::new(Status::Unavailable, reason))
+    }
+
+    /// This node has become ready: what waited for that is answered.
+    pub(super) fn answer_waiting(&mut self, now: Time, out: &mut Vec<Output>) {
+        let rest = self.config.request_timeout.saturating_sub(READY_WAIT);
+        for (until, id, request) in std::mem::take(&mut self.waiting.0) {
+            match request {
+                // It goes round only for as long as is left to it.
+                Request::Get { name } if self.table.get(&name).is_none() && self.live > 1 => {
+                    let _ = self.begin_until(now, until + rest, id, name, None, out);
+                }
+                request => self.request(now, id, request, out),
+            }
+        }
+    }
+
+    /// What has waited for too long is answered that the node is not ready.
+    pub(super) fn waiting_due(&mut self, now: Time, out: &mut Vec<Output>) {
+        while let Some((_, id, _)) = self.waiting.0.pop_front_if(|(until, ..)| now >= *until) {
+            out.push(Output::Reply { id, answer: self.not_ready() });
+        }
+    }
+
+    /// This node is about to leave: what waits is not waited for.
+    pub(super) fn refuse_waiting(&mut self, out: &mut Vec<Output>) {
+        for (_, id, _) in std::mem::take(&mut self.waiting.0) {
+            out.push(Output::Reply { id, answer: self.not_ready() });
+        }
+    }
+
+    fn list(
+        &mut self,
+        now: Time,
+        id: RequestId,
+        prefix: String,
+        after: String,
+        limit: usize,
+    ) -> Option<Answer> {
+        if !self.ready {
+            return self.wait(now, id, Request::List { prefix, after, limit });
+        }
+        if !self.refused.is_complete() {
+            let reason = format!("{}: it does not know all names; try another", self.why_full());
+            return Some(Answer::Refused(Refusal::new(Status::Unavailable, reason)));
+        }
+        let held = (self.table.list(&prefix, &after))
+            .map(|(name, item)| (name, item.content.len(), item.version));
+        let refused =
+            self.refused.list(&after).filter(|(name, ..)| name.as_str().starts_with(&prefix));
+        let mut files: Vec<(Name, usize, Version)> = Vec::new();
+        let (mut held, mut refused) = (held.peekable(), refused.peekable());
+        while files.len() <= limit {
+            let is_refused_next = match (held.peek(), refused.peek()) {
+                (None, None) => break,
+                (Some((held, ..)), Some((refused, ..))) => refused <= held,
+                (held, _) => held.is_none(),
+            };
+            let (name, bytes, version) = if is_refused_next {
+                // An older version of it may be here.
+                let next = refused.next().expect("it was peeked at");
+                held.next_if(|(name, ..)| *name == next.0);
+                next
+            } else {
+                held.next().expect("it was peeked at")
+            };
+            files.push((name.clone(), bytes, version));
+        }
+        let more = files.len() > limit;
+        files.truncate(limit);
+        Some(Answer::Listing { files, more })
+    }
+
+    fn info(&self) -> Info {
+        let me = self.config.address;
+        Info {
+            me,
+            ring: self.config.ring.clone(),
+            state: match self.phase {
+                Phase::Joining => "joining",
+                Phase::Member if self.live == 1 => "alone",
+                Phase::Member => "member",
+                Phase::Finishing { .. } | Phase::Leaving { .. } | Phase::Left => "leaving",
+            },
+            started_ms: self.config.started_ms,
+            clock_off_ms: self.clocks.off_ms(me, me).unwrap_or(0),
+            ready: self.is_ready(),
+            full: !self.refused.is_empty(),
+            members: self.live,
+            files: self.table.len(),
+            bytes: self.table.bytes(),
+            digest: self.table.digest(),
+            max_file_bytes: self.config.max_file_bytes,
+            max_store_bytes: self.table.bytes_max(),
+            min_copies: self.config.min_copies,
+            request_timeout: self.config.request_timeout,
+        }
+    }
+}
