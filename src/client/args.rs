@@ -77,15 +77,8 @@ impl Options {
         let mut nodes = Vec::new();
         if self.ip.is_some() || self.port.is_some() {
             let host = self.ip.as_deref().unwrap_or(HOST_DEFAULT);
-            let wrong = |_| UsageError(format!("--ip {host} is no host name or IP address"));
-            let port = self.port.unwrap_or(PORT_DEFAULT);
-            // Only an IPv6 address has colons in it here: the port has an option of its own.
-            let bare = host.matches(':').count() != 1;
-            let node: Node = if bare { host } else { "" }.parse().map_err(wrong)?;
-            if port == 0 {
-                return Err(UsageError("--port must be from 1 to 65535".into()));
-            }
-            nodes.push(Node { port, ..node });
+            let node = Node::at(host, self.port.unwrap_or(PORT_DEFAULT));
+            nodes.push(node.map_err(|why| UsageError(format!("--ip and --port: {why}")))?);
         }
         nodes.extend(self.node.iter().cloned());
         let flag = (!nodes.is_empty()).then_some(Nodes(nodes));

@@ -1,0 +1,101 @@
+//! `ring-node`: one node of a ring.
+
+mod options;
+mod ring_name;
+mod settings;
+
+use std::{cell::RefCell, rc::Rc};
+
+use async_signal::{Signal, Signals};
+use smol::{channel, future, stream::StreamExt};
+
+use self::{options::Options, settings::Settings};
+use super::narrator::Narrator;
+use crate::{
+    cli::{self, Exit},
+    net::Bound,
+    ring::Event,
+};
+
+/// Runs a node until it is told to end. Blocks.
+pub fn run(name: &str, args: &[String]) -> Exit {
+    let options = match cli::parse::<Options>(name, args) {
+        Ok(options) => options,
+        Err(exit) => return exit,
+    };
+    let verbose = options.verbose;
+    let settings = match Settings::of(options) {
+        Ok(settings) => settings,
+        Err(error) => return cli::usage(name, &error),
+    };
+    let bound = match Bound::new(settings.ip, settings.port) {
+        Ok(bound) => bound,
+        Err(error) => return cli::fail(name, Exit::Failed, settings.why_not_bound(&error)),
+    };
+    match serve(bound, settings, verbose) {
+        Ok(()) => Exit::Done,
+        Err(why) => cli::fail(name, Exit::Failed, why),
+    }
+}
+
+fn serve(bound: Bound, settings: Settings, verbose: bool) -> Result<(), String> {
+    let listens = bound.address();
+    let address = match settings.advertise {
+        Some(address) => address,
+        None if listens.ip().is_unspecified() => {
+            return Err(format!(
+                "{listens} is every address of this host: say with --advertise IP:PORT by which \
+                 of them the other nodes reach it"
+            ));
+        }
+        None => listens,
+    };
+    if address.port() == 0 || address.ip().is_unspecified() {
+        return Err(format!("{address} is nowhere: give --advertise a real address and port"));
+    }
+    let mut signals = Signals::new([Signal::Term, Signal::Int])
+        .map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let narrator = Rc::new(RefCell::new(Narrator::start()));
+    let also = if bound.has_localhost() { " and on 127.0.0.1" } else { "" };
+    narrator.borrow_mut().line(format_args!("listening on {listens}{also}"));
+    let config = settings.config(address)?;
+    if config.prev.is_none() {
+        narrator.borrow_mut().line(format_args!("{address}(WS1)"));
+    }
+    let (failed, failure) = channel::bounded(1);
+    // With several members to ask, some of them may come later: a node that waits says so.
+    let waits = settings.prevs.len() > 1;
+    let on_event = {
+        let narrator = narrator.clone();
+        move |event: &Event| match event {
+            Event::JoinFailed { .. } if !waits => drop(failed.try_send(event.to_string())),
+            Event::Circle { .. } if !verbose => {}
+            // The last member has left.
+            Event::List(view) if view.circle().is_empty() => {}
+            _ => narrator.borrow_mut().line(event),
+        }
+    };
+    let verdict = Rc::new(RefCell::new(Ok(())));
+    let leave = {
+        let (verdict, narrator) = (verdict.clone(), narrator.clone());
+        let signal = async move {
+            let signal = signals.next().await;
+            let named = signal.and_then(Result::ok).map_or("a signal", |signal| match signal {
+                Signal::Int => "SIGINT",
+                _ => "SIGTERM",
+            });
+            narrator.borrow_mut().line(format_args!("received {named}, leaving the ring"));
+            Ok(())
+        };
+        let failure = async move { Err(failure.recv().await.unwrap_or_default()) };
+        async move { *verdict.borrow_mut() = future::or(signal, failure).await }
+    };
+    bound
+        .serve(config, settings.store_bytes_max, leave, on_event)
+        .map_err(|error| format!("cannot serve on {listens}: {error}"))?;
+    let verdict = verdict.replace(Ok(()));
+    if let Some(narrator) = Rc::into_inner(narrator) {
+        narrator.into_inner().finish();
+    }
+    verdict.map_err(|why| format!("{why}; is a node of a ring running there? See --prev"))
+}
