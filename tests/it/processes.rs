@@ -309,6 +309,26 @@ fn sigterm_and_sigint_leave_the_ring_in_order() {
 }
 
 #[test]
+fn every_line_begins_with_the_time_in_a_form_that_sorts() {
+    let date = |form: &str| crate::service::tool("date", &["-u", form]).trim().to_owned();
+    let before = date("+%FT%T");
+    let mut ring = Ring::start(3, &["--verbose"]);
+    ring.nodes[2].kill();
+    ring.nodes[0].wait_for_list(&[ring.nodes[0].address(), ring.nodes[1].address()]);
+    ring.nodes[0].wait_for("a complete cycle", |line| line.contains("cycle of 2 members"));
+    ring.nodes[0].signal(Signal::TERM);
+    ring.nodes[0].wait_for_exit();
+    let lines = ring.nodes[0].lines();
+    let times: Vec<_> = lines.iter().map(|line| line.time.as_deref().unwrap_or_default()).collect();
+    assert!(times.is_sorted(), "{times:#?}");
+    let shape = |time: &str| time.replace(|it: char| it.is_ascii_digit(), "0");
+    assert!(times.iter().all(|time| shape(time) == "0000-00-00T00:00:00.000Z"), "{times:#?}");
+    let (first, last) = (times[0], times[times.len() - 1]);
+    // A point comes before a Z.
+    assert!(*before < *first && *last < *date("+%FT%TZ"), "{before} {times:#?}");
+}
+
+#[test]
 fn a_put_that_is_under_way_when_its_node_is_told_to_leave_is_answered() {
     let mut ring = Ring::start(3, &[]);
     // The stopped node holds the PUT up until it is passed over.

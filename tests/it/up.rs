@@ -173,7 +173,8 @@ fn a_killed_service_is_shown_and_comes_back_by_the_command_that_is_shown() {
     let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
     kill_process(pid, Signal::KILL).unwrap();
     let [ended] = up.wait_for_lines(["To bring it back:"]);
-    assert!(ended.starts_with("logging-service  | ended, signal: 9"), "{ended}");
+    assert!(ended.starts_with("logging-service  | "), "{ended}");
+    assert!(ended.contains("Z ended, signal: 9 (SIGKILL). To bring it back: "), "{ended}");
     let again = ended.rsplit("bring it back: ").next().unwrap();
     let words: Vec<&str> = again.split_whitespace().collect();
     let mut command = Command::new(words[0]);

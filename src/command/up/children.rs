@@ -19,7 +19,7 @@ use smol::{
     stream::StreamExt,
 };
 
-use crate::{cli::Exit, command::parent};
+use crate::{cli::Exit, command::parent, timestamp::Timestamp};
 
 /// How long a process may take to say where it listens.
 const LISTENING_WITHIN: Duration = Duration::from_secs(10);
@@ -138,7 +138,9 @@ impl Children {
                 None => {
                     running -= 1;
                     let (how, again) = (self.obituary(&label).await, again(&label));
-                    let line = format!("ended, {how}. To bring it back: {} {again}", invoked());
+                    let now = Timestamp::now();
+                    let line =
+                        format!("{now} ended, {how}. To bring it back: {} {again}", invoked());
                     print(&format!("{label:width$} | {line}\n"))?;
                 }
             }

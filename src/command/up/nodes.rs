@@ -99,7 +99,7 @@ impl Nodes {
     }
 }
 
-/// The address in a node's first line, `listening on IP:PORT …`.
+/// The address in a node's first line, `TIME listening on IP:PORT …`.
 fn listening(line: &str) -> Option<SocketAddr> {
-    line.strip_prefix("listening on ")?.split(' ').next()?.parse().ok()
+    line.split_once(" listening on ")?.1.split(' ').next()?.parse().ok()
 }
