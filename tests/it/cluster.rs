@@ -111,13 +111,17 @@ impl Process {
     /// `variables`.
     pub fn start(options: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ring-node"));
+        Self::of(command.args(options), variables)
+    }
+
+    /// Starts a command that becomes `ring-node`.
+    pub fn of(command: &mut Command, variables: &[(&str, &str)]) -> Self {
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("SMOLRING_") {
                 command.env_remove(name);
             }
         }
         let mut child = command
-            .args(options)
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -4,13 +4,12 @@ mod options;
 mod ring_name;
 mod settings;
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, process, rc::Rc};
 
-use async_signal::{Signal, Signals};
-use smol::{channel, future, stream::StreamExt};
+use smol::{channel, future};
 
 use self::{options::Options, settings::Settings};
-use super::narrator::Narrator;
+use super::{narrator::Narrator, signals::EndSignals};
 use crate::{
     cli::{self, Exit},
     net::Bound,
@@ -32,13 +31,13 @@ pub fn run(name: &str, args: &[String]) -> Exit {
         Ok(bound) => bound,
         Err(error) => return cli::fail(name, Exit::Failed, settings.why_not_bound(&error)),
     };
-    match serve(bound, settings, verbose) {
+    match serve(name, bound, settings, verbose) {
         Ok(()) => Exit::Done,
         Err(why) => cli::fail(name, Exit::Failed, why),
     }
 }
 
-fn serve(bound: Bound, settings: Settings, verbose: bool) -> Result<(), String> {
+fn serve(name: &str, bound: Bound, settings: Settings, verbose: bool) -> Result<(), String> {
     let listens = bound.address();
     let address = match settings.advertise {
         Some(address) => address,
@@ -53,8 +52,7 @@ fn serve(bound: Bound, settings: Settings, verbose: bool) -> Result<(), String> 
     if address.port() == 0 || address.ip().is_unspecified() {
         return Err(format!("{address} is nowhere: give --advertise a real address and port"));
     }
-    let mut signals = Signals::new([Signal::Term, Signal::Int])
-        .map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let mut signals = EndSignals::listen()?;
     let narrator = Rc::new(RefCell::new(Narrator::start()));
     let also = if bound.has_localhost() { " and on 127.0.0.1" } else { "" };
     narrator.borrow_mut().line(format_args!("listening on {listens}{also}"));
@@ -78,13 +76,17 @@ fn serve(bound: Bound, settings: Settings, verbose: bool) -> Result<(), String> 
     let verdict = Rc::new(RefCell::new(Ok(())));
     let leave = {
         let (verdict, narrator) = (verdict.clone(), narrator.clone());
+        let name = name.to_owned();
         let signal = async move {
             let signal = signals.next().await;
-            let named = signal.and_then(Result::ok).map_or("a signal", |signal| match signal {
-                Signal::Int => "SIGINT",
-                _ => "SIGTERM",
-            });
-            narrator.borrow_mut().line(format_args!("received {named}, leaving the ring"));
+            narrator.borrow_mut().line(format_args!(
+                "received {signal}, leaving the ring; the next such signal ends this node at once"
+            ));
+            let at_once = move |signal: &str| {
+                cli::say(&name, format_args!("received {signal} as well, and ended at once"));
+                process::exit(Exit::Failed as i32);
+            };
+            signals.at_next(at_once);
             Ok(())
         };
         let failure = async move { Err(failure.recv().await.unwrap_or_default()) };
