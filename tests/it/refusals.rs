@@ -3,11 +3,15 @@
 use std::{
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    sync::PoisonError,
     thread,
     time::Duration,
 };
 
-use crate::cluster::{Client, Process, Ring, own_ip};
+use crate::{
+    cluster::{Client, Process, Ring, own_ip},
+    up::DEFAULT_PORTS,
+};
 
 /// Runs a node that must refuse to: one line on stderr with these words, and this exit code.
 fn refused(options: &[&str], variables: &[(&str, &str)], code: i32, words: &[&str]) {
@@ -81,6 +85,7 @@ fn a_ring_that_cannot_be_joined_is_exit_1() {
 
 #[test]
 fn a_wrong_option_or_variable_is_exit_2() {
+    let _ports = DEFAULT_PORTS.read().unwrap_or_else(PoisonError::into_inner);
     for (options, words) in [
         (&["--port", "65536"][..], &["65536"][..]),
         (&["--port"], &["--port"]),
@@ -131,6 +136,7 @@ fn a_wrong_option_or_variable_is_exit_2() {
 
 #[test]
 fn the_first_node_needs_no_option_and_answers_on_localhost() {
+    let _ports = DEFAULT_PORTS.read().unwrap_or_else(PoisonError::into_inner);
     let node = Process::start(&[], &[]);
     let address = node.address();
     println!("{address}");

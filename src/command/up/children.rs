@@ -3,7 +3,7 @@
 use std::{
     env,
     os::unix::process::CommandExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{self, ExitStatus, Stdio},
     sync::Arc,
     time::{Duration, Instant},
@@ -125,7 +125,7 @@ impl Children {
     pub(super) async fn watch(
         &mut self,
         print: impl Fn(&str) -> Result<(), String>,
-        again: impl Fn(&str) -> String,
+        again: impl AsyncFn(&str) -> String,
     ) -> Result<Exit, String> {
         // What was said so far belongs to the start.
         while self.said.try_recv().is_ok() {}
@@ -137,7 +137,7 @@ impl Children {
                 Some(line) => print(&format!("{label:width$} | {line}\n"))?,
                 None => {
                     running -= 1;
-                    let (how, again) = (self.obituary(&label).await, again(&label));
+                    let (how, again) = (self.obituary(&label).await, again(&label).await);
                     let now = Timestamp::now();
                     let line =
                         format!("{now} ended, {how}. To bring it back: {} {again}", invoked());
@@ -154,6 +154,14 @@ impl Children {
             None => None,
         };
         status.map_or("it is not known how".into(), |status: ExitStatus| status.to_string())
+    }
+
+    /// Ends all that still run, at once.
+    pub(super) fn kill(&mut self) {
+        for it in &mut self.running {
+            // One that has ended needs nothing.
+            let _ = it.child.kill();
+        }
     }
 
     /// Ends all: in order if they can, by force if they must.
@@ -204,7 +212,38 @@ fn program() -> Result<PathBuf, String> {
     env::current_exe().map_err(|error| format!("cannot find this program: {error}"))
 }
 
-/// What the user typed to start this program.
+/// What to type to start this program: what the user typed.
 pub(super) fn invoked() -> String {
-    env::args().next().unwrap_or_else(|| "smolring".into())
+    let typed = env::args().next().unwrap_or_else(|| "smolring".into());
+    // By a link of this name, the program is `up` and nothing else.
+    let is_link = Path::new(&typed).file_name().is_some_and(|name| name == "up");
+    let real = env::current_exe().ok().filter(|_| is_link);
+    quoted(&real.map_or(typed, |path| path.display().to_string()))
+}
+
+/// A word as a shell takes it.
+pub(super) fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-/:@%+=,".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.into(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_not_take_them_as_they_are() {
+        for (word, shown) in [
+            ("css/style.css", "css/style.css"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("$HOME", "'$HOME'"),
+            ("", "''"),
+        ] {
+            assert_eq!(quoted(word), shown);
+        }
+    }
 }
