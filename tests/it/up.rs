@@ -143,9 +143,7 @@ fn each_command_that_is_shown_does_what_it_says() {
     let said: Vec<String> = up.tries.iter().map(|command| shell(command)).collect();
     assert_eq!(said[0].as_bytes(), fs::read("test_files/index.html").unwrap(), "{:?}", up.tries);
     assert!(said[1].starts_with("200 OK ") && said[1].ends_with(" copies=3\n"), "{said:?}");
-    for address in &up.addresses {
-        assert!(said[2].contains(&address.to_string()), "{said:?}");
-    }
+    assert!(said[2].starts_with("3 of 3 nodes are up, "), "{said:?}");
 
     // Returns the address of the node that has ended, and the command that brings it back.
     let ended = |up: &mut Up| {

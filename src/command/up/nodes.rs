@@ -120,7 +120,7 @@ impl Nodes {
         }
         let (ip, port) = (first.ip(), first.port());
         let _ = writeln!(text, "  date | {client} put - --name now.txt -i {ip} -p {port}");
-        let _ = writeln!(text, "  {client} ring -i {ip} -p {port}");
+        let _ = writeln!(text, "  {client} status -i {ip} -p {port}");
         let _ = writeln!(text, "  kill -9 {victim}");
         let _ = writeln!(text, "\nWhat happens, until Ctrl-C:");
         text
