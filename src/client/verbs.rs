@@ -138,8 +138,8 @@ pub(super) struct Ring {
     help_triggers("-h", "--help"),
     note = "The first node that answers names the members; each of them is then asked, at the same\n\
             time. The ring is well when all that did not leave it in order are up and ready, hold\n\
-            the same files, agree on who is in the ring, have room, and have the right time. What\n\
-            is wrong is said in a line each. Exit code: 0 the ring is well, 1 it is not, 69 no\n\
+            the same files, agree on the members, have room, and have the right time. What is wrong\n\
+            is said in a line each. Exit code: 0 the ring is well, 1 it is not, 69 no\n\
             node answers.\n\
             \n\
             --ip, --port, --node and --timeout are told in the help without a verb."

@@ -82,8 +82,13 @@ impl Verdict {
         let all = asked.iter().filter(counts).count();
         let up: Vec<(&Member, &Health)> =
             asked.iter().filter_map(|it| Some((&it.member, it.health.as_ref().ok()?))).collect();
+        let asker = asked.iter().find(|it| it.member.is_self).map(|it| it.member.address);
+        let forget = asker.map_or_else(
+            || format!("{name} forget"),
+            |asker| format!("{name} forget --node {asker}"),
+        );
         let mut problems: Vec<String> =
-            asked.iter().filter_map(|it| absence(it, now_ms, name)).collect();
+            asked.iter().filter_map(|it| absence(it, now_ms, &forget)).collect();
         let live = asked.iter().filter(|it| it.member.is_alive()).count() as u64;
         for (member, health) in &up {
             problems.extend(ailments(member.address, health, live));
@@ -135,17 +140,17 @@ fn files(up: &[(&Member, &Health)]) -> String {
 }
 
 /// What is wrong with whether a member is there.
-fn absence(asked: &Asked, now_ms: u64, name: &str) -> Option<String> {
+fn absence(asked: &Asked, now_ms: u64, forget: &str) -> Option<String> {
     let address = asked.member.address;
     match (asked.member.state, &asked.health) {
         (State::Alive, Ok(_)) | (State::Left, Err(_)) => None,
         (State::Alive, Err(why)) => Some(format!("{address} does not answer: {why}")),
         (State::Gone, Err(why)) => {
-            let since = asked.member.since_ms;
-            let went = since.map_or(String::new(), |it| format!(" {}", human::ago(it, now_ms)));
-            Some(format!(
-                "{address} went{went}: {why}. If it will not come back: {name} forget {address}"
-            ))
+            let gone = asked.member.since_ms.map_or_else(
+                || "is gone".into(),
+                |it| format!("has been gone for {}", human::span(now_ms.saturating_sub(it))),
+            );
+            Some(format!("{address} {gone}: {why}. If it will not come back: {forget} {address}"))
         }
         (state, Ok(_)) => Some(format!(
             "{address} answers, and yet the others count it as {}: the ring is split, or it is \
@@ -178,7 +183,7 @@ fn ailments(
     .flatten()
 }
 
-/// Who does not hold what most hold.
+/// Which nodes do not hold what most hold.
 fn differences(up: &[(&Member, &Health)]) -> Vec<String> {
     let mut groups: BTreeMap<&str, Vec<&(&Member, &Health)>> = BTreeMap::new();
     for it in up {
@@ -208,7 +213,8 @@ mod tests {
 
     /// A member, and its answer to INFO, or why it does not answer.
     fn asked(port: u16, state: &str, answer: Result<&str, &str>) -> Asked {
-        let line = format!("127.0.1.1:{port} {state} incarnation=1 since=9820000");
+        let is_self = u8::from(port == 4043);
+        let line = format!("127.0.1.1:{port} {state} incarnation=1 self={is_self} since=9820000");
         let member = Member::read(Line::new(&line)).unwrap();
         let reply = |keys| Reply { status: 200, line: format!("200 OK {keys}"), body: Vec::new() };
         let health = answer.map(|keys| Health::read(&reply(keys))).map_err(str::to_owned);
@@ -245,7 +251,7 @@ mod tests {
             "\
 Not well: 3 of 5 nodes are up.
   127.0.1.1:4045 does not answer: no answer within 3.0s
-  127.0.1.1:4046 went 3 min ago: refused. If it will not come back: ring-client forget 127.0.1.1:4046
+  127.0.1.1:4046 has been gone for 3 min: refused. If it will not come back: ring-client forget --node 127.0.1.1:4043 127.0.1.1:4046
   127.0.1.1:4047 answers, and yet the others count it as gone: the ring is split, or it is just coming back
   127.0.1.1:4044 is not ready: it lacks files that others hold
   127.0.1.1:4044 is full: it takes no more files. See --max-store-bytes

@@ -23,6 +23,8 @@ use crate::{cli::Exit, command::parent, timestamp::Timestamp};
 
 /// How long a process may take to say where it listens.
 const LISTENING_WITHIN: Duration = Duration::from_secs(10);
+/// After this long it is said which have not ended.
+const SLOW_AFTER: Duration = Duration::from_secs(1);
 /// How long all may take to end; then they are killed.
 const ENDED_WITHIN: Duration = Duration::from_secs(15);
 
@@ -164,23 +166,34 @@ impl Children {
         }
     }
 
-    /// Ends all: in order if they can, by force if they must.
-    pub(super) async fn end(&mut self) {
+    /// Ends all: in order if they can, by force if they must. Shows which of them take long.
+    pub(super) async fn end(&mut self, print: impl Fn(&str) -> Result<(), String>) {
         for it in &mut self.running {
             if let (Ok(None), Some(pid)) = (it.child.try_status(), pid(&it.child)) {
                 let _ = kill_process(pid, Signal::TERM);
             }
         }
-        let until = Instant::now() + ENDED_WITHIN;
+        let begun = Instant::now();
+        self.ended(begun + SLOW_AFTER).await;
+        for it in &mut self.running {
+            if matches!(it.child.try_status(), Ok(None)) {
+                let line = "has not ended yet; the next Ctrl-C does not wait for it";
+                // Where stdout cannot be written to, the others are to end all the same.
+                let _ = print(&format!("{} | {line}\n", it.label));
+            }
+        }
+        self.ended(begun + ENDED_WITHIN).await;
+        self.kill();
+    }
+
+    /// Waits until all have ended, or for so long.
+    async fn ended(&mut self, until: Instant) {
         for it in &mut self.running {
             let ended = async { drop(it.child.status().await) };
             future::or(ended, async {
                 Timer::at(until).await;
             })
             .await;
-            if matches!(it.child.try_status(), Ok(None)) {
-                let _ = it.child.kill();
-            }
         }
     }
 }

@@ -94,7 +94,7 @@ pub fn run(name: &str, args: &[String]) -> Exit {
         };
         let ended = future::or(serving, interrupted).await;
         let in_order = async {
-            children.end().await;
+            children.end(print).await;
             None
         };
         let at_once = async { Some(signals.next().await) };

@@ -53,7 +53,7 @@ fn status_says_in_one_line_whether_the_ring_is_well() {
     let output = run(&["status", "--node", &one]);
     assert_eq!((output.status.code(), output.stderr.len()), (Some(1), 0));
     let said = text(output.stdout);
-    let advice = format!("ring-client forget {two}");
+    let advice = format!("ring-client forget --node {one} {two}");
     assert!(
         said.starts_with("Not well: 2 of 3 nodes are up.\n") && said.contains(&advice),
         "{said}"
