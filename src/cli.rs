@@ -198,8 +198,8 @@ fn with_more(help: &str, more: &str) -> String {
     format!("{before}{more}{VERSION}{after}")
 }
 
-/// A span of time on the command line: `1s`, `500ms`, `2.5s`, `2m`, `1h`. A plain number is
-/// seconds.
+/// A span of time on the command line: `1s`, `500ms`, `2.5s`, `2m`, `1h`, `30d`. A plain number
+/// is seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(pub Duration);
 
@@ -207,7 +207,8 @@ impl FromStr for Period {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no span of time; write it like 500ms, 1s, 2.5s or 2m");
+        let wrong =
+            || format!("`{text}` is no span of time; write it like 500ms, 1s, 2.5s, 2m or 30d");
         let (number, unit) = number_and_unit(text);
         let scale = match unit {
             "us" => 1e-6,
@@ -215,6 +216,7 @@ impl FromStr for Period {
             "s" | "" => 1.0,
             "m" => 60.0,
             "h" => 3600.0,
+            "d" => 86_400.0,
             _ => return Err(wrong()),
         };
         let number: f64 = number.parse().map_err(|_| wrong())?;
@@ -287,6 +289,7 @@ mod tests {
             ("2.5s", 2500),
             ("2m", 120_000),
             ("1h", 3_600_000),
+            ("30d", 2_592_000_000),
             ("3", 3000),
             ("0.25", 250),
             ("0", 0),
@@ -302,7 +305,7 @@ mod tests {
             "inf",
             "NaN",
             "1.2.3s",
-            "5d",
+            "5w",
             "1S",
             "9".repeat(40).as_str(),
         ] {

@@ -36,3 +36,4 @@ pub mod net;
 mod random;
 pub mod ring;
 pub mod services;
+mod timestamp;

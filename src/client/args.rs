@@ -1,50 +1,31 @@
-//! The command line of `ring-client`: its verbs and options, and the older ways to write them.
+//! The command line of `ring-client`: the options of all verbs, and the older ways to write it.
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FlagInfo, FlagInfoKind, FromArgs};
 
 use super::{
-    bench::Bench,
     connection::Timeouts,
     node::{HOST_DEFAULT, Node, Nodes, PORT_DEFAULT},
+    verbs::Verb,
 };
 use crate::cli::{self, Period, UsageError};
 
-/// Options that say how to reach the ring. They may stand before or after the verb.
-const CONNECTION: &[&str] = &["-i", "--ip", "-p", "--port", "--node", "--timeout"];
-
-/// All other options that a value follows.
-const VALUED: &[&str] = &[
-    "-o",
-    "--output",
-    "--name",
-    "--count",
-    "-c",
-    "--clients",
-    "-P",
-    "--pipeline",
-    "-d",
-    "--size",
-    "--seconds",
-    "--mode",
-    "--names",
-];
-
 /// Puts files into a ring of smolring nodes, and gets them at every other node.
-#[derive(FromArgs, Debug)]
+#[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     help_triggers("-h", "--help"),
     example = "{command_name} put index.html\n\
                {command_name} put site/ --node 127.0.1.1:4043 --node 127.0.1.1:4044\n\
                {command_name} get index.html -i 127.0.1.1 -p 4044 -o copy.html\n\
                {command_name} list img/ --long\n\
+               {command_name} status\n\
                {command_name} -put index.html -i 127.0.1.1 -p 4043    (the old form)",
     note = "The options above may stand before or after the verb. After `--` nothing is an\n\
             option. `{command_name} VERB --help` tells more about a verb. Data goes to stdout,\n\
-            everything else to stderr.",
+            everything else to stderr, with --json too.",
     error_code(0, "done"),
-    error_code(1, "something failed; stderr says what"),
+    error_code(1, "something failed; stderr says what. Of status: the ring is not well"),
     error_code(2, "the command line or the environment is wrong"),
-    error_code(3, "no member of the ring has the name"),
+    error_code(3, "no member of the ring has the name, or there is no such member"),
     error_code(69, "no node could be reached")
 )]
 pub(super) struct Options {
@@ -77,15 +58,8 @@ impl Options {
         let mut nodes = Vec::new();
         if self.ip.is_some() || self.port.is_some() {
             let host = self.ip.as_deref().unwrap_or(HOST_DEFAULT);
-            let wrong = |_| UsageError(format!("--ip {host} is no host name or IP address"));
-            let port = self.port.unwrap_or(PORT_DEFAULT);
-            // Only an IPv6 address has colons in it here: the port has an option of its own.
-            let bare = host.matches(':').count() != 1;
-            let node: Node = if bare { host } else { "" }.parse().map_err(wrong)?;
-            if port == 0 {
-                return Err(UsageError("--port must be from 1 to 65535".into()));
-            }
-            nodes.push(Node { port, ..node });
+            let node = Node::at(host, self.port.unwrap_or(PORT_DEFAULT));
+            nodes.push(node.map_err(|why| UsageError(format!("--ip and --port: {why}")))?);
         }
         nodes.extend(self.node.iter().cloned());
         let flag = (!nodes.is_empty()).then_some(Nodes(nodes));
@@ -103,156 +77,31 @@ impl Options {
     }
 }
 
-#[derive(FromArgs, Debug)]
-#[argh(subcommand)]
-pub(super) enum Verb {
-    Put(Put),
-    Get(Get),
-    List(List),
-    Ring(Ring),
-    Ping(Ping),
-    Info(Info),
-    Bench(Bench),
-}
-
-/// Puts files and folders into the ring.
-#[derive(FromArgs, Debug)]
-#[argh(
-    subcommand,
-    name = "put",
-    help_triggers("-h", "--help"),
-    example = "{command_name} index.html\n\
-               {command_name} index.html --name start.html\n\
-               {command_name} site/ robots.txt\n\
-               date | {command_name} - --name now.txt",
-    note = "A file gets its base name; the files of a folder get their paths below that folder.\n\
-            Links are followed; devices and circles of links are skipped.\n\
-            \n\
-            The answer is printed: `200 OK version=... copies=K` says that K live members hold the\n\
-            file. With a folder or several paths each answer stands behind its name, and the files\n\
-            are put a few at a time.\n\
-            \n\
-            A put is safe to repeat. When a node breaks off or answers 503, the next --node is\n\
-            asked. After 504 the outcome is unknown: put again, or look with `list --long`.\n\
-            \n\
-            --ip, --port, --node and --timeout are told in the help without a verb."
-)]
-pub(super) struct Put {
-    /// the name in the ring, for one file (default: the file's base name; needed for stdin)
-    #[argh(option)]
-    pub name: Option<String>,
-
-    /// files and folders, or - for stdin
-    #[argh(positional, arg_name = "path")]
-    pub paths: Vec<String>,
-}
-
-/// Gets a file from the ring and checks its hash.
-#[derive(FromArgs, Debug)]
-#[argh(
-    subcommand,
-    name = "get",
-    help_triggers("-h", "--help"),
-    example = "{command_name} index.html\n\
-               {command_name} img/logo.png -o logo.png",
-    note = "With -o the file is written aside and renamed when it is whole, so that a get that\n\
-            fails leaves nothing half. Exit code 3: no member has the name.\n\
-            \n\
-            --ip, --port, --node and --timeout are told in the help without a verb."
-)]
-pub(super) struct Get {
-    /// the file or folder to write to; - is stdout (default: stdout)
-    #[argh(option, short = 'o', arg_name = "file")]
-    pub output: Option<String>,
-
-    /// the name of the file in the ring
-    #[argh(positional)]
-    pub name: String,
-}
-
-/// Lists the names in the ring, sorted, one a line.
-#[derive(FromArgs, Debug)]
-#[argh(
-    subcommand,
-    name = "list",
-    help_triggers("-h", "--help"),
-    note = "The prefix may end anywhere in a name.\n\
-            --ip, --port, --node and --timeout are told in the help without a verb.",
-    example = "{command_name}\n\
-               {command_name} img/ --long"
-)]
-pub(super) struct List {
-    /// show the size in bytes and the version in front of each name
-    #[argh(switch, short = 'l')]
-    pub long: bool,
-
-    /// only names that begin with this (default: all)
-    #[argh(positional, default = "String::new()")]
-    pub prefix: String,
-}
-
-/// Shows the servers of the ring, and which members are gone.
-#[derive(FromArgs, Debug)]
-#[argh(
-    subcommand,
-    name = "ring",
-    help_triggers("-h", "--help"),
-    note = "The first line has the live servers in their order, as the node that was asked knows\n\
-            it: 127.0.1.1:4043(WS1) -> 127.0.1.1:4044(WS2) -> (WS1). Then come all members that\n\
-            it knows, the gone ones too.\n\
-            \n\
-            --ip, --port, --node and --timeout are told in the help without a verb."
-)]
-pub(super) struct Ring {}
-
-/// Measures the time to a node and back.
-#[derive(FromArgs, Debug)]
-#[argh(
-    subcommand,
-    name = "ping",
-    help_triggers("-h", "--help"),
-    example = "{command_name} --count 10",
-    note = "The time to connect is not part of it.\n\
-            --ip, --port, --node and --timeout are told in the help without a verb."
-)]
-pub(super) struct Ping {
-    /// how many round trips to make, one after the other (default: 1)
-    #[argh(option, default = "1")]
-    pub count: u32,
-}
-
-/// Shows a node's ring, store and limits, one key=value a line.
-#[derive(FromArgs, Debug)]
-#[argh(
-    subcommand,
-    name = "info",
-    help_triggers("-h", "--help"),
-    note = "PROTOCOL.md says what the keys mean.\n\
-            --ip, --port, --node and --timeout are told in the help without a verb."
-)]
-pub(super) struct Info {}
-
 /// Brings a command line into the one order that argh understands: connection options, verb,
 /// options of the verb, and the rest behind `--`.
 ///
 /// `-put X`, `--put X`, `-get X` and `--get X` are the old forms of the verbs; `help VERB` is
 /// `VERB --help`; `--key=value` is `--key value`.
 pub(super) fn normalise(args: &[String]) -> Vec<String> {
+    let known = Options::get_args_info();
+    let verbs = || known.commands.iter().flat_map(|verb| verb.command.flags);
     let (mut connection, mut options, mut words) = (Vec::new(), Vec::new(), Vec::new());
     let mut rest = cli::split_values(args).into_iter();
     while let Some(arg) = rest.next() {
+        let is_connection = takes_value(known.flags.iter(), &arg);
         match arg.as_str() {
             "--" => words.extend(rest.by_ref()),
             "-put" | "--put" | "-get" | "--get" if words.is_empty() => {
                 words.push(arg.trim_start_matches('-').to_owned());
             }
-            option if CONNECTION.contains(&option) => {
-                connection.push(arg);
-                connection.extend(rest.next());
-            }
-            option if VALUED.contains(&option) => {
-                options.push(arg);
-                options.extend(rest.next());
+            option if is_connection || takes_value(verbs(), option) => {
+                let Some(value) = rest.next() else {
+                    // Nothing may come after it: that would be taken for its value.
+                    let verb = words.first().filter(|_| !is_connection).cloned();
+                    return verb.into_iter().chain([arg]).collect();
+                };
+                let place = if is_connection { &mut connection } else { &mut options };
+                place.extend([arg, value]);
             }
             option if option.starts_with('-') && option != "-" => options.push(arg),
             _ => words.push(arg),
@@ -277,6 +126,17 @@ pub(super) fn normalise(args: &[String]) -> Vec<String> {
     }
     line.extend(words);
     line
+}
+
+/// Whether `arg` is one of these options, and a value follows it.
+fn takes_value<'a>(mut options: impl Iterator<Item = &'a FlagInfo<'a>>, arg: &str) -> bool {
+    options.any(|it| {
+        let is_short = || {
+            it.short
+                .is_some_and(|short| arg.strip_prefix('-') == Some(short.encode_utf8(&mut [0; 4])))
+        };
+        matches!(it.kind, FlagInfoKind::Option { .. }) && (it.long == arg || is_short())
+    })
 }
 
 #[cfg(test)]
@@ -305,8 +165,10 @@ mod tests {
             ("get --timeout 1s -- -p", "--timeout 1s get -- -p"),
             ("-- get -o", "get -- -o"),
             ("--long list", "list --long"),
-            ("list -p", "-p list"),
+            ("list -p", "-p"),
             ("ring", "ring"),
+            ("get f -o", "get -o"),
+            ("ring --node", "--node"),
             ("help", "--help"),
             ("help get", "get --help"),
             ("-p 1 put x --help", "put --help"),
@@ -330,6 +192,55 @@ mod tests {
         );
         assert_eq!(options.timeouts().unwrap().silence.as_secs(), 2);
         assert!(matches!(options.verb, Verb::Get(get) if get.name == "index.html"));
+    }
+
+    #[test]
+    fn every_option_takes_its_value_in_both_forms_and_not_without_one() {
+        let known = Options::get_args_info();
+        let value = |option: &FlagInfo<'_>| if option.long == "--mode" { "get" } else { "1" };
+        let parse = |line: &[&str]| {
+            let args: Vec<String> = line.iter().map(|&word| word.to_owned()).collect();
+            cli::parse::<Options>("ring-client", &normalise(&args)).map(|it| format!("{it:?}"))
+        };
+        let mut tried = 0;
+        for verb in &known.commands {
+            let positional =
+                if verb.command.positionals.is_empty() { vec![] } else { vec!["127.0.1.1:1"] };
+            let own = verb.command.flags.iter();
+            for option in known.flags.iter().chain(own).filter(|it| it.long != "--help") {
+                let long = option.long;
+                let short = option.short.map(|short| format!("-{short}"));
+                let with = |words: &[&str]| parse(&[&[verb.name], &positional[..], words].concat());
+                let before = |words: &[&str]| parse(&[words, &[verb.name], &positional].concat());
+                if option.kind == FlagInfoKind::Switch {
+                    assert!(with(&[long]).is_ok() && before(&[long]) == with(&[long]), "{long}");
+                    continue;
+                }
+                let value = value(option);
+                let parsed = with(&[long, value]);
+                assert!(parsed.is_ok(), "{} {long} {value}", verb.name);
+                assert_eq!(with(&[&format!("{long}={value}")]), parsed);
+                assert_eq!(before(&[long, value]), parsed);
+                assert_eq!(before(&[&format!("{long}={value}")]), parsed);
+                for option in [Some(long), short.as_deref()].into_iter().flatten() {
+                    assert_eq!(with(&[option, value]), parsed);
+                    assert_eq!(with(&[option]), Err(cli::Exit::Usage), "{} {option}", verb.name);
+                }
+                tried += 1;
+            }
+        }
+        assert!(tried > 40, "{tried}");
+    }
+
+    #[test]
+    fn no_word_is_an_option_of_one_verb_and_a_switch_of_another() {
+        let known = Options::get_args_info();
+        let all = || known.commands.iter().flat_map(|it| it.command.flags).chain(known.flags);
+        for switch in all().filter(|it| it.kind == FlagInfoKind::Switch) {
+            let short = switch.short.map(|short| format!("-{short}"));
+            assert!(!takes_value(all(), switch.long), "{}", switch.long);
+            assert!(!short.is_some_and(|short| takes_value(all(), &short)), "{}", switch.long);
+        }
     }
 
     #[test]

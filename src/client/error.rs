@@ -70,6 +70,26 @@ impl Error {
         }
     }
 
+    /// The status, if the node answered with one.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// What went wrong, without advice and without the node.
+    pub(super) fn cause(&self) -> String {
+        match self {
+            Self::Unreachable { cause, .. } => cause.clone(),
+            Self::TimedOut { after, .. } => format!("no answer within {after:.1?}"),
+            Self::Closed { .. } => "it closed the connection".into(),
+            Self::BadAnswer { what, .. } => format!("a bad answer: {what}"),
+            Self::Status { status, text, .. } => format!("{status} {text}"),
+            Self::File { cause, .. } => cause.clone(),
+        }
+    }
+
     /// Whether a PUT that failed like this may have been kept all the same.
     pub fn outcome_unknown(&self) -> bool {
         match self {

@@ -1,11 +1,14 @@
 //! A client that knows several nodes and asks the next when one is down.
 
+use std::net::SocketAddr;
+
 use super::{
     connection::{Connection, Timeouts},
     error::Error,
+    member::Member,
     node::Node,
     reply::Reply,
-    requests::{File, Member, Page, Pong},
+    requests::{File, Page, Pong},
 };
 use crate::ring::name::Name;
 
@@ -57,6 +60,11 @@ impl Client {
     /// Asks for limits and counts; see [`Connection::info`].
     pub async fn info(&mut self) -> Result<Reply, Error> {
         self.ask(async |node| node.info().await).await
+    }
+
+    /// Lets the ring forget a member; see [`Connection::forget`].
+    pub async fn forget(&mut self, member: SocketAddr) -> Result<Reply, Error> {
+        self.ask(async |node| node.forget(member).await).await
     }
 
     /// Makes a request at one node after the other, at each once.

@@ -1,6 +1,6 @@
 //! Where a node is, as people write it: `HOST:PORT`.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, net::Ipv6Addr, str::FromStr};
 
 /// The host that a ring begins at. macOS has no 127.0.1.1 unless somebody adds it.
 pub const HOST_DEFAULT: &str = if cfg!(target_os = "macos") { "127.0.0.1" } else { "127.0.1.1" };
@@ -15,6 +15,22 @@ pub struct Node {
     pub host: String,
     /// The TCP port, never 0.
     pub port: u16,
+}
+
+impl Node {
+    /// A node of which host and port come apart. An IPv6 address needs no brackets here.
+    pub fn at(host: &str, port: u16) -> Result<Self, String> {
+        // Only an IPv6 address has colons in it: the port stands elsewhere.
+        let node = match host.matches(':').count() {
+            1 => None,
+            _ => host.parse::<Node>().ok(),
+        };
+        let node = node.ok_or_else(|| format!("`{host}` is no host name or IP address"))?;
+        if port == 0 {
+            return Err("a port is from 1 to 65535".into());
+        }
+        Ok(Self { port, ..node })
+    }
 }
 
 impl Default for Node {
@@ -45,8 +61,12 @@ impl FromStr for Node {
         };
         let port = port.map_or(Some(PORT_DEFAULT), |port| port.parse().ok());
         let port = port.filter(|port| *port > 0).ok_or_else(wrong)?;
-        let valid =
-            !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || "[]/".contains(c));
+        let valid = match host.contains(':') {
+            // Behind a % stands the interface.
+            true => host.split('%').next().is_some_and(|it| it.parse::<Ipv6Addr>().is_ok()),
+            false => !host.is_empty(),
+        };
+        let valid = valid && !host.contains(|c: char| c.is_whitespace() || "[]/".contains(c));
         valid.then(|| Self { host: host.to_owned(), port }).ok_or_else(wrong)
     }
 }
@@ -82,12 +102,24 @@ mod tests {
             ("[::1]:4044", "[::1]:4044"),
             ("::1", "[::1]:4043"),
             ("[::1]", "[::1]:4043"),
+            ("[fe80::1%eth0]:1", "[fe80::1%eth0]:1"),
         ] {
             assert_eq!(text.parse::<Node>().unwrap().to_string(), shown);
         }
-        for text in
-            ["", ":4043", "a:", "a:0", "a:65536", "a:x", "[::1", "[::1]4", "a b:1", "http://a:1"]
-        {
+        for text in [
+            "",
+            ":4043",
+            "a:",
+            "a:0",
+            "a:65536",
+            "a:x",
+            "[::1",
+            "[::1]4",
+            "a b:1",
+            "http://a:1",
+            "::1:x",
+            "a:b:c",
+        ] {
             assert!(text.parse::<Node>().unwrap_err().contains("127.0.1.1:4043"), "{text}");
         }
         assert_eq!("a:1, b:2".parse::<Nodes>().unwrap().0.len(), 2);

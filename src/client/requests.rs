@@ -8,6 +8,7 @@ use std::{
 use super::{
     connection::Connection,
     error::Error,
+    member::Member,
     reply::{Reply, text_line},
 };
 use crate::ring::{
@@ -44,23 +45,6 @@ pub struct Page {
     pub entries: Vec<Entry>,
     /// Whether names follow after the last one.
     pub more: bool,
-}
-
-/// A member of the ring, as one node knows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// Whether it is alive; a gone one may come back.
-    pub alive: bool,
-    /// Its label, like `WS1`; empty when it is gone.
-    pub label: String,
-    /// How often it has come back.
-    pub incarnation: u64,
-    /// Whether this is the node that was asked.
-    pub is_self: bool,
-    /// The `since=` of a gone member.
-    pub since_ms: Option<u64>,
 }
 
 /// The answer to a PING.
@@ -126,7 +110,7 @@ impl Connection {
     /// The members that the node knows: live ones first, in the order of the ring.
     pub async fn ring(&mut self) -> Result<Vec<Member>, Error> {
         let reply = self.succeed("RING\n", &[]).await?;
-        let members = lines(&reply.body).map(|line| member(line?)).collect::<Result<_, _>>();
+        let members = lines(&reply.body).map(|line| Member::read(line?)).collect::<Result<_, _>>();
         members.map_err(|what| self.bad(what))
     }
 
@@ -141,6 +125,12 @@ impl Connection {
     /// What the node says about itself and its limits, as keys of the answer.
     pub async fn info(&mut self) -> Result<Reply, Error> {
         self.succeed("INFO\n", &[]).await
+    }
+
+    /// Lets the ring forget a member that is gone. Status 404: it knows no such member; 400: it is
+    /// alive.
+    pub async fn forget(&mut self, member: SocketAddr) -> Result<Reply, Error> {
+        self.succeed(&format!("FORGET {member}\n"), &[]).await
     }
 
     /// Like [`request`](Self::request), with every status but 200 an error.
@@ -175,38 +165,9 @@ fn entry(line: Line<'_>) -> Result<Entry, String> {
     Ok(Entry { name, bytes, version })
 }
 
-fn member(line: Line<'_>) -> Result<Member, String> {
-    let address = line.word(0).and_then(|word| word.parse().ok());
-    let alive = match line.word(1) {
-        Some("alive") => true,
-        Some("gone") => false,
-        _ => return Err("a member that is neither alive nor gone".into()),
-    };
-    Ok(Member {
-        address: address.ok_or("a member without an address")?,
-        alive,
-        label: line.key("label").unwrap_or_default().to_owned(),
-        incarnation: line.number("incarnation").map_err(|bad| bad.to_string())?,
-        is_self: line.key("self") == Some("1"),
-        since_ms: line.number("since").ok(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn members_are_read() {
-        let alive =
-            member(Line::new("127.0.1.1:4043 alive label=WS1 incarnation=2 self=1")).unwrap();
-        assert!(alive.alive && alive.is_self && alive.label == "WS1" && alive.incarnation == 2);
-        let gone = member(Line::new("[::1]:4044 gone incarnation=1 since=77")).unwrap();
-        assert!(!gone.alive && gone.since_ms == Some(77) && gone.label.is_empty());
-        for bad in ["", "x alive incarnation=1", "1.2.3.4:5 dead incarnation=1", "1.2.3.4:5 gone"] {
-            assert!(member(Line::new(bad)).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn entries_are_read() {

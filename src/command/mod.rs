@@ -6,6 +6,7 @@ mod applet;
 mod narrator;
 mod parent;
 pub mod ring_node;
+mod signals;
 pub mod up;
 
 pub use applet::run as applet;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{cli, net::limits::EVENT_LINES_MAX};
+use crate::{cli, net::limits::EVENT_LINES_MAX, timestamp::Timestamp};
 
 /// How long the last lines may take at the end.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -35,11 +35,12 @@ impl Narrator {
         Self { lines, done, dropped: 0 }
     }
 
-    /// Writes a line, soon. Does not block.
+    /// Writes the time and a line, soon. Does not block.
     pub fn line(&mut self, line: impl Display) {
+        let now = Timestamp::now();
         let text = match self.dropped {
-            0 => format!("{line}\n"),
-            n => format!("({n} lines were dropped here)\n{line}\n"),
+            0 => format!("{now} {line}\n"),
+            n => format!("{now} ({n} lines were dropped here)\n{now} {line}\n"),
         };
         match self.lines.try_send(text) {
             Ok(()) => self.dropped = 0,

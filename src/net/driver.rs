@@ -8,7 +8,6 @@
 use std::{
     cell::{Cell, RefCell, RefMut},
     collections::HashMap,
-    net::SocketAddr,
     rc::Rc,
     task::{Poll, Waker},
     time::{Duration, Instant, SystemTime},

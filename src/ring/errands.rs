@@ -147,13 +147,7 @@ impl Node {
     }
 
     /// The other end of a link has greeted as a member.
-    pub(super) fn errand_met(
-        &mut self,
-        _now: Time,
-        link: LinkId,
-        node: SocketAddr,
-        out: &mut Vec<Output>,
-    ) {
+    pub(super) fn errand_met(&mut self, link: LinkId, node: SocketAddr, out: &mut Vec<Output>) {
         let Some(errand) = self.errands.get(link) else { return };
         if let Place::Prev(n) = errand.place {
             self.seeking.prevs.insert(n, node);

@@ -34,11 +34,6 @@ impl GivingUp {
     pub(super) fn at_once(&mut self, member: SocketAddr) {
         self.at_once.insert(member);
     }
-
-    /// Whether members are being asked for what they have.
-    pub(super) fn is_asking(&self) -> bool {
-        self.to_ask.is_some()
-    }
 }
 
 impl Node {

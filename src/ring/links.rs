@@ -55,7 +55,6 @@ pub(super) struct Next {
 /// A member behind a silent successor.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scout {
-    pub(super) link: LinkId,
     pub(super) asked: Time,
     pub(super) has_answered: bool,
 }
@@ -251,8 +250,8 @@ impl Node {
             behind = member;
         }
         for member in members {
-            let link = self.scout(now, member, out);
-            let scout = Scout { link, asked: now, has_answered: false };
+            self.scout(now, member, out);
+            let scout = Scout { asked: now, has_answered: false };
             let next = self.next.as_mut().expect("it is there");
             next.scouts.insert(member, scout);
         }
@@ -260,7 +259,7 @@ impl Node {
             && next.scouts.is_empty()
         {
             // There is nobody behind it: not to be looked at again before it counts as dead.
-            let scout = Scout { link: next.link, asked: now, has_answered: true };
+            let scout = Scout { asked: now, has_answered: true };
             next.scouts.insert(next.peer, scout);
         }
     }

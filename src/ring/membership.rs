@@ -108,7 +108,7 @@ impl Node {
         } else if let Some(entry) = self.links.get_mut(&link) {
             entry.meets = 1;
         }
-        self.errand_met(now, link, node, out);
+        self.errand_met(link, node, out);
     }
 
     /// Two views meet: within one ring they merge; where two rings meet, each side vouches first.

@@ -319,6 +319,10 @@ impl Node {
     /// the new view before anything is sent in it.
     fn tend(&mut self, now: Time, out: &mut Vec<Output>) {
         self.untended = false;
+        if self.forwarded == ViewHash(0) && self.phase == Phase::Member {
+            // It has begun a ring; whoever joins one hears of the list when it changes.
+            out.push(Output::Notify(Event::List(self.view.clone())));
+        }
         let successor = match self.phase {
             Phase::Joining => None,
             _ => self.view.successor(self.config.address),

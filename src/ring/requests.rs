@@ -22,10 +22,6 @@ impl Waiting {
     pub(super) fn deadline(&self) -> Option<Time> {
         self.0.front().map(|&(until, ..)| until)
     }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 impl Node {

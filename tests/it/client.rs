@@ -1,5 +1,8 @@
 //! `ring-client` as a user meets it: its output, its files, its exit codes.
 
+mod json;
+mod status;
+
 use std::{
     fs,
     io::Write,
@@ -154,6 +157,8 @@ fn wrong_usage_is_exit_code_2_and_help_goes_to_stdout() {
         &["get", "/etc/passwd"],
         &["bench", "--clients", "0"],
         &["ping", "--count", "0"],
+        &["get", "x", "-o"],
+        &["ring", "--node"],
     ] {
         refused(2, args);
     }

@@ -45,7 +45,9 @@ pub fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
 pub struct Line {
     /// When it was read.
     pub at: Instant,
-    /// Without its LF.
+    /// When it was written, as it says itself: what stands before `text`.
+    pub time: Option<String>,
+    /// Without its time and its LF.
     pub text: String,
     /// Whether it was written to stderr.
     pub is_error: bool,
@@ -63,7 +65,11 @@ impl Log {
         let log = self.clone();
         thread::spawn(move || {
             for text in BufReader::new(pipe).lines().map_while(Result::ok) {
-                let line = Line { at: Instant::now(), text, is_error };
+                let (time, text) = match text.split_once("Z ") {
+                    Some((time, text)) if !is_error => (Some(format!("{time}Z")), text.into()),
+                    _ => (None, text),
+                };
+                let line = Line { at: Instant::now(), time, text, is_error };
                 log.lines.lock().unwrap().0.push(line);
                 log.news.notify_all();
             }
@@ -105,13 +111,17 @@ impl Process {
     /// `variables`.
     pub fn start(options: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ring-node"));
+        Self::of(command.args(options), variables)
+    }
+
+    /// Starts a command that becomes `ring-node`.
+    pub fn of(command: &mut Command, variables: &[(&str, &str)]) -> Self {
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("SMOLRING_") {
                 command.env_remove(name);
             }
         }
         let mut child = command
-            .args(options)
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

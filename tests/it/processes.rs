@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
+    process::Command,
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -13,7 +14,7 @@ use std::{
 
 use rustix::process::Signal;
 
-use crate::cluster::{Client, Process, Ring, until};
+use crate::cluster::{Client, Process, Ring, own_ip, until};
 
 /// Bytes that nobody else would write: they depend on who wrote them and when.
 fn content(writer: usize, number: usize, bytes: usize) -> Vec<u8> {
@@ -285,9 +286,9 @@ impl Drop for Finally<'_> {
 }
 
 #[test]
-fn sigterm_and_sigint_leave_the_ring_in_order() {
-    let mut ring = Ring::start(3, &[]);
-    for signal in [Signal::TERM, Signal::INT] {
+fn sigterm_sigint_and_sighup_leave_the_ring_in_order() {
+    let mut ring = Ring::start(4, &[]);
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let mut leaving = ring.nodes.remove(1);
         let told = Instant::now();
         leaving.signal(signal);
@@ -306,6 +307,61 @@ fn sigterm_and_sigint_leave_the_ring_in_order() {
     }
     let answer = ring.nodes[0].client().put("last", b"one");
     assert_eq!((answer.status(), answer.key("copies")), (200, Some("1")));
+}
+
+#[test]
+fn the_second_signal_ends_a_node_at_once() {
+    let mut ring = Ring::start(3, &["--check-timeout", "20s"]);
+    // The stopped node holds up the PUT, and that holds up the end.
+    ring.nodes[2].signal(Signal::STOP);
+    let mut client = ring.nodes[0].client();
+    client.send("PUT held len=2\nup");
+    until("the PUT is stored", || {
+        (ring.nodes[0].client().ask("INFO").key("files") == Some("1")).then_some(())
+    });
+    ring.nodes[0].signal(Signal::INT);
+    ring.nodes[0].wait_for("it leaves", |line| line.starts_with("received SIGINT, leaving"));
+    assert_eq!(ring.nodes[0].client().ask("PING").status(), 200, "it has not ended yet");
+    ring.nodes[0].signal(Signal::TERM);
+    assert_eq!(ring.nodes[0].wait_for_exit().code(), Some(1));
+    let last = "ring-node: received SIGTERM as well, and ended at once";
+    assert!(ring.nodes[0].lines().iter().any(|line| line.is_error && line.text == last));
+}
+
+#[test]
+fn a_node_that_was_started_by_nohup_stays_when_its_terminal_closes() {
+    if !cfg!(target_os = "linux") {
+        return;
+    }
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_ring-node")]);
+    let mut node = Process::of(shell.args(["--ip", &own_ip(), "--port", "0"]), &[]);
+    node.address();
+    node.signal(Signal::HUP);
+    node.signal(Signal::TERM);
+    assert_eq!(node.wait_for_exit().code(), Some(0));
+    let received = node.wait_for("why it ends", |line| line.starts_with("received "));
+    assert!(received.text.starts_with("received SIGTERM"), "{received:?}");
+}
+
+#[test]
+fn every_line_begins_with_the_time_in_a_form_that_sorts() {
+    let date = |form: &str| crate::service::tool("date", &["-u", form]).trim().to_owned();
+    let before = date("+%FT%T");
+    let mut ring = Ring::start(3, &["--verbose"]);
+    ring.nodes[2].kill();
+    ring.nodes[0].wait_for_list(&[ring.nodes[0].address(), ring.nodes[1].address()]);
+    ring.nodes[0].wait_for("a complete cycle", |line| line.contains("cycle of 2 members"));
+    ring.nodes[0].signal(Signal::TERM);
+    ring.nodes[0].wait_for_exit();
+    let lines = ring.nodes[0].lines();
+    let times: Vec<_> = lines.iter().map(|line| line.time.as_deref().unwrap_or_default()).collect();
+    assert!(times.is_sorted(), "{times:#?}");
+    let shape = |time: &str| time.replace(|it: char| it.is_ascii_digit(), "0");
+    assert!(times.iter().all(|time| shape(time) == "0000-00-00T00:00:00.000Z"), "{times:#?}");
+    let (first, last) = (times[0], times[times.len() - 1]);
+    // A point comes before a Z.
+    assert!(*before < *first && *last < *date("+%FT%TZ"), "{before} {times:#?}");
 }
 
 #[test]

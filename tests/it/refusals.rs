@@ -3,11 +3,15 @@
 use std::{
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    sync::PoisonError,
     thread,
     time::Duration,
 };
 
-use crate::cluster::{Client, Process, Ring, own_ip};
+use crate::{
+    cluster::{Client, Process, Ring, own_ip},
+    up::DEFAULT_PORTS,
+};
 
 /// Runs a node that must refuse to: one line on stderr with these words, and this exit code.
 fn refused(options: &[&str], variables: &[(&str, &str)], code: i32, words: &[&str]) {
@@ -51,7 +55,7 @@ fn a_ring_that_cannot_be_joined_is_exit_1() {
     let refuse = |port: u16, word: &str| {
         let port = port.to_string();
         let options = ["--ip", &ip, "--port", "0", "--prev-ip", &ip, "--prev-port", &port];
-        refused(&options, &[], 1, &[&ip, &port, "--prev-port", word]);
+        refused(&options, &[], 1, &[&ip, &port, "--prev", word]);
     };
     // Nobody there: a port that was free a moment ago, at an address of this test alone.
     let free = port_of(&listener());
@@ -81,6 +85,7 @@ fn a_ring_that_cannot_be_joined_is_exit_1() {
 
 #[test]
 fn a_wrong_option_or_variable_is_exit_2() {
+    let _ports = DEFAULT_PORTS.read().unwrap_or_else(PoisonError::into_inner);
     for (options, words) in [
         (&["--port", "65536"][..], &["65536"][..]),
         (&["--port"], &["--port"]),
@@ -95,7 +100,18 @@ fn a_wrong_option_or_variable_is_exit_2() {
         (&["--max-file-bytes", "2GiB"], &["--max-file-bytes", "256MiB"]),
         (&["--max-file-bytes", "lots"], &["lots", "64KiB"]),
         (&["--max-store-bytes", "-1"], &["-1"]),
+        (&["--max-file-bytes", "2MiB", "--max-flight-bytes", "1MiB"], &["1MiB", "2MiB"]),
         (&["--prev-ip", "no such host"], &["no such host", "--prev-ip"]),
+        (&["--prev-port", "0"], &["--prev-port", "65535"]),
+        (&["--prev", "no such host"], &["no such host", "127.0.1.1:4043"]),
+        (&["--prev", "127.0.1.1:4043", "--prev", "::1:x"], &["::1:x"]),
+        (&["--prev"], &["--prev"]),
+        (&["--ring", "my ring"], &["my ring", "64"]),
+        (&["--ring", ""], &["64"]),
+        (&["--forget-after", "0"], &["--forget-after", "10ms"]),
+        (&["--forget-after", "2 months"], &["2 months", "30d"]),
+        (&["--give-up-after", "366d"], &["--give-up-after"]),
+        (&["--max-flight-bytes", "much"], &["much", "64KiB"]),
         (&["--advertise", "here"], &["here"]),
     ] {
         refused(options, &[], 2, &[words, &["--help"]].concat());
@@ -104,10 +120,15 @@ fn a_wrong_option_or_variable_is_exit_2() {
         ("SMOLRING_IP", "localhost"),
         ("SMOLRING_PORT", "http"),
         ("SMOLRING_PREV_PORT", "-1"),
+        ("SMOLRING_PREV", "127.0.1.1:4043,"),
+        ("SMOLRING_RING", "my/ring"),
         ("SMOLRING_ADVERTISE", "127.0.0.1"),
         ("SMOLRING_CHECK_INTERVAL", "1 week"),
+        ("SMOLRING_FORGET_AFTER", "a month"),
+        ("SMOLRING_GIVE_UP_AFTER", "never"),
         ("SMOLRING_MIN_COPIES", "two"),
         ("SMOLRING_MAX_FILE_BYTES", "1e9"),
+        ("SMOLRING_MAX_FLIGHT_BYTES", "1e9"),
     ] {
         refused(&[], &[(variable, value)], 2, &[variable, value, "--help"]);
     }
@@ -115,6 +136,7 @@ fn a_wrong_option_or_variable_is_exit_2() {
 
 #[test]
 fn the_first_node_needs_no_option_and_answers_on_localhost() {
+    let _ports = DEFAULT_PORTS.read().unwrap_or_else(PoisonError::into_inner);
     let node = Process::start(&[], &[]);
     let address = node.address();
     println!("{address}");
@@ -127,6 +149,41 @@ fn the_first_node_needs_no_option_and_answers_on_localhost() {
     let second = Process::start(&["--prev-ip", "localhost", "-p", &port], &[]);
     second.wait_for_list(&[address, second.address()]);
     node.wait_for_list(&[address, second.address()]);
+}
+
+#[test]
+fn members_are_named_by_option_or_variable_and_the_node_itself_may_be_among_them() {
+    let ip = own_ip();
+    let first = Process::start(&["--ip", &ip, "--port", "0", "--ring", "r", "--bootstrap"], &[]);
+    let at_first = first.address().to_string();
+    let port = TcpListener::bind(format!("{ip}:0")).and_then(|it| it.local_addr()).unwrap().port();
+    let own = format!("{ip}:{port}");
+    let options = ["--ip", &ip, "--port", &port.to_string(), "--ring", "r"];
+    let named = [&options[..], &["--prev", &own, "--prev", &at_first]].concat();
+    let mut second = Process::start(&named, &[]);
+    let both = [first.address(), second.address()];
+    second.wait_for_list(&both);
+    first.wait_for_list(&both);
+    second.kill();
+    first.wait_for_list(&both[..1]);
+    let second = Process::start(&options, &[("SMOLRING_PREV", &format!("{own}, {at_first}"))]);
+    second.wait_for_list(&both);
+}
+
+#[test]
+fn a_node_that_knows_several_members_waits_for_one_of_them_and_says_so() {
+    let ip = own_ip();
+    let free = || TcpListener::bind(format!("{ip}:0")).and_then(|it| it.local_addr()).unwrap();
+    let (first, other) = (free(), free());
+    let (at_first, at_other) = (first.to_string(), other.to_string());
+    let options = ["--ip", &ip, "--port", "0", "--prev", &at_first, "--prev", &at_other];
+    let second = Process::start(&options, &[]);
+    second.wait_for("it waits", |line| line.contains(&format!("join the ring at {at_first}")));
+    let port = first.port().to_string();
+    let first = Process::start(&["--ip", &ip, "--port", &port, "--bootstrap"], &[]);
+    let both = [first.address(), second.address()];
+    first.wait_for_list(&both);
+    second.wait_for_list(&both);
 }
 
 #[test]

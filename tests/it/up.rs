@@ -6,11 +6,15 @@ use std::{
     net::SocketAddr,
     os::unix::fs::symlink,
     process::{Child, ChildStdout, Command, Output, Stdio},
+    sync::{PoisonError, RwLock},
 };
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use crate::cluster::{Client, until};
+use crate::cluster::{Client, Process, until};
+
+/// A test that takes the first free port of a node reads; one that needs a port to stay free writes.
+pub static DEFAULT_PORTS: RwLock<()> = RwLock::new(());
 
 fn smolring(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_smolring"));
@@ -30,7 +34,9 @@ struct Up {
     addresses: Vec<SocketAddr>,
     /// The commands of the table of services.
     curls: Vec<String>,
-    /// The process that its third command would kill.
+    /// The commands to try, without the last one.
+    tries: Vec<String>,
+    /// The process that the last one would kill.
     victim: Pid,
 }
 
@@ -40,6 +46,7 @@ impl Up {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let (mut addresses, mut victim, mut curls) = (Vec::new(), None, Vec::new());
+        let mut tries = Vec::new();
         let mut line = String::new();
         while !line.starts_with("What happens") {
             line.clear();
@@ -50,9 +57,11 @@ impl Up {
             curls.extend(line.find(" curl ").map(|at| line[at..].trim().to_owned()));
             if let Some(pid) = line.trim().strip_prefix("kill -9 ") {
                 victim = Pid::from_raw(pid.parse().unwrap());
+            } else if line.starts_with("  ") {
+                tries.push(line.trim().to_owned());
             }
         }
-        Self { child, stdout, addresses, curls, victim: victim.unwrap() }
+        Self { child, stdout, addresses, curls, tries, victim: victim.unwrap() }
     }
 
     fn signal(&self, signal: Signal) {
@@ -91,6 +100,7 @@ impl Drop for Up {
 
 #[test]
 fn up_once_checks_all_copies_and_ends() {
+    let _ports = DEFAULT_PORTS.read().unwrap_or_else(PoisonError::into_inner);
     let output = run(&["up", "--once", "--nodes", "4"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
@@ -107,7 +117,8 @@ fn up_once_checks_all_copies_and_ends() {
 }
 
 #[test]
-fn a_killed_node_is_shown_nothing_is_lost_and_ctrl_c_ends_all() {
+fn a_killed_node_is_shown_nothing_is_lost_and_a_closed_terminal_ends_all() {
+    let _ports = DEFAULT_PORTS.read().unwrap_or_else(PoisonError::into_inner);
     let mut up = Up::start(&[]);
     let index = fs::read("test_files/index.html").unwrap();
     kill_process(up.victim, Signal::KILL).unwrap();
@@ -116,7 +127,7 @@ fn a_killed_node_is_shown_nothing_is_lost_and_ctrl_c_ends_all() {
     for address in up.addresses.iter().filter(|it| **it != dead) {
         assert_eq!(Client::connect(*address).unwrap().get("index.html"), index);
     }
-    up.signal(Signal::INT);
+    up.signal(Signal::HUP);
     assert_eq!(up.child.wait().unwrap().code(), Some(0));
     up.all_nodes_have_ended();
     let mut rest = String::new();
@@ -124,7 +135,62 @@ fn a_killed_node_is_shown_nothing_is_lost_and_ctrl_c_ends_all() {
 }
 
 #[test]
+fn each_command_that_is_shown_does_what_it_says() {
+    // The port of a node that has ended is not to be taken by another test.
+    let _alone = DEFAULT_PORTS.write().unwrap_or_else(PoisonError::into_inner);
+    let mut up = Up::start(&[]);
+    let shell = |command: &str| crate::service::tool("sh", &["-c", command]);
+    let said: Vec<String> = up.tries.iter().map(|command| shell(command)).collect();
+    assert_eq!(said[0].as_bytes(), fs::read("test_files/index.html").unwrap(), "{:?}", up.tries);
+    assert!(said[1].starts_with("200 OK ") && said[1].ends_with(" copies=3\n"), "{said:?}");
+    assert!(said[2].starts_with("3 of 3 nodes are up, "), "{said:?}");
+
+    // Returns the address of the node that has ended, and the command that brings it back.
+    let ended = |up: &mut Up| {
+        let [ended] = up.wait_for_lines(["To bring it back: "]);
+        let dead: SocketAddr = ended.split(' ').next().unwrap().parse().unwrap();
+        let again = ended.rsplit("bring it back: ").next().unwrap().trim().to_owned();
+        assert!(again.contains(" --ring up-") && !again.contains("--bootstrap"), "{again}");
+        let named = |it: &SocketAddr| again.contains(&format!(" --prev {it}"));
+        for address in &up.addresses {
+            assert_eq!(named(address), *address != dead, "all others live: {again}");
+        }
+        (dead, again)
+    };
+    let pids = shell(&format!("pgrep -P {} -f ring-node", up.child.id()));
+    shell(&format!("kill -9 {}", up.victim.as_raw_nonzero()));
+    let (dead, again) = ended(&mut up);
+    let back = Process::of(Command::new("sh").args(["-c", &format!("exec {again}")]), &[]);
+    assert_eq!(back.address(), dead);
+    back.wait_for_list(&up.addresses);
+    let victim = up.victim.as_raw_nonzero().to_string();
+    let other = pids.lines().find(|pid| **pid != victim).unwrap();
+    shell(&format!("kill -9 {other}"));
+    let (other, again) = ended(&mut up);
+    assert!(other != dead && again.contains(&dead.to_string()), "{again}");
+    let other_back = Process::of(Command::new("sh").args(["-c", &format!("exec {again}")]), &[]);
+    other_back.wait_for_list(&up.addresses);
+    let mut client = other_back.client();
+    until("it has the files", || (client.ask("INFO").key("files") == Some("6")).then_some(()));
+}
+
+#[test]
+fn a_second_ctrl_c_does_not_wait() {
+    let _ports = DEFAULT_PORTS.read().unwrap_or_else(PoisonError::into_inner);
+    let mut up = Up::start(&[]);
+    // A stopped node cannot leave in order.
+    kill_process(up.victim, Signal::STOP).unwrap();
+    up.signal(Signal::INT);
+    up.wait_for_lines(["has not ended yet"]);
+    assert!(up.child.try_wait().unwrap().is_none(), "it waits for the stopped one");
+    up.signal(Signal::INT);
+    assert_eq!(up.child.wait().unwrap().code(), Some(1));
+    up.all_nodes_have_ended();
+}
+
+#[test]
 fn nodes_do_not_outlive_an_up_that_was_killed() {
+    let _ports = DEFAULT_PORTS.read().unwrap_or_else(PoisonError::into_inner);
     if !cfg!(target_os = "linux") {
         return;
     }
@@ -137,6 +203,7 @@ fn nodes_do_not_outlive_an_up_that_was_killed() {
 
 #[test]
 fn services_are_wired_and_each_command_of_their_table_works() {
+    let _ports = DEFAULT_PORTS.read().unwrap_or_else(PoisonError::into_inner);
     let mut up = Up::start(&["--services"]);
     let shell = |command: &str| crate::service::tool("sh", &["-c", command]);
     let answers: Vec<String> =
@@ -167,13 +234,15 @@ fn services_are_wired_and_each_command_of_their_table_works() {
 
 #[test]
 fn a_killed_service_is_shown_and_comes_back_by_the_command_that_is_shown() {
+    let _ports = DEFAULT_PORTS.read().unwrap_or_else(PoisonError::into_inner);
     let mut up = Up::start(&["--services"]);
     let pid =
         crate::service::tool("pgrep", &["-P", &up.child.id().to_string(), "-f", "logging-service"]);
     let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
     kill_process(pid, Signal::KILL).unwrap();
     let [ended] = up.wait_for_lines(["To bring it back:"]);
-    assert!(ended.starts_with("logging-service  | ended, signal: 9"), "{ended}");
+    assert!(ended.starts_with("logging-service  | "), "{ended}");
+    assert!(ended.contains("Z ended, signal: 9 (SIGKILL). To bring it back: "), "{ended}");
     let again = ended.rsplit("bring it back: ").next().unwrap();
     let words: Vec<&str> = again.split_whitespace().collect();
     let mut command = Command::new(words[0]);

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use argh::{FromArgValue, FromArgs};
+use argh::{ArgsInfo, FromArgValue, FromArgs};
 use async_io::Timer;
 use smol::{LocalExecutor, future};
 
@@ -72,7 +72,7 @@ pub struct Plan {
 }
 
 /// Measures how many requests a second the ring answers, and how fast.
-#[derive(FromArgs, Debug)]
+#[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "bench",

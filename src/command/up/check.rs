@@ -43,7 +43,7 @@ pub(super) async fn table(nodes: &[Node]) -> Result<String, String> {
         format!("{:5} {:<22} {:>6} {:>10}  {}\n", "node", "address", "files", "bytes", "next");
     let mut first = Client::new(nodes.to_vec(), Timeouts::default());
     let members = first.ring().await.map_err(|error| error.to_string())?;
-    let live: Vec<_> = members.iter().filter(|member| member.alive).collect();
+    let live: Vec<_> = members.iter().filter(|member| member.is_alive()).collect();
     for (member, next) in live.iter().zip(live.iter().cycle().skip(1)) {
         let host = member.address.ip().to_string();
         let node = Node { host, port: member.address.port() };

@@ -3,7 +3,7 @@
 use std::{
     env,
     os::unix::process::CommandExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{self, ExitStatus, Stdio},
     sync::Arc,
     time::{Duration, Instant},
@@ -19,10 +19,12 @@ use smol::{
     stream::StreamExt,
 };
 
-use crate::{cli::Exit, command::parent};
+use crate::{cli::Exit, command::parent, timestamp::Timestamp};
 
 /// How long a process may take to say where it listens.
 const LISTENING_WITHIN: Duration = Duration::from_secs(10);
+/// After this long it is said which have not ended.
+const SLOW_AFTER: Duration = Duration::from_secs(1);
 /// How long all may take to end; then they are killed.
 const ENDED_WITHIN: Duration = Duration::from_secs(15);
 
@@ -125,7 +127,7 @@ impl Children {
     pub(super) async fn watch(
         &mut self,
         print: impl Fn(&str) -> Result<(), String>,
-        again: impl Fn(&str) -> String,
+        again: impl AsyncFn(&str) -> String,
     ) -> Result<Exit, String> {
         // What was said so far belongs to the start.
         while self.said.try_recv().is_ok() {}
@@ -137,8 +139,10 @@ impl Children {
                 Some(line) => print(&format!("{label:width$} | {line}\n"))?,
                 None => {
                     running -= 1;
-                    let (how, again) = (self.obituary(&label).await, again(&label));
-                    let line = format!("ended, {how}. To bring it back: {} {again}", invoked());
+                    let (how, again) = (self.obituary(&label).await, again(&label).await);
+                    let now = Timestamp::now();
+                    let line =
+                        format!("{now} ended, {how}. To bring it back: {} {again}", invoked());
                     print(&format!("{label:width$} | {line}\n"))?;
                 }
             }
@@ -154,23 +158,42 @@ impl Children {
         status.map_or("it is not known how".into(), |status: ExitStatus| status.to_string())
     }
 
-    /// Ends all: in order if they can, by force if they must.
-    pub(super) async fn end(&mut self) {
+    /// Ends all that still run, at once.
+    pub(super) fn kill(&mut self) {
+        for it in &mut self.running {
+            // One that has ended needs nothing.
+            let _ = it.child.kill();
+        }
+    }
+
+    /// Ends all: in order if they can, by force if they must. Shows which of them take long.
+    pub(super) async fn end(&mut self, print: impl Fn(&str) -> Result<(), String>) {
         for it in &mut self.running {
             if let (Ok(None), Some(pid)) = (it.child.try_status(), pid(&it.child)) {
                 let _ = kill_process(pid, Signal::TERM);
             }
         }
-        let until = Instant::now() + ENDED_WITHIN;
+        let begun = Instant::now();
+        self.ended(begun + SLOW_AFTER).await;
+        for it in &mut self.running {
+            if matches!(it.child.try_status(), Ok(None)) {
+                let line = "has not ended yet; the next Ctrl-C does not wait for it";
+                // Where stdout cannot be written to, the others are to end all the same.
+                let _ = print(&format!("{} | {line}\n", it.label));
+            }
+        }
+        self.ended(begun + ENDED_WITHIN).await;
+        self.kill();
+    }
+
+    /// Waits until all have ended, or for so long.
+    async fn ended(&mut self, until: Instant) {
         for it in &mut self.running {
             let ended = async { drop(it.child.status().await) };
             future::or(ended, async {
                 Timer::at(until).await;
             })
             .await;
-            if matches!(it.child.try_status(), Ok(None)) {
-                let _ = it.child.kill();
-            }
         }
     }
 }
@@ -202,7 +225,38 @@ fn program() -> Result<PathBuf, String> {
     env::current_exe().map_err(|error| format!("cannot find this program: {error}"))
 }
 
-/// What the user typed to start this program.
+/// What to type to start this program: what the user typed.
 pub(super) fn invoked() -> String {
-    env::args().next().unwrap_or_else(|| "smolring".into())
+    let typed = env::args().next().unwrap_or_else(|| "smolring".into());
+    // By a link of this name, the program is `up` and nothing else.
+    let is_link = Path::new(&typed).file_name().is_some_and(|name| name == "up");
+    let real = env::current_exe().ok().filter(|_| is_link);
+    quoted(&real.map_or(typed, |path| path.display().to_string()))
+}
+
+/// A word as a shell takes it.
+pub(super) fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-/:@%+=,".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.into(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_not_take_them_as_they_are() {
+        for (word, shown) in [
+            ("css/style.css", "css/style.css"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
+            ("$HOME", "'$HOME'"),
+            ("", "''"),
+        ] {
+            assert_eq!(quoted(word), shown);
+        }
+    }
 }

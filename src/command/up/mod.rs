@@ -13,11 +13,11 @@ use std::{
 };
 
 use argh::FromArgs;
-use async_signal::{Signal, Signals};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use smol::{future, stream::StreamExt};
+use smol::future;
 
 use self::{children::Children, nodes::Nodes, services::Services};
+use super::signals::EndSignals;
 use crate::{
     cli::{self, Exit, UsageError},
     client::{self, Timeouts, collect},
@@ -38,7 +38,8 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
                {command_name} site/ --nodes 5\n\
                {command_name} --services\n\
                {command_name} --once",
-    note = "It stays and shows what happens until Ctrl-C, which ends every node.",
+    note = "It stays and shows what happens until Ctrl-C, which ends every node; a second Ctrl-C\n\
+            does not wait for them.",
     error_code(0, "all copies are right, and the user has ended it"),
     error_code(1, "not all copies are right, or were checked, or something did not start"),
     error_code(2, "the command line is wrong")
@@ -61,7 +62,7 @@ struct Options {
     once: bool,
 }
 
-/// Runs a ring until Ctrl-C or SIGTERM. Blocks.
+/// Runs a ring until Ctrl-C, SIGTERM or SIGHUP. Blocks.
 pub fn run(name: &str, args: &[String]) -> Exit {
     let options = match cli::parse::<Options>(name, args) {
         Ok(options) => options,
@@ -76,12 +77,32 @@ pub fn run(name: &str, args: &[String]) -> Exit {
         let message = format!("there is no folder {}; name one", dir.display());
         return cli::usage(name, &UsageError(message));
     }
+    let mut signals = match EndSignals::listen() {
+        Ok(signals) => signals,
+        Err(why) => return cli::fail(name, Exit::Failed, why),
+    };
     smol::block_on(async {
         let mut children = Children::default();
         let is_checked = Cell::new(false);
         let serving = serve(name, &options, dir, &mut children, &is_checked);
-        let ended = future::or(serving, interrupted(&is_checked)).await;
-        children.end().await;
+        let interrupted = async {
+            signals.next().await;
+            match is_checked.get() {
+                true => Ok(Exit::Done),
+                false => Err("ended before all copies were checked".into()),
+            }
+        };
+        let ended = future::or(serving, interrupted).await;
+        let in_order = async {
+            children.end(print).await;
+            None
+        };
+        let at_once = async { Some(signals.next().await) };
+        let signal = future::or(in_order, at_once).await;
+        if let Some(signal) = signal {
+            children.kill();
+            return cli::fail(name, Exit::Failed, format_args!("received {signal}, ended at once"));
+        }
         ended.unwrap_or_else(|why| cli::fail(name, Exit::Failed, why))
     })
 }
@@ -94,7 +115,7 @@ async fn serve(
     is_checked: &Cell<bool>,
 ) -> Result<Exit, String> {
     let bar = spinner("starting the nodes");
-    let mut nodes = Nodes::default();
+    let mut nodes = Nodes::new();
     for _ in 0..options.nodes {
         nodes.start(children).await?;
     }
@@ -137,19 +158,11 @@ async fn serve(
         return Ok(Exit::Done);
     }
     print(&nodes.things_to_try(&sources))?;
-    let again = |label: &str| nodes.again(label).or(services.again(label)).unwrap_or_default();
+    let again = async |label: &str| match nodes.again(label).await {
+        None => services.again(label).unwrap_or_default(),
+        Some(again) => again,
+    };
     children.watch(print, again).await
-}
-
-/// Ends when the user has had enough: with success, if that is after the check.
-async fn interrupted(is_checked: &Cell<bool>) -> Result<Exit, String> {
-    let signals = Signals::new([Signal::Int, Signal::Term]);
-    let mut signals = signals.map_err(|error| format!("cannot listen for signals: {error}"))?;
-    signals.next().await;
-    match is_checked.get() {
-        true => Ok(Exit::Done),
-        false => Err("ended before all copies were checked".into()),
-    }
 }
 
 fn print(text: &str) -> Result<(), String> {

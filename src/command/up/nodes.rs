@@ -7,54 +7,79 @@ use std::{
 };
 
 use async_io::Timer;
+use async_net::TcpStream;
+use smol::future;
 
-use super::children::{Children, Started, invoked};
-use crate::client::{Client, Node, Source, Timeouts};
+use super::children::{Children, Started, invoked, quoted};
+use crate::{
+    client::{Client, Node, Source, Timeouts},
+    random,
+};
 
 /// How often a node that is not ready is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
-/// Settings that are meant for one node would put all of them in one place.
-const OF_ONE_NODE: &[&str] = &[
+/// How long a node may take to accept a connection, to count as one that lives.
+const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+/// Settings that are meant for one node would put all of them in one place, and those for all nodes
+/// of this host would make them part of another ring.
+const OF_OTHERS: &[&str] = &[
     "SMOLRING_IP",
     "SMOLRING_PORT",
+    "SMOLRING_PREV",
     "SMOLRING_PREV_IP",
     "SMOLRING_PREV_PORT",
+    "SMOLRING_RING",
     "SMOLRING_ADVERTISE",
 ];
 
 /// Where the nodes are, in the order in which they were started, and their processes' ids.
-#[derive(Default)]
-pub(super) struct Nodes(Vec<(SocketAddr, u32)>);
+pub(super) struct Nodes {
+    /// Of this run alone: no other, and no node that an earlier one has left behind, is taken in.
+    ring: String,
+    started: Vec<(SocketAddr, u32)>,
+}
 
 impl Nodes {
+    /// A ring that has no node yet.
+    pub(super) fn new() -> Self {
+        Self { ring: format!("up-{:08x}", random::bits() as u32), started: Vec::new() }
+    }
+
     /// Starts the next node, after the last one in the list, and waits until it listens.
     pub(super) async fn start(&mut self, children: &mut Children) -> Result<(), String> {
-        let mut args = vec!["ring-node".to_owned()];
-        if let Some((last, _)) = self.0.last() {
-            let (ip, port) = (last.ip().to_string(), last.port().to_string());
-            args.extend(["--prev-ip".into(), ip, "--prev-port".into(), port]);
+        let mut args = vec!["ring-node".to_owned(), "--ring".into(), self.ring.clone()];
+        match self.started.last() {
+            Some((last, _)) => args.extend(["--prev".into(), last.to_string()]),
+            None => args.push("--bootstrap".into()),
         }
-        let mut started = Started::new(&args, OF_ONE_NODE)?;
+        let mut started = Started::new(&args, OF_OTHERS)?;
         let address = started.greeting("a node", listening).await?;
-        self.0.push((address, started.pid()));
+        self.started.push((address, started.pid()));
         children.add(&address.to_string(), started);
         Ok(())
     }
 
-    /// The command that brings the node back that has this label.
-    pub(super) fn again(&self, label: &str) -> Option<String> {
-        let address: SocketAddr = label.parse().ok()?;
-        let mut again = format!("ring-node --ip {} --port {}", address.ip(), address.port());
-        if let Some((other, _)) = self.0.iter().find(|(other, _)| *other != address) {
-            let _ = write!(again, " -i {} -p {}", other.ip(), other.port());
+    /// The command that brings the node back that has this label: into the ring, if there is a node
+    /// that still lives, or else as the first of a new one.
+    pub(super) async fn again(&self, label: &str) -> Option<String> {
+        let (address, _) = self.started.iter().find(|(it, _)| it.to_string() == label)?;
+        let (ip, port, ring) = (address.ip(), address.port(), &self.ring);
+        let mut again = format!("ring-node --ip {ip} --port {port} --ring {ring}");
+        let mut is_first = true;
+        for (other, _) in self.started.iter().filter(|(it, _)| it != address) {
+            if lives(*other).await {
+                let _ = write!(again, " --prev {other}");
+                is_first = false;
+            }
         }
+        again += if is_first { " --bootstrap" } else { "" };
         Some(again)
     }
 
     /// Waits until every node has all members in its list and what they hold.
     pub(super) async fn ready(&self, within: Duration) -> Result<(), String> {
         let until = Instant::now() + within;
-        let all = self.0.len() as u64;
+        let all = self.started.len() as u64;
         for node in self.all() {
             let mut client = Client::new(vec![node.clone()], Timeouts::default());
             loop {
@@ -76,30 +101,43 @@ impl Nodes {
     /// As a client asks them.
     pub(super) fn all(&self) -> Vec<Node> {
         let node = |it: &(SocketAddr, u32)| Node { host: it.0.ip().to_string(), port: it.0.port() };
-        self.0.iter().map(node).collect()
+        self.started.iter().map(node).collect()
     }
 
-    /// Three commands to paste.
+    /// Some commands to paste.
     pub(super) fn things_to_try(&self, sources: &[Source]) -> String {
-        let smolring = invoked();
-        let ((first, _), (last, _)) = (self.0[0], self.0[self.0.len() - 1]);
-        let (_, victim) = self.0[self.0.len() / 2];
-        let names: Vec<_> = sources.iter().map(|source| source.name.as_str()).collect();
-        let page = names.iter().find(|name| name.ends_with(".html")).or(names.first());
-        let name = page.unwrap_or(&"index.html");
+        let client = format!("{} ring-client", invoked());
+        let ((first, _), (last, _)) = (self.started[0], self.started[self.started.len() - 1]);
+        let (_, victim) = self.started[self.started.len() / 2];
         let mut text = String::from("\nTry now, in another terminal:\n");
-        let ip = first.ip();
-        let port = last.port();
-        let _ = writeln!(text, "  {smolring} ring-client get '{name}' -i {ip} -p {port}");
-        let port = first.port();
-        let _ = writeln!(text, "  {smolring} ring-client put Cargo.toml -i {ip} -p {port}");
+        // What begins with a dash would be an option.
+        let names = sources.iter().map(|source| source.name.as_str());
+        let names: Vec<_> = names.filter(|name| !name.starts_with('-')).collect();
+        let page = names.iter().find(|name| name.ends_with(".html")).or(names.first());
+        if let Some(name) = page {
+            let (name, ip, port) = (quoted(name), last.ip(), last.port());
+            let _ = writeln!(text, "  {client} get {name} -i {ip} -p {port}");
+        }
+        let (ip, port) = (first.ip(), first.port());
+        let _ = writeln!(text, "  date | {client} put - --name now.txt -i {ip} -p {port}");
+        let _ = writeln!(text, "  {client} status -i {ip} -p {port}");
         let _ = writeln!(text, "  kill -9 {victim}");
         let _ = writeln!(text, "\nWhat happens, until Ctrl-C:");
         text
     }
 }
 
-/// The address in a node's first line, `listening on IP:PORT …`.
+/// Whether a node takes connections there.
+async fn lives(address: SocketAddr) -> bool {
+    let connected = async { TcpStream::connect(address).await.is_ok() };
+    let late = async {
+        Timer::after(CONNECT_WITHIN).await;
+        false
+    };
+    future::or(connected, late).await
+}
+
+/// The address in a node's first line, `TIME listening on IP:PORT …`.
 fn listening(line: &str) -> Option<SocketAddr> {
-    line.strip_prefix("listening on ")?.split(' ').next()?.parse().ok()
+    line.split_once(" listening on ")?.1.split(' ').next()?.parse().ok()
 }

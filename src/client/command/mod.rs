@@ -1,0 +1,200 @@
+//! The verbs of `ring-client`: what they do, what they print, and how they fail.
+
+mod get;
+mod list;
+mod put;
+mod ring;
+mod status;
+mod verdict;
+
+use std::{
+    io,
+    path::PathBuf,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde_json::Value;
+
+use self::{get::get, list::list, put::put, ring::ring, status::status};
+use super::{
+    args::{Options, normalise},
+    bench,
+    error::Error,
+    failover::Client,
+    member::flag,
+    verbs::{Forget, Info, Ping, Verb},
+};
+use crate::{
+    cli::{self, Exit, UsageError},
+    ring::name::Name,
+};
+
+/// Runs `ring-client` with its arguments; `name` is what the command is called in its help and
+/// its messages. Blocks until the work is done.
+pub fn run(name: &str, args: &[String]) -> Exit {
+    let options: Options = match cli::parse(name, &normalise(args)) {
+        Ok(options) => options,
+        Err(exit) => return exit,
+    };
+    match smol::block_on(serve(name, options)) {
+        Ok(exit) => exit,
+        Err(Failure::Usage(error)) => cli::usage(name, &error),
+        Err(Failure::Ring(error)) => cli::fail(name, exit_of(&error), error),
+        Err(Failure::Missing(missing)) => cli::fail(
+            name,
+            Exit::NotFound,
+            format_args!("404: no member has {missing}. `{name} list` shows all names"),
+        ),
+        Err(Failure::Stdout(error)) => cli::finish(name, Err(error)),
+        Err(Failure::File(path, error)) => {
+            let message = format_args!("cannot write {}: {error}", path.display());
+            cli::fail(name, Exit::Failed, message)
+        }
+    }
+}
+
+/// Why a verb did not do what was asked.
+enum Failure {
+    Usage(UsageError),
+    Ring(Error),
+    Missing(Name),
+    Stdout(io::Error),
+    File(PathBuf, io::Error),
+}
+
+impl From<UsageError> for Failure {
+    fn from(error: UsageError) -> Self {
+        Self::Usage(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Ring(error)
+    }
+}
+
+fn exit_of(error: &Error) -> Exit {
+    match error {
+        Error::Unreachable { .. } => Exit::Unreachable,
+        Error::Status { status: 404, .. } => Exit::NotFound,
+        _ => Exit::Failed,
+    }
+}
+
+async fn serve(name: &str, options: Options) -> Result<Exit, Failure> {
+    let (nodes, timeouts) = (options.nodes()?, options.timeouts()?);
+    let client = Client::new(nodes.clone(), timeouts);
+    match options.verb {
+        Verb::Put(verb) => put(name, &nodes, timeouts, verb).await,
+        Verb::Get(verb) => get(client, verb).await,
+        Verb::List(verb) => list(client, verb).await,
+        Verb::Ring(verb) => ring(client, verb).await,
+        Verb::Status(verb) => status(name, client, timeouts, verb).await,
+        Verb::Forget(verb) => forget(client, verb).await,
+        Verb::Ping(verb) => ping(client, verb).await,
+        Verb::Info(verb) => info(client, verb).await,
+        Verb::Bench(verb) => {
+            let report = bench::run(&nodes, timeouts, &verb.plan()?).await?;
+            print(if verb.json { report.json() } else { report.to_string() })?;
+            for (kind, count) in &report.errors {
+                cli::say(name, format_args!("{count} answers wrong or missing: {kind}"));
+            }
+            Ok(if report.errors.is_empty() { Exit::Done } else { Exit::Failed })
+        }
+    }
+}
+
+fn print(text: impl std::fmt::Display) -> Result<(), Failure> {
+    cli::print(text).map_err(Failure::Stdout)
+}
+
+/// One document, on a line of its own.
+fn print_json(value: &Value) -> Result<(), Failure> {
+    print(format_args!("{value}\n"))
+}
+
+/// The time by this machine's clock, in milliseconds since 1970.
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+fn valid(name: &str) -> Result<Name, UsageError> {
+    Name::new(name).map_err(|bad| UsageError(format!("`{name}` cannot be a name: {bad}")))
+}
+
+async fn ping(mut client: Client, verb: Ping) -> Result<Exit, Failure> {
+    if verb.count == 0 {
+        return Err(UsageError("--count must be at least 1".into()).into());
+    }
+    let (mut least, mut most, mut sum) = (Duration::MAX, Duration::ZERO, Duration::ZERO);
+    for _ in 0..verb.count {
+        let pong = client.ping().await?;
+        print(format_args!("{}  {:.3} ms\n", pong.node, millis(pong.round_trip)))?;
+        least = least.min(pong.round_trip);
+        most = most.max(pong.round_trip);
+        sum += pong.round_trip;
+    }
+    if verb.count > 1 {
+        let average = millis(sum / verb.count);
+        let (least, most) = (millis(least), millis(most));
+        print(format_args!("min {least:.3} ms, average {average:.3} ms, max {most:.3} ms\n"))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+async fn info(mut client: Client, verb: Info) -> Result<Exit, Failure> {
+    let reply = client.info().await?;
+    match verb.json {
+        true => {
+            let keys = reply.keys().map(|(key, value)| (key.to_owned(), json_value(key, value)));
+            print_json(&Value::Object(keys.collect()))?;
+        }
+        false => {
+            print(reply.keys().map(|(key, value)| format!("{key}={value}\n")).collect::<String>())?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// A value of INFO as what it is: a flag, a number, or text.
+fn json_value(key: &str, value: &str) -> Value {
+    match key {
+        // These may look like numbers, too.
+        "node" | "ring" | "state" | "version" | "digest" => value.into(),
+        "ready" | "full" | "covers" => flag(value).map_or_else(|| value.into(), Value::from),
+        _ => value.parse::<i64>().map_or_else(|_| value.into(), Value::from),
+    }
+}
+
+async fn forget(mut client: Client, verb: Forget) -> Result<Exit, Failure> {
+    let reply = client.forget(verb.member).await?;
+    match reply.text() {
+        "" => print(format_args!("{} is forgotten\n", verb.member))?,
+        text => print(format_args!("{text}\n"))?,
+    }
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_info_are_what_they_mean() {
+        assert_eq!(json_value("files", "6"), 6);
+        assert_eq!(json_value("clock", "+20"), 20);
+        assert_eq!(json_value("clock", "-20"), -20);
+        assert_eq!(json_value("ready", "1"), true);
+        assert_eq!(json_value("ring", "12"), "12");
+        assert_eq!(
+            json_value("digest", "00000000000000000000000000000000").as_str().map(str::len),
+            Some(32)
+        );
+        assert_eq!(json_value("new", "word"), "word");
+    }
+}

@@ -1,0 +1,119 @@
+//! The options of `ring-node`, as they are typed.
+
+use std::net::{IpAddr, SocketAddr};
+
+use argh::FromArgs;
+
+use super::ring_name::RingName;
+use crate::{
+    cli::{ByteSize, Period},
+    client::Node,
+};
+
+/// Runs one node of a ring of tiny web servers: what is put into any node is kept by all of them.
+#[derive(FromArgs)]
+#[argh(
+    help_triggers("-h", "--help"),
+    example = "{command_name}\n\
+               {command_name} --prev 127.0.1.1:4043\n\
+               {command_name} --ip 0.0.0.0 --advertise 192.0.2.7:4043 --prev one.lan --prev two.lan",
+    note = "The first node begins a ring; each further one is inserted after the member that it\n\
+            names. It prints its list of members at every change, and runs until SIGTERM, SIGHUP or\n\
+            Ctrl-C; then it answers what is in flight and leaves the ring in order. The second of\n\
+            these signals ends it at once.",
+    error_code(0, "told to end"),
+    error_code(1, "the address is taken, the ring cannot be joined, or it was told twice to end"),
+    error_code(2, "the command line or the environment is wrong")
+)]
+pub(super) struct Options {
+    /// address to listen on (default: 127.0.1.1, or 127.0.0.1 where there is no such address;
+    /// environment: SMOLRING_IP)
+    #[argh(option, arg_name = "ip")]
+    pub ip: Option<IpAddr>,
+
+    /// port to listen on, 0 for any free one (default: the first free one from 4043 on;
+    /// environment: SMOLRING_PORT)
+    #[argh(option, arg_name = "port")]
+    pub port: Option<u16>,
+
+    /// a member to be inserted after, port 4043 if only the host is given; repeat it to name
+    /// others in case that one does not answer; this node itself may be among them (default:
+    /// none, which begins a ring; environment: SMOLRING_PREV, several separated by commas)
+    #[argh(option, arg_name = "host:port")]
+    pub prev: Vec<Node>,
+
+    /// address or name of one more such member (default: 127.0.1.1 if only the port is given;
+    /// environment: SMOLRING_PREV_IP)
+    #[argh(option, short = 'i', arg_name = "host")]
+    pub prev_ip: Option<String>,
+
+    /// port of that member (default: 4043 if only the address is given; environment:
+    /// SMOLRING_PREV_PORT)
+    #[argh(option, short = 'p', arg_name = "port")]
+    pub prev_port: Option<u16>,
+
+    /// name of the ring: nodes with different ones never become one ring; 1 to 64 letters,
+    /// digits, `.`, `_` and `-` (default: smolring; environment: SMOLRING_RING)
+    #[argh(option, arg_name = "name")]
+    pub ring: Option<RingName>,
+
+    /// this node is surely the first of its ring, and needs to wait for no other
+    #[argh(switch)]
+    pub bootstrap: bool,
+
+    /// address and port by which the other nodes reach this one, needed with --ip 0.0.0.0
+    /// (default: where it listens; environment: SMOLRING_ADVERTISE)
+    #[argh(option, arg_name = "ip:port")]
+    pub advertise: Option<SocketAddr>,
+
+    /// how often the next node is checked (default: 1s, at most 20s; environment:
+    /// SMOLRING_CHECK_INTERVAL)
+    #[argh(option, arg_name = "time")]
+    pub check_interval: Option<Period>,
+
+    /// how long the next node may be silent before it counts as dead (default: 2s; environment:
+    /// SMOLRING_CHECK_TIMEOUT)
+    #[argh(option, arg_name = "time")]
+    pub check_timeout: Option<Period>,
+
+    /// how long a request may take before it is answered 504 (default: 10s; environment:
+    /// SMOLRING_REQUEST_TIMEOUT)
+    #[argh(option, arg_name = "time")]
+    pub request_timeout: Option<Period>,
+
+    /// how long a member that is gone is remembered, and looked for (default: 30d, at most 365d;
+    /// environment: SMOLRING_FORGET_AFTER)
+    #[argh(option, arg_name = "time")]
+    pub forget_after: Option<Period>,
+
+    /// how long a node that cannot reach the members that hold what it lacks stays not ready
+    /// before it goes on without them (default: 30s, at most 365d; environment:
+    /// SMOLRING_GIVE_UP_AFTER)
+    #[argh(option, arg_name = "time")]
+    pub give_up_after: Option<Period>,
+
+    /// refuse a PUT while fewer members than this are alive; more than half of all nodes keeps
+    /// the two halves of a split ring from both accepting (default: 1; environment:
+    /// SMOLRING_MIN_COPIES)
+    #[argh(option, arg_name = "members")]
+    pub min_copies: Option<usize>,
+
+    /// largest file that a client may put (default: 16MiB, at most 256MiB; environment:
+    /// SMOLRING_MAX_FILE_BYTES)
+    #[argh(option, arg_name = "size")]
+    pub max_file_bytes: Option<ByteSize>,
+
+    /// memory for files, 128 bytes for each included (default: 1GiB; environment:
+    /// SMOLRING_MAX_STORE_BYTES)
+    #[argh(option, arg_name = "size")]
+    pub max_store_bytes: Option<ByteSize>,
+
+    /// memory for everything that is in flight, at least --max-file-bytes (default: 256MiB;
+    /// environment: SMOLRING_MAX_FLIGHT_BYTES)
+    #[argh(option, arg_name = "size")]
+    pub max_flight_bytes: Option<ByteSize>,
+
+    /// print every completed CHECK as well
+    #[argh(switch)]
+    pub verbose: bool,
+}

@@ -1,0 +1,59 @@
+//! What a ring is called.
+
+use std::{fmt, str::FromStr};
+
+/// Bytes of a name at most.
+const NAME_BYTES_MAX: usize = 64;
+
+/// The name of a ring: short, and of characters that need no quotes anywhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RingName(String);
+
+impl RingName {
+    /// The name as it is.
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl Default for RingName {
+    fn default() -> Self {
+        Self("smolring".into())
+    }
+}
+
+impl FromStr for RingName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if (1..=NAME_BYTES_MAX).contains(&text.len()) && text.chars().all(fits) {
+            return Ok(Self(text.into()));
+        }
+        Err(format!(
+            "`{text}` cannot be the name of a ring: write 1 to {NAME_BYTES_MAX} letters of the \
+             English alphabet, digits, `.`, `_` and `-`"
+        ))
+    }
+}
+
+impl fmt::Display for RingName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_rings() {
+        for name in ["a", "smolring", "up-1a2b", "A.b_c-9", &"x".repeat(64)] {
+            assert_eq!(name.parse::<RingName>().unwrap().to_string(), name);
+        }
+        for name in ["", "a b", "a/b", "ü", "a=b", "a\n", &"x".repeat(65)] {
+            assert!(name.parse::<RingName>().unwrap_err().contains("64"), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The settings of a node: flags, environment and defaults in one.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use super::{options::Options, ring_name::RingName};
+use crate::{
+    cli::{ByteSize, Period, UsageError, optional, setting},
+    client::{Node, Nodes},
+    net::{DEFAULT_IP, DEFAULT_PORT},
+    ring::{
+        Config,
+        limits::{
+            CHECK_INTERVAL_MAX, FILE_BYTES_CEILING, FORGET_AFTER, GIVE_UP_AFTER, MEMBERS_MAX,
+        },
+    },
+};
+
+/// Times of this kind that are shorter make a node busy with itself.
+const TIME_MIN: Duration = Duration::from_millis(10);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a node is told when it starts.
+pub(super) struct Settings {
+    pub ip: Option<IpAddr>,
+    pub port: Option<u16>,
+    pub advertise: Option<SocketAddr>,
+    /// Members to be inserted after, each `HOST:PORT`, the most wanted one first.
+    pub prevs: Vec<String>,
+    pub ring: String,
+    pub bootstrap: bool,
+    pub forget_after: Duration,
+    pub give_up_after: Duration,
+    #[expect(dead_code, reason = "the connections have limits of their own yet")]
+    pub flight_bytes_max: usize,
+    pub store_bytes_max: usize,
+    check_interval: Duration,
+    check_timeout: Duration,
+    request_timeout: Duration,
+    min_copies: usize,
+    max_file_bytes: usize,
+}
+
+impl Settings {
+    pub fn of(options: Options) -> Result<Self, UsageError> {
+        let prevs = members(options.prev, options.prev_ip, options.prev_port)?;
+        let ring = setting(options.ring, "SMOLRING_RING", RingName::default())?;
+        let time = |flag, name: &str, default, most| {
+            let variable = format!("SMOLRING_{}", name.to_uppercase().replace('-', "_"));
+            let Period(time) = setting(flag, &variable, Period(default))?;
+            if !(TIME_MIN..=most).contains(&time) {
+                let message = format!("--{name} {time:?} is not between {TIME_MIN:?} and {most:?}");
+                return Err(UsageError(message));
+            }
+            Ok(time)
+        };
+        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+        let check_interval =
+            time(options.check_interval, "check-interval", second, CHECK_INTERVAL_MAX)?;
+        let check_timeout = time(options.check_timeout, "check-timeout", second * 2, hour)?;
+        let request_timeout = time(options.request_timeout, "request-timeout", second * 10, hour)?;
+        let forget_after = time(options.forget_after, "forget-after", FORGET_AFTER, DAY * 365)?;
+        let give_up_after = time(options.give_up_after, "give-up-after", GIVE_UP_AFTER, DAY * 365)?;
+        let min_copies = setting(options.min_copies, "SMOLRING_MIN_COPIES", 1)?;
+        if !(1..=MEMBERS_MAX).contains(&min_copies) {
+            let message = format!("--min-copies {min_copies} is not between 1 and {MEMBERS_MAX}");
+            return Err(UsageError(message));
+        }
+        let file_bytes =
+            setting(options.max_file_bytes, "SMOLRING_MAX_FILE_BYTES", ByteSize(16 << 20))?;
+        if file_bytes.0 > FILE_BYTES_CEILING as u64 {
+            let message = format!("--max-file-bytes {file_bytes} is over 256MiB");
+            return Err(UsageError(message));
+        }
+        let store_bytes =
+            setting(options.max_store_bytes, "SMOLRING_MAX_STORE_BYTES", ByteSize(1 << 30))?;
+        let flight_bytes =
+            setting(options.max_flight_bytes, "SMOLRING_MAX_FLIGHT_BYTES", ByteSize(256 << 20))?;
+        if flight_bytes < file_bytes {
+            return Err(UsageError(format!(
+                "--max-flight-bytes {flight_bytes} is less than --max-file-bytes {file_bytes}: \
+                 the largest file could never arrive"
+            )));
+        }
+        Ok(Self {
+            ip: optional(options.ip, "SMOLRING_IP")?,
+            port: optional(options.port, "SMOLRING_PORT")?,
+            advertise: optional(options.advertise, "SMOLRING_ADVERTISE")?,
+            prevs: prevs.iter().map(Node::to_string).collect(),
+            ring: ring.into_string(),
+            bootstrap: options.bootstrap,
+            forget_after,
+            give_up_after,
+            flight_bytes_max: in_memory(flight_bytes),
+            store_bytes_max: in_memory(store_bytes),
+            check_interval,
+            check_timeout,
+            request_timeout,
+            min_copies,
+            max_file_bytes: in_memory(file_bytes),
+        })
+    }
+
+    /// What the ring is to know, of a node at this address.
+    pub fn config(&self, address: SocketAddr) -> Config {
+        Config {
+            address,
+            prevs: self.prevs.clone(),
+            ring: self.ring.as_str().into(),
+            bootstrap: self.bootstrap,
+            check_interval: self.check_interval,
+            check_timeout: self.check_timeout,
+            request_timeout: self.request_timeout,
+            forget_after: self.forget_after,
+            give_up_after: self.give_up_after,
+            min_copies: self.min_copies,
+            max_file_bytes: self.max_file_bytes,
+            seed: 0,
+            started_ms: 0,
+        }
+    }
+
+    /// What to say when there is no such place to listen.
+    pub fn why_not_bound(&self, error: &io::Error) -> String {
+        let ip = self.ip.unwrap_or(DEFAULT_IP);
+        match (error.kind(), self.port) {
+            (io::ErrorKind::AddrInUse, Some(port)) => format!(
+                "port {port} of {ip} is already in use: choose another with --port, or leave \
+                 --port out to take the next free one"
+            ),
+            (io::ErrorKind::AddrInUse, None) => {
+                format!("no port from {DEFAULT_PORT} on is free at {ip}: choose one with --port")
+            }
+            (io::ErrorKind::AddrNotAvailable, _) => {
+                format!("{ip} is no address of this host: choose one with --ip")
+            }
+            (io::ErrorKind::PermissionDenied, Some(port)) => {
+                format!("permission denied - cannot bind to port {port}: choose one from 1024 on")
+            }
+            _ => format!("cannot listen on {ip}: {error}"),
+        }
+    }
+}
+
+fn in_memory(size: ByteSize) -> usize {
+    usize::try_from(size.0).unwrap_or(usize::MAX)
+}
+
+/// The members to be inserted after. Those of the environment count where no flag names one.
+fn members(
+    prev: Vec<Node>,
+    ip: Option<String>,
+    port: Option<u16>,
+) -> Result<Vec<Node>, UsageError> {
+    let (is_listed, is_paired) = (!prev.is_empty(), ip.is_some() || port.is_some());
+    let mut all = match is_listed || is_paired {
+        true => prev,
+        false => optional(None, "SMOLRING_PREV")?.map_or_else(Vec::new, |Nodes(all)| all),
+    };
+    if is_paired || !is_listed {
+        let ip = optional(ip, "SMOLRING_PREV_IP")?;
+        let port = optional(port, "SMOLRING_PREV_PORT")?;
+        if ip.is_some() || port.is_some() {
+            let ip = ip.unwrap_or_else(|| DEFAULT_IP.to_string());
+            let node = Node::at(&ip, port.unwrap_or(DEFAULT_PORT));
+            all.push(node.map_err(|why| UsageError(format!("--prev-ip and --prev-port: {why}")))?);
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(prev: &[&str], ip: Option<&str>, port: Option<u16>) -> Vec<String> {
+        let prev = prev.iter().map(|it| it.parse().unwrap()).collect();
+        let all = members(prev, ip.map(Into::into), port).unwrap();
+        all.iter().map(Node::to_string).collect()
+    }
+
+    #[test]
+    fn members_are_named_in_three_ways() {
+        assert!(named(&[], None, None).is_empty());
+        assert_eq!(named(&[], None, Some(1)), ["127.0.1.1:1"]);
+        assert_eq!(named(&[], Some("one.lan"), None), ["one.lan:4043"]);
+        assert_eq!(named(&["a:1", "[::1]", "b"], None, None), ["a:1", "[::1]:4043", "b:4043"]);
+        assert_eq!(named(&["a:1"], Some("::1"), Some(2)), ["a:1", "[::1]:2"]);
+        assert!(members(vec![], Some("a:1".into()), None).is_err());
+        assert!(members(vec![], None, Some(0)).is_err());
+    }
+}
