@@ -347,7 +347,7 @@ fn item(line: Line<'_>, body: Bytes) -> Result<Option<Item>, Reject> {
 fn view_body(view: &View, more: impl Fn(SocketAddr, &Member) -> String) -> String {
     let mut body = String::new();
     for (address, member) in view.members() {
-        let Member { incarnation, state, position, brings, lost } = member;
+        let Member { incarnation, state, position, brings, from, within, lost } = member;
         let _ = match state {
             State::Alive => write!(body, "{address} alive"),
             State::Gone { since_ms, cause } => {
@@ -356,10 +356,13 @@ fn view_body(view: &View, more: impl Fn(SocketAddr, &Member) -> String) -> Strin
             State::Left { since_ms } => write!(body, "{address} left since={since_ms}"),
         };
         let _ = write!(body, " incarnation={incarnation} position={position:x}");
-        for (key, number) in [("brings", brings), ("lost", lost)] {
+        for (key, number) in [("brings", brings), ("from", from), ("lost", lost)] {
             if number > 0 {
                 let _ = write!(body, " {key}={number}");
             }
+        }
+        if within != ViewHash(0) {
+            let _ = write!(body, " within={within}");
         }
         let _ = writeln!(body, "{}", more(address, &member));
     }
@@ -405,8 +408,13 @@ fn list_of_members(body: &[u8]) -> Result<List, Reject> {
         let number = |key| line.key(key).map_or(Ok(0), |_| line.number(key));
         let position = hex(line.key("position"), "position")?;
         let incarnation = line.number("incarnation")?;
-        let (brings, lost) = (number("brings")?, number("lost")?);
-        view.set(address, Member { incarnation, state, position, brings, lost });
+        let (brings, from, lost) = (number("brings")?, number("from")?, number("lost")?);
+        let within = match line.key("within") {
+            None => ViewHash(0),
+            Some(_) => hash_of(line, "within")?,
+        };
+        let member = Member { incarnation, state, position, brings, from, within, lost };
+        view.set(address, member);
         for (covers, key) in [(&mut covers, "covered"), (&mut held, "held")] {
             if number(key)? > 0 {
                 covers.add(address, number(key)?);
@@ -468,8 +476,12 @@ fn flag(line: Line<'_>, key: &'static str) -> Result<bool, Reject> {
 }
 
 fn circle(line: Line<'_>) -> Result<ViewHash, Reject> {
-    let hash = u64::try_from(hex(line.key("view"), "view")?);
-    Ok(ViewHash(hash.map_err(|_| BadKey("view"))?))
+    hash_of(line, "view")
+}
+
+fn hash_of(line: Line<'_>, key: &'static str) -> Result<ViewHash, Reject> {
+    let hash = u64::try_from(hex(line.key(key), key)?);
+    Ok(ViewHash(hash.map_err(|_| BadKey(key))?))
 }
 
 fn hex(word: Option<&str>, key: &'static str) -> Result<u128, Reject> {
