@@ -1,26 +1,19 @@
 //! A link that this node opens to another.
 
-use std::{
-    future::Future,
-    io,
-    net::{SocketAddr, TcpStream},
-    pin::pin,
-    rc::Rc,
-    task::Poll,
-};
+use std::{future::Future, io, net::SocketAddr, pin::pin, rc::Rc, task::Poll};
 
-use async_io::Async;
 use smol::future;
 
 use super::{
     connection::{self, Connection},
     driver::Driver,
 };
+use crate::connect::connect;
 
 /// Connects, then runs the link until its end. How long to wait for the connection is for the node
 /// to say: it ends the link.
 pub(super) async fn run(driver: Rc<Driver>, connection: Rc<Connection>, to: SocketAddr) {
-    let mut connecting = pin!(Async::<TcpStream>::connect(to));
+    let mut connecting = pin!(connect(to));
     let connected = future::poll_fn(|cx| {
         connection.keep_waker(cx);
         if connection.is_ending() {
