@@ -28,7 +28,7 @@ pub const HALF_FILE_BYTES_MIN: usize = READ_BYTES_MAX;
 pub const LINK_QUEUE_BYTES_MAX: usize = 1 << 30;
 /// From here on a content is not copied next to its line but sent from where it lies.
 pub const COPIED_CONTENT_BYTES_MAX: usize = 16 << 10;
-/// Capacity that an empty outbox keeps.
+/// Capacity that an empty outbox keeps; from here on a new buffer is begun.
 pub const OUTBOX_KEPT_BYTES_MAX: usize = 64 << 10;
 /// Half a message, or answers that are not taken, and then nothing for this long: 408, or closed.
 pub const STALL: Duration = Duration::from_secs(10);

@@ -19,7 +19,8 @@ pub(super) struct Outbox {
     segments: VecDeque<Bytes>,
     /// What comes after the segments.
     tail: Vec<u8>,
-    /// How much of the first segment, or of the tail if there is none, is written.
+    /// How much of the first segment, or of the tail if there is none, is written. What is written
+    /// stays where it is until its segment is done: nothing is ever moved down.
     written: usize,
     bytes: usize,
 }
@@ -31,6 +32,9 @@ impl Outbox {
     }
 
     pub(super) fn push(&mut self, message: &impl Encode) {
+        if self.tail.len() >= OUTBOX_KEPT_BYTES_MAX {
+            self.seal();
+        }
         let before = self.tail.len();
         let content = message.encode(&mut self.tail);
         self.bytes += self.tail.len() - before;
@@ -84,18 +88,11 @@ impl Outbox {
             self.written = 0;
             self.tail.clear();
             self.tail.shrink_to(OUTBOX_KEPT_BYTES_MAX);
-        } else if self.segments.is_empty() && self.written >= OUTBOX_KEPT_BYTES_MAX {
-            self.tail.drain(..self.written);
-            self.written = 0;
         }
     }
 
-    /// Makes the tail a segment, so that something can come after it.
+    /// Makes the tail a segment, without a copy, so that something can come after it.
     fn seal(&mut self) {
-        if self.segments.is_empty() && self.written > 0 {
-            self.tail.drain(..self.written);
-            self.written = 0;
-        }
         if !self.tail.is_empty() {
             self.segments.push_back(std::mem::take(&mut self.tail).into());
         }
@@ -125,6 +122,24 @@ mod tests {
     fn found(content: Vec<u8>) -> Answer {
         let version = "0000000000000001@127.0.0.1:1".parse().unwrap();
         Answer::Found(Item { version, hash: blake3::hash(&content), content: content.into() })
+    }
+
+    #[test]
+    fn however_much_waits_no_buffer_is_long_so_no_move_of_one_is() {
+        let (mut outbox, mut slow) = (Outbox::default(), Slow(Vec::new(), 1000));
+        let (mut expected, mut longest) = (Vec::new(), 0);
+        for size in 0..4000 {
+            let answer = found(vec![size as u8; size]);
+            let content = answer.encode(&mut expected).expect("an item has content").clone();
+            expected.extend_from_slice(&content);
+            outbox.push(&answer);
+            longest = longest.max(outbox.tail.capacity());
+        }
+        assert!(outbox.bytes() > 8_000_000 && longest <= 4 * OUTBOX_KEPT_BYTES_MAX, "{longest}");
+        while outbox.bytes() > 0 {
+            outbox.write_to(&mut slow).unwrap();
+        }
+        assert!(slow.0 == expected);
     }
 
     #[test]
