@@ -51,7 +51,7 @@ pub struct Decoder {
 #[derive(Debug)]
 enum State {
     Line,
-    Body { line: String, got: Vec<u8>, want: usize },
+    Body { line: String, got: Vec<u8>, want: usize, hasher: Option<Box<blake3::Hasher>> },
     Skip { bytes: u64 },
     Closed,
 }
@@ -97,7 +97,7 @@ impl Decoder {
                     }
                     self.state = State::Line;
                 }
-                State::Body { line, got, want } => {
+                State::Body { line, got, want, hasher } => {
                     let left = *want - got.len();
                     let more = rest.len().min(left);
                     if got.capacity() < got.len() + more {
@@ -105,11 +105,16 @@ impl Decoder {
                         got.reserve_exact(got.len().clamp(more, left));
                     }
                     got.extend_from_slice(&rest[..more]);
+                    if let Some(hasher) = hasher {
+                        hasher.update(&rest[..more]);
+                    }
                     taken += more;
                     if got.len() < *want {
                         return (taken, None);
                     }
-                    let message = parse::message(Line::new(line), Bytes::from(std::mem::take(got)));
+                    let hash = hasher.as_ref().map(|hasher| hasher.finalize());
+                    let body = Bytes::from(std::mem::take(got));
+                    let message = parse::message(Line::new(line), body, hash);
                     self.state = State::Line;
                     return (taken, Some(message));
                 }
@@ -159,10 +164,12 @@ impl Decoder {
         }
         let want = usize::try_from(want).expect("check_head bounds it by a usize");
         if let Some(body) = rest.get(..want) {
-            return (want, Some(parse::message(line, Bytes::copy_from_slice(body))));
+            return (want, Some(parse::message(line, Bytes::copy_from_slice(body), None)));
         }
         let got = Vec::with_capacity(want.min(BODY_BYTES_AT_FIRST));
-        self.state = State::Body { line: text.to_owned(), got, want };
+        // A large content is hashed while it arrives: all at once at its end would take long.
+        let hasher = line.key("blake3").map(|_| Box::default());
+        self.state = State::Body { line: text.to_owned(), got, want, hasher };
         (0, None)
     }
 

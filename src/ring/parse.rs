@@ -17,15 +17,26 @@ use super::{
     view::{Member, State, View, ViewHash},
 };
 
-/// A message of its line and its content.
-pub(super) fn message(line: Line<'_>, body: Bytes) -> Result<Message, Reject> {
+/// A content, and its hash where that was made while it arrived.
+struct Body {
+    bytes: Bytes,
+    hash: Option<blake3::Hash>,
+}
+
+/// A message of its line, its content, and the hash of that if it is known.
+pub(super) fn message(
+    line: Line<'_>,
+    bytes: Bytes,
+    hash: Option<blake3::Hash>,
+) -> Result<Message, Reject> {
+    let body = Body { bytes, hash };
     let verb = line.word(0).unwrap_or_default();
     let request = match verb {
         "PUT" if line.key("len").is_none() => {
             let reason = "PUT needs len=, the number of bytes that follow: PUT NAME len=N";
             return Err(Reject::stay(Status::LengthRequired, reason));
         }
-        "PUT" => Request::Put { name: name(line)?, content: body.into() },
+        "PUT" => Request::Put { name: name(line)?, content: body.bytes.into() },
         "GET" => Request::Get { name: name(line)? },
         "LIST" => list(line)?,
         "RING" => Request::Ring,
@@ -61,13 +72,13 @@ fn list(line: Line<'_>) -> Result<Request, Reject> {
     Ok(Request::List { prefix: text("prefix")?, after: text("after")?, limit })
 }
 
-fn peer(verb: &str, line: Line<'_>, body: Bytes) -> Result<Peer, Reject> {
+fn peer(verb: &str, line: Line<'_>, body: Body) -> Result<Peer, Reject> {
     let kind = line.word(1).unwrap_or_default();
     match (verb, kind) {
         ("MEET", _) => Ok(Peer::Meet {
             node: line.parsed("node")?,
             join: flag(line, "join")?,
-            view: view(&body)?,
+            view: view(&body.bytes)?,
         }),
         ("CHECK", _) => Ok(Peer::Check(Check {
             op: op(line)?,
@@ -75,10 +86,10 @@ fn peer(verb: &str, line: Line<'_>, body: Bytes) -> Result<Peer, Reject> {
             ready: flag(line, "ready")?,
             same: flag(line, "same")?,
             hops: line.number("hops")? as usize,
-            view: view(&body)?,
+            view: view(&body.bytes)?,
         })),
         ("CHECKED", _) => {
-            let view = line.key("len").map(|_| view(&body)).transpose()?;
+            let view = line.key("len").map(|_| view(&body.bytes)).transpose()?;
             Ok(Peer::Checked { op: op(line)?, ready: flag(line, "ready")?, view })
         }
         ("FORWARD", "PUT") => forward_put(line, body).map(Peer::ForwardPut),
@@ -101,7 +112,7 @@ pub(super) fn unknown_verb(verb: &str) -> Reject {
     Reject::stay(Status::BadRequest, reason)
 }
 
-fn forward_put(line: Line<'_>, body: Bytes) -> Result<ForwardPut, Reject> {
+fn forward_put(line: Line<'_>, body: Body) -> Result<ForwardPut, Reject> {
     let refused = match line.key("refused") {
         None => None,
         Some(code) => Some(decimal(code).and_then(Status::from_code).ok_or(BadKey("refused"))?),
@@ -117,12 +128,12 @@ fn forward_put(line: Line<'_>, body: Bytes) -> Result<ForwardPut, Reject> {
     })
 }
 
-fn sync(kind: &str, line: Line<'_>, body: Bytes) -> Result<Sync, Reject> {
+fn sync(kind: &str, line: Line<'_>, body: Body) -> Result<Sync, Reject> {
     let bucket = || u8::try_from(line.number("bucket")?).map_err(|_| BadKey("bucket"));
     Ok(match kind {
         "BUCKETS" => Sync::Buckets,
         "DIGESTS" => {
-            let (chunks, rest) = body.as_chunks();
+            let (chunks, rest) = body.bytes.as_chunks();
             if chunks.len() != BUCKETS || !rest.is_empty() {
                 return Err(BadKey("len").into());
             }
@@ -133,9 +144,11 @@ fn sync(kind: &str, line: Line<'_>, body: Bytes) -> Result<Sync, Reject> {
             let after = line.key("after").map(Name::from_wire).transpose();
             Sync::Names { bucket: bucket()?, after: after.map_err(|_| BadKey("after"))? }
         }
-        "LISTED" => {
-            Sync::Listed { bucket: bucket()?, more: flag(line, "more")?, files: files(&body)? }
-        }
+        "LISTED" => Sync::Listed {
+            bucket: bucket()?,
+            more: flag(line, "more")?,
+            files: files(&body.bytes)?,
+        },
         "PULL" => Sync::Pull { name: nth_name(line, 2)? },
         "ITEM" => Sync::Item { name: nth_name(line, 2)?, item: item(line, body)? },
         _ => return Err(Reject::stay(Status::BadRequest, "SYNC has no such message")),
@@ -242,16 +255,16 @@ fn push_item<'a>(
 }
 
 /// The item that a line describes, if it has a content. The content must match its hash.
-fn item(line: Line<'_>, body: Bytes) -> Result<Option<Item>, Reject> {
+fn item(line: Line<'_>, body: Body) -> Result<Option<Item>, Reject> {
     if line.key("len").is_none() {
         return Ok(None);
     }
     let hash = line.key("blake3").and_then(|it| blake3::Hash::from_hex(it).ok());
     let hash = hash.ok_or(BadKey("blake3"))?;
-    if blake3::hash(&body) != hash {
+    if body.hash.unwrap_or_else(|| blake3::hash(&body.bytes)) != hash {
         return Err(Reject::stay(Status::BadRequest, "the content does not match its blake3="));
     }
-    Ok(Some(Item { version: line.parsed("version")?, hash, content: body.into() }))
+    Ok(Some(Item { version: line.parsed("version")?, hash, content: body.bytes.into() }))
 }
 
 fn view_body(view: &View) -> String {
