@@ -34,6 +34,7 @@ pub mod descriptors;
 pub mod grpc;
 pub mod http;
 pub mod http_tools;
+mod listening;
 pub mod net;
 mod random;
 pub mod ring;

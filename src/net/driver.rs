@@ -7,7 +7,7 @@
 
 use std::{
     cell::{Cell, RefCell, RefMut},
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     net::SocketAddr,
     rc::Rc,
     task::{Poll, Waker},
@@ -56,6 +56,19 @@ struct State {
     alarm: Time,
     alarm_owner: Option<Waker>,
     has_left: bool,
+}
+
+impl State {
+    /// A new connection, with a number that no other has.
+    fn connection(&mut self, role: Role) -> Rc<Connection> {
+        loop {
+            self.connections_made = self.connections_made.wrapping_add(1);
+            if let Entry::Vacant(free) = self.connections.entry(self.connections_made) {
+                let connection = Connection::new(self.connections_made, role);
+                return free.insert(Rc::new(connection)).clone();
+            }
+        }
+    }
 }
 
 impl Driver {
@@ -186,15 +199,7 @@ impl Driver {
             let idle = state.connections.values().filter(|it| it.is_idle());
             idle.min_by_key(|it| it.active.get())?.abort();
         }
-        let id = loop {
-            state.connections_made = state.connections_made.wrapping_add(1);
-            if !state.connections.contains_key(&state.connections_made) {
-                break state.connections_made;
-            }
-        };
-        let connection = Rc::new(Connection::new(id, role));
-        state.connections.insert(id, connection.clone());
-        Some(connection)
+        Some(state.connection(role))
     }
 
     /// A connection has ended, for whatever reason.
@@ -324,9 +329,7 @@ impl Turn<'_> {
 
     fn connect(&mut self, link: LinkId, to: SocketAddr) {
         let state = &mut *self.state;
-        state.connections_made = state.connections_made.wrapping_add(1);
-        let connection = Rc::new(Connection::new(state.connections_made, Role::Link(link)));
-        state.connections.insert(connection.id, connection.clone());
+        let connection = state.connection(Role::Link(link));
         state.links.insert(link, connection.clone());
         let task = link::run(self.driver.clone(), connection, to);
         self.driver.executor.spawn(task).detach();

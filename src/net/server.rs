@@ -8,14 +8,15 @@ use std::{
 };
 
 use async_io::{Async, Timer};
+use smol::future;
 
 use super::{
     connection::{self, Role},
     driver::{self, Driver},
-    limits::{ACCEPT_RETRY, CLIENTS_MAX, DESCRIPTORS_KEPT},
+    limits::{ACCEPT_RETRY, ACCEPTS_PER_TURN_MAX, CLIENTS_MAX, DESCRIPTORS_KEPT},
 };
 use crate::{
-    descriptors,
+    descriptors, listening,
     ring::{Config, Event, Input, Node, table::Table},
 };
 
@@ -69,7 +70,9 @@ impl Bound {
 
     fn of(first: TcpListener, second: Option<TcpListener>) -> io::Result<Self> {
         let address = first.local_addr()?;
-        Ok(Self { listeners: [first].into_iter().chain(second).collect(), address })
+        let listeners: Vec<_> = [first].into_iter().chain(second).collect();
+        listeners.iter().try_for_each(listening::lengthen)?;
+        Ok(Self { listeners, address })
     }
 
     /// The address that it listens on.
@@ -129,11 +132,16 @@ fn second_listener(first: &TcpListener) -> io::Result<Option<TcpListener>> {
 }
 
 async fn accept(driver: Rc<Driver>, listener: async_net::TcpListener) {
-    loop {
+    for accepted in 1.. {
+        if accepted % ACCEPTS_PER_TURN_MAX == 0 {
+            // Many who connect must not keep those waiting who are connected.
+            future::yield_now().await;
+        }
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
+            Err(error) if listening::is_of_the_client(&error) => continue,
             Err(_) => {
-                // Out of descriptors, or the client has gone already.
+                // Out of descriptors.
                 Timer::after(ACCEPT_RETRY).await;
                 continue;
             }
