@@ -15,7 +15,7 @@ use smol::{channel, future, stream::StreamExt};
 use super::narrator::Narrator;
 use crate::{
     cli::{self, ByteSize, Exit, Period, UsageError, optional, setting},
-    net::{Bound, DEFAULT_IP, DEFAULT_PORT},
+    net::{Bound, DEFAULT_IP, DEFAULT_PORT, Limits},
     ring::{
         Config, Event,
         limits::{CHECK_INTERVAL_MAX, FILE_BYTES_CEILING, MEMBERS_MAX},
@@ -172,8 +172,9 @@ fn serve(bound: Bound, settings: Settings, verbose: bool) -> Result<(), String> 
         async move { *verdict.borrow_mut() = future::or(signal, failure).await }
     };
     let config = Config { address, ..settings.config };
+    let limits = Limits { store_bytes_max: settings.store_bytes_max, ..Limits::default() };
     bound
-        .serve(config, settings.store_bytes_max, leave, on_event)
+        .serve(config, limits, leave, on_event)
         .map_err(|error| format!("cannot serve on {listens}: {error}"))?;
     let verdict = verdict.replace(Ok(()));
     if let Some(narrator) = Rc::into_inner(narrator) {

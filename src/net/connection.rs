@@ -6,24 +6,26 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::Future,
     io::{self, Read},
     net::{Shutdown, TcpStream},
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker, ready},
     time::{Duration, Instant},
 };
 
-use async_io::Async;
+use async_io::{Async, Timer};
 use smol::future;
 
 use super::{
     answers::Answers,
     driver::Driver,
+    flight::{Flight, Half, Place},
     http,
     limits::{
-        BYTES_PER_SECOND_MIN, HALF_FILE_BYTES_MIN, LINGER, LINK_QUEUE_BYTES_MAX,
-        PIPELINE_REQUESTS_MAX, READS_PER_TURN_MAX, STALL, TURN_REQUESTS_MAX,
-        UNREAD_ANSWER_BYTES_MAX, WRITES_PER_TURN_MAX,
+        BYTES_PER_SECOND_MIN, LINGER, PIPELINE_REQUESTS_MAX, READS_PER_TURN_MAX, STALL, TURN_LOOK,
+        TURN_REQUESTS_MAX, UNREAD_ANSWER_BYTES_MAX, WRITES_PER_TURN_MAX,
     },
     outbox::Outbox,
 };
@@ -59,24 +61,29 @@ pub(super) struct Connection {
     pub(super) answers: RefCell<Answers>,
     /// When bytes last came or went.
     pub(super) active: Cell<Instant>,
+    flight: Rc<Flight>,
     outbox: RefCell<Outbox>,
     stage: Cell<Stage>,
     waker: RefCell<Option<Waker>>,
     /// When the message began that is only half here, and the bytes of it that are.
     half: Cell<Option<(Instant, u64)>>,
+    /// Since when there has been something to take, and how much of it was taken.
+    taking: Cell<Option<(Instant, u64)>>,
 }
 
 impl Connection {
-    pub(super) fn new(id: u32, role: Role) -> Self {
+    pub(super) fn new(id: u32, role: Role, flight: Rc<Flight>) -> Self {
         Self {
             id,
             role: Cell::new(role),
             answers: RefCell::default(),
             active: Cell::new(Instant::now()),
-            outbox: RefCell::default(),
+            outbox: RefCell::new(Outbox::new(flight.clone())),
+            flight,
             stage: Cell::new(Stage::Open),
             waker: RefCell::new(None),
             half: Cell::new(None),
+            taking: Cell::new(None),
         }
     }
 
@@ -88,8 +95,8 @@ impl Connection {
 
     /// Sends a message to another node.
     pub(super) fn send(&self, message: &Peer) {
-        self.outbox.borrow_mut().push(message);
-        if self.outbox.borrow().bytes() > LINK_QUEUE_BYTES_MAX {
+        self.outbox.borrow_mut().push(message, Place::Link);
+        if self.flight.is_beyond(self.outbox.borrow().bytes()) {
             return self.abort();
         }
         self.wake();
@@ -121,6 +128,11 @@ impl Connection {
         self.wake();
     }
 
+    /// Whether there is nothing to be done for it but to wait for the other end to close.
+    pub(super) fn is_done(&self) -> bool {
+        self.stage.get() >= Stage::Lingering
+    }
+
     /// Whether it is on its way to its end.
     pub(super) fn is_ending(&self) -> bool {
         self.stage.get() != Stage::Open
@@ -129,11 +141,19 @@ impl Connection {
     /// Ends the connection if half a message, or an answer that nobody takes, is all it has to show.
     pub(super) fn check_stall(&self, now: Instant) {
         let silent = now.saturating_duration_since(self.active.get());
-        let limit = if self.stage.get() >= Stage::Lingering { LINGER } else { STALL };
-        let too_slow = self.half.get().is_some_and(|(since, bytes)| {
+        // A link that ends and takes nothing is one to a node that is no more.
+        let ends_soon = self.stage.get() >= Stage::Lingering
+            || (self.is_ending() && self.role.get() != Role::Client);
+        let limit = if ends_soon { LINGER } else { STALL };
+        let is_too_slow = |(since, bytes)| {
             let earned = Duration::from_secs(bytes / BYTES_PER_SECOND_MIN);
             now.saturating_duration_since(since) > STALL + earned
-        });
+        };
+        let too_slow = self.half.get().is_some_and(is_too_slow);
+        // While others have no room, answers must be taken as fast as files must be sent.
+        let is_in_the_way = self.role.get() == Role::Client
+            && self.taking.get().is_some_and(is_too_slow)
+            && !self.flight.has_room();
         let has_stalled = (self.half.get().is_some() && silent > limit) || too_slow;
         let is_done = self.is_ending() && self.answers.borrow().len() == 0;
         let is_waiting = self.outbox.borrow().bytes() > 0 || is_done;
@@ -142,7 +162,7 @@ impl Connection {
             let reason = "half a message, and then nothing; send it again";
             self.refuse(Refusal::new(Status::RequestTimeout, reason));
             self.end();
-        } else if has_stalled || (is_waiting && silent > limit) {
+        } else if has_stalled || (is_waiting && silent > limit) || is_in_the_way {
             self.abort();
         }
     }
@@ -155,7 +175,7 @@ impl Connection {
         }
     }
 
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
@@ -181,13 +201,14 @@ pub(super) async fn run(driver: Rc<Driver>, connection: Rc<Connection>, stream: 
         decoder,
         partial: Vec::new(),
         has_rest: false,
+        is_held: false,
         is_first: true,
         is_blocked: false,
         has_ended: false,
-        reserved: 0,
+        content: None,
+        retry: None,
     };
     let end = future::poll_fn(|cx| task.poll(cx)).await;
-    driver.release(task.reserved);
     drop(task);
     let why = match end {
         Ok(()) => "the connection was closed".to_owned(),
@@ -206,14 +227,18 @@ struct Task {
     partial: Vec<u8>,
     /// Whole requests stand there as well: there was no room for more answers.
     has_rest: bool,
+    /// The first of them waits for room in the budget.
+    is_held: bool,
     /// Nothing has been decoded yet.
     is_first: bool,
     /// The last write did not take everything.
     is_blocked: bool,
     /// The other end sends nothing more.
     has_ended: bool,
-    /// Bytes reserved for a half-received file.
-    reserved: usize,
+    /// The content that is just arriving.
+    content: Option<Half>,
+    /// Wakes the task to ask whether that may go on.
+    retry: Option<Timer>,
 }
 
 impl Task {
@@ -231,9 +256,27 @@ impl Task {
                 }
                 Stage::Finishing => return Poll::Pending,
                 Stage::Open if self.has_ended => {
-                    let is_link = self.connection.role.get() != Role::Client;
                     let is_done = is_flushed && self.connection.answers.borrow().len() == 0;
-                    return if is_link || is_done { Poll::Ready(Ok(())) } else { Poll::Pending };
+                    return if self.is_link() || is_done {
+                        Poll::Ready(Ok(()))
+                    } else {
+                        Poll::Pending
+                    };
+                }
+                Stage::Open if self.driver.is_closing() && !self.is_link() => {
+                    if !self.take_last(cx)? {
+                        return Poll::Pending;
+                    }
+                    continue;
+                }
+                Stage::Open if self.content.is_some() => {
+                    // Whoever has nothing to bring does not ask for room either.
+                    ready!(self.stream.poll_readable(cx))?;
+                    if !self.may_read(cx) {
+                        return Poll::Pending;
+                    }
+                    self.read()?;
+                    continue;
                 }
                 Stage::Open if !self.may_read(cx) => return Poll::Pending,
                 Stage::Open if self.has_rest => {
@@ -266,7 +309,7 @@ impl Task {
             }
             let written = self.connection.outbox.borrow_mut().write_to(self.stream.get_ref());
             match written {
-                Ok(_) => self.connection.active.set(Instant::now()),
+                Ok(written) => self.note_taken(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.is_blocked = true,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -278,8 +321,8 @@ impl Task {
     }
 
     /// Whether there is room for what the client may send. If not, the task will be woken.
-    fn may_read(&mut self, cx: &Context<'_>) -> bool {
-        if self.connection.role.get() != Role::Client {
+    fn may_read(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.is_link() {
             return true;
         }
         if self.is_full() {
@@ -287,24 +330,56 @@ impl Task {
             self.connection.half.set(None);
             return false;
         }
-        let wanted = self.decoder.bytes_wanted();
-        if wanted == 0 && self.reserved > 0 {
-            self.driver.release(std::mem::take(&mut self.reserved));
-        }
-        let has_room = if wanted > HALF_FILE_BYTES_MIN && self.reserved == 0 {
-            let fits = self.driver.reserve(wanted);
-            self.reserved = if fits { wanted } else { 0 };
-            fits
-        } else {
-            wanted > 0 || !self.driver.is_busy()
+        let has_room = match &self.content {
+            Some(content) if content.may_grow(Instant::now(), cx.waker()) => true,
+            Some(_) => {
+                let mut retry = Timer::after(TURN_LOOK);
+                self.retry = Pin::new(&mut retry).poll(cx).is_pending().then_some(retry);
+                self.retry.is_none()
+            }
+            None if self.is_held && !self.driver.has_room() => {
+                self.driver.flight.park(cx.waker().clone());
+                false
+            }
+            None => true,
         };
         if !has_room {
             // Waiting for others is no stall of this client.
             self.connection.active.set(Instant::now());
             self.connection.half.set(None);
-            self.driver.park(cx.waker().clone());
         }
         has_room
+    }
+
+    /// The node is about to end: what the client has sent is answered, and then the connection is
+    /// closed in order. Says whether that is done.
+    fn take_last(&mut self, cx: &Context<'_>) -> io::Result<bool> {
+        if self.is_full() {
+            return Ok(false);
+        }
+        let is_all = if self.has_rest {
+            self.decode_rest()?;
+            false
+        } else {
+            self.read()?
+        };
+        if self.connection.is_ending() || self.has_ended {
+            return Ok(true);
+        }
+        if !is_all {
+            cx.waker().wake_by_ref();
+            return Ok(false);
+        }
+        if !self.partial.is_empty() || !self.decoder.is_between_messages() {
+            let reason = "this node is leaving its ring; try another";
+            self.connection.refuse(Refusal::new(Status::Unavailable, reason));
+        }
+        self.connection.end();
+        Ok(true)
+    }
+
+    fn is_link(&self) -> bool {
+        self.connection.role.get() != Role::Client
     }
 
     /// Whether the client must take answers before it may ask more.
@@ -313,8 +388,9 @@ impl Task {
             || self.connection.outbox.borrow().bytes() >= UNREAD_ANSWER_BYTES_MAX
     }
 
-    /// Reads once, or a few times while a file arrives, and gives every message to the node.
-    fn read(&mut self) -> io::Result<()> {
+    /// Reads once, or a few times while a file arrives, and gives every message to the node. Says
+    /// whether there is nothing more to read by now.
+    fn read(&mut self) -> io::Result<bool> {
         let driver = self.driver.clone();
         let mut buffer = driver.read_buffer.borrow_mut();
         for _ in 0..READS_PER_TURN_MAX {
@@ -322,7 +398,7 @@ impl Task {
             buffer[..kept].copy_from_slice(&self.partial);
             let read = match self.stream.get_ref().read(&mut buffer[kept..]) {
                 Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
@@ -333,10 +409,10 @@ impl Task {
                 if self.connection.stage.get() == Stage::Lingering {
                     self.connection.stage.set(Stage::Ended);
                 }
-                return Ok(());
+                return Ok(true);
             }
             if self.connection.stage.get() == Stage::Lingering {
-                return Ok(());
+                return Ok(false);
             }
             self.connection.active.set(now);
             let all = kept + read;
@@ -345,14 +421,14 @@ impl Task {
             self.partial.extend_from_slice(&buffer[taken..all]);
             self.note_half(now, read);
             if all < buffer.len() || self.connection.stage.get() != Stage::Open {
-                return Ok(());
+                return Ok(false);
             }
-            if self.decoder.bytes_wanted() == 0 || self.reserved == 0 {
-                return Ok(());
+            if self.content.is_none() {
+                return Ok(false);
             }
         }
         // A file that is just arriving may keep the buffer full for long: let others in.
-        Ok(())
+        Ok(false)
     }
 
     /// Goes on with what was read earlier.
@@ -374,6 +450,14 @@ impl Task {
             Some((since, bytes)) => Some((since, bytes + read as u64)),
         };
         self.connection.half.set(half);
+        if self.decoder.bytes_wanted() == 0 {
+            self.content = None;
+        } else {
+            let upload = (!self.is_link()).then_some(self.connection.id);
+            let content =
+                self.content.get_or_insert_with(|| Half::new(self.driver.flight.clone(), upload));
+            content.set(self.decoder.bytes_got());
+        }
         if half.is_some() {
             self.progress();
         }
@@ -390,16 +474,24 @@ impl Task {
         let mut taken = 0;
         let mut messages = Vec::new();
         self.has_rest = false;
+        self.is_held = false;
         while self.connection.stage.get() == Stage::Open {
             if messages.len() >= TURN_REQUESTS_MAX || messages.last().is_some_and(is_long) {
                 self.give(&mut messages)?;
-                let must_wait = self.is_full() || self.driver.is_busy();
-                if must_wait && self.connection.role.get() == Role::Client {
+                if self.is_full() && !self.is_link() {
                     self.has_rest = taken < input.len();
                     break;
                 }
             }
+            if self.must_wait(&input[taken..]) {
+                (self.has_rest, self.is_held) = (true, true);
+                break;
+            }
             let (more, message) = self.decoder.decode(&input[taken..]);
+            if self.must_go_round(&message) {
+                (self.has_rest, self.is_held) = (true, true);
+                break;
+            }
             taken += more;
             let Some(message) = message else { break };
             self.is_first = false;
@@ -421,6 +513,22 @@ impl Task {
         }
         self.give(&mut messages)?;
         Ok(taken)
+    }
+
+    /// Whether a PUT comes next, and there is no room for it.
+    fn must_wait(&self, input: &[u8]) -> bool {
+        let next = input.trim_ascii_start();
+        !self.is_link()
+            && self.decoder.is_between_messages()
+            && next.starts_with(b"PUT ")
+            && !self.driver.has_room()
+    }
+
+    /// Whether this is a GET that goes round the ring, and there is no room for that. A GET is one
+    /// line, so it can be decoded once more.
+    fn must_go_round(&self, message: &Option<Result<Message, Reject>>) -> bool {
+        let Some(Ok(Message::Request(Request::Get { name }))) = message else { return false };
+        !self.is_link() && !self.driver.has_room() && !self.driver.has(name)
     }
 
     /// Gives the node what was decoded, in one turn.
@@ -465,6 +573,15 @@ impl Task {
             }
         }
         Ok(())
+    }
+
+    fn note_taken(&self, written: usize) {
+        let connection = &self.connection;
+        let now = Instant::now();
+        connection.active.set(now);
+        let (since, taken) = connection.taking.get().unwrap_or((now, 0));
+        let is_all = connection.outbox.borrow().bytes() == 0;
+        connection.taking.set((!is_all).then_some((since, taken + written as u64)));
     }
 
     fn progress(&self) {

@@ -20,12 +20,16 @@ pub const PIPELINE_REQUESTS_MAX: usize = 1024;
 pub const TURN_REQUESTS_MAX: usize = 64;
 /// Bytes of answers that one client has not taken; then it is not read on.
 pub const UNREAD_ANSWER_BYTES_MAX: usize = 1 << 20;
-/// Bytes of half-received files of all clients together; over that a client's file waits.
-pub const HALF_FILE_BYTES_MAX: usize = 256 << 20;
-/// A file is counted against [`HALF_FILE_BYTES_MAX`] from this many missing bytes on.
-pub const HALF_FILE_BYTES_MIN: usize = READ_BYTES_MAX;
-/// Bytes that wait to be sent to one node. They are shared with the table, mostly.
-pub const LINK_QUEUE_BYTES_MAX: usize = 1 << 30;
+/// Memory for files, if nothing else is said.
+pub const STORE_BYTES_MAX_DEFAULT: usize = 1 << 30;
+/// Memory for everything that is on its way through a node, if nothing else is said.
+pub const FLIGHT_BYTES_MAX_DEFAULT: usize = 256 << 20;
+/// Tasks that are woken together when there is room again.
+pub const FLIGHT_WAKES_MAX: usize = 64;
+/// How often an upload that has no room asks whether it is its turn.
+pub const TURN_LOOK: Duration = Duration::from_millis(100);
+/// Bytes that an upload must bring in a [`TURN_LOOK`] so as to keep its turn while others ask.
+pub const TURN_BYTES_MIN: usize = 16 << 10;
 /// From here on a content is not copied next to its line but sent from where it lies.
 pub const COPIED_CONTENT_BYTES_MAX: usize = 16 << 10;
 /// Capacity that an empty outbox keeps; from here on a new buffer is begun.

@@ -7,6 +7,7 @@
 //!     link        a connection that this node opens to another
 //!     answers     answers in the order of the requests
 //!     outbox      bytes on their way out
+//!     flight      what is on its way in memory, and the budget for it
 //! ```
 //!
 //! A request whose answer is at hand never leaves its task: read, decode, [`Node::handle`], encode,
@@ -17,10 +18,11 @@
 mod answers;
 mod connection;
 mod driver;
+mod flight;
 mod http;
 pub mod limits;
 mod link;
 mod outbox;
 mod server;
 
-pub use server::{Bound, DEFAULT_IP, DEFAULT_PORT};
+pub use server::{Bound, DEFAULT_IP, DEFAULT_PORT, Limits};

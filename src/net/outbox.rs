@@ -3,20 +3,22 @@
 use std::{
     collections::VecDeque,
     io::{self, IoSlice, Write},
+    rc::Rc,
 };
 
-use bytes::Bytes;
-
-use super::limits::{COPIED_CONTENT_BYTES_MAX, OUTBOX_KEPT_BYTES_MAX};
+use super::{
+    flight::{Flight, Held, Place},
+    limits::{COPIED_CONTENT_BYTES_MAX, OUTBOX_KEPT_BYTES_MAX},
+};
 use crate::ring::codec::Encode;
 
 /// Slices that one system call writes at most.
 const SLICES_MAX: usize = 32;
 
 /// Bytes on their way out, in order.
-#[derive(Default)]
 pub(super) struct Outbox {
-    segments: VecDeque<Bytes>,
+    flight: Rc<Flight>,
+    segments: VecDeque<Segment>,
     /// What comes after the segments.
     tail: Vec<u8>,
     /// How much of the first segment, or of the tail if there is none, is written. What is written
@@ -25,32 +27,60 @@ pub(super) struct Outbox {
     bytes: usize,
 }
 
+/// What leaves in one piece, where it lies.
+enum Segment {
+    /// Lines, and small contents.
+    Copied(Vec<u8>),
+    Content(Held),
+}
+
+impl Segment {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Copied(bytes) => bytes,
+            Self::Content(held) => held.bytes(),
+        }
+    }
+}
+
 impl Outbox {
+    pub(super) fn new(flight: Rc<Flight>) -> Self {
+        Self { flight, segments: VecDeque::new(), tail: Vec::new(), written: 0, bytes: 0 }
+    }
+
     /// Bytes that are still to be written.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    pub(super) fn push(&mut self, message: &impl Encode) {
+    /// Appends a message, of which it is said where it waits.
+    pub(super) fn push(&mut self, message: &impl Encode, place: Place) {
         if self.tail.len() >= OUTBOX_KEPT_BYTES_MAX {
             self.seal();
         }
         let before = self.tail.len();
         let content = message.encode(&mut self.tail);
-        self.bytes += self.tail.len() - before;
-        let Some(content) = content else { return };
-        self.bytes += content.len();
-        if content.len() <= COPIED_CONTENT_BYTES_MAX {
-            self.tail.extend_from_slice(content);
-        } else {
+        let large = content.filter(|content| content.len() > COPIED_CONTENT_BYTES_MAX);
+        if large.is_none() {
+            self.tail.extend_from_slice(content.map(|it| &it[..]).unwrap_or_default());
+        }
+        self.note_copied(self.tail.len() - before);
+        if let Some(content) = large {
             self.seal();
-            self.segments.push_back(content.bytes().clone());
+            self.bytes += content.len();
+            let held = self.flight.hold(content.bytes(), place);
+            self.segments.push_back(Segment::Content(held));
         }
     }
 
     pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
         self.tail.extend_from_slice(bytes);
-        self.bytes += bytes.len();
+        self.note_copied(bytes.len());
+    }
+
+    fn note_copied(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        self.flight.add_copied(bytes);
     }
 
     /// Writes as much as the other end takes in one system call.
@@ -59,7 +89,7 @@ impl Outbox {
             stream.write(&self.tail[self.written..])?
         } else {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let all = self.segments.iter().map(|it| &it[..]).chain([&self.tail[..]]);
+            let all = self.segments.iter().map(Segment::bytes).chain([&self.tail[..]]);
             let mut count = 0;
             for (slice, bytes) in slices.iter_mut().zip(all) {
                 let from = if count == 0 { self.written } else { 0 };
@@ -79,13 +109,16 @@ impl Outbox {
         self.bytes -= written;
         self.written += written;
         while let Some(first) = self.segments.front()
-            && self.written >= first.len()
+            && self.written >= first.bytes().len()
         {
-            self.written -= first.len();
-            self.segments.pop_front();
+            self.written -= first.bytes().len();
+            if let Some(Segment::Copied(bytes)) = self.segments.pop_front() {
+                self.flight.sub_copied(bytes.len());
+            }
         }
         if self.bytes == 0 {
             self.written = 0;
+            self.flight.sub_copied(self.tail.len());
             self.tail.clear();
             self.tail.shrink_to(OUTBOX_KEPT_BYTES_MAX);
         }
@@ -94,8 +127,18 @@ impl Outbox {
     /// Makes the tail a segment, without a copy, so that something can come after it.
     fn seal(&mut self) {
         if !self.tail.is_empty() {
-            self.segments.push_back(std::mem::take(&mut self.tail).into());
+            self.segments.push_back(Segment::Copied(std::mem::take(&mut self.tail)));
         }
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let copied = self.segments.iter().map(|segment| match segment {
+            Segment::Copied(bytes) => bytes.len(),
+            Segment::Content(_) => 0,
+        });
+        self.flight.sub_copied(copied.sum::<usize>() + self.tail.len());
     }
 }
 
@@ -126,13 +169,13 @@ mod tests {
 
     #[test]
     fn however_much_waits_no_buffer_is_long_so_no_move_of_one_is() {
-        let (mut outbox, mut slow) = (Outbox::default(), Slow(Vec::new(), 1000));
+        let (mut outbox, mut slow) = (Outbox::new(Flight::new(1 << 20)), Slow(Vec::new(), 1000));
         let (mut expected, mut longest) = (Vec::new(), 0);
         for size in 0..4000 {
             let answer = found(vec![size as u8; size]);
             let content = answer.encode(&mut expected).expect("an item has content").clone();
             expected.extend_from_slice(&content);
-            outbox.push(&answer);
+            outbox.push(&answer, Place::Client);
             longest = longest.max(outbox.tail.capacity());
         }
         assert!(outbox.bytes() > 8_000_000 && longest <= 4 * OUTBOX_KEPT_BYTES_MAX, "{longest}");
@@ -146,12 +189,12 @@ mod tests {
     fn bytes_leave_in_order_however_few_go_at_a_time() {
         for step in [1, 7, 1000, 1 << 20] {
             let (mut outbox, mut slow, mut expected) =
-                (Outbox::default(), Slow(Vec::new(), step), Vec::new());
+                (Outbox::new(Flight::new(1 << 20)), Slow(Vec::new(), step), Vec::new());
             for size in [0, 5, COPIED_CONTENT_BYTES_MAX + 1, 3, 40_000, 70_000, 1] {
                 let answer = found(vec![size as u8; size]);
                 let content = answer.encode(&mut expected).expect("an item has content").clone();
                 expected.extend_from_slice(&content);
-                outbox.push(&answer);
+                outbox.push(&answer, Place::Client);
                 outbox.write_to(&mut slow).unwrap();
             }
             outbox.push_bytes(b"end");

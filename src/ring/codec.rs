@@ -80,6 +80,14 @@ impl Decoder {
         }
     }
 
+    /// How many bytes of such a content are here.
+    pub fn bytes_got(&self) -> usize {
+        match &self.state {
+            State::Body { got, .. } => got.len(),
+            _ => 0,
+        }
+    }
+
     /// Takes from the front of `input` and says how many bytes it took. `None`: more bytes are
     /// needed; those not taken are to be given again, with more behind them.
     pub fn decode(&mut self, input: &[u8]) -> (usize, Option<Result<Message, Reject>>) {

@@ -442,6 +442,7 @@ proptest! {
 
 #[test]
 fn a_content_is_checked_in_whatever_pieces_it_comes() {
+    const VERSION: &str = "version=00000000000000ff@127.0.1.1:4043";
     let mut file = vec![7; 3000];
     let hash = blake3::hash(&file);
     let line = format!("SYNC ITEM a {VERSION} blake3={hash} len=3000\n");

@@ -9,6 +9,8 @@ mod codec;
 mod echo;
 mod exactly_once;
 mod facade;
+mod farewell;
+mod flight;
 mod fuzz;
 mod grpc;
 mod grpcio;
