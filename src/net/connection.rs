@@ -16,6 +16,7 @@ use std::{
 };
 
 use async_io::{Async, Timer};
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use smol::future;
 
 use super::{
@@ -24,8 +25,8 @@ use super::{
     flight::{Flight, Half, Place},
     http,
     limits::{
-        BYTES_PER_SECOND_MIN, LINGER, PIPELINE_REQUESTS_MAX, READS_PER_TURN_MAX, STALL, TURN_LOOK,
-        TURN_REQUESTS_MAX, UNREAD_ANSWER_BYTES_MAX, WRITES_PER_TURN_MAX,
+        BYTES_PER_SECOND_MIN, LINGER, LINK_SYSTEM_BYTES, PIPELINE_REQUESTS_MAX, READS_PER_TURN_MAX,
+        STALL, TURN_LOOK, TURN_REQUESTS_MAX, UNREAD_ANSWER_BYTES_MAX, WRITES_PER_TURN_MAX,
     },
     outbox::Outbox,
 };
@@ -192,7 +193,7 @@ impl Connection {
 pub(super) async fn run(driver: Rc<Driver>, connection: Rc<Connection>, stream: Async<TcpStream>) {
     let mut decoder = Decoder::new(driver.file_bytes_max);
     if connection.role.get() != Role::Client {
-        decoder.trust_peer();
+        prepare_link(&mut decoder, stream.get_ref());
     }
     let mut task = Task {
         driver: driver.clone(),
@@ -568,7 +569,7 @@ impl Task {
                 self.connection.end();
             }
             Some(link) => {
-                self.decoder.trust_peer();
+                prepare_link(&mut self.decoder, self.stream.get_ref());
                 self.driver.turn().received(link, message);
             }
         }
@@ -589,6 +590,13 @@ impl Task {
             self.driver.drive(Input::Progress { link });
         }
     }
+}
+
+/// The other end is a node.
+fn prepare_link(decoder: &mut Decoder, stream: &TcpStream) {
+    decoder.trust_peer();
+    // Where the system does not obey, a slow line shows its progress more rarely.
+    let _ = set_socket_send_buffer_size(stream, LINK_SYSTEM_BYTES);
 }
 
 /// Whether one answer may be as long as many others.

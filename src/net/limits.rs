@@ -30,6 +30,10 @@ pub const FLIGHT_WAKES_MAX: usize = 64;
 pub const TURN_LOOK: Duration = Duration::from_millis(100);
 /// Bytes that an upload must bring in a [`TURN_LOOK`] so as to keep its turn while others ask.
 pub const TURN_BYTES_MIN: usize = 16 << 10;
+/// Bytes of a link that the system may have to send. It says that there is room again when a third
+/// of it has arrived, and only that shows that the other node lives: on a line of 5 Mbit/s about
+/// twice a second.
+pub const LINK_SYSTEM_BYTES: usize = 512 << 10;
 /// From here on a content is not copied next to its line but sent from where it lies.
 pub const COPIED_CONTENT_BYTES_MAX: usize = 16 << 10;
 /// Capacity that an empty outbox keeps; from here on a new buffer is begun.

@@ -33,6 +33,7 @@ mod refusals;
 mod served;
 mod service;
 mod sim;
+mod slow_lines;
 mod smuggling;
 mod stores;
 mod tidy;
