@@ -4,10 +4,7 @@ use std::{future::Future, io, net::SocketAddr, pin::pin, rc::Rc, task::Poll};
 
 use smol::future;
 
-use super::{
-    connection::{self, Connection},
-    driver::Driver,
-};
+use super::{connection::Connection, driver::Driver, task};
 use crate::connect::connect;
 
 /// Connects, then runs the link until its end. How long to wait for the connection is for the node
@@ -22,7 +19,7 @@ pub(super) async fn run(driver: Rc<Driver>, connection: Rc<Connection>, to: Sock
         connecting.as_mut().poll(cx)
     });
     match connected.await.and_then(|stream| stream.get_ref().set_nodelay(true).map(|()| stream)) {
-        Ok(stream) => connection::run(driver, connection, stream).await,
-        Err(error) => driver.forget(&connection, connection::in_words(&error)),
+        Ok(stream) => task::run(driver, connection, stream).await,
+        Err(error) => driver.forget(&connection, task::in_words(&error)),
     }
 }

@@ -3,7 +3,8 @@
 //! ```text
 //!   server      binds, accepts, runs all tasks on one LocalExecutor
 //!     driver      owns the Node; carries out its outputs; keeps its time
-//!     connection  one task a connection: bytes in, messages to the node, bytes out
+//!     connection  what others reach of a connection: to send on it, to end it
+//!     task        one a connection: bytes in, messages to the node, bytes out
 //!     link        a connection that this node opens to another
 //!     answers     answers in the order of the requests
 //!     outbox      bytes on their way out
@@ -24,5 +25,6 @@ pub mod limits;
 mod link;
 mod outbox;
 mod server;
+mod task;
 
 pub use server::{Bound, DEFAULT_IP, DEFAULT_PORT, Limits};

@@ -11,12 +11,13 @@ use async_io::{Async, Timer};
 use smol::future;
 
 use super::{
-    connection::{self, Role},
+    connection::Role,
     driver::{self, Driver},
     limits::{
         ACCEPT_RETRY, ACCEPTS_PER_TURN_MAX, CLIENTS_MAX, DESCRIPTORS_KEPT,
         FLIGHT_BYTES_MAX_DEFAULT, STORE_BYTES_MAX_DEFAULT,
     },
+    task,
 };
 use crate::{
     descriptors, listening,
@@ -194,5 +195,5 @@ fn accept_the_rest(driver: &Rc<Driver>, listener: &Async<TcpListener>) {
 fn welcome(driver: &Rc<Driver>, stream: Async<TcpStream>) {
     let Some(connection) = driver.register(Role::Client) else { return };
     let _ = stream.get_ref().set_nodelay(true);
-    driver.executor.spawn(connection::run(driver.clone(), connection, stream)).detach();
+    driver.executor.spawn(task::run(driver.clone(), connection, stream)).detach();
 }

@@ -114,7 +114,7 @@ fn files_that_have_nearly_arrived_keep_nobody_out() {
         for (i, client) in slow.iter().enumerate() {
             scope.spawn(move || {
                 let mut stream = client.stream.get_ref();
-                write!(stream, "PUT slow/{i} len={}\n", 16 * MIB).expect("the node reads a line");
+                writeln!(stream, "PUT slow/{i} len={}", 16 * MIB).expect("the node reads a line");
                 // The node reads on only some of them, until the others are gone.
                 let _ = stream.write_all(&vec![7; 16 * MIB - 1]);
             });
