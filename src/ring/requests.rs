@@ -61,7 +61,7 @@ impl Node {
             Ok(version) => version,
             Err(refusal) => return Some(Answer::Refused(refusal)),
         };
-        let item = Item { version, hash: blake3::hash(&content), content };
+        let item = Item { version, hash: content.hash(), content };
         self.begin(now, id, name, Some(item), out)
     }
 
