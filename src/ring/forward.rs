@@ -37,7 +37,8 @@ use super::{
     coverage::Lacks,
     event::{Event, LinkId, Output, RequestId},
     limits::{
-        BYTES_PER_SECOND_MIN, MEMBERS_MAX, OPERATION_BYTES_MAX, OPERATIONS_MAX, PATIENCE_MIN,
+        BYTES_PER_SECOND_MIN, INCARNATION_MAX, MEMBERS_MAX, OPERATION_BYTES_MAX, OPERATIONS_MAX,
+        PATIENCE_MIN,
     },
     message::{Answer, ForwardGet, ForwardPut, Item, OpId, Peer, Refusal, Status},
     name::Name,
@@ -381,7 +382,7 @@ impl Node {
         match self.version(now, &name) {
             Ok(mut version) => {
                 if newest.stamp >= version.stamp {
-                    version.stamp = self.stamp_beyond(&name, newest.stamp.next());
+                    version.stamp = self.clock.beyond(newest.stamp.next());
                 }
                 let operation = self.operations.open.get_mut(&count).expect("it is open");
                 operation.raised = Some(circle);
@@ -523,6 +524,9 @@ impl Node {
         item: Item,
         out: &mut Vec<Output>,
     ) -> Result<Kept, Status> {
+        if item.version.stamp.wall_ms() > INCARNATION_MAX {
+            return Err(Status::Unavailable);
+        }
         self.clock.observe(item.version.stamp, self.clocks.latest(now));
         match self.put_into_table(name, item, out) {
             Kept::Full => Err(Status::InsufficientStorage),

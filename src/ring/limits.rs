@@ -26,7 +26,7 @@ pub const CLOCK_ERROR_MAX: Duration = Duration::from_secs(2);
 pub const CLOCK_OFF_NAMED: Duration = Duration::from_secs(30);
 /// A CHECK that took longer than this to go round says nothing of the clocks that it has seen.
 pub const CLOCK_ROUND_MAX: Duration = Duration::from_secs(1);
-/// The highest incarnation that is believed: as a time, in the year 5138.
+/// The highest incarnation, and time of a version, that is believed: in the year 5138.
 pub const INCARNATION_MAX: u64 = 100_000_000_000_000;
 /// How long a member that is out stays known by default, so that it can be found again.
 pub const FORGET_AFTER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -54,8 +54,6 @@ pub const BACKS_AT_ONCE: usize = 3;
 pub const BACKS_WITHIN: Duration = Duration::from_secs(60);
 /// The longest time that a node stays out which was declared gone again and again.
 pub const REST_MAX: Duration = Duration::from_secs(60);
-/// Names whose versions are ahead of this node's clock, and of which it remembers the last version.
-pub const BEYOND_MAX: usize = 1024;
 /// Versions that one full node remembers to have refused.
 pub const REFUSED_MAX: usize = 65_536;
 /// Longest name of a ring, in bytes.

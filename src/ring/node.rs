@@ -28,13 +28,12 @@ use super::{
     limits::{CLAIM_INTERVALS, PEER_LINKS_MAX},
     links::{Link, Next},
     message::{Envelope, Peer},
-    name::Name,
     refused::Refused,
     requests::Waiting,
     rng::Rng,
     sync::Catchup,
     table::Table,
-    version::{Clock, Stamp, Time},
+    version::{Clock, Time},
     view::{Member, State, View, ViewHash},
 };
 
@@ -94,8 +93,6 @@ pub struct Node {
     pub(super) config: Config,
     pub(super) table: Table,
     pub(super) refused: Refused,
-    /// Stamps that were given out though they are ahead of the clock, by name.
-    pub(super) beyond: BTreeMap<Name, Stamp>,
     pub(super) clock: Clock,
     pub(super) clocks: Clocks,
     pub(super) view: View,
@@ -155,7 +152,6 @@ impl Node {
             clock: Clock::new(),
             clocks: Clocks::new(config.started_ms),
             refused: Refused::default(),
-            beyond: BTreeMap::new(),
             phase: if joins { Phase::Joining } else { Phase::Member },
             joining: Joining::new(&config),
             claimable: (!joins && !config.bootstrap)

@@ -6,11 +6,11 @@ use std::collections::VecDeque;
 use super::{
     clocks,
     event::{Output, RequestId},
-    limits::{BEYOND_MAX, OPERATIONS_MAX, READY_WAIT},
+    limits::{OPERATIONS_MAX, READY_WAIT},
     message::{Answer, Content, Info, Item, Refusal, Request, Status},
     name::Name,
     node::{Node, Phase},
-    version::{Stamp, Time, Version},
+    version::{Time, Version},
 };
 
 /// Requests that wait until this node is ready.
@@ -106,20 +106,9 @@ impl Node {
         let mut stamp = known.fold(stamp, |stamp, known| stamp.max(known.next()));
         self.clock.observe(stamp, self.clocks.latest(now));
         if stamp > self.clock.highest() {
-            stamp = self.stamp_beyond(name, stamp);
+            stamp = self.clock.beyond(stamp);
         }
         Ok(Version { stamp, node: me })
-    }
-
-    /// A stamp from this one on, where what is held is from a time when a clock was wrong: this node's
-    /// clock does not go there, so it would not remember what it has given out.
-    pub(super) fn stamp_beyond(&mut self, name: &Name, stamp: Stamp) -> Stamp {
-        let stamp = self.beyond.get(name).map_or(stamp, |given| stamp.max(given.next()));
-        if self.beyond.len() >= BEYOND_MAX {
-            self.beyond.pop_first();
-        }
-        self.beyond.insert(name.clone(), stamp);
-        stamp
     }
 
     pub(super) fn may_operate(&self) -> Result<(), Refusal> {
