@@ -23,15 +23,18 @@
 //! - [`grpc`] serves and carries gRPC: tonic's generated code over hyper, on smol.
 //! - [`services`] are the small servers around the ring, a file each.
 //! - [`http_tools`] ask over HTTP by hand: `http-get` and `http-post`.
+//! - [`connect`] goes from a host name to a connection.
 //! - [`cli`] is what all command lines share; [`command`] starts things.
 
 pub mod cli;
 pub mod client;
 pub mod command;
+pub mod connect;
 pub mod descriptors;
 pub mod grpc;
 pub mod http;
 pub mod http_tools;
+mod listening;
 pub mod net;
 mod random;
 pub mod ring;

@@ -18,6 +18,7 @@ use super::{
     node::Node,
     reply::{Head, Reply, head, text_line},
 };
+use crate::connect::connect_within;
 
 /// Bytes that one read takes at most.
 const READ_BYTES: usize = 64 << 10;
@@ -29,7 +30,7 @@ const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
 /// How long a connection waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// For the name lookup and the TCP handshake.
+    /// For the name lookup, which is made again while the name is not known, and the TCP handshake.
     pub connect: Duration,
     /// For the next byte to move, in either direction. A whole request may last this long, and
     /// a second more for each 64 KiB of its content.
@@ -63,16 +64,8 @@ pub struct Connection {
 impl Connection {
     /// Connects to a node, to the first of its addresses that answers.
     pub async fn open(node: &Node, timeouts: Timeouts) -> Result<Self, Error> {
-        let connect = TcpStream::connect((node.host.as_str(), node.port));
-        let too_late = async {
-            Timer::after(timeouts.connect).await;
-            let message = format!("no connection within {:?}", timeouts.connect);
-            Err(io::Error::new(io::ErrorKind::TimedOut, message))
-        };
-        let stream = match future::or(connect, too_late).await {
-            Ok(stream) => stream.set_nodelay(true).map(|()| stream),
-            Err(error) => Err(error),
-        };
+        let stream = connect_within(timeouts.connect, (node.host.as_str(), node.port)).await;
+        let stream = stream.and_then(|it| it.get_ref().set_nodelay(true).map(|()| it.into()));
         let node = node.to_string();
         match stream {
             Ok(stream) => Ok(Self { stream, node, timeouts, buffer: Vec::new(), usable: true }),

@@ -24,8 +24,9 @@ use smol::{
 use super::{
     Post,
     limits::{ACCEPT_RETRY, IDLE_MIN},
-    listener::{canonical, is_of_the_client},
+    listener::canonical,
 };
+use crate::listening::is_of_the_client;
 
 /// A connection, as the thread that accepted it sees it.
 pub(crate) trait Guest {

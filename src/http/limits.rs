@@ -24,8 +24,6 @@ pub const STREAMS_MAX: u32 = 100;
 pub const STREAMS_A_TURN: usize = 16;
 /// How often a silent h2c peer is asked whether it is alive, and how long it may take to say so.
 pub const H2_PING: Duration = Duration::from_secs(20);
-/// Connections that the kernel holds until they are accepted.
-pub const BACKLOG_CONNECTIONS: i32 = 4096;
 /// Between two attempts to accept when the process has no more descriptors.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// When all connections are taken and another client waits, the one that has been idle for the

@@ -8,8 +8,7 @@ use std::{
 
 use listenfd::ListenFd;
 
-use super::limits::BACKLOG_CONNECTIONS;
-use crate::descriptors;
+use crate::{descriptors, listening};
 
 /// Why a server cannot start. Its text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -67,8 +66,7 @@ fn bind(ip: Option<IpAddr>, port: u16) -> Result<TcpListener, Error> {
         },
     };
     let bound = bound.and_then(|listener| {
-        // The standard library's backlog is 128: too short where many connect at once.
-        rustix::net::listen(&listener, BACKLOG_CONNECTIONS)?;
+        listening::lengthen(&listener)?;
         Ok(listener)
     });
     bound.map_err(|error| match (error.kind(), ip) {
@@ -87,10 +85,4 @@ fn is_without_ipv6(error: &io::Error) -> bool {
 /// The address to show and to connect to: an IPv4 client of an IPv6 socket is an IPv4 client.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
-/// The connection was gone before we took it; the next one need not be.
-pub(crate) fn is_of_the_client(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }

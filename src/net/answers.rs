@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::outbox::Outbox;
+use super::{flight::Place, outbox::Outbox};
 use crate::ring::message::Answer;
 
 /// The requests of one connection that are not yet answered.
@@ -37,10 +37,10 @@ impl Answers {
         }
         if self.waiting.pop_front().is_some() {
             self.first = self.first.wrapping_add(1);
-            outbox.push(&answer);
+            outbox.push(&answer, Place::Client);
         }
         while let Some(Some(answer)) = self.waiting.front() {
-            outbox.push(answer);
+            outbox.push(answer, Place::Client);
             self.waiting.pop_front();
             self.first = self.first.wrapping_add(1);
         }
@@ -50,11 +50,14 @@ impl Answers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ring::message::{Refusal, Status};
+    use crate::{
+        net::flight::Flight,
+        ring::message::{Refusal, Status},
+    };
 
     #[test]
     fn answers_wait_for_their_turn() {
-        let (mut answers, mut outbox) = (Answers::default(), Outbox::default());
+        let (mut answers, mut outbox) = (Answers::default(), Outbox::new(Flight::new(1 << 20)));
         let numbers: Vec<_> = (0..5).map(|_| answers.expect()).collect();
         for i in [3, 1, 0, 4, 2] {
             let refusal = Refusal::new(Status::NotFound, i.to_string());

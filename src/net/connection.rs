@@ -1,36 +1,21 @@
-//! One connection, of a client or of another node: bytes in, messages to the node, bytes out.
-//!
-//! Its task reads only after the reactor has said that there is something, and does not read again
-//! after a read that did not fill the buffer: a request costs one read, one write and one
-//! re-arming of the reactor. What many requests in one read want answered leaves in one write.
+//! The part of a connection that others reach: to send on it, and to end it.
 
 use std::{
     cell::{Cell, RefCell},
-    io::{self, Read},
-    net::{Shutdown, TcpStream},
     rc::Rc,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Waker},
     time::{Duration, Instant},
 };
 
-use async_io::Async;
-use smol::future;
-
 use super::{
     answers::Answers,
-    driver::Driver,
-    http,
-    limits::{
-        BYTES_PER_SECOND_MIN, HALF_FILE_BYTES_MIN, LINGER, LINK_QUEUE_BYTES_MAX,
-        PIPELINE_REQUESTS_MAX, READS_PER_TURN_MAX, STALL, TURN_REQUESTS_MAX,
-        UNREAD_ANSWER_BYTES_MAX, WRITES_PER_TURN_MAX,
-    },
+    flight::{Flight, Place},
+    limits::{BYTES_PER_SECOND_MIN, LINGER, STALL},
     outbox::Outbox,
 };
 use crate::ring::{
-    Input, LinkId,
-    codec::{Decoder, Reject},
-    message::{Answer, Envelope, Message, Peer, Refusal, Request, Status},
+    LinkId,
+    message::{Answer, Envelope, Refusal, Status},
 };
 
 /// Who is at the other end.
@@ -42,7 +27,7 @@ pub(super) enum Role {
 
 /// How far a connection is from its end.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Stage {
+pub(super) enum Stage {
     Open,
     /// Nothing more is read; it ends when all answers are out.
     Finishing,
@@ -52,31 +37,36 @@ enum Stage {
     Ended,
 }
 
-/// The part of a connection that others reach: to send on it, and to end it.
+/// One connection, of a client or of another node. Its task is in `task.rs`.
 pub(super) struct Connection {
     pub(super) id: u32,
     pub(super) role: Cell<Role>,
     pub(super) answers: RefCell<Answers>,
     /// When bytes last came or went.
     pub(super) active: Cell<Instant>,
-    outbox: RefCell<Outbox>,
-    stage: Cell<Stage>,
+    flight: Rc<Flight>,
+    pub(super) outbox: RefCell<Outbox>,
+    pub(super) stage: Cell<Stage>,
     waker: RefCell<Option<Waker>>,
     /// When the message began that is only half here, and the bytes of it that are.
-    half: Cell<Option<(Instant, u64)>>,
+    pub(super) half: Cell<Option<(Instant, u64)>>,
+    /// Since when there has been something to take, and how much of it was taken.
+    pub(super) taking: Cell<Option<(Instant, u64)>>,
 }
 
 impl Connection {
-    pub(super) fn new(id: u32, role: Role) -> Self {
+    pub(super) fn new(id: u32, role: Role, flight: Rc<Flight>) -> Self {
         Self {
             id,
             role: Cell::new(role),
             answers: RefCell::default(),
             active: Cell::new(Instant::now()),
-            outbox: RefCell::default(),
+            outbox: RefCell::new(Outbox::new(flight.clone())),
+            flight,
             stage: Cell::new(Stage::Open),
             waker: RefCell::new(None),
             half: Cell::new(None),
+            taking: Cell::new(None),
         }
     }
 
@@ -88,8 +78,8 @@ impl Connection {
 
     /// Sends a message to another node.
     pub(super) fn send(&self, message: &Envelope) {
-        self.outbox.borrow_mut().push(message);
-        if self.outbox.borrow().bytes() > LINK_QUEUE_BYTES_MAX {
+        self.outbox.borrow_mut().push(message, Place::Link);
+        if self.flight.is_beyond(self.outbox.borrow().bytes()) {
             return self.abort();
         }
         self.wake();
@@ -121,6 +111,11 @@ impl Connection {
         self.wake();
     }
 
+    /// Whether there is nothing to be done for it but to wait for the other end to close.
+    pub(super) fn is_done(&self) -> bool {
+        self.stage.get() >= Stage::Lingering
+    }
+
     /// Whether it is on its way to its end.
     pub(super) fn is_ending(&self) -> bool {
         self.stage.get() != Stage::Open
@@ -129,11 +124,19 @@ impl Connection {
     /// Ends the connection if half a message, or an answer that nobody takes, is all it has to show.
     pub(super) fn check_stall(&self, now: Instant) {
         let silent = now.saturating_duration_since(self.active.get());
-        let limit = if self.stage.get() >= Stage::Lingering { LINGER } else { STALL };
-        let too_slow = self.half.get().is_some_and(|(since, bytes)| {
+        // A link that ends and takes nothing is one to a node that is no more.
+        let ends_soon = self.stage.get() >= Stage::Lingering
+            || (self.is_ending() && self.role.get() != Role::Client);
+        let limit = if ends_soon { LINGER } else { STALL };
+        let is_too_slow = |(since, bytes)| {
             let earned = Duration::from_secs(bytes / BYTES_PER_SECOND_MIN);
             now.saturating_duration_since(since) > STALL + earned
-        });
+        };
+        let too_slow = self.half.get().is_some_and(is_too_slow);
+        // While others have no room, answers must be taken as fast as files must be sent.
+        let is_in_the_way = self.role.get() == Role::Client
+            && self.taking.get().is_some_and(is_too_slow)
+            && !self.flight.has_room();
         let has_stalled = (self.half.get().is_some() && silent > limit) || too_slow;
         let is_done = self.is_ending() && self.answers.borrow().len() == 0;
         let is_waiting = self.outbox.borrow().bytes() > 0 || is_done;
@@ -142,7 +145,7 @@ impl Connection {
             let reason = "half a message, and then nothing; send it again";
             self.refuse(Refusal::new(Status::RequestTimeout, reason));
             self.end();
-        } else if has_stalled || (is_waiting && silent > limit) {
+        } else if has_stalled || (is_waiting && silent > limit) || is_in_the_way {
             self.abort();
         }
     }
@@ -155,338 +158,15 @@ impl Connection {
         }
     }
 
-    fn wake(&self) {
+    pub(super) fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
     }
 
     /// Answers out of the connection's own knowledge, in the order of the requests.
-    fn refuse(&self, refusal: Refusal) {
+    pub(super) fn refuse(&self, refusal: Refusal) {
         let number = self.answers.borrow_mut().expect();
         self.answer(number, Answer::Refused(refusal));
     }
-}
-
-/// Runs a connection until its end.
-pub(super) async fn run(driver: Rc<Driver>, connection: Rc<Connection>, stream: Async<TcpStream>) {
-    let mut decoder = Decoder::new(driver.file_bytes_max);
-    if connection.role.get() != Role::Client {
-        decoder.trust_peer();
-    }
-    let mut task = Task {
-        driver: driver.clone(),
-        connection: connection.clone(),
-        stream,
-        decoder,
-        partial: Vec::new(),
-        has_rest: false,
-        is_first: true,
-        is_blocked: false,
-        has_ended: false,
-        reserved: 0,
-    };
-    let end = future::poll_fn(|cx| task.poll(cx)).await;
-    driver.release(task.reserved);
-    drop(task);
-    let why = match end {
-        Ok(()) => "the connection was closed".to_owned(),
-        Err(error) => in_words(&error),
-    };
-    driver.forget(&connection, why);
-}
-
-/// The part of a connection that only its task touches.
-struct Task {
-    driver: Rc<Driver>,
-    connection: Rc<Connection>,
-    stream: Async<TcpStream>,
-    decoder: Decoder,
-    /// What was read and is not decoded: the beginning of a line whose end is still to come.
-    partial: Vec<u8>,
-    /// Whole requests stand there as well: there was no room for more answers.
-    has_rest: bool,
-    /// Nothing has been decoded yet.
-    is_first: bool,
-    /// The last write did not take everything.
-    is_blocked: bool,
-    /// The other end sends nothing more.
-    has_ended: bool,
-    /// Bytes reserved for a half-received file.
-    reserved: usize,
-}
-
-impl Task {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.connection.keep_waker(cx);
-        loop {
-            let is_flushed = self.flush(cx)?;
-            match self.connection.stage.get() {
-                Stage::Ended => return Poll::Ready(Ok(())),
-                Stage::Finishing if is_flushed && self.connection.answers.borrow().len() == 0 => {
-                    self.connection.stage.set(Stage::Lingering);
-                    if self.has_ended || self.stream.get_ref().shutdown(Shutdown::Write).is_err() {
-                        return Poll::Ready(Ok(()));
-                    }
-                }
-                Stage::Finishing => return Poll::Pending,
-                Stage::Open if self.has_ended => {
-                    let is_link = self.connection.role.get() != Role::Client;
-                    let is_done = is_flushed && self.connection.answers.borrow().len() == 0;
-                    return if is_link || is_done { Poll::Ready(Ok(())) } else { Poll::Pending };
-                }
-                Stage::Open if !self.may_read(cx) => return Poll::Pending,
-                Stage::Open if self.has_rest => {
-                    self.decode_rest()?;
-                    // Others have their turn before this one writes and goes on.
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Stage::Open | Stage::Lingering => {}
-            }
-            ready!(self.stream.poll_readable(cx))?;
-            self.read()?;
-        }
-    }
-
-    /// Writes what the other end takes. Says whether that was all.
-    fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        for _ in 0..WRITES_PER_TURN_MAX {
-            if self.connection.outbox.borrow().bytes() == 0 {
-                self.is_blocked = false;
-                return Ok(true);
-            }
-            if self.is_blocked {
-                match self.stream.poll_writable(cx) {
-                    Poll::Pending => return Ok(false),
-                    Poll::Ready(result) => result?,
-                }
-                self.is_blocked = false;
-                self.progress();
-            }
-            let written = self.connection.outbox.borrow_mut().write_to(self.stream.get_ref());
-            match written {
-                Ok(_) => self.connection.active.set(Instant::now()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.is_blocked = true,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        // Whoever takes bytes as fast as they are written must not keep the thread: let others in.
-        cx.waker().wake_by_ref();
-        Ok(self.connection.outbox.borrow().bytes() == 0)
-    }
-
-    /// Whether there is room for what the client may send. If not, the task will be woken.
-    fn may_read(&mut self, cx: &Context<'_>) -> bool {
-        if self.connection.role.get() != Role::Client {
-            return true;
-        }
-        if self.is_full() {
-            // Not reading on is no stall of this client either.
-            self.connection.half.set(None);
-            return false;
-        }
-        let wanted = self.decoder.bytes_wanted();
-        if wanted == 0 && self.reserved > 0 {
-            self.driver.release(std::mem::take(&mut self.reserved));
-        }
-        let has_room = if wanted > HALF_FILE_BYTES_MIN && self.reserved == 0 {
-            let fits = self.driver.reserve(wanted);
-            self.reserved = if fits { wanted } else { 0 };
-            fits
-        } else {
-            wanted > 0 || !self.driver.is_busy()
-        };
-        if !has_room {
-            // Waiting for others is no stall of this client.
-            self.connection.active.set(Instant::now());
-            self.connection.half.set(None);
-            self.driver.park(cx.waker().clone());
-        }
-        has_room
-    }
-
-    /// Whether the client must take answers before it may ask more.
-    fn is_full(&self) -> bool {
-        self.connection.answers.borrow().len() >= PIPELINE_REQUESTS_MAX
-            || self.connection.outbox.borrow().bytes() >= UNREAD_ANSWER_BYTES_MAX
-    }
-
-    /// Reads once, or a few times while a file arrives, and gives every message to the node.
-    fn read(&mut self) -> io::Result<()> {
-        let driver = self.driver.clone();
-        let mut buffer = driver.read_buffer.borrow_mut();
-        for _ in 0..READS_PER_TURN_MAX {
-            let kept = self.partial.len();
-            buffer[..kept].copy_from_slice(&self.partial);
-            let read = match self.stream.get_ref().read(&mut buffer[kept..]) {
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            };
-            let now = Instant::now();
-            if read == 0 {
-                self.has_ended = true;
-                self.connection.half.set(None);
-                if self.connection.stage.get() == Stage::Lingering {
-                    self.connection.stage.set(Stage::Ended);
-                }
-                return Ok(());
-            }
-            if self.connection.stage.get() == Stage::Lingering {
-                return Ok(());
-            }
-            self.connection.active.set(now);
-            let all = kept + read;
-            let taken = self.decode(&buffer[..all])?;
-            self.partial.clear();
-            self.partial.extend_from_slice(&buffer[taken..all]);
-            self.note_half(now, read);
-            if all < buffer.len() || self.connection.stage.get() != Stage::Open {
-                return Ok(());
-            }
-            if self.decoder.bytes_wanted() == 0 || self.reserved == 0 {
-                return Ok(());
-            }
-        }
-        // A file that is just arriving may keep the buffer full for long: let others in.
-        Ok(())
-    }
-
-    /// Goes on with what was read earlier.
-    fn decode_rest(&mut self) -> io::Result<()> {
-        let mut rest = std::mem::take(&mut self.partial);
-        let taken = self.decode(&rest)?;
-        rest.drain(..taken);
-        self.partial = rest;
-        self.note_half(Instant::now(), 0);
-        Ok(())
-    }
-
-    fn note_half(&mut self, now: Instant, read: usize) {
-        let is_between = self.partial.is_empty() && self.decoder.is_between_messages();
-        let is_whole = self.has_rest || is_between;
-        let half = match self.connection.half.get() {
-            _ if is_whole => None,
-            None => Some((now, 0)),
-            Some((since, bytes)) => Some((since, bytes + read as u64)),
-        };
-        self.connection.half.set(half);
-        if half.is_some() {
-            self.progress();
-        }
-    }
-
-    /// Decodes what has come, and says how much of it. The rest is the beginning of a line, or
-    /// requests whose answers have no room yet.
-    fn decode(&mut self, input: &[u8]) -> io::Result<usize> {
-        if self.is_first && http::is_request_line(input) {
-            self.connection.outbox.borrow_mut().push_bytes(http::NOT_YET);
-            self.connection.end();
-            return Ok(input.len());
-        }
-        let mut taken = 0;
-        let mut messages = Vec::new();
-        self.has_rest = false;
-        while self.connection.stage.get() == Stage::Open {
-            if messages.len() >= TURN_REQUESTS_MAX || messages.last().is_some_and(is_long) {
-                self.give(&mut messages)?;
-                let must_wait = self.is_full() || self.driver.is_busy();
-                if must_wait && self.connection.role.get() == Role::Client {
-                    self.has_rest = taken < input.len();
-                    break;
-                }
-            }
-            let (more, message) = self.decoder.decode(&input[taken..]);
-            taken += more;
-            let Some(message) = message else { break };
-            self.is_first = false;
-            if let Ok(Message::Peer(_)) = &message
-                && self.connection.role.get() == Role::Client
-            {
-                self.give(&mut messages)?;
-                self.become_link(message)?;
-                continue;
-            }
-            let is_last = matches!(&message, Ok(Message::Request(Request::Quit)))
-                || matches!(&message, Err(reject) if reject.close);
-            messages.push(message);
-            if is_last {
-                self.give(&mut messages)?;
-                self.connection.end();
-                return Ok(input.len());
-            }
-        }
-        self.give(&mut messages)?;
-        Ok(taken)
-    }
-
-    /// Gives the node what was decoded, in one turn.
-    fn give(&mut self, messages: &mut Vec<Result<Message, Reject>>) -> io::Result<()> {
-        if messages.is_empty() {
-            return Ok(());
-        }
-        let mut turn = self.driver.turn();
-        for message in messages.drain(..) {
-            match (message, self.connection.role.get()) {
-                (Ok(Message::Request(request)), Role::Client) => {
-                    turn.request(&self.connection, request);
-                }
-                (Ok(Message::Peer(message)), Role::Link(link)) => turn.received(link, message),
-                (Err(reject), Role::Client) => self.connection.refuse(reject.refusal),
-                (Err(reject), Role::Link(_)) => {
-                    return Err(nonsense(&reject.refusal.reason));
-                }
-                (Ok(_), _) => return Err(nonsense("a client's request on a link")),
-            }
-        }
-        Ok(())
-    }
-
-    /// A client's connection turns out to be a node's. Only MEET can do that.
-    fn become_link(&mut self, message: Result<Message, Reject>) -> io::Result<()> {
-        let Ok(Message::Peer(message)) = message else { return Ok(()) };
-        if !matches!(message.message, Peer::Meet(_)) {
-            let reason = "that is for nodes, and a link between nodes must begin with MEET";
-            self.connection.refuse(Refusal::new(Status::BadRequest, reason));
-            return Ok(());
-        }
-        match self.driver.adopt(&self.connection) {
-            None => {
-                let reason = "too many nodes are linked to this one";
-                self.connection.refuse(Refusal::new(Status::Unavailable, reason));
-                self.connection.end();
-            }
-            Some(link) => {
-                self.decoder.trust_peer();
-                self.driver.turn().received(link, message);
-            }
-        }
-        Ok(())
-    }
-
-    fn progress(&self) {
-        if let Role::Link(link) = self.connection.role.get() {
-            self.driver.drive(Input::Progress { link });
-        }
-    }
-}
-
-/// Whether one answer may be as long as many others.
-fn is_long(message: &Result<Message, Reject>) -> bool {
-    matches!(message, Ok(Message::Request(Request::List { .. })))
-}
-
-/// An error for people: without the number that the system has for it.
-pub(super) fn in_words(error: &io::Error) -> String {
-    match error.raw_os_error() {
-        Some(_) => error.kind().to_string(),
-        None => error.to_string(),
-    }
-}
-
-fn nonsense(why: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("it does not speak as a node: {why}"))
 }

@@ -7,7 +7,7 @@
 
 use std::{
     cell::{Cell, RefCell, RefMut},
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     rc::Rc,
     task::{Poll, Waker},
     time::{Duration, Instant, SystemTime},
@@ -18,12 +18,14 @@ use smol::{LocalExecutor, future};
 
 use super::{
     connection::{Connection, Role},
-    limits::{FAREWELL, FAREWELL_LOOK, HALF_FILE_BYTES_MAX, LATE, READ_BYTES_MAX, SWEEP},
+    flight::{Flight, Held, Place},
+    limits::{FAREWELL, FAREWELL_LOOK, LATE, LINGER, READ_BYTES_MAX, SWEEP},
     link,
 };
 use crate::ring::{
-    Event, Input, LinkId, Node, Output, Place, RequestId,
+    Event, Input, LinkId, Node, Output, RequestId,
     message::{Envelope, Request},
+    name::Name,
     version::Time,
 };
 
@@ -37,9 +39,9 @@ pub(super) struct Driver {
     pub(super) file_bytes_max: usize,
     /// Connections before the longest idle one gives way.
     clients_max: usize,
-    half_file_bytes: Cell<usize>,
-    /// Connections that wait for others to finish.
-    parked: RefCell<Vec<Waker>>,
+    pub(super) flight: Rc<Flight>,
+    /// Nothing is accepted any more, and clients are answered for the last time.
+    is_closing: Cell<bool>,
     waiting_for_end: Cell<Option<Waker>>,
 }
 
@@ -50,6 +52,8 @@ struct State {
     connections: HashMap<u32, Rc<Connection>>,
     connections_made: u32,
     links: HashMap<LinkId, Rc<Connection>>,
+    /// The contents of the PUTs that are under way, by the number of the request.
+    puts: HashMap<u64, Held>,
     on_event: Box<dyn FnMut(&Event)>,
     /// What the timer is set to, and who sets it.
     alarm: Time,
@@ -57,10 +61,24 @@ struct State {
     has_left: bool,
 }
 
+impl State {
+    /// A new connection, with a number that no other has.
+    fn connection(&mut self, role: Role, flight: &Rc<Flight>) -> Rc<Connection> {
+        loop {
+            self.connections_made = self.connections_made.wrapping_add(1);
+            if let Entry::Vacant(free) = self.connections.entry(self.connections_made) {
+                let connection = Connection::new(self.connections_made, role, flight.clone());
+                return free.insert(Rc::new(connection)).clone();
+            }
+        }
+    }
+}
+
 impl Driver {
     pub(super) fn new(
         node: Node,
         file_bytes_max: usize,
+        flight_bytes_max: usize,
         clients_max: usize,
         on_event: Box<dyn FnMut(&Event)>,
     ) -> Rc<Self> {
@@ -73,6 +91,7 @@ impl Driver {
                 connections: HashMap::new(),
                 connections_made: 0,
                 links: HashMap::new(),
+                puts: HashMap::new(),
                 on_event,
                 alarm: Time(u64::MAX),
                 alarm_owner: None,
@@ -81,8 +100,8 @@ impl Driver {
             read_buffer: RefCell::new(vec![0; READ_BYTES_MAX]),
             file_bytes_max,
             clients_max,
-            half_file_bytes: Cell::new(0),
-            parked: RefCell::default(),
+            flight: Flight::new(flight_bytes_max),
+            is_closing: Cell::new(false),
             waiting_for_end: Cell::new(None),
         })
     }
@@ -149,6 +168,7 @@ impl Driver {
             for connection in connections {
                 connection.check_stall(now);
             }
+            self.flight.wake_all();
         }
     }
 
@@ -164,16 +184,35 @@ impl Driver {
         .await;
     }
 
-    /// Ends once everything that was said is out, or after [`FAREWELL`]: goodbyes to other nodes,
-    /// and answers that clients are still taking.
-    pub(super) async fn silent(&self) {
+    /// Says goodbye: clients have what they have sent so far answered, and their connections are
+    /// then closed in order. Ends once that is done and everything that was said to other nodes is
+    /// out, or after [`FAREWELL`]. A client that does not close its end as well is waited for a
+    /// little.
+    pub(super) async fn farewell(&self) {
+        self.is_closing.set(true);
+        self.state.borrow().connections.values().for_each(|it| it.wake());
         let end = Instant::now() + FAREWELL;
-        while Instant::now() < end {
-            if self.state.borrow().connections.values().all(|it| it.is_silent()) {
+        let mut lingers_until = end;
+        while Instant::now() < end.min(lingers_until) {
+            let (mut is_open, mut is_lingering) = (false, false);
+            for connection in self.state.borrow().connections.values() {
+                let is_client = connection.role.get() == Role::Client;
+                is_lingering |= is_client;
+                is_open |= !connection.is_silent() || (is_client && !connection.is_done());
+            }
+            if !is_open && !is_lingering {
                 return;
+            }
+            if !is_open {
+                lingers_until = lingers_until.min(Instant::now() + LINGER);
             }
             Timer::after(FAREWELL_LOOK).await;
         }
+    }
+
+    /// Whether clients are answered for the last time.
+    pub(super) fn is_closing(&self) -> bool {
+        self.is_closing.get()
     }
 
     // ---- connections
@@ -185,15 +224,7 @@ impl Driver {
             let idle = state.connections.values().filter(|it| it.is_idle());
             idle.min_by_key(|it| it.active.get())?.abort();
         }
-        let id = loop {
-            state.connections_made = state.connections_made.wrapping_add(1);
-            if !state.connections.contains_key(&state.connections_made) {
-                break state.connections_made;
-            }
-        };
-        let connection = Rc::new(Connection::new(id, role));
-        state.connections.insert(id, connection.clone());
-        Some(connection)
+        Some(state.connection(role, &self.flight))
     }
 
     /// A connection has ended, for whatever reason.
@@ -218,34 +249,15 @@ impl Driver {
 
     // ---- bounds
 
-    /// Whether clients should wait with further requests.
-    pub(super) fn is_busy(&self) -> bool {
-        self.state.borrow().node.is_busy()
+    /// Whether there is room for another operation. A node that is about to end refuses all.
+    pub(super) fn has_room(&self) -> bool {
+        self.is_closing() || (self.flight.has_room() && !self.state.borrow().node.is_busy())
     }
 
-    /// Reserves room for a half-received file, if there is any.
-    pub(super) fn reserve(&self, bytes: usize) -> bool {
-        let reserved = self.half_file_bytes.get();
-        let fits = reserved == 0 || reserved + bytes <= HALF_FILE_BYTES_MAX;
-        if fits {
-            self.half_file_bytes.set(reserved + bytes);
-        }
-        fits
-    }
-
-    /// Gives back what was reserved.
-    pub(super) fn release(&self, bytes: usize) {
-        self.half_file_bytes.set(self.half_file_bytes.get() - bytes);
-        self.unpark();
-    }
-
-    /// Wakes this task when there may be room again.
-    pub(super) fn park(&self, waker: Waker) {
-        self.parked.borrow_mut().push(waker);
-    }
-
-    fn unpark(&self) {
-        self.parked.borrow_mut().drain(..).for_each(Waker::wake);
+    /// Whether the node has this file, and need not ask others whether theirs is newer.
+    pub(super) fn has(&self, name: &Name) -> bool {
+        let state = self.state.borrow();
+        state.node.is_ready() && state.node.table().get(name).is_some()
     }
 }
 
@@ -261,6 +273,10 @@ impl Turn<'_> {
     pub(super) fn request(&mut self, connection: &Connection, request: Request) {
         let number = connection.answers.borrow_mut().expect();
         let id = RequestId(u64::from(connection.id) << 32 | u64::from(number));
+        if let Request::Put { content, .. } = &request {
+            let held = self.driver.flight.hold(content.bytes(), Place::Operation);
+            self.state.puts.insert(id.0, held);
+        }
         self.input(Input::Request { id, request });
     }
 
@@ -284,7 +300,7 @@ impl Turn<'_> {
         let state = &mut *self.state;
         state.outputs = outputs;
         if was_busy && !state.node.is_busy() {
-            self.driver.unpark();
+            self.driver.flight.wake_for_room();
         }
         if state.node.deadline() < state.alarm
             && let Some(owner) = state.alarm_owner.take()
@@ -297,6 +313,7 @@ impl Turn<'_> {
         let state = &mut *self.state;
         match output {
             Output::Reply { id, answer } => {
+                state.puts.remove(&id.0);
                 // A client that has gone meanwhile gets no answer.
                 if let Some(connection) = state.connections.get(&((id.0 >> 32) as u32)) {
                     connection.answer(id.0 as u32, answer);
@@ -313,7 +330,12 @@ impl Turn<'_> {
                     connection.end();
                 }
             }
-            Output::Notify(event) => (state.on_event)(&event),
+            Output::Notify(event) => {
+                if let Event::List(view) = &event {
+                    self.driver.flight.set_members(view.circle().len());
+                }
+                (state.on_event)(&event);
+            }
             Output::Left => {
                 state.has_left = true;
                 self.driver.waiting_for_end.take().into_iter().for_each(Waker::wake);
@@ -321,12 +343,10 @@ impl Turn<'_> {
         }
     }
 
-    fn connect(&mut self, link: LinkId, to: Place) {
-        let to = self.state.node.place(to);
+    fn connect(&mut self, link: LinkId, to: crate::ring::Place) {
         let state = &mut *self.state;
-        state.connections_made = state.connections_made.wrapping_add(1);
-        let connection = Rc::new(Connection::new(state.connections_made, Role::Link(link)));
-        state.connections.insert(connection.id, connection.clone());
+        let to = state.node.place(to);
+        let connection = state.connection(Role::Link(link), &self.driver.flight);
         state.links.insert(link, connection.clone());
         let task = link::run(self.driver.clone(), connection, to);
         self.driver.executor.spawn(task).detach();

@@ -20,15 +20,23 @@ pub const PIPELINE_REQUESTS_MAX: usize = 1024;
 pub const TURN_REQUESTS_MAX: usize = 64;
 /// Bytes of answers that one client has not taken; then it is not read on.
 pub const UNREAD_ANSWER_BYTES_MAX: usize = 1 << 20;
-/// Bytes of half-received files of all clients together; over that a client's file waits.
-pub const HALF_FILE_BYTES_MAX: usize = 256 << 20;
-/// A file is counted against [`HALF_FILE_BYTES_MAX`] from this many missing bytes on.
-pub const HALF_FILE_BYTES_MIN: usize = READ_BYTES_MAX;
-/// Bytes that wait to be sent to one node. They are shared with the table, mostly.
-pub const LINK_QUEUE_BYTES_MAX: usize = 1 << 30;
+/// Memory for files, if nothing else is said.
+pub const STORE_BYTES_MAX_DEFAULT: usize = 1 << 30;
+/// Memory for everything that is on its way through a node, if nothing else is said.
+pub const FLIGHT_BYTES_MAX_DEFAULT: usize = 256 << 20;
+/// Tasks that are woken together when there is room again.
+pub const FLIGHT_WAKES_MAX: usize = 64;
+/// How often an upload that has no room asks whether it is its turn.
+pub const TURN_LOOK: Duration = Duration::from_millis(100);
+/// Bytes that an upload must bring in a [`TURN_LOOK`] so as to keep its turn while others ask.
+pub const TURN_BYTES_MIN: usize = 16 << 10;
+/// Bytes of a link that the system may have to send. It says that there is room again when a third
+/// of it has arrived, and only that shows that the other node lives: on a line of 5 Mbit/s about
+/// twice a second.
+pub const LINK_SYSTEM_BYTES: usize = 512 << 10;
 /// From here on a content is not copied next to its line but sent from where it lies.
 pub const COPIED_CONTENT_BYTES_MAX: usize = 16 << 10;
-/// Capacity that an empty outbox keeps.
+/// Capacity that an empty outbox keeps; from here on a new buffer is begun.
 pub const OUTBOX_KEPT_BYTES_MAX: usize = 64 << 10;
 /// Half a message, or answers that are not taken, and then nothing for this long: 408, or closed.
 pub const STALL: Duration = Duration::from_secs(10);
@@ -42,10 +50,12 @@ pub const FAREWELL: Duration = Duration::from_secs(3);
 pub const FAREWELL_LOOK: Duration = Duration::from_millis(5);
 /// How often stalled connections are looked for.
 pub const SWEEP: Duration = Duration::from_secs(1);
+/// Connections that are accepted in a row before others have their turn.
+pub const ACCEPTS_PER_TURN_MAX: usize = 16;
 /// Between two attempts to accept when the process has no more descriptors.
 pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// A wake-up that comes so late means that the process did not run; what has arrived meanwhile is
 /// read first.
-pub const LATE: Duration = Duration::from_millis(200);
+pub const LATE: Duration = Duration::from_millis(20);
 /// Lines of events that wait to be written; more are dropped.
 pub const EVENT_LINES_MAX: usize = 1024;

@@ -1,29 +1,16 @@
 //! A link that this node opens to another.
 
-use std::{
-    future::Future,
-    io,
-    net::{SocketAddr, TcpStream},
-    pin::pin,
-    rc::Rc,
-    task::Poll,
-};
+use std::{future::Future, io, pin::pin, rc::Rc, task::Poll};
 
-use async_io::Async;
 use smol::future;
 
-use super::{
-    connection::{self, Connection},
-    driver::Driver,
-};
+use super::{connection::Connection, driver::Driver, task};
+use crate::connect::connect;
 
-/// Connects, then runs the link until its end. How long to wait for the connection is for the node
+/// Connects to `HOST:PORT`, then runs the link until its end. How long to wait for the connection is for the node
 /// to say: it ends the link.
 pub(super) async fn run(driver: Rc<Driver>, connection: Rc<Connection>, to: String) {
-    let mut connecting = pin!(async {
-        let to = to.parse().map_err(|_| io::ErrorKind::NotFound)?;
-        Async::<TcpStream>::connect::<SocketAddr>(to).await
-    });
+    let mut connecting = pin!(connect(to));
     let connected = future::poll_fn(|cx| {
         connection.keep_waker(cx);
         if connection.is_ending() {
@@ -32,7 +19,7 @@ pub(super) async fn run(driver: Rc<Driver>, connection: Rc<Connection>, to: Stri
         connecting.as_mut().poll(cx)
     });
     match connected.await.and_then(|stream| stream.get_ref().set_nodelay(true).map(|()| stream)) {
-        Ok(stream) => connection::run(driver, connection, stream).await,
-        Err(error) => driver.forget(&connection, connection::in_words(&error)),
+        Ok(stream) => task::run(driver, connection, stream).await,
+        Err(error) => driver.forget(&connection, task::in_words(&error)),
     }
 }

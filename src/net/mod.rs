@@ -3,10 +3,12 @@
 //! ```text
 //!   server      binds, accepts, runs all tasks on one LocalExecutor
 //!     driver      owns the Node; carries out its outputs; keeps its time
-//!     connection  one task a connection: bytes in, messages to the node, bytes out
+//!     connection  what others reach of a connection: to send on it, to end it
+//!     task        one a connection: bytes in, messages to the node, bytes out
 //!     link        a connection that this node opens to another
 //!     answers     answers in the order of the requests
 //!     outbox      bytes on their way out
+//!     flight      what is on its way in memory, and the budget for it
 //! ```
 //!
 //! A request whose answer is at hand never leaves its task: read, decode, [`Node::handle`], encode,
@@ -17,10 +19,12 @@
 mod answers;
 mod connection;
 mod driver;
+mod flight;
 mod http;
 pub mod limits;
 mod link;
 mod outbox;
 mod server;
+mod task;
 
-pub use server::{Bound, DEFAULT_IP, DEFAULT_PORT};
+pub use server::{Bound, DEFAULT_IP, DEFAULT_PORT, Limits};

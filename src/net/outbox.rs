@@ -3,50 +3,84 @@
 use std::{
     collections::VecDeque,
     io::{self, IoSlice, Write},
+    rc::Rc,
 };
 
-use bytes::Bytes;
-
-use super::limits::{COPIED_CONTENT_BYTES_MAX, OUTBOX_KEPT_BYTES_MAX};
+use super::{
+    flight::{Flight, Held, Place},
+    limits::{COPIED_CONTENT_BYTES_MAX, OUTBOX_KEPT_BYTES_MAX},
+};
 use crate::ring::codec::Encode;
 
 /// Slices that one system call writes at most.
 const SLICES_MAX: usize = 32;
 
 /// Bytes on their way out, in order.
-#[derive(Default)]
 pub(super) struct Outbox {
-    segments: VecDeque<Bytes>,
+    flight: Rc<Flight>,
+    segments: VecDeque<Segment>,
     /// What comes after the segments.
     tail: Vec<u8>,
-    /// How much of the first segment, or of the tail if there is none, is written.
+    /// How much of the first segment, or of the tail if there is none, is written. What is written
+    /// stays where it is until its segment is done: nothing is ever moved down.
     written: usize,
     bytes: usize,
 }
 
+/// What leaves in one piece, where it lies.
+enum Segment {
+    /// Lines, and small contents.
+    Copied(Vec<u8>),
+    Content(Held),
+}
+
+impl Segment {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Copied(bytes) => bytes,
+            Self::Content(held) => held.bytes(),
+        }
+    }
+}
+
 impl Outbox {
+    pub(super) fn new(flight: Rc<Flight>) -> Self {
+        Self { flight, segments: VecDeque::new(), tail: Vec::new(), written: 0, bytes: 0 }
+    }
+
     /// Bytes that are still to be written.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    pub(super) fn push(&mut self, message: &impl Encode) {
+    /// Appends a message, of which it is said where it waits.
+    pub(super) fn push(&mut self, message: &impl Encode, place: Place) {
+        if self.tail.len() >= OUTBOX_KEPT_BYTES_MAX {
+            self.seal();
+        }
         let before = self.tail.len();
         let content = message.encode(&mut self.tail);
-        self.bytes += self.tail.len() - before;
-        let Some(content) = content else { return };
-        self.bytes += content.len();
-        if content.len() <= COPIED_CONTENT_BYTES_MAX {
-            self.tail.extend_from_slice(content);
-        } else {
+        let large = content.filter(|content| content.len() > COPIED_CONTENT_BYTES_MAX);
+        if large.is_none() {
+            self.tail.extend_from_slice(content.map(|it| &it[..]).unwrap_or_default());
+        }
+        self.note_copied(self.tail.len() - before);
+        if let Some(content) = large {
             self.seal();
-            self.segments.push_back(content.bytes().clone());
+            self.bytes += content.len();
+            let held = self.flight.hold(content.bytes(), place);
+            self.segments.push_back(Segment::Content(held));
         }
     }
 
     pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
         self.tail.extend_from_slice(bytes);
-        self.bytes += bytes.len();
+        self.note_copied(bytes.len());
+    }
+
+    fn note_copied(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        self.flight.add_copied(bytes);
     }
 
     /// Writes as much as the other end takes in one system call.
@@ -55,7 +89,7 @@ impl Outbox {
             stream.write(&self.tail[self.written..])?
         } else {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            let all = self.segments.iter().map(|it| &it[..]).chain([&self.tail[..]]);
+            let all = self.segments.iter().map(Segment::bytes).chain([&self.tail[..]]);
             let mut count = 0;
             for (slice, bytes) in slices.iter_mut().zip(all) {
                 let from = if count == 0 { self.written } else { 0 };
@@ -75,30 +109,36 @@ impl Outbox {
         self.bytes -= written;
         self.written += written;
         while let Some(first) = self.segments.front()
-            && self.written >= first.len()
+            && self.written >= first.bytes().len()
         {
-            self.written -= first.len();
-            self.segments.pop_front();
+            self.written -= first.bytes().len();
+            if let Some(Segment::Copied(bytes)) = self.segments.pop_front() {
+                self.flight.sub_copied(bytes.len());
+            }
         }
         if self.bytes == 0 {
             self.written = 0;
+            self.flight.sub_copied(self.tail.len());
             self.tail.clear();
             self.tail.shrink_to(OUTBOX_KEPT_BYTES_MAX);
-        } else if self.segments.is_empty() && self.written >= OUTBOX_KEPT_BYTES_MAX {
-            self.tail.drain(..self.written);
-            self.written = 0;
         }
     }
 
-    /// Makes the tail a segment, so that something can come after it.
+    /// Makes the tail a segment, without a copy, so that something can come after it.
     fn seal(&mut self) {
-        if self.segments.is_empty() && self.written > 0 {
-            self.tail.drain(..self.written);
-            self.written = 0;
-        }
         if !self.tail.is_empty() {
-            self.segments.push_back(std::mem::take(&mut self.tail).into());
+            self.segments.push_back(Segment::Copied(std::mem::take(&mut self.tail)));
         }
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let copied = self.segments.iter().map(|segment| match segment {
+            Segment::Copied(bytes) => bytes.len(),
+            Segment::Content(_) => 0,
+        });
+        self.flight.sub_copied(copied.sum::<usize>() + self.tail.len());
     }
 }
 
@@ -128,15 +168,33 @@ mod tests {
     }
 
     #[test]
+    fn however_much_waits_no_buffer_is_long_so_no_move_of_one_is() {
+        let (mut outbox, mut slow) = (Outbox::new(Flight::new(1 << 20)), Slow(Vec::new(), 1000));
+        let (mut expected, mut longest) = (Vec::new(), 0);
+        for size in 0..4000 {
+            let answer = found(vec![size as u8; size]);
+            let content = answer.encode(&mut expected).expect("an item has content").clone();
+            expected.extend_from_slice(&content);
+            outbox.push(&answer, Place::Client);
+            longest = longest.max(outbox.tail.capacity());
+        }
+        assert!(outbox.bytes() > 8_000_000 && longest <= 4 * OUTBOX_KEPT_BYTES_MAX, "{longest}");
+        while outbox.bytes() > 0 {
+            outbox.write_to(&mut slow).unwrap();
+        }
+        assert!(slow.0 == expected);
+    }
+
+    #[test]
     fn bytes_leave_in_order_however_few_go_at_a_time() {
         for step in [1, 7, 1000, 1 << 20] {
             let (mut outbox, mut slow, mut expected) =
-                (Outbox::default(), Slow(Vec::new(), step), Vec::new());
+                (Outbox::new(Flight::new(1 << 20)), Slow(Vec::new(), step), Vec::new());
             for size in [0, 5, COPIED_CONTENT_BYTES_MAX + 1, 3, 40_000, 70_000, 1] {
                 let answer = found(vec![size as u8; size]);
                 let content = answer.encode(&mut expected).expect("an item has content").clone();
                 expected.extend_from_slice(&content);
-                outbox.push(&answer);
+                outbox.push(&answer, Place::Client);
                 outbox.write_to(&mut slow).unwrap();
             }
             outbox.push_bytes(b"end");

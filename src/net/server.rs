@@ -3,19 +3,24 @@
 use std::{
     future::Future,
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     rc::Rc,
 };
 
 use async_io::{Async, Timer};
+use smol::future;
 
 use super::{
-    connection::{self, Role},
+    connection::Role,
     driver::{self, Driver},
-    limits::{ACCEPT_RETRY, CLIENTS_MAX, DESCRIPTORS_KEPT},
+    limits::{
+        ACCEPT_RETRY, ACCEPTS_PER_TURN_MAX, CLIENTS_MAX, DESCRIPTORS_KEPT,
+        FLIGHT_BYTES_MAX_DEFAULT, STORE_BYTES_MAX_DEFAULT,
+    },
+    task,
 };
 use crate::{
-    descriptors,
+    descriptors, listening,
     ring::{Config, Event, Input, Node, table::Table},
 };
 
@@ -25,6 +30,27 @@ pub const DEFAULT_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1));
 pub const DEFAULT_PORT: u16 = 4043;
 /// How many ports from [`DEFAULT_PORT`] on are tried.
 const PORTS_TRIED: u16 = 1000;
+
+/// How much memory a node takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// For files that are kept, 128 bytes for each included.
+    pub store_bytes_max: usize,
+    /// For everything that is on its way: files of which only a part has arrived, and what waits
+    /// to be sent to other nodes and to clients. When it is used up, clients that want to put
+    /// something wait. One file of the largest size goes on even then, so it should be several
+    /// times that.
+    pub flight_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            store_bytes_max: STORE_BYTES_MAX_DEFAULT,
+            flight_bytes_max: FLIGHT_BYTES_MAX_DEFAULT,
+        }
+    }
+}
 
 /// The sockets of a node that does not serve yet.
 #[derive(Debug)]
@@ -69,7 +95,9 @@ impl Bound {
 
     fn of(first: TcpListener, second: Option<TcpListener>) -> io::Result<Self> {
         let address = first.local_addr()?;
-        Ok(Self { listeners: [first].into_iter().chain(second).collect(), address })
+        let listeners: Vec<_> = [first].into_iter().chain(second).collect();
+        listeners.iter().try_for_each(listening::lengthen)?;
+        Ok(Self { listeners, address })
     }
 
     /// The address that it listens on.
@@ -89,7 +117,7 @@ impl Bound {
     pub fn serve(
         self,
         mut config: Config,
-        store_bytes_max: usize,
+        limits: Limits,
         leave: impl Future<Output = ()>,
         on_event: impl FnMut(&Event) + 'static,
     ) -> io::Result<()> {
@@ -99,12 +127,16 @@ impl Bound {
         config.started_ms = driver::wall_ms();
         config.seed = config.started_ms << 20 ^ u64::from(std::process::id()) << 40;
         let file_bytes_max = config.max_file_bytes;
-        let node = Node::new(config, Table::new(store_bytes_max));
-        let driver = Driver::new(node, file_bytes_max, clients_max, Box::new(on_event));
+        let node = Node::new(config, Table::new(limits.store_bytes_max));
+        let flight_bytes_max = limits.flight_bytes_max;
+        let on_event = Box::new(on_event);
+        let driver = Driver::new(node, file_bytes_max, flight_bytes_max, clients_max, on_event);
         let executor = &driver.executor;
+        let mut accepting = Vec::new();
         for listener in self.listeners {
-            let listener = Async::new(listener)?;
-            executor.spawn(accept(driver.clone(), listener.into())).detach();
+            let listener = Rc::new(Async::new(listener)?);
+            let task = executor.spawn(accept(driver.clone(), listener.clone()));
+            accepting.push((listener, task));
         }
         executor.spawn(driver.clone().keep_time()).detach();
         executor.spawn(driver.clone().sweep()).detach();
@@ -112,7 +144,11 @@ impl Bound {
             leave.await;
             driver.drive(Input::Leave);
             driver.left().await;
-            driver.silent().await;
+            for (listener, task) in accepting {
+                task.cancel().await;
+                accept_the_rest(&driver, &listener);
+            }
+            driver.farewell().await;
         };
         smol::block_on(executor.run(leaving));
         Ok(())
@@ -128,28 +164,36 @@ fn second_listener(first: &TcpListener) -> io::Result<Option<TcpListener>> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, address.port())).map(Some)
 }
 
-async fn accept(driver: Rc<Driver>, listener: async_net::TcpListener) {
-    loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+async fn accept(driver: Rc<Driver>, listener: Rc<Async<TcpListener>>) {
+    for accepted in 1.. {
+        if accepted % ACCEPTS_PER_TURN_MAX == 0 {
+            // Many who connect must not keep those waiting who are connected.
+            future::yield_now().await;
+        }
+        match listener.accept().await {
+            Ok((stream, _)) => welcome(&driver, stream),
+            Err(error) if listening::is_of_the_client(&error) => {}
             Err(_) => {
-                // Out of descriptors, or the client has gone already.
+                // Out of descriptors.
                 Timer::after(ACCEPT_RETRY).await;
-                continue;
             }
-        };
-        let Some(connection) = driver.register(Role::Client) else { continue };
-        let _ = stream.set_nodelay(true);
-        let Ok(stream) = own(stream) else {
-            driver.forget(&connection, String::new());
-            continue;
-        };
-        driver.executor.spawn(connection::run(driver.clone(), connection, stream)).detach();
+        }
     }
 }
 
-/// The socket out of its shared handle: nobody else holds it.
-fn own(stream: async_net::TcpStream) -> io::Result<Async<std::net::TcpStream>> {
-    let shared: std::sync::Arc<Async<std::net::TcpStream>> = stream.into();
-    std::sync::Arc::try_unwrap(shared).map_err(|_| io::ErrorKind::Other.into())
+/// Takes what the system has accepted for us already: these clients may have sent a request.
+fn accept_the_rest(driver: &Rc<Driver>, listener: &Async<TcpListener>) {
+    loop {
+        match listener.get_ref().accept().and_then(|(stream, _)| Async::new(stream)) {
+            Ok(stream) => welcome(driver, stream),
+            Err(error) if listening::is_of_the_client(&error) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+fn welcome(driver: &Rc<Driver>, stream: Async<TcpStream>) {
+    let Some(connection) = driver.register(Role::Client) else { return };
+    let _ = stream.get_ref().set_nodelay(true);
+    driver.executor.spawn(task::run(driver.clone(), connection, stream)).detach();
 }

@@ -83,7 +83,9 @@ impl Node {
         if let Some((_, sent)) = self.reports.sent.filter(|&(count, _)| count == op.count)
             && now.since(sent) <= CLOCK_ROUND_MAX
         {
-            for (&member, report) in reports.iter().filter(|(it, _)| self.view.is_alive(**it)) {
+            let me = self.config.address;
+            let others = reports.iter().filter(|(it, _)| **it != me && self.view.is_alive(**it));
+            for (&member, report) in others {
                 self.clocks.measured(member, report.clock_ms, sent, now);
             }
         }

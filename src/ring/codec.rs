@@ -52,7 +52,7 @@ pub struct Decoder {
 #[derive(Debug)]
 enum State {
     Line,
-    Body { line: String, got: Vec<u8>, want: usize },
+    Body { line: String, got: Vec<u8>, want: usize, hasher: Option<Box<blake3::Hasher>> },
     Skip { bytes: u64 },
     Closed,
 }
@@ -81,6 +81,14 @@ impl Decoder {
         }
     }
 
+    /// How many bytes of such a content are here.
+    pub fn bytes_got(&self) -> usize {
+        match &self.state {
+            State::Body { got, .. } => got.len(),
+            _ => 0,
+        }
+    }
+
     /// Takes from the front of `input` and says how many bytes it took. `None`: more bytes are
     /// needed; those not taken are to be given again, with more behind them.
     pub fn decode(&mut self, input: &[u8]) -> (usize, Option<Result<Message, Reject>>) {
@@ -98,7 +106,7 @@ impl Decoder {
                     }
                     self.state = State::Line;
                 }
-                State::Body { line, got, want } => {
+                State::Body { line, got, want, hasher } => {
                     let left = *want - got.len();
                     let more = rest.len().min(left);
                     if got.capacity() < got.len() + more {
@@ -106,11 +114,16 @@ impl Decoder {
                         got.reserve_exact(got.len().clamp(more, left));
                     }
                     got.extend_from_slice(&rest[..more]);
+                    if let Some(hasher) = hasher {
+                        hasher.update(&rest[..more]);
+                    }
                     taken += more;
                     if got.len() < *want {
                         return (taken, None);
                     }
-                    let message = parse::message(Line::new(line), Bytes::from(std::mem::take(got)));
+                    let hash = hasher.as_ref().map(|hasher| hasher.finalize());
+                    let body = Bytes::from(std::mem::take(got));
+                    let message = parse::message(Line::new(line), body, hash);
                     self.state = State::Line;
                     return (taken, Some(message));
                 }
@@ -160,10 +173,14 @@ impl Decoder {
         }
         let want = usize::try_from(want).expect("check_head bounds it by a usize");
         if let Some(body) = rest.get(..want) {
-            return (want, Some(parse::message(line, Bytes::copy_from_slice(body))));
+            return (want, Some(parse::message(line, Bytes::copy_from_slice(body), None)));
         }
         let got = Vec::with_capacity(want.min(BODY_BYTES_AT_FIRST));
-        self.state = State::Body { line: text.to_owned(), got, want };
+        // A large content is hashed while it arrives: all at once at its end would take long.
+        // What will be hashed when it is whole is better hashed while it arrives.
+        let is_hashed = line.word(0) == Some("PUT") || line.key("blake3").is_some();
+        let hasher = is_hashed.then(Box::default);
+        self.state = State::Body { line: text.to_owned(), got, want, hasher };
         (0, None)
     }
 

@@ -368,7 +368,9 @@ impl Node {
         let name = self.operations.open[&count].name.clone();
         match self.version(now, &name) {
             Ok(mut version) => {
-                version.stamp = version.stamp.max(newest.stamp.next());
+                if newest.stamp >= version.stamp {
+                    version.stamp = self.stamp_beyond(&name, newest.stamp.next());
+                }
                 let operation = self.operations.open.get_mut(&count).expect("it is open");
                 operation.raised = Some(circle);
                 operation.put.as_mut().expect("it is a PUT").version = version;

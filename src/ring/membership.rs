@@ -9,7 +9,7 @@ use super::{
     message::{Answer, Greeting, Peer, Refusal, Role, Row, Status},
     node::{Node, Phase},
     version::Time,
-    view::{Cause, Member, State, View},
+    view::{Cause, Member, State, View, ViewHash},
 };
 
 /// Words about others that are remembered, so that they are not said again and again.
@@ -156,7 +156,6 @@ impl Node {
         if let Err(full) = self.view.merge(view, self.clocks.ring(now), kept) {
             return out.push(Output::Notify(Event::Nonsense { why: full.to_string() }));
         }
-        self.learn_of_raises(&before, view);
         self.name_who_is_out(&before, out);
         let is_back = self.defend(seen, out);
         if let Some(theirs) = theirs {
@@ -214,35 +213,27 @@ impl Node {
             if brings >= self.me.brings {
                 // A life that brings something of its own brings more than the earlier one.
                 let more = u64::from(self.own.brings_something());
-                self.me.brings = brings + more;
+                (self.me.brings, self.me.from) = (brings + more, 0);
+                self.me.within = ViewHash(0);
             }
             self.show_me();
             self.unsettled = true;
         }
     }
 
-    /// What a member raises, this node covers if it covered the number before, and if neither was
-    /// out of the circle in between.
-    fn learn_of_raises(&mut self, before: &View, theirs: &View) {
-        let me = self.config.address;
-        let is_same = |address| match (before.get(address), theirs.get(address)) {
-            (Some(mine), Some(theirs)) => mine.is_alive() && mine.incarnation == theirs.incarnation,
-            _ => false,
-        };
-        let is_in = matches!(self.phase, Phase::Member | Phase::Finishing { .. });
-        let stays = is_in && is_same(me) && theirs.is_alive(me);
-        self.unsettled = true;
-        if !stays {
+    /// What a member has raised, this node covers as well if it covered what that member brought
+    /// before, and if both are in the circle in which it was raised: then it takes part in all that
+    /// is acknowledged there.
+    fn learn_of_raises(&mut self) {
+        if !matches!(self.phase, Phase::Member | Phase::Finishing { .. }) {
             return;
         }
-        let raised = theirs.members().filter(|&(member, entry)| {
-            let old = before.get(member).map_or(0, |it| it.brings);
-            member != me && entry.brings > old && is_same(member) && self.covers.has(member, old)
-        });
-        let raised: Vec<_> = raised.map(|(member, entry)| (member, entry.brings)).collect();
-        for (member, brings) in raised {
-            self.learned.add(member, brings);
-            self.covers.add(member, brings);
+        for (member, entry) in self.view.members() {
+            let is_here = entry.within == self.circle && member != self.config.address;
+            if is_here && self.covers.has(member, entry.from) && entry.brings > 0 {
+                self.unsettled |= self.learned.add(member, entry.brings);
+                self.covers.add(member, entry.brings);
+            }
         }
     }
 
@@ -298,7 +289,10 @@ impl Node {
         let (circle, full) = (self.circle, self.full);
         self.hash_view();
         self.untended |= full != self.full;
-        self.unsettled |= full != self.full;
+        if full != self.full {
+            self.unsettled = true;
+            self.learn_of_raises();
+        }
         if circle != self.circle {
             self.clocks.keep_live(&self.view);
             self.learned.prune(&self.view);

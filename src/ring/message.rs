@@ -15,19 +15,41 @@ use super::{
 };
 
 /// The bytes of a file. Cheap to clone: the bytes themselves are shared.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Content(Bytes);
+#[derive(Clone, Default)]
+pub struct Content {
+    bytes: Bytes,
+    /// Its BLAKE3, where that was made while it arrived.
+    hash: Option<blake3::Hash>,
+}
 
 impl Content {
+    /// Bytes of which the hash is known.
+    pub fn hashed(bytes: Bytes, hash: Option<blake3::Hash>) -> Self {
+        Self { bytes, hash }
+    }
+
     /// The bytes, shared.
     pub fn bytes(&self) -> &Bytes {
-        &self.0
+        &self.bytes
+    }
+
+    /// BLAKE3 of the bytes. Goes through them only if nobody has done so yet.
+    pub fn hash(&self) -> blake3::Hash {
+        self.hash.unwrap_or_else(|| blake3::hash(&self.bytes))
     }
 }
 
+impl PartialEq for Content {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Content {}
+
 impl<T: Into<Bytes>> From<T> for Content {
     fn from(bytes: T) -> Self {
-        Self(bytes.into())
+        Self::hashed(bytes.into(), None)
     }
 }
 
@@ -35,13 +57,13 @@ impl Deref for Content {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 }
 
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.0.len())
+        write!(f, "{} bytes", self.bytes.len())
     }
 }
 

@@ -28,12 +28,13 @@ use super::{
     limits::{CLAIM_INTERVALS, PEER_LINKS_MAX},
     links::{Link, Next},
     message::{Envelope, Peer},
+    name::Name,
     refused::Refused,
     requests::Waiting,
     rng::Rng,
     sync::Catchup,
     table::Table,
-    version::{Clock, Time},
+    version::{Clock, Stamp, Time},
     view::{Member, State, View, ViewHash},
 };
 
@@ -92,6 +93,8 @@ pub struct Node {
     pub(super) config: Config,
     pub(super) table: Table,
     pub(super) refused: Refused,
+    /// Stamps that were given out though they are ahead of the clock, by name.
+    pub(super) beyond: BTreeMap<Name, Stamp>,
     pub(super) clock: Clock,
     pub(super) clocks: Clocks,
     pub(super) view: View,
@@ -151,6 +154,7 @@ impl Node {
             clock: Clock::new(),
             clocks: Clocks::new(config.started_ms),
             refused: Refused::default(),
+            beyond: BTreeMap::new(),
             phase: if joins { Phase::Joining } else { Phase::Member },
             joining: Joining::new(&config),
             claimable: (!joins && !config.bootstrap)
@@ -359,9 +363,7 @@ impl Node {
         if self.ready && !was_ready {
             out.push(Output::Notify(Event::Ready));
         }
-        if self.ready {
-            self.answer_waiting(now, out);
-        }
+        self.answer_waiting(now, out);
     }
 
     /// This node has come to cover more.
@@ -373,7 +375,9 @@ impl Node {
 
     /// From now on this node may hold files that others have not followed.
     pub(super) fn raise(&mut self, now: Time) {
+        self.me.from = self.me.brings;
         self.me.brings = self.clocks.ring(now).max(self.me.brings + 1);
+        self.me.within = self.view.circle_hash();
         self.own.raised(self.me.brings);
         self.show_me();
         self.unsettled = true;

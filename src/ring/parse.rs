@@ -27,15 +27,28 @@ use super::{
 /// The ring of a node that says nothing of it.
 const RING_DEFAULT: &str = "smolring";
 
-/// A message of its line and its content.
-pub(super) fn message(line: Line<'_>, body: Bytes) -> Result<Message, Reject> {
+/// A content, and its hash where that was made while it arrived.
+struct Body {
+    bytes: Bytes,
+    hash: Option<blake3::Hash>,
+}
+
+/// A message of its line, its content, and the hash of that if it is known.
+pub(super) fn message(
+    line: Line<'_>,
+    bytes: Bytes,
+    hash: Option<blake3::Hash>,
+) -> Result<Message, Reject> {
+    let body = Body { bytes, hash };
     let verb = line.word(0).unwrap_or_default();
     let request = match verb {
         "PUT" if line.key("len").is_none() => {
             let reason = "PUT needs len=, the number of bytes that follow: PUT NAME len=N";
             return Err(Reject::stay(Status::LengthRequired, reason));
         }
-        "PUT" => Request::Put { name: name(line)?, content: body.into() },
+        "PUT" => {
+            Request::Put { name: name(line)?, content: Content::hashed(body.bytes, body.hash) }
+        }
         "GET" => Request::Get { name: name(line)? },
         "LIST" => list(line)?,
         "RING" => Request::Ring,
@@ -82,23 +95,23 @@ fn list(line: Line<'_>) -> Result<Request, Reject> {
     Ok(Request::List { prefix: text("prefix")?, after: text("after")?, limit })
 }
 
-fn peer(verb: &str, line: Line<'_>, body: Bytes) -> Result<Peer, Reject> {
+fn peer(verb: &str, line: Line<'_>, body: Body) -> Result<Peer, Reject> {
     let kind = line.word(1).unwrap_or_default();
     match (verb, kind) {
-        ("MEET", _) => meet(line, &body).map(Peer::Meet),
+        ("MEET", _) => meet(line, &body.bytes).map(Peer::Meet),
         ("REFUSE", _) => Ok(Peer::Refuse {
             node: line.parsed("node")?,
             is_joining: flag(line, "joining")?,
             reason: line.text().to_owned(),
         }),
         ("CHECK", _) => {
-            let List { view, covers, held, reports } = list_of_members(&body)?;
+            let List { view, covers, held, reports } = list_of_members(&body.bytes)?;
             let digest = Digest(hex(line.key("digest"), "digest")?);
             let hops = line.number("hops")? as usize;
             Ok(Peer::Check(Check { op: op(line)?, digest, hops, view, covers, held, reports }))
         }
         ("CHECKED", _) => {
-            let list = line.key("len").map(|_| list_of_members(&body)).transpose()?;
+            let list = line.key("len").map(|_| list_of_members(&body.bytes)).transpose()?;
             let view = list.map(|list| list.view);
             Ok(Peer::Checked { op: op(line)?, view })
         }
@@ -150,7 +163,7 @@ fn lacks(line: Line<'_>) -> Result<Option<Lacks>, Reject> {
     Ok(Some(Lacks { bits: hex(Some(bits), "lacks")?, pairs }))
 }
 
-fn forward_put(line: Line<'_>, body: Bytes) -> Result<ForwardPut, Reject> {
+fn forward_put(line: Line<'_>, body: Body) -> Result<ForwardPut, Reject> {
     let refused = match line.key("refused") {
         None => None,
         Some(code) => {
@@ -171,12 +184,12 @@ fn forward_put(line: Line<'_>, body: Bytes) -> Result<ForwardPut, Reject> {
     })
 }
 
-fn sync(kind: &str, line: Line<'_>, body: Bytes) -> Result<Sync, Reject> {
+fn sync(kind: &str, line: Line<'_>, body: Body) -> Result<Sync, Reject> {
     let bucket = || u8::try_from(line.number("bucket")?).map_err(|_| BadKey("bucket"));
     Ok(match kind {
         "BUCKETS" => Sync::Buckets,
         "DIGESTS" => {
-            let (chunks, rest) = body.as_chunks();
+            let (chunks, rest) = body.bytes.as_chunks();
             if chunks.len() != BUCKETS || !rest.is_empty() {
                 return Err(BadKey("len").into());
             }
@@ -187,9 +200,11 @@ fn sync(kind: &str, line: Line<'_>, body: Bytes) -> Result<Sync, Reject> {
             let after = line.key("after").map(Name::from_wire).transpose();
             Sync::Names { bucket: bucket()?, after: after.map_err(|_| BadKey("after"))? }
         }
-        "LISTED" => {
-            Sync::Listed { bucket: bucket()?, more: flag(line, "more")?, files: files(&body)? }
-        }
+        "LISTED" => Sync::Listed {
+            bucket: bucket()?,
+            more: flag(line, "more")?,
+            files: files(&body.bytes)?,
+        },
         "PULL" => Sync::Pull { name: nth_name(line, 2)? },
         "ITEM" => Sync::Item { name: nth_name(line, 2)?, item: item(line, body)? },
         _ => return Err(Reject::stay(Status::BadRequest, "SYNC has no such message")),
@@ -331,23 +346,23 @@ fn push_item<'a>(
 }
 
 /// The item that a line describes, if it has a content. The content must match its hash.
-fn item(line: Line<'_>, body: Bytes) -> Result<Option<Item>, Reject> {
+fn item(line: Line<'_>, body: Body) -> Result<Option<Item>, Reject> {
     if line.key("len").is_none() {
         return Ok(None);
     }
     let hash = line.key("blake3").and_then(|it| blake3::Hash::from_hex(it).ok());
     let hash = hash.ok_or(BadKey("blake3"))?;
-    if blake3::hash(&body) != hash {
+    if body.hash.unwrap_or_else(|| blake3::hash(&body.bytes)) != hash {
         return Err(Reject::stay(Status::BadRequest, "the content does not match its blake3="));
     }
-    Ok(Some(Item { version: line.parsed("version")?, hash, content: body.into() }))
+    Ok(Some(Item { version: line.parsed("version")?, hash, content: body.bytes.into() }))
 }
 
 /// A line a member, each with the keys that `more` adds to it.
 fn view_body(view: &View, more: impl Fn(SocketAddr, &Member) -> String) -> String {
     let mut body = String::new();
     for (address, member) in view.members() {
-        let Member { incarnation, state, position, brings, lost } = member;
+        let Member { incarnation, state, position, brings, from, within, lost } = member;
         let _ = match state {
             State::Alive => write!(body, "{address} alive"),
             State::Gone { since_ms, cause } => {
@@ -356,10 +371,13 @@ fn view_body(view: &View, more: impl Fn(SocketAddr, &Member) -> String) -> Strin
             State::Left { since_ms } => write!(body, "{address} left since={since_ms}"),
         };
         let _ = write!(body, " incarnation={incarnation} position={position:x}");
-        for (key, number) in [("brings", brings), ("lost", lost)] {
+        for (key, number) in [("brings", brings), ("from", from), ("lost", lost)] {
             if number > 0 {
                 let _ = write!(body, " {key}={number}");
             }
+        }
+        if within != ViewHash(0) {
+            let _ = write!(body, " within={within}");
         }
         let _ = writeln!(body, "{}", more(address, &member));
     }
@@ -405,8 +423,13 @@ fn list_of_members(body: &[u8]) -> Result<List, Reject> {
         let number = |key| line.key(key).map_or(Ok(0), |_| line.number(key));
         let position = hex(line.key("position"), "position")?;
         let incarnation = line.number("incarnation")?;
-        let (brings, lost) = (number("brings")?, number("lost")?);
-        view.set(address, Member { incarnation, state, position, brings, lost });
+        let (brings, from, lost) = (number("brings")?, number("from")?, number("lost")?);
+        let within = match line.key("within") {
+            None => ViewHash(0),
+            Some(_) => hash_of(line, "within")?,
+        };
+        let member = Member { incarnation, state, position, brings, from, within, lost };
+        view.set(address, member);
         for (covers, key) in [(&mut covers, "covered"), (&mut held, "held")] {
             if number(key)? > 0 {
                 covers.add(address, number(key)?);
@@ -468,8 +491,12 @@ fn flag(line: Line<'_>, key: &'static str) -> Result<bool, Reject> {
 }
 
 fn circle(line: Line<'_>) -> Result<ViewHash, Reject> {
-    let hash = u64::try_from(hex(line.key("view"), "view")?);
-    Ok(ViewHash(hash.map_err(|_| BadKey("view"))?))
+    hash_of(line, "view")
+}
+
+fn hash_of(line: Line<'_>, key: &'static str) -> Result<ViewHash, Reject> {
+    let hash = u64::try_from(hex(line.key(key), key)?);
+    Ok(ViewHash(hash.map_err(|_| BadKey(key))?))
 }
 
 fn hex(word: Option<&str>, key: &'static str) -> Result<u128, Reject> {

@@ -6,11 +6,11 @@ use std::collections::VecDeque;
 use super::{
     clocks,
     event::{Output, RequestId},
-    limits::{OPERATIONS_MAX, READY_WAIT},
+    limits::{BEYOND_MAX, OPERATIONS_MAX, READY_WAIT},
     message::{Answer, Content, Info, Item, Refusal, Request, Status},
     name::Name,
     node::{Node, Phase},
-    version::{Time, Version},
+    version::{Stamp, Time, Version},
 };
 
 /// Requests that wait until this node is ready.
@@ -61,7 +61,7 @@ impl Node {
             Ok(version) => version,
             Err(refusal) => return Some(Answer::Refused(refusal)),
         };
-        let item = Item { version, hash: blake3::hash(&content), content };
+        let item = Item { version, hash: content.hash(), content };
         self.begin(now, id, name, Some(item), out)
     }
 
@@ -103,9 +103,23 @@ impl Node {
         let held = self.table.get(name).map(|held| held.version.stamp);
         let refused = self.refused.get(name).map(|version| version.stamp);
         let known = held.into_iter().chain(refused);
-        let stamp = known.fold(stamp, |stamp, known| stamp.max(known.next()));
+        let mut stamp = known.fold(stamp, |stamp, known| stamp.max(known.next()));
         self.clock.observe(stamp, self.clocks.latest(now));
+        if stamp > self.clock.highest() {
+            stamp = self.stamp_beyond(name, stamp);
+        }
         Ok(Version { stamp, node: me })
+    }
+
+    /// A stamp from this one on, where what is held is from a time when a clock was wrong: this node's
+    /// clock does not go there, so it would not remember what it has given out.
+    pub(super) fn stamp_beyond(&mut self, name: &Name, stamp: Stamp) -> Stamp {
+        let stamp = self.beyond.get(name).map_or(stamp, |given| stamp.max(given.next()));
+        if self.beyond.len() >= BEYOND_MAX {
+            self.beyond.pop_first();
+        }
+        self.beyond.insert(name.clone(), stamp);
+        stamp
     }
 
     pub(super) fn may_operate(&self) -> Result<(), Refusal> {
@@ -130,6 +144,18 @@ impl Node {
         name: Name,
         out: &mut Vec<Output>,
     ) -> Option<Answer> {
+        let until = now + self.config.request_timeout;
+        self.get_within(now, until, id, name, out)
+    }
+
+    fn get_within(
+        &mut self,
+        now: Time,
+        until: Time,
+        id: RequestId,
+        name: Name,
+        out: &mut Vec<Output>,
+    ) -> Option<Answer> {
         if self.ready
             && let Some(item) = self.table.get(&name)
             && self.refused.get(&name).is_none_or(|refused| refused <= item.version)
@@ -146,7 +172,7 @@ impl Node {
                 None => self.wait(now, id, Request::Get { name }),
             };
         }
-        self.begin(now, id, name, None, out)
+        self.begin_until(now, until, id, name, None, out)
     }
 
     /// Whether all that keeps this node from being ready is that another ring may still claim it.
@@ -180,16 +206,22 @@ impl Node {
         Answer::Refused(Refusal::new(Status::Unavailable, reason))
     }
 
-    /// This node has become ready: what waited for that is answered.
+    /// This node has become ready, so what waited for that is answered; or it is no longer alone, so
+    /// others are asked for the files.
     pub(super) fn answer_waiting(&mut self, now: Time, out: &mut Vec<Output>) {
+        if self.waiting.0.is_empty() || !(self.ready || self.live > 1) {
+            return;
+        }
         let rest = self.config.request_timeout.saturating_sub(READY_WAIT);
         for (until, id, request) in std::mem::take(&mut self.waiting.0) {
             match request {
                 // It goes round only for as long as is left to it.
-                Request::Get { name } if self.table.get(&name).is_none() && self.live > 1 => {
-                    let _ = self.begin_until(now, until + rest, id, name, None, out);
+                Request::Get { name } if self.live > 1 => {
+                    let answer = self.get_within(now, until + rest, id, name, out);
+                    out.extend(answer.map(|answer| Output::Reply { id, answer }));
                 }
-                request => self.request(now, id, request, out),
+                request if self.ready => self.request(now, id, request, out),
+                request => self.waiting.0.push_back((until, id, request)),
             }
         }
     }

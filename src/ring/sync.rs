@@ -121,13 +121,13 @@ impl Node {
         self.begin_session(now, link, offer, out);
     }
 
-    /// Whether the other covers something that this node lacks: of what members bring now, or of
-    /// what this node brought in an earlier life.
+    /// Whether the other covers more than this node of what it lacks: all that a member brings, or
+    /// what that member brought in an earlier life and has to follow itself.
     fn gains_by(&self, offer: &Covers) -> bool {
         let me = self.config.address;
         let learned = self.learned.of(me);
         let mut lacks = self.covers.lacks(&self.view);
-        lacks.any(|(member, brings)| offer.has(member, brings))
+        lacks.any(|(member, _)| offer.of(member) > self.covers.of(member))
             || (!self.own.is_covered(learned) && offer.of(me) > learned)
     }
 

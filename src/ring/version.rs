@@ -7,6 +7,8 @@
 
 use std::{fmt, net::SocketAddr, ops, str::FromStr, time::Duration};
 
+use super::limits::CLOCK_AHEAD_MAX;
+
 /// A moment on a clock that only goes forward: microseconds since the node began.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
 pub struct Time(pub u64);
@@ -50,36 +52,54 @@ impl Stamp {
     }
 }
 
+/// A clock remembers so many of the jumps that it has made.
+const JUMPS_MAX: usize = 16;
+
 /// The hybrid logical clock of one node.
 #[derive(Debug)]
 pub struct Clock {
     last: Stamp,
+    /// Where it stood before each great jump ahead: a wall clock may have been wrong then, and so it
+    /// may have to go back.
+    before_jumps: Vec<Stamp>,
 }
 
 impl Clock {
     /// A clock that has seen nothing.
     pub fn new() -> Self {
-        Self { last: Stamp(0) }
+        Self { last: Stamp(0), before_jumps: Vec::new() }
     }
 
     /// A stamp later than all that were given out or observed. Those after `latest` do not count:
     /// they come from a time when the wall clock was wrong.
     pub fn tick(&mut self, wall_ms: u64, latest: Stamp) -> Stamp {
-        let last = if self.last > latest { Stamp(0) } else { self.last };
-        self.last = last.next().max(Stamp::at_ms(wall_ms));
+        while self.last > latest {
+            self.last = self.before_jumps.pop().unwrap_or(Stamp(0));
+        }
+        self.advance(self.last.next().max(Stamp::at_ms(wall_ms)));
         self.last
     }
 
     /// Takes note of another node's stamp, unless it is after `latest`.
     pub fn observe(&mut self, stamp: Stamp, latest: Stamp) {
-        if stamp <= latest {
-            self.last = self.last.max(stamp);
+        if stamp <= latest && stamp > self.last {
+            self.advance(stamp);
         }
     }
 
     /// The highest stamp that was given out or observed.
     pub fn highest(&self) -> Stamp {
         self.last
+    }
+
+    fn advance(&mut self, to: Stamp) {
+        if to.wall_ms() - self.last.wall_ms() > CLOCK_AHEAD_MAX.as_millis() as u64 {
+            if self.before_jumps.len() == JUMPS_MAX {
+                self.before_jumps.remove(0);
+            }
+            self.before_jumps.push(self.last);
+        }
+        self.last = to;
     }
 }
 
@@ -149,8 +169,9 @@ mod tests {
     #[test]
     fn what_a_wrong_clock_has_given_out_is_forgotten_once_the_clock_is_right() {
         let mut clock = Clock::new();
+        let before = clock.tick(1000, Stamp::at_ms(61_000));
         clock.tick(900_000, Stamp::at_ms(960_000));
-        assert_eq!(clock.tick(1000, Stamp::at_ms(61_000)), Stamp::at_ms(1000));
+        assert_eq!(clock.tick(1000, Stamp::at_ms(61_000)), before.next());
     }
 
     #[test]

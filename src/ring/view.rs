@@ -107,6 +107,10 @@ pub struct Member {
     /// Grows whenever this member may hold files that others have not followed; 0: it came with
     /// nothing. See `coverage.rs`.
     pub brings: u64,
+    /// What it brought before it raised that number.
+    pub from: u64,
+    /// The circle in which it did so.
+    pub within: ViewHash,
     /// The highest of its `brings` that others have gone on without.
     pub lost: u64,
 }
@@ -114,7 +118,8 @@ pub struct Member {
 impl Member {
     /// A live member that brings nothing.
     pub fn alive(incarnation: u64, position: u128) -> Self {
-        Self { incarnation, state: State::Alive, position, brings: 0, lost: 0 }
+        let (state, within) = (State::Alive, ViewHash(0));
+        Self { incarnation, state, position, brings: 0, from: 0, within, lost: 0 }
     }
 
     /// Whether it is in the circle.
@@ -134,8 +139,9 @@ impl Member {
     pub fn merge(self, other: Self) -> Self {
         let rank = |it: &Self| (it.incarnation, it.state, it.position);
         let greater = if rank(&other) > rank(&self) { other } else { self };
-        let (brings, lost) = (self.brings.max(other.brings), self.lost.max(other.lost));
-        Self { brings, lost, ..greater }
+        let Self { brings, from, within, .. } =
+            if other.brings > self.brings { other } else { self };
+        Self { brings, from, within, lost: self.lost.max(other.lost), ..greater }
     }
 }
 

@@ -502,6 +502,24 @@ proptest! {
     }
 }
 
+#[test]
+fn a_content_is_checked_in_whatever_pieces_it_comes() {
+    const VERSION: &str = "version=00000000000000ff@127.0.1.1:4043";
+    let mut file = vec![7; 3000];
+    let hash = blake3::hash(&file);
+    let line = format!("SYNC ITEM a {VERSION} blake3={hash} len=3000\n");
+    for pieces in [1, 64, 1000, 1 << 20] {
+        for (damaged, is_whole) in [(None, true), (Some(0), false), (Some(2999), false)] {
+            let at = damaged.unwrap_or_default();
+            file[at] = if is_whole { 7 } else { 8 };
+            let stream = [line.as_bytes(), &file, b"PING\n"].concat();
+            let got = decode_all(decoder(true), &stream, || pieces);
+            assert!(got.len() == 2 && got[0].is_ok() == is_whole, "{pieces}: {got:?}");
+            file[at] = 7;
+        }
+    }
+}
+
 // ---- helpers
 
 fn item(bytes: usize) -> Item {

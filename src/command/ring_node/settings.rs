@@ -10,7 +10,7 @@ use super::{options::Options, ring_name::RingName};
 use crate::{
     cli::{ByteSize, Period, UsageError, optional, setting},
     client::{Node, Nodes},
-    net::{DEFAULT_IP, DEFAULT_PORT},
+    net::{DEFAULT_IP, DEFAULT_PORT, Limits},
     ring::{
         Config,
         limits::{
@@ -34,7 +34,6 @@ pub(super) struct Settings {
     pub bootstrap: bool,
     pub forget_after: Duration,
     pub give_up_after: Duration,
-    #[expect(dead_code, reason = "the connections have limits of their own yet")]
     pub flight_bytes_max: usize,
     pub store_bytes_max: usize,
     check_interval: Duration,
@@ -121,6 +120,12 @@ impl Settings {
             seed: 0,
             started_ms: 0,
         }
+    }
+
+    /// What the node may hold in memory.
+    pub fn limits(&self) -> Limits {
+        let Self { store_bytes_max, flight_bytes_max, .. } = *self;
+        Limits { store_bytes_max, flight_bytes_max }
     }
 
     /// What to say when there is no such place to listen.

@@ -11,7 +11,6 @@ use smolring::ring::{
     name::Name,
     table::{Digest, Table},
     version::Version,
-    view::View,
 };
 
 use super::{
@@ -48,6 +47,20 @@ struct Pending {
     floors: BTreeMap<Name, Version>,
     /// The versions that others in its ring promised to have then.
     known: Vec<Ack>,
+    /// The hash of its circle then.
+    circle: Option<u64>,
+}
+
+impl Pending {
+    /// A host that has promised a version, is there still, and agrees with the one that was asked
+    /// about their ring, now as then.
+    fn witness(&self, ack: &Ack, hosts: &[Host]) -> Option<usize> {
+        let agrees = |host| self.circle.is_some() && circle_of(hosts, host) == self.circle;
+        let witness = |&&(host, life): &&(usize, u32)| {
+            is_staying(hosts, host, life) && agrees(host) && agrees(self.host)
+        };
+        ack.holders.iter().find(witness).map(|&(host, _)| host)
+    }
 }
 
 /// What a host held when it was looked at last.
@@ -72,7 +85,6 @@ struct Ack {
 }
 
 pub struct Checker {
-    is_honest: bool,
     patience: Option<Micros>,
     faults_come_in_pairs: bool,
     min_copies: usize,
@@ -112,7 +124,6 @@ impl Checker {
     pub fn new(plan: &Plan) -> Self {
         let hosts = plan.hosts;
         Self {
-            is_honest: plan.is_honest,
             patience: plan.patience,
             faults_come_in_pairs: plan.faults_come_in_pairs,
             min_copies: plan.min_copies,
@@ -163,12 +174,13 @@ impl Checker {
             self.put_lives.insert(put, (host, life));
         }
         let known = match &wish {
-            Wish::Get { name } | Wish::Put { name, .. } if self.is_honest => {
-                self.known(&hosts[host], name, hosts)
-            }
+            Wish::Get { name } | Wish::Put { name, .. } => self.known(&hosts[host], name, hosts),
             _ => Vec::new(),
         };
-        let pending = Pending { host, life, client, wish, asked_at, begun_at: None, floors, known };
+        let circle = circle_of(hosts, host);
+        let begun_at = None;
+        let pending =
+            Pending { host, life, client, wish, asked_at, begun_at, floors, known, circle };
         self.pending.insert(id, pending);
         id
     }
@@ -176,19 +188,16 @@ impl Checker {
     /// Versions of a name that were acknowledged, each with those who hold it and agree with this
     /// host about the ring.
     fn known(&self, host: &Host, name: &Name, hosts: &[Host]) -> Vec<Ack> {
-        let is_member = |view: &&View| view.is_alive(host.address);
-        let view = host.up().map(|up| up.node.view()).filter(is_member);
-        let circle = view.map(View::circle_hash);
+        let circle = circle_of(hosts, host.index);
         let agrees = |&(other, life): &(usize, u32)| {
-            is_staying(hosts, other, life)
-                && hosts[other].up().map(|up| up.node.view().circle_hash()) == circle
+            is_staying(hosts, other, life) && circle.is_some() && circle_of(hosts, other) == circle
         };
         let acks = self.acks.get(name).into_iter().flatten();
-        acks.map(|ack| Ack {
+        let known = acks.map(|ack| Ack {
             version: ack.version,
             holders: ack.holders.iter().copied().filter(agrees).collect(),
-        })
-        .collect()
+        });
+        known.filter(|ack| !ack.holders.is_empty()).collect()
     }
 
     pub fn request_begins(&mut self, id: RequestId, now: Micros) {
@@ -356,6 +365,28 @@ impl Checker {
 
     // ---- every step
 
+    /// A node has left in order: what it had promised to have is held by another of its ring.
+    pub fn check_left_behind(&self, now: Micros, host: &Host, hosts: &[Host], plan: &Plan) {
+        let up = host.up().expect("it is just leaving");
+        let has_waited = up.leaves_since.is_some_and(|at| now >= at + plan.request_timeout);
+        let mates = hosts.iter().filter(|it| {
+            it.index != host.index && it.is_up() && up.node.view().is_alive(it.address)
+        });
+        let mates: Vec<_> = mates.collect();
+        // One that crashes at the same time may have been the only other.
+        let has_crashed = mates.iter().any(|it| it.lost_at >= up.leaves_since);
+        if has_waited || has_crashed || mates.is_empty() {
+            return;
+        }
+        for (name, &version) in &self.floors[host.index] {
+            let holds =
+                |it: &&&Host| it.table().get(name).is_some_and(|item| item.version >= version);
+            let others = hosts.iter().filter(|it| it.index != host.index && it.is_up());
+            let holder = others.collect::<Vec<_>>().iter().find(holds).is_some();
+            assert!(holder, "{host} has left with {name} {version}");
+        }
+    }
+
     pub fn memory_lost(&mut self, host: usize) {
         self.floors[host].clear();
     }
@@ -456,9 +487,8 @@ fn is_staying(hosts: &[Host], host: usize, life: u32) -> bool {
 
 /// What others in the ring promised to have must be found, if they are there still.
 fn check_known(pending: &Pending, read: Option<Version>, hosts: &[Host]) {
-    for ack in &pending.known {
-        let holder = ack.holders.iter().find(|&&(host, life)| is_staying(hosts, host, life));
-        if let Some((holder, _)) = holder.filter(|_| read < Some(ack.version)) {
+    for ack in pending.known.iter().filter(|ack| read < Some(ack.version)) {
+        if let Some(holder) = pending.witness(ack, hosts) {
             let (host, wish, version) = (pending.host, &pending.wish, ack.version);
             panic!("n{host} answers {wish:?} with {}, but n{holder} has {version}", shown(read));
         }
@@ -467,13 +497,19 @@ fn check_known(pending: &Pending, read: Option<Version>, hosts: &[Host]) {
 
 /// What others in the ring had acknowledged before a PUT began is earlier, if they are there still.
 fn check_later(pending: &Pending, version: Version, hosts: &[Host]) {
-    for ack in &pending.known {
-        let holder = ack.holders.iter().find(|&&(host, life)| is_staying(hosts, host, life));
-        if let Some((holder, _)) = holder.filter(|_| version <= ack.version) {
+    for ack in pending.known.iter().filter(|ack| version <= ack.version) {
+        if let Some(holder) = pending.witness(ack, hosts) {
             let (host, wish, earlier) = (pending.host, &pending.wish, ack.version);
             panic!("n{host} stores {wish:?} as {version}, but n{holder} has had {earlier}");
         }
     }
+}
+
+/// The circle of a host, by its hash, if it takes part in one.
+fn circle_of(hosts: &[Host], host: usize) -> Option<u64> {
+    let address = hosts[host].address;
+    let view = hosts[host].up().map(|up| up.node.view())?;
+    view.is_alive(address).then(|| view.circle_hash().0)
 }
 
 fn forwarded(message: &Envelope) -> Option<(OpId, u64)> {

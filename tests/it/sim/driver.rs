@@ -291,6 +291,8 @@ impl World {
     /// A node has left its ring: its links close in order, and its life ends.
     fn left(&mut self, index: usize) {
         self.tell(Some(index), || "has left".to_owned());
+        let host = &self.hosts[index];
+        self.checker.check_left_behind(self.time.now, host, &self.hosts, &self.plan);
         let links = std::mem::take(&mut self.hosts[index].up_mut().expect("it left").links);
         for (connection, end) in links.into_values() {
             self.network.close(&mut self.time, connection, end);

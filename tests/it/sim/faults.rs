@@ -31,10 +31,12 @@ pub enum Fault {
     BreakAll,
     /// A node leaves in order and comes back later.
     Leave,
+    /// A clock jumps, and is put right later.
+    ClockJump,
 }
 
 impl Fault {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Crash,
         Self::CrashAndForget,
         Self::PowerCut,
@@ -46,10 +48,12 @@ impl Fault {
         Self::Break,
         Self::BreakAll,
         Self::Leave,
+        Self::ClockJump,
     ];
 
     /// Faults after which a member counts as gone only if it is. Rings never part.
-    pub const HONEST: [Self; 4] = [Self::Crash, Self::CrashAndForget, Self::PowerCut, Self::Leave];
+    pub const HONEST: [Self; 5] =
+        [Self::Crash, Self::CrashAndForget, Self::PowerCut, Self::Leave, Self::ClockJump];
 }
 
 impl World {
@@ -123,6 +127,15 @@ impl World {
                     (0..self.hosts.len()).flat_map(|it| [(it, host), (host, it)]).collect();
                 self.break_routes(&pairs);
             }
+            Fault::ClockJump => {
+                let by_ms = self.time.rng.pick(&[75_000, 600_000, 100_000_000]);
+                let jump_ms = if self.time.rng.chance(50) { by_ms } else { -by_ms };
+                self.tell(Some(host), || {
+                    format!("# its clock jumps by {jump_ms} ms for {millis} ms")
+                });
+                self.hosts[host].jump_ms = jump_ms;
+                self.time.after(length, Event::ClockRight { host });
+            }
             Fault::Leave if self.hosts[host].is_up() => {
                 self.leave(host);
                 let keeps = self.time.rng.chance(80);
@@ -185,6 +198,9 @@ impl World {
             route.slow_until = now;
         }
         self.network.refusing_until.fill(now);
+        for host in &mut self.hosts {
+            host.jump_ms = 0;
+        }
         for index in 0..self.hosts.len() {
             let life = self.hosts[index].life;
             self.hosts[index].doom = None;

@@ -29,6 +29,8 @@ pub enum Event {
     Turn { client: usize },
     /// What a client wants arrives.
     Ask { host: usize, life: u32, parcel: Parcel },
+    /// A clock is put right.
+    ClockRight { host: usize },
     /// Time for the next fault.
     Fault,
     /// A partition between these routes is over and takes connections with it.
@@ -120,6 +122,7 @@ impl World {
             Event::Resume { host, life } => self.resume(host, life),
             Event::Turn { client } => self.turn(client),
             Event::Ask { host, life, parcel } => self.post(host, life, parcel),
+            Event::ClockRight { host } => self.hosts[host].jump_ms = 0,
             Event::Fault => self.fault(),
             Event::Break { routes } => self.break_routes(&routes),
         }

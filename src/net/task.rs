@@ -1,0 +1,462 @@
+//! The task of a connection: bytes in, messages to the node, bytes out.
+//!
+//! It reads only after the reactor has said that there is something, and does not read again
+//! after a read that did not fill the buffer: a request costs one read, one write and one
+//! re-arming of the reactor. What many requests in one read want answered leaves in one write.
+
+use std::{
+    future::Future,
+    io::{self, Read},
+    net::{Shutdown, TcpStream},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use async_io::{Async, Timer};
+use rustix::net::sockopt::set_socket_send_buffer_size;
+use smol::future;
+
+use super::{
+    connection::{Connection, Role, Stage},
+    driver::Driver,
+    flight::Half,
+    http,
+    limits::{
+        LINK_SYSTEM_BYTES, PIPELINE_REQUESTS_MAX, READS_PER_TURN_MAX, TURN_LOOK, TURN_REQUESTS_MAX,
+        UNREAD_ANSWER_BYTES_MAX, WRITES_PER_TURN_MAX,
+    },
+};
+use crate::ring::{
+    Input,
+    codec::{Decoder, Reject},
+    message::{Message, Peer, Refusal, Request, Status},
+};
+
+/// Runs a connection until its end.
+pub(super) async fn run(driver: Rc<Driver>, connection: Rc<Connection>, stream: Async<TcpStream>) {
+    let mut decoder = Decoder::new(driver.file_bytes_max);
+    if connection.role.get() != Role::Client {
+        prepare_link(&mut decoder, stream.get_ref());
+    }
+    let mut task = Task {
+        driver: driver.clone(),
+        connection: connection.clone(),
+        stream,
+        decoder,
+        partial: Vec::new(),
+        has_rest: false,
+        is_held: false,
+        is_first: true,
+        is_blocked: false,
+        has_ended: false,
+        content: None,
+        retry: None,
+    };
+    let end = future::poll_fn(|cx| task.poll(cx)).await;
+    drop(task);
+    let why = match end {
+        Ok(()) => "the connection was closed".to_owned(),
+        Err(error) => in_words(&error),
+    };
+    driver.forget(&connection, why);
+}
+
+/// The part of a connection that only its task touches.
+struct Task {
+    driver: Rc<Driver>,
+    connection: Rc<Connection>,
+    stream: Async<TcpStream>,
+    decoder: Decoder,
+    /// What was read and is not decoded: the beginning of a line whose end is still to come.
+    partial: Vec<u8>,
+    /// Whole requests stand there as well: there was no room for more answers.
+    has_rest: bool,
+    /// The first of them waits for room in the budget.
+    is_held: bool,
+    /// Nothing has been decoded yet.
+    is_first: bool,
+    /// The last write did not take everything.
+    is_blocked: bool,
+    /// The other end sends nothing more.
+    has_ended: bool,
+    /// The content that is just arriving.
+    content: Option<Half>,
+    /// Wakes the task to ask whether that may go on.
+    retry: Option<Timer>,
+}
+
+impl Task {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.connection.keep_waker(cx);
+        loop {
+            let is_flushed = self.flush(cx)?;
+            match self.connection.stage.get() {
+                Stage::Ended => return Poll::Ready(Ok(())),
+                Stage::Finishing if is_flushed && self.connection.answers.borrow().len() == 0 => {
+                    self.connection.stage.set(Stage::Lingering);
+                    if self.has_ended || self.stream.get_ref().shutdown(Shutdown::Write).is_err() {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Stage::Finishing => return Poll::Pending,
+                Stage::Open if self.has_ended => {
+                    let is_done = is_flushed && self.connection.answers.borrow().len() == 0;
+                    return if self.is_link() || is_done {
+                        Poll::Ready(Ok(()))
+                    } else {
+                        Poll::Pending
+                    };
+                }
+                Stage::Open if self.driver.is_closing() && !self.is_link() => {
+                    if !self.take_last(cx)? {
+                        return Poll::Pending;
+                    }
+                    continue;
+                }
+                Stage::Open if self.content.is_some() => {
+                    // Whoever has nothing to bring does not ask for room either.
+                    ready!(self.stream.poll_readable(cx))?;
+                    if !self.may_read(cx) {
+                        return Poll::Pending;
+                    }
+                    self.read()?;
+                    continue;
+                }
+                Stage::Open if !self.may_read(cx) => return Poll::Pending,
+                Stage::Open if self.has_rest => {
+                    self.decode_rest()?;
+                    // Others have their turn before this one writes and goes on.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Stage::Open | Stage::Lingering => {}
+            }
+            ready!(self.stream.poll_readable(cx))?;
+            self.read()?;
+        }
+    }
+
+    /// Writes what the other end takes. Says whether that was all.
+    fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        for _ in 0..WRITES_PER_TURN_MAX {
+            if self.connection.outbox.borrow().bytes() == 0 {
+                self.is_blocked = false;
+                return Ok(true);
+            }
+            if self.is_blocked {
+                match self.stream.poll_writable(cx) {
+                    Poll::Pending => return Ok(false),
+                    Poll::Ready(result) => result?,
+                }
+                self.is_blocked = false;
+                self.progress();
+            }
+            let written = self.connection.outbox.borrow_mut().write_to(self.stream.get_ref());
+            match written {
+                Ok(written) => self.note_taken(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.is_blocked = true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // Whoever takes bytes as fast as they are written must not keep the thread: let others in.
+        cx.waker().wake_by_ref();
+        Ok(self.connection.outbox.borrow().bytes() == 0)
+    }
+
+    /// Whether there is room for what the client may send. If not, the task will be woken.
+    fn may_read(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.is_link() {
+            return true;
+        }
+        if self.is_full() {
+            // Not reading on is no stall of this client either.
+            self.connection.half.set(None);
+            return false;
+        }
+        let has_room = match &self.content {
+            Some(content) if content.may_grow(Instant::now(), cx.waker()) => true,
+            Some(_) => {
+                let mut retry = Timer::after(TURN_LOOK);
+                self.retry = Pin::new(&mut retry).poll(cx).is_pending().then_some(retry);
+                self.retry.is_none()
+            }
+            None if self.is_held && !self.driver.has_room() => {
+                self.driver.flight.park(cx.waker().clone());
+                false
+            }
+            None => true,
+        };
+        if !has_room {
+            // Waiting for others is no stall of this client.
+            self.connection.active.set(Instant::now());
+            self.connection.half.set(None);
+        }
+        has_room
+    }
+
+    /// The node is about to end: what the client has sent is answered, and then the connection is
+    /// closed in order. Says whether that is done.
+    fn take_last(&mut self, cx: &Context<'_>) -> io::Result<bool> {
+        if self.is_full() {
+            return Ok(false);
+        }
+        let is_all = if self.has_rest {
+            self.decode_rest()?;
+            false
+        } else {
+            self.read()?
+        };
+        if self.connection.is_ending() || self.has_ended {
+            return Ok(true);
+        }
+        if !is_all {
+            cx.waker().wake_by_ref();
+            return Ok(false);
+        }
+        if !self.partial.is_empty() || !self.decoder.is_between_messages() {
+            let reason = "this node is leaving its ring; try another";
+            self.connection.refuse(Refusal::new(Status::Unavailable, reason));
+        }
+        self.connection.end();
+        Ok(true)
+    }
+
+    fn is_link(&self) -> bool {
+        self.connection.role.get() != Role::Client
+    }
+
+    /// Whether the client must take answers before it may ask more.
+    fn is_full(&self) -> bool {
+        self.connection.answers.borrow().len() >= PIPELINE_REQUESTS_MAX
+            || self.connection.outbox.borrow().bytes() >= UNREAD_ANSWER_BYTES_MAX
+    }
+
+    /// Reads once, or a few times while a file arrives, and gives every message to the node. Says
+    /// whether there is nothing more to read by now.
+    fn read(&mut self) -> io::Result<bool> {
+        let driver = self.driver.clone();
+        let mut buffer = driver.read_buffer.borrow_mut();
+        for _ in 0..READS_PER_TURN_MAX {
+            let kept = self.partial.len();
+            buffer[..kept].copy_from_slice(&self.partial);
+            let read = match self.stream.get_ref().read(&mut buffer[kept..]) {
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            let now = Instant::now();
+            if read == 0 {
+                self.has_ended = true;
+                self.connection.half.set(None);
+                if self.connection.stage.get() == Stage::Lingering {
+                    self.connection.stage.set(Stage::Ended);
+                }
+                return Ok(true);
+            }
+            if self.connection.stage.get() == Stage::Lingering {
+                return Ok(false);
+            }
+            self.connection.active.set(now);
+            let all = kept + read;
+            let taken = self.decode(&buffer[..all])?;
+            self.partial.clear();
+            self.partial.extend_from_slice(&buffer[taken..all]);
+            self.note_half(now, read);
+            if all < buffer.len() || self.connection.stage.get() != Stage::Open {
+                return Ok(false);
+            }
+            if self.content.is_none() {
+                return Ok(false);
+            }
+        }
+        // A file that is just arriving may keep the buffer full for long: let others in.
+        Ok(false)
+    }
+
+    /// Goes on with what was read earlier.
+    fn decode_rest(&mut self) -> io::Result<()> {
+        let mut rest = std::mem::take(&mut self.partial);
+        let taken = self.decode(&rest)?;
+        rest.drain(..taken);
+        self.partial = rest;
+        self.note_half(Instant::now(), 0);
+        Ok(())
+    }
+
+    fn note_half(&mut self, now: Instant, read: usize) {
+        let is_between = self.partial.is_empty() && self.decoder.is_between_messages();
+        let is_whole = self.has_rest || is_between;
+        let half = match self.connection.half.get() {
+            _ if is_whole => None,
+            None => Some((now, 0)),
+            Some((since, bytes)) => Some((since, bytes + read as u64)),
+        };
+        self.connection.half.set(half);
+        if self.decoder.bytes_wanted() == 0 {
+            self.content = None;
+        } else {
+            let upload = (!self.is_link()).then_some(self.connection.id);
+            let content =
+                self.content.get_or_insert_with(|| Half::new(self.driver.flight.clone(), upload));
+            content.set(self.decoder.bytes_got());
+        }
+        if half.is_some() {
+            self.progress();
+        }
+    }
+
+    /// Decodes what has come, and says how much of it. The rest is the beginning of a line, or
+    /// requests whose answers have no room yet.
+    fn decode(&mut self, input: &[u8]) -> io::Result<usize> {
+        if self.is_first && http::is_request_line(input) {
+            self.connection.outbox.borrow_mut().push_bytes(http::NOT_YET);
+            self.connection.end();
+            return Ok(input.len());
+        }
+        let mut taken = 0;
+        let mut messages = Vec::new();
+        self.has_rest = false;
+        self.is_held = false;
+        while self.connection.stage.get() == Stage::Open {
+            if messages.len() >= TURN_REQUESTS_MAX || messages.last().is_some_and(is_long) {
+                self.give(&mut messages)?;
+                if self.is_full() && !self.is_link() {
+                    self.has_rest = taken < input.len();
+                    break;
+                }
+            }
+            if self.must_wait(&input[taken..]) {
+                (self.has_rest, self.is_held) = (true, true);
+                break;
+            }
+            let (more, message) = self.decoder.decode(&input[taken..]);
+            if self.must_go_round(&message) {
+                (self.has_rest, self.is_held) = (true, true);
+                break;
+            }
+            taken += more;
+            let Some(message) = message else { break };
+            self.is_first = false;
+            if let Ok(Message::Peer(_)) = &message
+                && self.connection.role.get() == Role::Client
+            {
+                self.give(&mut messages)?;
+                self.become_link(message)?;
+                continue;
+            }
+            let is_last = matches!(&message, Ok(Message::Request(Request::Quit)))
+                || matches!(&message, Err(reject) if reject.close);
+            messages.push(message);
+            if is_last {
+                self.give(&mut messages)?;
+                self.connection.end();
+                return Ok(input.len());
+            }
+        }
+        self.give(&mut messages)?;
+        Ok(taken)
+    }
+
+    /// Whether a PUT comes next, and there is no room for it.
+    fn must_wait(&self, input: &[u8]) -> bool {
+        let next = input.trim_ascii_start();
+        !self.is_link()
+            && self.decoder.is_between_messages()
+            && next.starts_with(b"PUT ")
+            && !self.driver.has_room()
+    }
+
+    /// Whether this is a GET that goes round the ring, and there is no room for that. A GET is one
+    /// line, so it can be decoded once more.
+    fn must_go_round(&self, message: &Option<Result<Message, Reject>>) -> bool {
+        let Some(Ok(Message::Request(Request::Get { name }))) = message else { return false };
+        !self.is_link() && !self.driver.has_room() && !self.driver.has(name)
+    }
+
+    /// Gives the node what was decoded, in one turn.
+    fn give(&mut self, messages: &mut Vec<Result<Message, Reject>>) -> io::Result<()> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let mut turn = self.driver.turn();
+        for message in messages.drain(..) {
+            match (message, self.connection.role.get()) {
+                (Ok(Message::Request(request)), Role::Client) => {
+                    turn.request(&self.connection, request);
+                }
+                (Ok(Message::Peer(message)), Role::Link(link)) => turn.received(link, message),
+                (Err(reject), Role::Client) => self.connection.refuse(reject.refusal),
+                (Err(reject), Role::Link(_)) => {
+                    return Err(nonsense(&reject.refusal.reason));
+                }
+                (Ok(_), _) => return Err(nonsense("a client's request on a link")),
+            }
+        }
+        Ok(())
+    }
+
+    /// A client's connection turns out to be a node's. Only MEET can do that.
+    fn become_link(&mut self, message: Result<Message, Reject>) -> io::Result<()> {
+        let Ok(Message::Peer(message)) = message else { return Ok(()) };
+        if !matches!(message.message, Peer::Meet(_)) {
+            let reason = "that is for nodes, and a link between nodes must begin with MEET";
+            self.connection.refuse(Refusal::new(Status::BadRequest, reason));
+            return Ok(());
+        }
+        match self.driver.adopt(&self.connection) {
+            None => {
+                let reason = "too many nodes are linked to this one";
+                self.connection.refuse(Refusal::new(Status::Unavailable, reason));
+                self.connection.end();
+            }
+            Some(link) => {
+                prepare_link(&mut self.decoder, self.stream.get_ref());
+                self.driver.turn().received(link, message);
+            }
+        }
+        Ok(())
+    }
+
+    fn note_taken(&self, written: usize) {
+        let connection = &self.connection;
+        let now = Instant::now();
+        connection.active.set(now);
+        let (since, taken) = connection.taking.get().unwrap_or((now, 0));
+        let is_all = connection.outbox.borrow().bytes() == 0;
+        connection.taking.set((!is_all).then_some((since, taken + written as u64)));
+    }
+
+    fn progress(&self) {
+        if let Role::Link(link) = self.connection.role.get() {
+            self.driver.drive(Input::Progress { link });
+        }
+    }
+}
+
+/// The other end is a node.
+fn prepare_link(decoder: &mut Decoder, stream: &TcpStream) {
+    decoder.trust_peer();
+    // Where the system does not obey, a slow line shows its progress more rarely.
+    let _ = set_socket_send_buffer_size(stream, LINK_SYSTEM_BYTES);
+}
+
+/// Whether one answer may be as long as many others.
+fn is_long(message: &Result<Message, Reject>) -> bool {
+    matches!(message, Ok(Message::Request(Request::List { .. })))
+}
+
+/// An error for people: without the number that the system has for it.
+pub(super) fn in_words(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(_) => error.kind().to_string(),
+        None => error.to_string(),
+    }
+}
+
+fn nonsense(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("it does not speak as a node: {why}"))
+}
