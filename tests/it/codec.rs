@@ -314,6 +314,8 @@ fn nonsense_from_a_node_is_refused() {
         (meet, "127.0.1.1:4043 left incarnation=1 position=0"),
         (meet, "127.0.1.1:4043 alive incarnation=1 position=0 brings=x"),
         (meet, "127.0.1.1:4043 alive incarnation=1 position=0 lost=-1"),
+        (meet, "127.0.1.1:4043 alive incarnation=1 position=0 from=x"),
+        (meet, "127.0.1.1:4043 alive incarnation=1 position=0 within=10000000000000000"),
         (meet, "127.0.1.1:4043 alive incarnation=1 position=0 covered=all"),
         (meet, &crowd),
         ("CHECK", member),

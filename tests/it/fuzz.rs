@@ -453,10 +453,12 @@ impl World {
             ]);
             let position = source.pick(&[0, 1, 2, 1 << 127, u128::MAX]);
             let incarnation = source.pick(&[0, 1, STARTED_MS, STARTED_MS + 1, u64::MAX]);
-            let [brings, lost] = [(); 2].map(|()| {
+            let [brings, from, lost] = [(); 3].map(|()| {
                 source.pick(&[0, 0, 1, STARTED_MS, STARTED_MS + 1, INCARNATION_MAX, u64::MAX])
             });
-            view.set(address, Member { incarnation, state, position, brings, lost });
+            let within = self.circle(source);
+            let member = Member { incarnation, state, position, brings, from, within, lost };
+            view.set(address, member);
         }
         if view.members().len() > MEMBERS_MAX {
             view = View::default();

@@ -32,12 +32,16 @@ fn member() -> impl Strategy<Value = Member> {
         1 => (0..3u64).prop_map(|since_ms| State::Left { since_ms }),
     ];
     let position = prop_oneof![select(vec![0, 1, 2, u128::MAX]), any::<u128>()];
-    (0..3u64, state, position, 0..3u64, 0..3u64).prop_map(
-        |(incarnation, state, position, brings, lost)| Member {
+    // A number is raised once: with it go the one before and the circle, the same everywhere.
+    let raised = (0..3u64).prop_map(|brings| (brings, brings.saturating_sub(1), ViewHash(brings)));
+    (0..3u64, state, position, raised, 0..3u64).prop_map(
+        |(incarnation, state, position, (brings, from, within), lost)| Member {
             incarnation,
             state,
             position,
             brings,
+            from,
+            within,
             lost,
         },
     )

@@ -28,7 +28,9 @@ pub(super) fn examples() -> Vec<Message> {
     let op = OpId { creator: "127.0.1.1:4043".parse().unwrap(), count: 7 };
     let mut view = View::default();
     let (gone, left) = ("[2001:db8::1]:80".parse().unwrap(), "127.0.1.9:4043".parse().unwrap());
-    view.set(op.creator, Member { brings: 8, lost: 7, ..Member::alive(3, u128::MAX) });
+    let within = ViewHash(0xab);
+    let alive = Member { brings: 8, from: 7, within, lost: 6, ..Member::alive(3, u128::MAX) };
+    view.set(op.creator, alive);
     let state = State::Gone { since_ms: 5, cause: Cause::Restarted };
     view.set(gone, Member { state, brings: 1, ..Member::alive(4, 0) });
     view.set(left, Member { state: State::Left { since_ms: 6 }, ..Member::alive(5, 1) });
@@ -300,13 +302,11 @@ fn any_view() -> impl Strategy<Value = View> {
         any::<u64>().prop_map(|since_ms| State::Left { since_ms }),
     ];
     let number = || prop_oneof![Just(0), any::<u64>()];
-    let member = (any::<u64>(), state, any::<u128>(), number(), number()).prop_map(
-        |(incarnation, state, position, brings, lost)| Member {
-            incarnation,
-            state,
-            position,
-            brings,
-            lost,
+    let brings = (number(), number(), number(), number());
+    let member = (any::<u64>(), state, any::<u128>(), brings).prop_map(
+        |(incarnation, state, position, (brings, from, within, lost))| {
+            let within = ViewHash(within);
+            Member { incarnation, state, position, brings, from, within, lost }
         },
     );
     vec((any_address(), member), 0..12).prop_map(|members| {

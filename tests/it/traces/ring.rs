@@ -126,8 +126,8 @@ impl Ring {
                 return false;
             }
             ["clock", _, time] => {
-                let ms = time.trim_end_matches('s').parse::<i64>().expect(command) * 1000;
-                self.clocks_ms.insert(node, ms);
+                let seconds: f64 = time.trim_end_matches('s').parse().expect(command);
+                self.clocks_ms.insert(node, (seconds * 1000.0) as i64);
                 let wall_ms = self.wall_ms(node);
                 if let Some(host) = self.hosts.get_mut(&node) {
                     host.node.set_clock(Time(self.now_us - host.started_us), wall_ms);
