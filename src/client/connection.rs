@@ -33,7 +33,7 @@ pub struct Timeouts {
     /// For the name lookup, which is made again while the name is not known, and the TCP handshake.
     pub connect: Duration,
     /// For the next byte to move, in either direction. A whole request may last this long, and
-    /// a second more for each 64 KiB of its content.
+    /// for each 64 KiB of its content a second more on the way to the node and one round the ring.
     pub silence: Duration,
 }
 
@@ -96,17 +96,16 @@ impl Connection {
         // Whoever drops this future half-way leaves half a message behind.
         self.usable = false;
         let progress = Progress::new(self.timeouts.silence, content.len());
-        let sent = Cell::new(false);
         let receiving = receive(self.stream.clone(), &mut self.buffer, &progress);
         let sending = async {
             let result = send(self.stream.clone(), line, content, &progress).await;
-            sent.set(result.is_ok());
+            progress.is_sent.set(result.is_ok());
             // Even when sending failed, a last answer may have arrived: it is for `receiving`
             // to find that, or the end of the stream.
             future::pending().await
         };
         let result = future::or(receiving, future::or(sending, progress.expire())).await;
-        self.usable = sent.get() && result.is_ok();
+        self.usable = progress.is_sent.get() && result.is_ok();
         result.map_err(|broken| match broken {
             Broken::Closed => Error::Closed { node: self.node.clone() },
             Broken::TimedOut(after) => Error::TimedOut { node: self.node.clone(), after },
@@ -132,12 +131,15 @@ struct Progress {
     begun: Instant,
     moved: Cell<Instant>,
     bytes: Cell<usize>,
+    /// The whole request is with the system.
+    is_sent: Cell<bool>,
 }
 
 impl Progress {
     fn new(silence: Duration, content_bytes: usize) -> Self {
         let now = Instant::now();
-        Self { silence, begun: now, moved: Cell::new(now), bytes: Cell::new(content_bytes) }
+        let (moved, bytes) = (Cell::new(now), Cell::new(content_bytes));
+        Self { silence, begun: now, moved, bytes, is_sent: Cell::new(false) }
     }
 
     fn note(&self) {
@@ -153,7 +155,9 @@ impl Progress {
     async fn expire<T>(&self) -> Result<T, Broken> {
         loop {
             let whole = Duration::from_secs(self.bytes.get() as u64 / SLOWEST_BYTES_PER_SECOND);
-            let limit = (self.moved.get() + self.silence).min(self.begun + self.silence + whole);
+            // What has been sent has still to go round the ring, perhaps over lines that are slower.
+            let silence = if self.is_sent.get() { self.silence + whole } else { self.silence };
+            let limit = (self.moved.get() + silence).min(self.begun + self.silence + whole * 2);
             if Instant::now() >= limit {
                 return Err(Broken::TimedOut(self.begun.elapsed().max(self.silence)));
             }

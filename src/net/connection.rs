@@ -10,11 +10,12 @@ use std::{
 use super::{
     answers::Answers,
     flight::{Flight, Place},
-    limits::{BYTES_PER_SECOND_MIN, LINGER, STALL},
+    limits::{LINGER, STALL},
     outbox::Outbox,
 };
 use crate::ring::{
     LinkId,
+    limits::BYTES_PER_SECOND_MIN,
     message::{Answer, Envelope, Refusal, Status},
 };
 
@@ -129,7 +130,7 @@ impl Connection {
             || (self.is_ending() && self.role.get() != Role::Client);
         let limit = if ends_soon { LINGER } else { STALL };
         let is_too_slow = |(since, bytes)| {
-            let earned = Duration::from_secs(bytes / BYTES_PER_SECOND_MIN);
+            let earned = Duration::from_secs(bytes / BYTES_PER_SECOND_MIN as u64);
             now.saturating_duration_since(since) > STALL + earned
         };
         let too_slow = self.half.get().is_some_and(is_too_slow);

@@ -40,8 +40,6 @@ pub const COPIED_CONTENT_BYTES_MAX: usize = 16 << 10;
 pub const OUTBOX_KEPT_BYTES_MAX: usize = 64 << 10;
 /// Half a message, or answers that are not taken, and then nothing for this long: 408, or closed.
 pub const STALL: Duration = Duration::from_secs(10);
-/// After [`STALL`] a message must have come in at this rate at least.
-pub const BYTES_PER_SECOND_MIN: u64 = 64 << 10;
 /// How long a connection is still read after the last answer, so that the answer is not lost.
 pub const LINGER: Duration = Duration::from_secs(1);
 /// How long a node that has left its ring lets clients take the answers that they have asked for.

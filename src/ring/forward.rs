@@ -36,7 +36,9 @@ use std::{
 use super::{
     coverage::Lacks,
     event::{Event, LinkId, Output, RequestId},
-    limits::{MEMBERS_MAX, OPERATION_BYTES_MAX, OPERATIONS_MAX, PATIENCE_MIN},
+    limits::{
+        BYTES_PER_SECOND_MIN, MEMBERS_MAX, OPERATION_BYTES_MAX, OPERATIONS_MAX, PATIENCE_MIN,
+    },
     message::{Answer, ForwardGet, ForwardPut, Item, OpId, Peer, Refusal, Status},
     name::Name,
     node::Node,
@@ -49,8 +51,11 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Operations {
     open: BTreeMap<u64, Operation>,
-    /// Those that are due before others that were made earlier, as their request had to wait.
+    /// Those that are due before others that were made earlier: their request had to wait, or the
+    /// others have large contents.
     early: BTreeSet<(Time, u64)>,
+    /// When the last of them is due.
+    latest: Time,
     made: u64,
     bytes: usize,
     /// How long operations are under way, on average.
@@ -78,7 +83,7 @@ impl Operations {
     /// not taken for one to this.
     pub(super) fn new(seed: u64) -> Self {
         let (open, early, made) = (BTreeMap::new(), BTreeSet::new(), seed >> 16 << 16);
-        Self { open, early, made, bytes: 0, usual: Duration::ZERO, doubt_at: None }
+        Self { open, early, latest: Time(0), made, bytes: 0, usual: Duration::ZERO, doubt_at: None }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -116,7 +121,9 @@ impl Operations {
         if self.open.is_empty() {
             self.doubt_at = Some(operation.begun + self.patience());
         }
-        if self.open.last_key_value().is_some_and(|(_, last)| last.until > operation.until) {
+        if self.open.is_empty() || operation.until >= self.latest {
+            self.latest = operation.until;
+        } else {
             self.early.insert((operation.until, self.made));
         }
         self.open.insert(self.made, operation);
@@ -157,7 +164,9 @@ impl Node {
         put: Option<Item>,
         out: &mut Vec<Output>,
     ) -> Option<Answer> {
-        let until = now + self.config.request_timeout;
+        // A large content may take its time on a slow line, at the rate that clients are held to.
+        let seconds = put.as_ref().map_or(0, |item| item.content.len() / BYTES_PER_SECOND_MIN);
+        let until = now + self.config.request_timeout + Duration::from_secs(seconds as u64);
         self.begin_until(now, until, id, name, put, out)
     }
 
@@ -239,6 +248,9 @@ impl Node {
                 Peer::ForwardGet(ForwardGet { op, view, name, hops: 0, lacks, found })
             }
         };
+        if let Peer::ForwardPut(ForwardPut { item: Some(item), .. }) = &message {
+            self.load_next(item.content.len());
+        }
         self.say(link, message, out);
     }
 
@@ -461,6 +473,7 @@ impl Node {
         }
         forward.copies += 1;
         let link = next.link;
+        self.load_next(forward.item.as_ref().map_or(0, |item| item.content.len()));
         self.say(link, Peer::ForwardPut(forward), out);
     }
 
@@ -488,6 +501,7 @@ impl Node {
         }
         let Some(link) = self.next_link() else { return };
         forward.hops += 1;
+        self.load_next(forward.found.as_ref().map_or(0, |item| item.content.len()));
         if let Some(lacks) = &mut forward.lacks {
             lacks.meet(Lacks::of(&self.offered(), &self.view));
         }

@@ -62,6 +62,8 @@ pub const REFUSED_MAX: usize = 65_536;
 pub const RING_NAME_BYTES_MAX: usize = 64;
 /// The version of the protocol between nodes; another one is refused.
 pub const PROTOCOL: u64 = 2;
+/// The rate at which a content must move at the least, from a client and round the ring.
+pub const BYTES_PER_SECOND_MIN: usize = 64 << 10;
 /// Operations that one node has on their way round the ring at most; more are answered 503.
 pub const OPERATIONS_MAX: usize = 16_384;
 /// Bytes of PUTs that one node has on their way round the ring before it stops reading requests.

@@ -12,6 +12,11 @@ use super::{
     view::{Cause, ViewHash},
 };
 
+/// A line between nodes carries at least so much, as far as the time is concerned that a successor has.
+const SLOW_LINE_BYTES_PER_SECOND: f64 = 512.0 * 1024.0;
+/// A content of this size makes a difference on a slow line.
+const LARGE_CONTENT_BYTES: usize = 16 << 10;
+
 /// What is known of a link.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -48,6 +53,9 @@ pub(super) struct Next {
     pub(super) is_retry: bool,
     /// How quickly it answers.
     pub(super) pace: Pace,
+    /// Bytes of large contents that were sent since it last answered: what it is asked waits behind
+    /// them. The most there is if the link was seen to be congested.
+    pub(super) laden_bytes: usize,
     /// Members behind it that were asked whether they live: when, and whether they have answered.
     pub(super) scouts: BTreeMap<SocketAddr, Scout>,
 }
@@ -88,14 +96,20 @@ impl Pace {
 }
 
 impl Next {
+    /// How long it may take to answer: longer behind large contents, if the line is slow.
+    pub(super) fn timeout(&self, timeout_max: Duration) -> Duration {
+        let laden = Duration::from_secs_f64(self.laden_bytes as f64 / SLOW_LINE_BYTES_PER_SECOND);
+        self.pace.timeout(timeout_max).saturating_add(laden).min(timeout_max)
+    }
+
     /// When it counts as dead if nothing is heard.
     pub(super) fn dead_at(&self, timeout_max: Duration) -> Option<Time> {
-        self.asked.map(|asked| self.heard.max(asked) + self.pace.timeout(timeout_max))
+        self.asked.map(|asked| self.heard.max(asked) + self.timeout(timeout_max))
     }
 
     /// When those behind it are to be asked, as it may be dead.
     fn doubted_at(&self, timeout_max: Duration) -> Option<Time> {
-        let half = self.pace.timeout(timeout_max) / 2;
+        let half = self.timeout(timeout_max) / 2;
         self.asked.filter(|_| self.scouts.is_empty()).map(|asked| self.heard.max(asked) + half)
     }
 
@@ -122,9 +136,19 @@ impl Node {
             next.asked = next.asked.filter(|_| !answered).map(|_| now);
             if answered {
                 next.scouts.clear();
+                next.laden_bytes = 0;
+            } else {
+                next.laden_bytes = usize::MAX;
             }
         }
         self.errands.heard(link, now + self.config.check_timeout);
+    }
+
+    /// A content goes out to the successor.
+    pub(super) fn load_next(&mut self, content_bytes: usize) {
+        if let Some(next) = self.next.as_mut().filter(|_| content_bytes >= LARGE_CONTENT_BYTES) {
+            next.laden_bytes = next.laden_bytes.saturating_add(content_bytes);
+        }
     }
 
     /// Tells the other end of a link the whole view, unless that is the last thing it was told.
@@ -171,6 +195,7 @@ impl Node {
             asked: Some(now),
             is_retry,
             pace: Pace::default(),
+            laden_bytes: 0,
             scouts: BTreeMap::new(),
         });
         out.push(Output::Connect { link, to: Place::Node(to) });
@@ -227,7 +252,7 @@ impl Node {
         let is_dead = |next: &mut Next| next.dead_at(timeout).is_some_and(|at| now >= at);
         if let Some(next) = self.next.take_if(is_dead) {
             self.close(next.link, out);
-            let why = format!("no answer for {:?}", next.pace.timeout(timeout));
+            let why = format!("no answer for {:?}", next.timeout(timeout));
             return self.successor_died(now, next, Cause::Silent, why, out);
         }
         let doubted_at = self.next.as_ref().and_then(|next| next.doubted_at(timeout));

@@ -55,7 +55,8 @@ pub struct Config {
     /// After this long without an answer to CHECK the next node counts as dead, however slow it
     /// was so far. One that has been quick is given less.
     pub check_timeout: Duration,
-    /// After this long a request is answered 504.
+    /// After this long a request is answered 504; a second later for each
+    /// [`BYTES_PER_SECOND_MIN`](super::limits::BYTES_PER_SECOND_MIN) bytes of its content.
     pub request_timeout: Duration,
     /// How long a member that is gone is remembered and sought.
     pub forget_after: Duration,

@@ -86,7 +86,9 @@ fn what_was_sent_before_the_end_is_answered_even_if_it_is_half_a_file_or_many_re
         assert!(answer.line.contains("leaving"), "{}", answer.line);
     }
     for _ in 0..500 {
-        assert_eq!(many.answer().body.len(), 100_000);
+        let answer = many.answer();
+        let is_whole = answer.status() == 200 && answer.body.len() == 100_000;
+        assert!(is_whole || answer.status() == 503, "{}", answer.line);
     }
     let last = many.answer();
     assert!([200, 503].contains(&last.status()), "{}", last.line);

@@ -22,7 +22,7 @@ fn message(head: &str, body: &str) -> Vec<u8> {
 }
 
 /// A node that is none, with a MEET that harms nobody, so that more can follow on its link.
-const STRANGER: &str = "MEET node=127.9.9.9:9 join=0 len=0\n";
+const STRANGER: &str = "MEET node=127.9.9.9:9 protocol=2 len=0\n";
 
 /// Says it on a connection of its own, and hears whatever comes until the node closes.
 fn say(node: SocketAddr, bytes: &[u8]) -> String {
@@ -61,12 +61,15 @@ fn messages_of_nodes_without_meet_are_refused() {
         b"SYNC PULL a\n".to_vec(),
         b"SYNC\n".to_vec(),
         b"MEET\n".to_vec(),
-        b"MEET node=nobody join=0\n".to_vec(),
-        message("MEET node=127.9.9.9:9 join=2", ""),
-        message("MEET node=127.9.9.9:9 join=0", "\u{fffd}\n"),
-        message("MEET node=127.9.9.9:9 join=0", "127.0.0.1:1 asleep incarnation=1 position=1\n"),
-        message("MEET node=127.9.9.9:9 join=0", "127.0.0.1:1 alive incarnation=1 position=\n"),
-        format!("MEET node=127.9.9.9:9 join=0 len={}\n", 2 << 20).into(),
+        b"MEET node=nobody protocol=2\n".to_vec(),
+        b"MEET node=127.9.9.9:9 ring=a/b\n".to_vec(),
+        message("MEET node=127.9.9.9:9 protocol=2", "\u{fffd}\n"),
+        message(
+            "MEET node=127.9.9.9:9 protocol=2",
+            "127.0.0.1:1 asleep incarnation=1 position=1\n",
+        ),
+        message("MEET node=127.9.9.9:9 protocol=2", "127.0.0.1:1 alive incarnation=1 position=\n"),
+        format!("MEET node=127.9.9.9:9 protocol=2 len={}\n", 2 << 20).into(),
         format!("FORWARD PUT a {op} len={}\n", 1 << 30).into(),
     ] {
         // It is answered like a client, and may go on as one.
@@ -120,31 +123,35 @@ fn nonsense_on_a_link_closes_it_and_changes_nothing() {
         format!("FORWARD GET ../up op={other}/1 view=0 hops=0\n").into(),
         format!("FORWARD GET kept op={other}/1 view=xyz hops=0\n").into(),
         format!("FORWARD GET kept op={other} view=0 hops=0\n").into(),
-        message(&format!("CHECK op={node}/1 digest=0 ready=1 same=1 hops={huge}"), ""),
-        message(&format!("CHECK op={other}/1 digest=ff ready=0 same=0 hops={huge}"), ""),
-        message(&format!("CHECK op={other}/1 digest={} ready=1 same=1 hops=0", "f".repeat(33)), ""),
-        message(&format!("CHECKED op={other}/1 ready=1"), "nothing of a view\n"),
+        message(&format!("CHECK op={node}/1 digest=0 hops={huge}"), ""),
+        message(&format!("CHECK op={other}/1 digest=ff hops={huge}"), ""),
+        message(&format!("CHECK op={other}/1 digest={} hops=0", "f".repeat(33)), ""),
+        message(&format!("CHECKED op={other}/1"), "nothing of a view\n"),
         "SYNC BUCKETS\nSYNC PULL nothing\nSYNC NAMES bucket=255 after=x\n".into(),
         "SYNC NAMES bucket=256\n".into(),
         "SYNC NONE\n".into(),
-        message("SYNC DIGESTS ready=1", &digests),
-        message("SYNC DIGESTS ready=1", "short"),
+        message("SYNC DIGESTS", &digests),
+        message("SYNC DIGESTS", "short"),
         message("SYNC LISTED bucket=0 more=1", "kept len=18446744073709551615 version=x\n"),
         message("SYNC LISTED bucket=0 more=1", &format!("kept len={huge} {version}\n")),
         "SYNC ITEM kept\n".into(),
         message(&format!("SYNC ITEM kept {version} {hash}"), "bad"),
-        message("MEET node=127.9.9.8:8 join=0", ""),
-        message(&format!("MEET node={node} join=0"), ""),
+        message("MEET node=127.9.9.8:8 protocol=2", ""),
+        message("MEET node=127.9.9.8:8 protocol=1", ""),
+        message("MEET node=127.9.9.8:8 protocol=2 ring=other", ""),
+        "REFUSE node=127.9.9.8:8 joining=0 : no\n".into(),
+        message(&format!("MEET node={node} protocol=2"), ""),
         STRANGER.repeat(200).into(),
     ] {
         let answer = say(node, &[STRANGER.as_bytes(), &message].concat());
         let text = String::from_utf8_lossy(&message);
         let is_meet = answer.starts_with("MEET node=");
-        assert!(is_meet || answer.is_empty(), "{text:?} is answered {answer:?}");
+        let is_refusal = answer.starts_with("REFUSE node=");
+        assert!(is_meet || is_refusal || answer.is_empty(), "{text:?} is answered {answer:?}");
     }
     // Nobody can make a node talk to itself, or join a ring by its own name.
-    for join in ["join=0", "join=1"] {
-        say(node, &message(&format!("MEET node={node} {join}"), ""));
+    for role in ["member", "newcomer", "visitor"] {
+        say(node, &message(&format!("MEET node={node} as={role} protocol=2"), ""));
     }
     assert_unharmed(&ring, "nonsense on a link");
     assert_eq!(ring.nodes[1].client().get("kept"), b"bytes");
@@ -191,7 +198,7 @@ fn a_false_view_is_put_right() {
     ] {
         for (i, &member) in members.iter().enumerate() {
             let op = format!("op={}/9", members[(i + 1) % 3]);
-            say(member, &message(&format!("MEET node={stranger} join=0"), &view));
+            say(member, &message(&format!("MEET node={stranger} protocol=2"), &view));
             let check = message(&format!("CHECK {op} digest=0 ready=1 same=1 hops=1"), &view);
             say(member, &[STRANGER.as_bytes(), &check].concat());
             let checked = message(&format!("CHECKED {op} ready=1"), &view);

@@ -426,7 +426,9 @@ fn a_full_store_is_507_and_a_large_file_413() {
     assert_eq!(client.put("half", &[1; 60 << 10]).status(), 200);
     let answer = client.put("more", &[2; 60 << 10]);
     assert_eq!(answer.status(), 507, "{}", answer.line);
-    assert!(answer.line.contains("the store is full"), "it says where: {}", answer.line);
+    let where_and_why = format!("{} is full", ring.nodes[0].address());
+    assert!(answer.line.contains(&where_and_why), "it says where: {}", answer.line);
+    assert!(answer.line.contains("--max-store-bytes"), "and why: {}", answer.line);
     assert_eq!(client.put("half", &[3; 64 << 10]).status(), 200, "it replaces its own bytes");
     let answer = client.put("large", &[4; (64 << 10) + 1]);
     assert_eq!(answer.status(), 413, "{}", answer.line);

@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::Signal;
+
 use crate::{
     cluster::{Client, Process, Ring, own_ip},
     up::DEFAULT_PORTS,
@@ -48,21 +50,28 @@ fn an_address_that_cannot_be_had_is_exit_1() {
 }
 
 #[test]
-fn a_ring_that_cannot_be_joined_is_exit_1() {
+fn a_node_that_no_ring_takes_in_waits_and_says_why() {
     let ip = own_ip();
     let listener = || TcpListener::bind(format!("{ip}:0")).expect("there is a free port");
     let port_of = |listener: &TcpListener| listener.local_addr().expect("it is bound").port();
-    let refuse = |port: u16, word: &str| {
+    let waits = |port: u16, word: &str| {
         let port = port.to_string();
         let options = ["--ip", &ip, "--port", "0", "--prev-ip", &ip, "--prev-port", &port];
-        refused(&options, &[], 1, &[&ip, &port, "--prev", word]);
+        let mut node = Process::start(&options, &[]);
+        let member = format!("{ip}:{port}");
+        node.wait_for("it waits", |line| {
+            line.starts_with("waiting:") && line.contains(&member) && line.contains(word)
+        });
+        assert_eq!(node.client().put("a", b"x").status(), 503, "it is in no ring");
+        node.signal(Signal::TERM);
+        assert_eq!(node.wait_for_exit().code(), Some(0));
     };
     // Nobody there: a port that was free a moment ago, at an address of this test alone.
     let free = port_of(&listener());
-    refuse(free, "refused");
+    waits(free, "refused");
     // Somebody who takes connections and says nothing.
     let mute = listener();
-    refuse(port_of(&mute), "no answer for 2s");
+    waits(port_of(&mute), "no answer for 2s");
     // Somebody who is no node.
     for (answer, word) in [
         ("HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak as a node"),
@@ -79,7 +88,7 @@ fn a_ring_that_cannot_be_joined_is_exit_1() {
                 let _ = stream.write_all(answer.as_bytes());
             }
         });
-        refuse(port, word);
+        waits(port, word);
     }
 }
 
@@ -178,7 +187,8 @@ fn a_node_that_knows_several_members_waits_for_one_of_them_and_says_so() {
     let (at_first, at_other) = (first.to_string(), other.to_string());
     let options = ["--ip", &ip, "--port", "0", "--prev", &at_first, "--prev", &at_other];
     let second = Process::start(&options, &[]);
-    second.wait_for("it waits", |line| line.contains(&format!("join the ring at {at_first}")));
+    let refused = format!("{at_first}: connection refused");
+    second.wait_for("it waits", |line| line.starts_with("waiting:") && line.contains(&refused));
     let port = first.port().to_string();
     let first = Process::start(&["--ip", &ip, "--port", &port, "--bootstrap"], &[]);
     let both = [first.address(), second.address()];

@@ -118,13 +118,11 @@ fn nobody_is_called_dead_while_a_large_file_is_on_a_slow_line() {
 }
 
 #[test]
-#[ignore = "the deadline of an operation does not follow its progress yet"]
 fn a_large_file_is_put_over_ten_megabit() {
     put_over_a_slow_line(10);
 }
 
 #[test]
-#[ignore = "the deadline of an operation does not follow its progress yet"]
 fn a_large_file_is_put_over_five_megabit() {
     put_over_a_slow_line(5);
 }
