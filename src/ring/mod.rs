@@ -6,36 +6,45 @@
 //!
 //! # The circle
 //!
-//! Every node holds the same list of members, its *view*, and from it knows its successor. It keeps
-//! one link open to that, and everything travels along these links, in one direction:
+//! Every node holds the same list of members, its *view*, and from it knows its successor. It
+//! keeps one link open to that, and everything travels along these links, in one direction:
 //!
 //! ```text
 //!   WS1 --> WS2 --> WS3 --> (WS1)
 //! ```
 //!
 //! **CHECK** is the pulse. Every second each node sends one with its view. The successor answers
-//! CHECKED and passes it on, until it is back at its creator: a complete cycle was performed. Who
-//! does not answer is declared gone by its predecessor, and by nobody else; the predecessor links
-//! to the next live member, and its next CHECK tells the others.
+//! CHECKED and passes it on, until it is back at its creator: a complete cycle was performed, and
+//! the creator knows what all the others cover and what their clocks show. A member that does not
+//! answer is declared gone by its predecessor, and by no other; the predecessor links to the next
+//! live member, and its next CHECK tells the others. See `checks.rs` and `links.rs`.
 //!
-//! **MEET** begins every link: each side says who it is and whom it knows. Joining, coming back and
-//! the healing of a network are all this one thing, two rings that meet. Views [merge](view) like
-//! a set that only grows, so it does not matter who hears what first.
+//! **MEET** begins every link: each side says who it is and whom it knows. A newcomer is taken in
+//! when the member that it greets has reached it at its address; see `joining.rs`. Coming back and
+//! the healing of a network are two rings that meet. Views [merge](view) like a set that only
+//! grows, so it does not matter which node hears what first.
 //!
-//! **FORWARD** carries PUTs and GETs round; see `forward.rs` for which circle it closes, and
-//! for what happens if that circle changes under way.
+//! **FORWARD** carries PUTs and GETs round; see `forward.rs` for which circle it closes, for what
+//! happens if that circle changes under way, and for why a later write wins though clocks differ.
 //!
 //! **SYNC** is for a node that has missed something: it compares digests with its predecessor and
-//! pulls what is newer; see `sync.rs`.
+//! pulls what is newer; see `sync.rs`. Whether a node has missed something is known by what each
+//! member *brings* and what the node *covers* of that; see [`coverage`]. A node that is not ready
+//! asks the ring, and does not say that there is no such file.
 //!
 //! # What holds
 //!
-//! 1. A PUT that was answered 200 is held by every member of its creator's view at that moment. It
-//!    is not lost while one of them survives with what it holds.
-//! 2. A GET that begins after that answer returns that version or a newer one, at each of them.
-//! 3. Every request gets exactly one answer, within the request timeout.
-//! 4. When faults end, all live nodes come to have one view and the same files.
-//! 5. Everything that a peer, a client or time can make grow has a bound, in [`limits`].
+//! 1. A PUT that was answered 200 is held by every member of its creator's circle at that moment.
+//!    It is not lost while one of them survives with what it holds.
+//! 2. A GET that begins after that answer returns that version or a newer one, or is answered 503;
+//!    at every node, but for one that is cut off or was stopped, and has not yet heard that the
+//!    others went on without it.
+//! 3. Of two writes of a name of which one was acknowledged before the other began, the other
+//!    stays.
+//! 4. Every request gets exactly one answer, within the request timeout.
+//! 5. When faults end, all live nodes come to have one view and, where there is room, the same
+//!    files. What no live member has is given up, and brought anew if it comes back.
+//! 6. Everything that a peer, a client or time can make grow has a bound, in [`limits`].
 //!
 //! # What this is not
 //!

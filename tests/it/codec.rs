@@ -7,11 +7,14 @@ use smolring::ring::{
         FILE_BYTES_CEILING, LINE_BYTES_MAX, MEMBERS_MAX, NAME_BYTES_MAX, PEER_BODY_BYTES_MAX,
     },
     line::Line,
-    message::{Answer, Content, Info, Item, Message, Peer, Refusal, Request, Status, Sync},
+    message::{
+        Answer, Content, Envelope, Info, Item, Message, Peer, Refusal, Report, Request, Role, Row,
+        Status, Sync,
+    },
     name::Name,
     table::Digest,
     version::{Stamp, Version},
-    view::{Member, State, View},
+    view::{Cause, Member, State},
 };
 
 mod messages;
@@ -187,6 +190,9 @@ fn requests_that_are_none_are_refused_and_the_connection_stays() {
         ("LIST limit=-1", Status::BadRequest),
         ("LIST limit=", Status::BadRequest),
         ("LIST prefix=%ff", Status::BadRequest),
+        ("FORGET", Status::BadRequest),
+        ("FORGET a", Status::BadRequest),
+        ("FORGET 127.0.1.1", Status::BadRequest),
         ("DROP TABLE", Status::BadRequest),
         ("\u{0}\u{1b}[2J", Status::BadRequest),
         ("=", Status::BadRequest),
@@ -231,13 +237,14 @@ fn a_huge_length_is_no_reservation() {
 
 #[test]
 fn files_between_nodes_need_a_decoder_that_trusts() {
-    let message = Message::Peer(Peer::Sync(Sync::Item { name: name("a"), item: Some(item(400)) }));
+    let message = Peer::Sync(Sync::Item { name: name("a"), item: Some(item(400)) });
+    let message = Message::Peer(Envelope { stamp: Stamp(0), message });
     let bytes = encode(&message);
     assert_eq!(decode_all(decoder(true), &bytes, || 9), [Ok(message)]);
     let got = decode_all(decoder(false), &bytes, || 9);
     assert!(matches!(&got[..], [Err(Reject { close: false, .. })]), "{got:?}");
     for (head, limit) in [
-        ("MEET node=127.0.1.1:4043 join=0", PEER_BODY_BYTES_MAX),
+        ("MEET node=127.0.1.1:4043", PEER_BODY_BYTES_MAX),
         ("CHECK", PEER_BODY_BYTES_MAX),
         ("SYNC LISTED", PEER_BODY_BYTES_MAX),
         ("SYNC ITEM a", FILE_BYTES_CEILING),
@@ -252,6 +259,23 @@ fn files_between_nodes_need_a_decoder_that_trusts() {
     }
 }
 
+/// Keys and words that a later version adds must not break this one.
+#[test]
+fn what_is_unknown_is_ignored() {
+    let body = "127.0.1.1:4043 alive incarnation=1 position=0 colour=red covered=1\n\
+        127.0.1.1:4044 gone since=5 incarnation=1 position=0 cause=tired x\n";
+    let head = "MEET colour=red node=127.0.1.1:4043 as=guest protocol=3";
+    let line = format!("{head} len={}\n{body}", body.len());
+    let got = decode_all(decoder(false), line.as_bytes(), || 7);
+    let [Ok(Message::Peer(Envelope { stamp, message: Peer::Meet(greeting) }))] = &got[..] else {
+        panic!("{got:?}");
+    };
+    assert_eq!((*stamp, greeting.role, greeting.protocol), (Stamp(0), Role::Member, 3));
+    assert_eq!((&*greeting.ring, greeting.clock_ms, greeting.knew), ("smolring", 0, 0));
+    let gone = greeting.view.get("127.0.1.1:4044".parse().unwrap()).unwrap();
+    assert_eq!(gone.state, State::Gone { since_ms: 5, cause: Cause::Unknown });
+}
+
 #[test]
 fn nonsense_from_a_node_is_refused() {
     const OP: &str = "op=127.0.1.1:4043/1";
@@ -261,15 +285,22 @@ fn nonsense_from_a_node_is_refused() {
     let crowd: String = (0..=MEMBERS_MAX)
         .map(|i| format!("127.0.1.1:{} alive incarnation=1 position=0\n", 1000 + i))
         .collect();
-    let meet = "MEET node=127.0.1.1:4043 join=0";
+    let meet = "MEET node=127.0.1.1:4043";
     for (line, body) in [
         ("MEET", ""),
-        ("MEET node=127.0.1.1 join=0", ""),
-        ("MEET node=localhost:4043 join=0", ""),
-        ("MEET node=127.0.1.1:65536 join=0", ""),
-        ("MEET node=127.0.1.1:4043", ""),
-        ("MEET node=127.0.1.1:4043 join=2", ""),
-        ("MEET node=127.0.1.1:4043 join=yes", ""),
+        ("MEET node=127.0.1.1", ""),
+        ("MEET node=localhost:4043", ""),
+        ("MEET node=127.0.1.1:65536", ""),
+        ("MEET node=127.0.1.1:4043 protocol=two", ""),
+        ("MEET node=127.0.1.1:4043 clock=-5", ""),
+        ("MEET node=127.0.1.1:4043 clock=18446744073709551616", ""),
+        ("MEET node=127.0.1.1:4043 knew=", ""),
+        ("MEET node=127.0.1.1:4043 ring=", ""),
+        ("MEET node=127.0.1.1:4043 ring=%41", ""),
+        ("MEET node=127.0.1.1:4043 stamp=5", ""),
+        ("REFUSE joining=1", ""),
+        ("REFUSE node=127.0.1.1:4043", ""),
+        ("REFUSE node=127.0.1.1:4043 joining=2", ""),
         (meet, "hello"),
         (meet, "\u{0}"),
         (meet, "127.0.1.1:4043 asleep incarnation=1 position=0"),
@@ -280,35 +311,52 @@ fn nonsense_from_a_node_is_refused() {
         (meet, "127.0.1.1:4043 alive incarnation=1 position=xyz"),
         (meet, "127.0.1.1:4043 alive incarnation=1 position=100000000000000000000000000000000"),
         (meet, "127.0.1.1:4043 gone incarnation=1 position=0"),
+        (meet, "127.0.1.1:4043 left incarnation=1 position=0"),
+        (meet, "127.0.1.1:4043 alive incarnation=1 position=0 brings=x"),
+        (meet, "127.0.1.1:4043 alive incarnation=1 position=0 lost=-1"),
+        (meet, "127.0.1.1:4043 alive incarnation=1 position=0 from=x"),
+        (meet, "127.0.1.1:4043 alive incarnation=1 position=0 within=10000000000000000"),
+        (meet, "127.0.1.1:4043 alive incarnation=1 position=0 covered=all"),
         (meet, &crowd),
         ("CHECK", member),
-        (&format!("CHECK {OP} digest=0 ready=1 same=1"), member),
-        (&format!("CHECK {OP} digest=g ready=1 same=1 hops=0"), member),
-        (&format!("CHECK {OP} digest= ready=1 same=1 hops=0"), member),
-        (&format!("CHECK {OP} digest=0 ready=1 same=1 hops=-1"), member),
-        (&format!("CHECK {OP} digest=0 ready=1 same=1 hops=0"), "nobody"),
-        ("CHECK op=/1 digest=0 ready=1 same=1 hops=0", member),
-        ("CHECK op=127.0.1.1:4043/ digest=0 ready=1 same=1 hops=0", member),
-        ("CHECK op=127.0.1.1:4043 digest=0 ready=1 same=1 hops=0", member),
+        (&format!("CHECK {OP} digest=0"), member),
+        (&format!("CHECK {OP} digest=g hops=0"), member),
+        (&format!("CHECK {OP} digest= hops=0"), member),
+        (&format!("CHECK {OP} digest=0 hops=-1"), member),
+        (&format!("CHECK {OP} digest=0 hops=0"), "nobody"),
+        (&format!("CHECK {OP} digest=0 hops=0"), &format!("{member} held=1e3")),
+        (&format!("CHECK {OP} digest=0 hops=0"), &format!("{member} clock=1")),
+        (
+            &format!("CHECK {OP} digest=0 hops=0"),
+            &format!("{member} clock=1 ready=yes full=0 files=1 bytes=1"),
+        ),
+        (&format!("CHECK {OP} digest=0 hops=0 stamp=x"), member),
+        ("CHECK op=/1 digest=0 hops=0", member),
+        ("CHECK op=127.0.1.1:4043/ digest=0 hops=0", member),
+        ("CHECK op=127.0.1.1:4043 digest=0 hops=0", member),
         ("CHECKED", ""),
-        (&format!("CHECKED {OP} ready=1"), "nobody"),
-        (&format!("CHECKED {OP}"), ""),
-        (&format!("CHECKED {OP} ready=2"), ""),
+        (&format!("CHECKED {OP}"), "nobody"),
         (&format!("FORWARD PUT a {OP} view=1 copies=1"), ""),
         (&format!("FORWARD PUT a {OP} view=1 copies=1 version=1@127.0.1.1:4043"), ""),
         (&format!("FORWARD PUT a {OP} view=10000000000000000 copies=1 {VERSION}"), ""),
         (&format!("FORWARD PUT a {OP} view=x copies=1 {VERSION}"), ""),
         (&format!("FORWARD PUT a {OP} view=1 copies=many {VERSION}"), ""),
         (&format!("FORWARD PUT a {OP} view=1 copies=1 {VERSION} refused=200"), ""),
+        (&format!("FORWARD PUT a {OP} view=1 copies=1 {VERSION} refused=507"), ""),
+        (&format!("FORWARD PUT a {OP} view=1 copies=1 {VERSION} refused=507 by=x"), ""),
+        (&format!("FORWARD PUT a {OP} view=1 copies=1 {VERSION} newest=1"), ""),
         (&format!("FORWARD PUT ../a {OP} view=1 copies=1 {VERSION}"), ""),
         (&format!("FORWARD PUT a {OP} view=1 copies=1 {VERSION}"), "hello"),
         (&format!("FORWARD PUT a {OP} view=1 copies=1 {VERSION} blake3=12"), "hello"),
         (&format!("FORWARD PUT a {OP} view=1 copies=1 {VERSION} blake3={hash}"), "hallo"),
         (&format!("FORWARD GET a {OP} view=1 hops=0 blake3={hash}"), "hello"),
         (&format!("FORWARD GET a {OP} view=1"), ""),
+        (&format!("FORWARD GET a {OP} view=1 hops=0 lacks=1"), ""),
+        (&format!("FORWARD GET a {OP} view=1 hops=0 lacks=g of=1"), ""),
+        (&format!("FORWARD GET a {OP} view=1 hops=0 lacks=1 of=10000000000000000"), ""),
         ("FORWARD PUT", ""),
-        ("SYNC DIGESTS ready=1", ""),
-        ("SYNC DIGESTS ready=1", "0123456789abcdef"),
+        ("SYNC DIGESTS", ""),
+        ("SYNC DIGESTS", "0123456789abcdef"),
         ("SYNC NAMES", ""),
         ("SYNC NAMES bucket=256", ""),
         ("SYNC NAMES bucket=+5", ""),
@@ -329,7 +377,7 @@ fn nonsense_from_a_node_is_refused() {
         assert_eq!(refusal.status, Status::BadRequest, "{line}");
         assert_is_one_line(&Answer::Refused(refusal.clone()));
     }
-    let list = [b"MEET node=127.0.1.1:4043 join=0 len=1\n".as_slice(), b"\xff"].concat();
+    let list = [b"MEET node=127.0.1.1:4043 len=1\n".as_slice(), b"\xff"].concat();
     assert!(decode_all(decoder(true), &list, || 1)[0].is_err(), "a list is UTF-8");
 }
 
@@ -344,7 +392,12 @@ fn answers_read_as_the_protocol_says() {
     let files = vec![(name("a b"), 3, version), (name("é"), 0, version)];
     let info = Info {
         me,
+        ring: "a-ring".into(),
+        state: "member",
+        started_ms: 1,
+        clock_off_ms: -2,
         ready: true,
+        full: false,
         members: 3,
         files: 2,
         bytes: 300,
@@ -354,12 +407,17 @@ fn answers_read_as_the_protocol_says() {
         min_copies: 2,
         request_timeout: std::time::Duration::from_secs(10),
     };
-    let mut view = View::default();
-    let alive = |position| Member { incarnation: 4, state: State::Alive, position };
-    let gone = Member { incarnation: 5, state: State::Gone { since_ms: 6 }, position: 1 };
-    view.set(me, alive(9));
-    view.set("127.0.1.1:4044".parse().unwrap(), gone);
-    view.set("[::1]:4045".parse().unwrap(), alive(8));
+    let report = Report { clock_ms: 9, ready: true, full: false, files: 1, bytes: 2 };
+    let row = |address: &str, state, report, clock_off_ms| {
+        let member = Member { state, brings: 7, ..Member::alive(4, 9) };
+        Row { address: address.parse().unwrap(), member, report, clock_off_ms }
+    };
+    let members = vec![
+        row("[::1]:4045", State::Alive, None, None),
+        row("127.0.1.1:4043", State::Alive, Some(report), Some(31_000)),
+        row("127.0.1.1:4044", State::Gone { since_ms: 6, cause: Cause::Silent }, None, None),
+        row("127.0.1.1:4046", State::Left { since_ms: 7 }, None, None),
+    ];
     for (answer, wire) in [
         (
             Answer::Stored { version, copies: 3 },
@@ -377,23 +435,29 @@ fn answers_read_as_the_protocol_says() {
                 .into(),
         ),
         (
-            Answer::Ring { view, me },
-            "200 OK len=142 members=2\n\
+            Answer::Ring { members, me },
+            "200 OK len=241 members=2\n\
              [::1]:4045 alive label=WS1 incarnation=4 self=0\n\
-             127.0.1.1:4043 alive label=WS2 incarnation=4 self=1\n\
-             127.0.1.1:4044 gone incarnation=5 since=6\n"
+             127.0.1.1:4043 alive label=WS2 incarnation=4 self=1 ready=1 full=0 files=1 bytes=2 \
+             clock=+31000\n\
+             127.0.1.1:4044 gone incarnation=4 since=6 cause=silent\n\
+             127.0.1.1:4046 left incarnation=4 since=7\n"
                 .into(),
         ),
         (Answer::Pong { me }, "200 OK node=127.0.1.1:4043\n".into()),
         (
             Answer::Info(Box::new(info)),
             format!(
-                "200 OK node=127.0.1.1:4043 protocol=1 version={} ready=1 members=3 files=2 \
-                 bytes=300 digest=0000000000000000000000000000000a max-line-bytes=4096 \
+                "200 OK node=127.0.1.1:4043 ring=a-ring protocol=2 version={} state=member \
+                 started=1 clock=-2 ready=1 full=0 members=3 files=2 bytes=300 digest=0000000000000000000000000000000a max-line-bytes=4096 \
                  max-name-bytes=1024 max-file-bytes=7 max-store-bytes=8 min-copies=2 \
                  request-timeout-ms=10000\n",
                 env!("CARGO_PKG_VERSION")
             ),
+        ),
+        (
+            Answer::Forgotten { address: me },
+            "200 OK : 127.0.1.1:4043 is not sought any more\n".into(),
         ),
         (Answer::Bye, "200 OK : bye\n".into()),
         (

@@ -12,14 +12,19 @@ use std::{
 use smolring::ring::{
     Config, Input, LinkId, Node, Output, RequestId,
     codec::{Decoder, Encode, Reject},
-    limits::{LINE_BYTES_MAX, MEMBERS_MAX, PEER_LINKS_MAX, SYNC_WINDOW_REQUESTS},
+    coverage::{Covers, Lacks},
+    limits::{
+        INCARNATION_MAX, LINE_BYTES_MAX, MEMBERS_MAX, PEER_LINKS_MAX, PROTOCOL, SCOUTS_MAX,
+        SEEKS_MAX, SYNC_WINDOW_REQUESTS, VETS_MAX,
+    },
     message::{
-        Check, Content, ForwardGet, ForwardPut, Item, Message, OpId, Peer, Request, Status, Sync,
+        Check, Content, Envelope, ForwardGet, ForwardPut, Greeting, Item, Message, OpId, Peer,
+        Report, Request, Role, Status, Sync,
     },
     name::{Name, encode as encode_name},
     table::{BUCKETS, Digest, Table},
     version::{Stamp, Time, Version},
-    view::{Member, State, View, ViewHash},
+    view::{Cause, Member, State, View, ViewHash},
 };
 
 /// Largest file of the decoders that are tested here.
@@ -84,10 +89,33 @@ pub fn assert_round_trip(message: &Message) {
     let bytes = encode(message);
     let line_bytes = bytes.iter().position(|&byte| byte == b'\n').expect("a line has an end") + 1;
     if line_bytes > LINE_BYTES_MAX {
-        // A prefix may be as long as its line; encoded, it is up to three times as long.
-        return assert!(matches!(message, Message::Request(Request::List { .. })), "{message:?}");
+        // A prefix may be as long as its line; encoded, it is up to three times as long. A REFUSE
+        // may say as much, and gets a stamp.
+        let is_list = matches!(message, Message::Request(Request::List { .. }));
+        let is_refuse =
+            matches!(message, Message::Peer(Envelope { message: Peer::Refuse { .. }, .. }));
+        return assert!(is_list || is_refuse, "{message:?}");
     }
-    assert_eq!(decode_all(decoder(true), &bytes, || usize::MAX), [Ok(message.clone())]);
+    assert_eq!(decode_all(decoder(true), &bytes, || usize::MAX), [Ok(written(message))]);
+}
+
+/// The message as it is written: what people read has no control characters.
+fn written(message: &Message) -> Message {
+    let mut message = message.clone();
+    if let Message::Peer(Envelope { message: Peer::Refuse { reason, .. }, .. }) = &mut message {
+        *reason = reason.replace(|c: char| c.is_control(), "?");
+    }
+    message
+}
+
+/// What a node says decodes, and encodes to the same bytes. (What is said of addresses that the
+/// view does not know is left out, so the messages themselves may differ.)
+fn assert_is_said_well(message: Envelope) {
+    let bytes = encode(&Message::Peer(message));
+    match &decode_all(decoder(true), &bytes, || usize::MAX)[..] {
+        [Ok(message)] => assert_eq!(encode(message), bytes),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// A message as it goes over the wire.
@@ -115,6 +143,7 @@ fn encode_request(request: &Request, out: &mut Vec<u8>) {
         Request::Ring => "RING\n".into(),
         Request::Ping => "PING\n".into(),
         Request::Info => "INFO\n".into(),
+        Request::Forget { address } => format!("FORGET {address}\n"),
         Request::Quit => "QUIT\n".into(),
     };
     out.extend_from_slice(line.as_bytes());
@@ -130,6 +159,13 @@ const STARTED_MS: u64 = 1_700_000_000_000;
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const CHECK_TIMEOUT: Duration = Duration::from_secs(3);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+const GIVE_UP_AFTER: Duration = Duration::from_secs(5);
+const RING: &str = "fuzz";
+/// The latest time that a clock of a peer shows here.
+const CLOCK_MS_MAX: u64 = 1 << 62;
+/// Links that a node opens beyond the one to its successor: to each member that may take it in, and
+/// what it does as a member.
+const ERRANDS_MAX: usize = MEMBERS_MAX + VETS_MAX + SEEKS_MAX + 2 * SCOUTS_MAX;
 
 /// Any messages on any links in any order, any breaks and any time: no panic, every request is
 /// answered once, nothing is said on a link that is closed, and all that can grow has a bound.
@@ -157,31 +193,51 @@ struct World {
     asked: u64,
     is_leaving: bool,
     has_left: bool,
+    /// Wakes in a row after which the node wanted another at once.
+    wakes: usize,
 }
 
 impl World {
     fn new(source: &mut Source<'_>) -> Self {
+        let prevs = match source.byte() % 4 {
+            0 => Vec::new(),
+            1 => vec![address(1).to_string()],
+            2 => vec!["a.host:4043".into(), address(2).to_string()],
+            _ => vec![address(0).to_string(), address(1).to_string()],
+        };
         let config = Config {
             address: address(0),
-            prev: source.flag().then(|| address(1)),
+            prevs,
+            ring: RING.into(),
+            bootstrap: source.flag(),
             check_interval: CHECK_INTERVAL,
             check_timeout: CHECK_TIMEOUT,
             request_timeout: REQUEST_TIMEOUT,
+            forget_after: Duration::from_secs(86_400),
+            give_up_after: GIVE_UP_AFTER,
             min_copies: usize::from(source.byte() % 3),
             max_file_bytes: FILE_BYTES_MAX,
             seed: 0,
             started_ms: STARTED_MS,
         };
         let node = Node::new(config, Table::new(STORE_BYTES_MAX));
-        let (links, waiting) = (BTreeSet::new(), BTreeSet::new());
-        Self { node, now: Time(0), links, waiting, asked: 0, is_leaving: false, has_left: false }
+        Self {
+            node,
+            now: Time(0),
+            links: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            asked: 0,
+            is_leaving: false,
+            has_left: false,
+            wakes: 0,
+        }
     }
 
     fn step(&mut self, source: &mut Source<'_>) {
-        match source.byte() % 16 {
+        match source.byte() % 17 {
             0 => self.links.extend(self.node.accept()),
             1..=7 => {
-                let message = self.peer(source);
+                let message = self.envelope(source);
                 assert_round_trip(&Message::Peer(message.clone()));
                 if let Some(link) = self.link(source) {
                     self.handle(Input::Received { link, message });
@@ -198,7 +254,8 @@ impl World {
             11 => {
                 if let Some(link) = self.link(source) {
                     self.links.remove(&link);
-                    self.handle(Input::LinkDown { link, why: "it broke".into() });
+                    let why = source.pick(&["it broke", "connection refused"]).into();
+                    self.handle(Input::LinkDown { link, why });
                 }
             }
             12 => {
@@ -214,6 +271,11 @@ impl World {
             14 => {
                 self.now = self.now.max(self.node.deadline());
                 self.handle(Input::Wake);
+            }
+            15 => {
+                let wall_ms = STARTED_MS + self.now.0 / 1000;
+                let walls_ms = [0, wall_ms, wall_ms - 50_000, wall_ms + 75_000, wall_ms * 2];
+                self.node.set_clock(self.now, source.pick(&walls_ms));
             }
             _ if source.byte() == 0 => self.handle(Input::Leave),
             _ => {}
@@ -234,12 +296,19 @@ impl World {
         for output in out {
             self.carry_out(output);
         }
-        assert!(self.links.len() <= PEER_LINKS_MAX + 2, "{} links", self.links.len());
-        assert!(self.node.view().members().len() <= MEMBERS_MAX);
-        let is_in_own_view = self.node.view().is_alive(address(0));
-        assert!(is_in_own_view || self.is_leaving, "a node is in its own view");
+        let links = self.links.len();
+        assert!(links <= PEER_LINKS_MAX + 1 + ERRANDS_MAX, "{links} links");
+        assert!(self.node.view().members().len() <= MEMBERS_MAX + 1);
+        let is_alive = self.node.view().is_alive(address(0));
+        assert!(is_alive || !self.node.is_member(), "a member is alive in its own view");
+        assert!(is_alive || !self.node.is_ready(), "a node that is out is not ready");
         assert!(self.node.table().bytes() <= STORE_BYTES_MAX);
-        assert!(!is_wake || self.node.deadline() > self.now, "the node would wake for ever");
+        // Several dead members in a row are passed over one after the other, at one moment.
+        self.wakes = if is_wake && self.node.deadline() <= self.now { self.wakes + 1 } else { 0 };
+        assert!(self.wakes <= MEMBERS_MAX, "the node would wake for ever");
+        if self.wakes > 0 {
+            self.handle(Input::Wake);
+        }
     }
 
     fn carry_out(&mut self, output: Output) {
@@ -254,7 +323,7 @@ impl World {
             Output::Connect { link, .. } => assert!(self.links.insert(link), "{link:?} twice"),
             Output::Send { link, message } => {
                 assert!(self.links.contains(&link), "{link:?} is closed: {message:?}");
-                assert_round_trip(&Message::Peer(message));
+                assert_is_said_well(message);
             }
             Output::Disconnect { link } => assert!(self.links.remove(&link), "{link:?} is closed"),
             Output::Notify(event) => drop(event.to_string()),
@@ -263,34 +332,40 @@ impl World {
     }
 
     /// A message that another node might send, or would not.
+    fn envelope(&self, source: &mut Source<'_>) -> Envelope {
+        let stamp = if source.byte() < 64 { self.version(source).stamp } else { Stamp(0) };
+        Envelope { stamp, message: self.peer(source) }
+    }
+
     fn peer(&self, source: &mut Source<'_>) -> Peer {
         let op = OpId { creator: source.address(), count: source.number() };
-        match source.byte() % 8 {
-            0 | 1 => {
-                let node = source.address();
-                Peer::Meet { node, join: source.byte() < 32, view: self.view(source) }
+        match source.byte() % 9 {
+            0 | 1 => Peer::Meet(self.greeting(source)),
+            2 => {
+                let (digest, hops) = (self.digest(source), source.number() as usize);
+                let view = self.view(source);
+                let (covers, held) = (covers(source, &view), covers(source, &view));
+                let reports = view.members().filter(|_| source.flag());
+                let reports: Vec<_> = reports.map(|(member, _)| member).collect();
+                let reports = reports.into_iter().map(|it| (it, self.report(source))).collect();
+                Peer::Check(Check { op, digest, hops, view, covers, held, reports })
             }
-            2 => Peer::Check(Check {
-                op,
-                digest: self.digest(source),
-                ready: source.flag(),
-                same: source.flag(),
-                hops: source.number() as usize,
-                view: self.view(source),
-            }),
-            3 => {
-                let ready = source.flag();
-                Peer::Checked { op, ready, view: source.flag().then(|| self.view(source)) }
-            }
+            3 => Peer::Checked { op, view: source.flag().then(|| self.view(source)) },
             4 => {
                 let version = self.version(source);
+                let refused = source.pick(&[
+                    None,
+                    Some(Status::InsufficientStorage),
+                    Some(Status::Unavailable),
+                ]);
                 Peer::ForwardPut(ForwardPut {
                     op,
                     view: self.circle(source),
                     name: source.name(),
                     version,
                     copies: source.number() as usize,
-                    refused: source.flag().then_some(Status::InsufficientStorage),
+                    newest: source.flag().then(|| self.version(source)),
+                    refused: refused.map(|status| (status, source.address())),
                     item: source.flag().then(|| source.item(version)),
                 })
             }
@@ -299,9 +374,48 @@ impl World {
                 view: self.circle(source),
                 name: source.name(),
                 hops: source.number() as usize,
+                lacks: source.flag().then(|| {
+                    let covers = covers(source, self.node.view());
+                    Lacks::of(&covers, self.node.view())
+                }),
                 found: self.item(source),
             }),
+            6 => Peer::Refuse {
+                node: source.address(),
+                is_joining: source.flag(),
+                reason: source.pick(&["", "no", "its clock is wrong : 5"]).into(),
+            },
             _ => Peer::Sync(self.sync(source)),
+        }
+    }
+
+    fn greeting(&self, source: &mut Source<'_>) -> Greeting {
+        let view = self.view(source);
+        let roles = [Role::Member, Role::Member, Role::Newcomer, Role::Visitor];
+        Greeting {
+            node: source.address(),
+            role: source.pick(&roles),
+            protocol: if source.byte() == 0 { 1 } else { PROTOCOL },
+            ring: if source.byte() == 0 { "other".into() } else { RING.into() },
+            clock_ms: self.clock_ms(source),
+            knew: source.pick(&[0, 0, STARTED_MS, STARTED_MS + 1, INCARNATION_MAX]),
+            covers: covers(source, &view),
+            view,
+        }
+    }
+
+    fn clock_ms(&self, source: &mut Source<'_>) -> u64 {
+        let wall_ms = STARTED_MS + self.now.0 / 1000;
+        source.pick(&[wall_ms, wall_ms + 100_000, wall_ms - 31_000, 0, CLOCK_MS_MAX])
+    }
+
+    fn report(&self, source: &mut Source<'_>) -> Report {
+        Report {
+            clock_ms: self.clock_ms(source),
+            ready: source.flag(),
+            full: source.flag(),
+            files: source.number() as usize,
+            bytes: source.number() as usize,
         }
     }
 
@@ -309,10 +423,7 @@ impl World {
         let (bucket, name) = (source.byte(), source.name());
         match source.byte() % 6 {
             0 => Sync::Buckets,
-            1 => Sync::Digests {
-                ready: source.flag(),
-                digests: vec![Digest(source.number().into()); BUCKETS],
-            },
+            1 => Sync::Digests { digests: vec![Digest(source.number().into()); BUCKETS] },
             2 => Sync::Names { bucket, after: source.flag().then_some(name) },
             3 => {
                 let files: BTreeMap<_, _> = (0..source.byte() % 8)
@@ -332,17 +443,24 @@ impl World {
         let news = if source.byte() == 0 { MEMBERS_MAX as u8 } else { source.byte() % 4 };
         for i in 0..news {
             let address = if news > 4 { address(i) } else { source.address() };
-            let state = if source.flag() {
-                State::Alive
-            } else {
-                State::Gone { since_ms: source.pick(&[0, STARTED_MS, u64::MAX]) }
-            };
+            let since_ms = source.pick(&[0, STARTED_MS, u64::MAX]);
+            let cause = source.pick(&Cause::WORDS).0;
+            let state = source.pick(&[
+                State::Alive,
+                State::Alive,
+                State::Gone { since_ms, cause },
+                State::Left { since_ms },
+            ]);
             let position = source.pick(&[0, 1, 2, 1 << 127, u128::MAX]);
             let incarnation = source.pick(&[0, 1, STARTED_MS, STARTED_MS + 1, u64::MAX]);
-            view.set(address, Member { incarnation, state, position });
+            let [brings, from, lost] = [(); 3].map(|()| {
+                source.pick(&[0, 0, 1, STARTED_MS, STARTED_MS + 1, INCARNATION_MAX, u64::MAX])
+            });
+            let within = self.circle(source);
+            let member = Member { incarnation, state, position, brings, from, within, lost };
+            view.set(address, member);
         }
-        while view.members().len() > MEMBERS_MAX {
-            view.forget(STARTED_MS);
+        if view.members().len() > MEMBERS_MAX {
             view = View::default();
         }
         view
@@ -371,8 +489,18 @@ impl World {
     }
 }
 
+/// Of some members what they bring, or another number.
+fn covers(source: &mut Source<'_>, view: &View) -> Covers {
+    let mut covers = Covers::default();
+    for (member, entry) in view.members() {
+        let number = source.pick(&[0, entry.brings, entry.brings, 1, STARTED_MS, u64::MAX]);
+        covers.add(member, number);
+    }
+    covers
+}
+
 fn request(source: &mut Source<'_>) -> Request {
-    match source.byte() % 8 {
+    match source.byte() % 9 {
         0..=2 => {
             let content = vec![b'x'; source.pick(&[0, 1, 100, FILE_BYTES_MAX])].into();
             Request::Put { name: source.name(), content }
@@ -380,6 +508,7 @@ fn request(source: &mut Source<'_>) -> Request {
         3 | 4 => Request::Get { name: source.name() },
         5 => Request::List { prefix: String::new(), after: "a".into(), limit: 1 },
         6 => Request::Ring,
+        7 => Request::Forget { address: source.address() },
         _ => Request::Info,
     }
 }

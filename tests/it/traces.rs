@@ -8,17 +8,23 @@
 //!   words of the wire; `A => B` opens a new link for it, `A -| B` closes one, and `A -x B` is one
 //!   that broke or was refused. `A:` is what A tells its user.
 //! - A node stands for its address, `v1` for a version, `c1` for the hash of a circle, `d1` for a
-//!   digest (`d0`: of no file). `blake3=` is left out, and `len=` where it counts no file.
+//!   digest (`d0`: of no file). Left out are `blake3=`, `stamp=`, `clock=`, `knew=`, `protocol=`, the
+//!   usual `ring=`, the `of=` of a FORWARD GET, and `len=` where it counts no file.
 //! - `[A B, C gone]` is the list of members that a message carries; `B#2` is B's second life.
+//! - After `show brings`, `A+b1` is a member with what it brings, `A+b2-b1` has b1 given up, and
+//!   `covers b1` is what the sender can give.
 //! - The bare CHECKED that answers each CHECK is left out. CHECKs that bring nobody anything new are
 //!   folded into one line, in parentheses; `(x3)` ends a line that has two more of its kind.
 //!
-//! Commands: `ring A B C` (three nodes that have found each other), `start A`, `start B after A`,
-//! `restart B after A` (with the files of its last life), `put A name "content"`, `get A name`,
-//! `leave A`, `kill A` (its links break), `pause A` and `resume A` (it hears, says and does
-//! nothing), `cut A B | C` and `heal` (the network), `files`, `run 2s`. A command ends when
-//! nothing more is under way. With ` &` at its end it does not wait, and `deliver 2` lets the next
-//! two messages arrive.
+//! Commands: `ring A B C` (three nodes that have found each other), `start A` (it is sure that there
+//! is no ring), `start B after A`, `start A with A B C` (a list), `start B as D after A` (under another
+//! address), `start B of blue` (a ring of that name), `restart B after A` (with the files of its last
+//! life), `room B 300` (bytes that its store takes when it is started), `clock B -40s` (its wall clock
+//! is behind), `put A name "content"`, `get A name`, `list A`, `forget A B`, `leave A`, `kill A` (its
+//! links break), `pause A` and `resume A` (it hears, says and does nothing), `cut A B | C` and `heal`
+//! (the network), `files`, `run 2s`, `run 2s quietly` (only what nodes tell their users is shown).
+//! A command ends when nothing more is under way. With ` &` at its end it does not wait, and
+//! `deliver 2` lets the next two messages arrive.
 //!
 //! `UPDATE_TRACES=1 cargo test traces` writes what follows now into the scripts.
 

@@ -1,11 +1,11 @@
 //! The list of members: merging, order, and places for newcomers.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use proptest::{collection::vec, prelude::*, sample::select};
 use smolring::ring::{
-    limits::{GONE_KEPT, MEMBERS_MAX},
-    view::{Full, Member, State, View},
+    limits::{FORGET_AFTER, INCARNATION_MAX, MEMBERS_MAX},
+    view::{Cause, Full, Member, State, View, ViewHash},
 };
 
 /// Wall clock of all tests, early enough that nothing gone is forgotten.
@@ -16,21 +16,35 @@ fn address(n: usize) -> SocketAddr {
 }
 
 fn alive(position: u128) -> Member {
-    Member { incarnation: 1, state: State::Alive, position }
+    Member::alive(1, position)
+}
+
+fn gone(since_ms: u64) -> State {
+    State::Gone { since_ms, cause: Cause::Silent }
 }
 
 /// Few values of each field, so that entries often differ in one of them only.
 fn member() -> impl Strategy<Value = Member> {
+    let cause = select(vec![Cause::Unknown, Cause::Silent, Cause::Restarted]);
     let state = prop_oneof![
         3 => Just(State::Alive),
-        2 => (0..3u64).prop_map(|since_ms| State::Gone { since_ms }),
+        2 => (0..3u64, cause).prop_map(|(since_ms, cause)| State::Gone { since_ms, cause }),
+        1 => (0..3u64).prop_map(|since_ms| State::Left { since_ms }),
     ];
     let position = prop_oneof![select(vec![0, 1, 2, u128::MAX]), any::<u128>()];
-    (0..3u64, state, position).prop_map(|(incarnation, state, position)| Member {
-        incarnation,
-        state,
-        position,
-    })
+    // A number is raised once: with it go the one before and the circle, the same everywhere.
+    let raised = (0..3u64).prop_map(|brings| (brings, brings.saturating_sub(1), ViewHash(brings)));
+    (0..3u64, state, position, raised, 0..3u64).prop_map(
+        |(incarnation, state, position, (brings, from, within), lost)| Member {
+            incarnation,
+            state,
+            position,
+            brings,
+            from,
+            within,
+            lost,
+        },
+    )
 }
 
 fn view() -> impl Strategy<Value = View> {
@@ -57,7 +71,7 @@ fn crowd() -> impl Strategy<Value = View> {
 
 fn merged(one: &View, other: &View) -> View {
     let mut view = one.clone();
-    view.merge(other, NOW_MS).expect("there is room for so few");
+    view.merge(other, NOW_MS, FORGET_AFTER).expect("there is room for so few");
     view
 }
 
@@ -71,23 +85,38 @@ proptest! {
     }
 
     #[test]
-    fn of_two_entries_the_higher_incarnation_wins_then_gone(a in view(), b in view()) {
+    fn of_two_entries_the_higher_incarnation_wins_then_left_then_gone(a in view(), b in view()) {
         let both = merged(&a, &b);
         for (address, member) in both.members() {
             let of = |view: &View| view.get(address);
             let known: Vec<_> = [of(&a), of(&b)].into_iter().flatten().collect();
-            prop_assert!(known.contains(&member));
             let newest = known.iter().map(|it| it.incarnation).max();
             prop_assert_eq!(Some(member.incarnation), newest);
-            let same_life = || known.iter().filter(|it| it.incarnation == member.incarnation);
-            prop_assert_eq!(member.is_alive(), same_life().all(Member::is_alive));
+            let same_life: Vec<_> =
+                known.iter().filter(|it| it.incarnation == member.incarnation).collect();
+            prop_assert!(same_life.iter().any(|it| it.state == member.state));
+            prop_assert_eq!(member.is_alive(), same_life.iter().all(|it| it.is_alive()));
+            let is_left = |it: &Member| matches!(it.state, State::Left { .. });
+            prop_assert_eq!(is_left(&member), same_life.iter().any(|it| is_left(it)));
+        }
+    }
+
+    #[test]
+    fn of_what_is_brought_and_lost_the_greater_stays_whoever_is_newer(a in view(), b in view()) {
+        for (address, member) in merged(&a, &b).members() {
+            let known = || [a.get(address), b.get(address)].into_iter().flatten();
+            prop_assert_eq!(Some(member.brings), known().map(|it| it.brings).max());
+            prop_assert_eq!(Some(member.lost), known().map(|it| it.lost).max());
         }
     }
 
     #[test]
     fn equal_hashes_mean_equal_views(a in view(), b in view()) {
         prop_assert_eq!(a == b, a.full_hash() == b.full_hash());
-        let live = |view: &View| view.members().filter(|(_, it)| it.is_alive()).collect::<Vec<_>>();
+        let place = |(address, it): (_, Member)| (address, it.incarnation, it.position);
+        let live = |view: &View| {
+            view.members().filter(|(_, it)| it.is_alive()).map(place).collect::<Vec<_>>()
+        };
         prop_assert_eq!(live(&a) == live(&b), a.circle_hash() == b.circle_hash());
     }
 
@@ -176,29 +205,97 @@ fn a_full_ring_takes_nobody_and_stays_as_it_is() {
     let before = view.clone();
     let mut newcomer = View::default();
     newcomer.set(address(MEMBERS_MAX), alive(7));
-    assert_eq!(view.merge(&newcomer, NOW_MS), Err(Full));
+    assert_eq!(view.merge(&newcomer, NOW_MS, FORGET_AFTER), Err(Full));
     assert_eq!(view, before);
     // News of members that are known already is no newcomer.
     let mut news = View::default();
     news.set(address(3), Member { incarnation: 2, ..alive(3) });
-    news.set(address(4), Member { state: State::Gone { since_ms: 5 }, ..alive(4) });
-    assert_eq!(view.merge(&news, NOW_MS), Ok(()));
+    news.set(address(4), Member { state: gone(5), ..alive(4) });
+    assert_eq!(view.merge(&news, NOW_MS, FORGET_AFTER), Ok(()));
     assert_eq!(view.circle().len(), MEMBERS_MAX - 1);
 }
 
 #[test]
-fn the_longest_gone_are_forgotten_first_and_the_living_never() {
+fn where_there_are_too_many_those_who_left_are_dropped_first_then_the_longest_gone() {
     let mut view = View::default();
     for n in 0..MEMBERS_MAX {
-        let state = State::Gone { since_ms: 1 + n as u64 };
+        let since_ms = 1 + n as u64;
+        let state = if n == 7 { State::Left { since_ms: 900 } } else { gone(since_ms) };
         view.set(address(n), Member { state, ..alive(n as u128) });
     }
-    view.set(address(500), alive(1));
-    view.forget(NOW_MS);
-    assert_eq!(view.members().len(), MEMBERS_MAX);
-    assert_eq!(view.get(address(0)), None, "the longest gone");
-    assert!(view.is_alive(address(500)));
-    view.forget(NOW_MS + GONE_KEPT.as_millis() as u64 + 1);
-    assert_eq!(view.circle(), [address(500)]);
+    for (newcomer, dropped) in [(500, 7), (501, 0), (502, 1)] {
+        let mut news = View::default();
+        news.set(address(newcomer), alive(1));
+        view.merge(&news, NOW_MS, FORGET_AFTER).expect("there is room for the living");
+        assert_eq!(view.members().len(), MEMBERS_MAX);
+        assert_eq!(view.get(address(dropped)), None);
+        assert!(view.is_alive(address(newcomer)), "the living are never dropped");
+    }
+}
+
+#[test]
+fn who_was_out_for_too_long_is_forgotten_and_not_taken_in_again() {
+    let kept = Duration::from_secs(10);
+    let mut view = View::default();
+    view.set(address(0), alive(0));
+    view.set(address(1), Member { state: gone(500), ..alive(1) });
+    let old = view.clone();
+    assert!(!view.forget(10_500, kept), "none of them brought anything");
+    assert_eq!(view, old, "ten seconds are not longer than ten seconds");
+    view.set(address(2), Member { state: State::Left { since_ms: 499 }, brings: 1, ..alive(2) });
+    assert!(view.forget(10_500, kept), "one of them brought something");
+    assert_eq!(view, old);
+    view.forget(10_501, kept);
     assert_eq!(view.members().len(), 1);
+    view.merge(&old, 10_501, kept).unwrap();
+    assert_eq!(view.members().len(), 1);
+    view.merge(&old, 10_500, kept).unwrap();
+    assert_eq!(view, old);
+}
+
+#[test]
+fn numbers_at_the_end_of_the_numbers_are_absurd() {
+    let most = Member { brings: INCARNATION_MAX, ..Member::alive(INCARNATION_MAX, 0) };
+    let more = INCARNATION_MAX + 1;
+    for (member, is_absurd) in [
+        (most, false),
+        (Member { incarnation: more, ..most }, true),
+        (Member { brings: more, ..most }, true),
+        (Member { lost: more, ..most }, true),
+        (Member { state: gone(more), ..most }, true),
+        (Member { state: State::Left { since_ms: more }, ..most }, true),
+    ] {
+        let mut view = View::default();
+        view.set(address(0), alive(0));
+        view.set(address(1), member);
+        assert_eq!(view.is_absurd(), is_absurd, "{member:?}");
+    }
+}
+
+/// PROTOCOL.md promises these bytes, so that nodes of different releases agree on their circle.
+/// If this fails, the change breaks every ring that is updated one node after the other.
+#[test]
+fn the_hash_of_a_circle_is_for_ever() {
+    let mut view = View::default();
+    let member = Member { brings: 5, lost: 6, ..Member::alive(1_700_000_000_000, 1 << 127) };
+    view.set("127.0.1.1:4043".parse().unwrap(), Member::alive(1, 0));
+    view.set("[2001:db8::1]:80".parse().unwrap(), member);
+    let circle = view.circle_hash();
+    // Who is out is not of the circle.
+    view.set(address(3), Member { state: gone(5), ..alive(7) });
+    view.set(address(4), Member { state: State::Left { since_ms: 5 }, ..alive(7) });
+    assert_eq!(view.circle_hash(), circle);
+    let mut bytes = Vec::new();
+    let mut place = |ip: [u8; 16], port: u16, incarnation: u64, position: u128| {
+        bytes.extend_from_slice(&ip);
+        bytes.extend_from_slice(&port.to_le_bytes());
+        bytes.extend_from_slice(&incarnation.to_le_bytes());
+        bytes.extend_from_slice(&position.to_le_bytes());
+    };
+    place([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 127, 0, 1, 1], 4043, 1, 0);
+    let ip = [0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    place(ip, 80, 1_700_000_000_000, 1 << 127);
+    let hash = *blake3::hash(&bytes).as_bytes();
+    assert_eq!(circle.0.to_le_bytes(), hash[..8]);
+    assert_eq!(circle, ViewHash(0x162cf5503127959b));
 }

@@ -1,20 +1,23 @@
 //! Messages to test the codec with: one of each kind, and any.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use proptest::{
     collection::{btree_map, vec},
     option,
     prelude::*,
+    sample::select,
 };
 use smolring::ring::{
+    coverage::{Covers, Lacks},
     message::{
-        Check, Content, ForwardGet, ForwardPut, Item, Message, OpId, Peer, Request, Status, Sync,
+        Check, Content, Envelope, ForwardGet, ForwardPut, Greeting, Item, Message, OpId, Peer,
+        Report, Request, Role, Status, Sync,
     },
     name::Name,
     table::{BUCKETS, Digest},
     version::{Stamp, Version},
-    view::{Member, State, View, ViewHash},
+    view::{Cause, Member, State, View, ViewHash},
 };
 
 use super::{item, name};
@@ -24,10 +27,16 @@ use crate::fuzz::FILE_BYTES_MAX;
 pub(super) fn examples() -> Vec<Message> {
     let op = OpId { creator: "127.0.1.1:4043".parse().unwrap(), count: 7 };
     let mut view = View::default();
-    let alive = Member { incarnation: 3, state: State::Alive, position: u128::MAX };
-    let gone = Member { incarnation: 4, state: State::Gone { since_ms: 5 }, position: 0 };
+    let (gone, left) = ("[2001:db8::1]:80".parse().unwrap(), "127.0.1.9:4043".parse().unwrap());
+    let within = ViewHash(0xab);
+    let alive = Member { brings: 8, from: 7, within, lost: 6, ..Member::alive(3, u128::MAX) };
     view.set(op.creator, alive);
-    view.set("[2001:db8::1]:80".parse().unwrap(), gone);
+    let state = State::Gone { since_ms: 5, cause: Cause::Restarted };
+    view.set(gone, Member { state, brings: 1, ..Member::alive(4, 0) });
+    view.set(left, Member { state: State::Left { since_ms: 6 }, ..Member::alive(5, 1) });
+    let mut covers = Covers::default();
+    covers.add(op.creator, 8);
+    covers.add(gone, u64::MAX);
     let (name, item, digest) = (name("img/ä b%.png"), item(20), Digest(1 << 100));
     let (hash, version) = (ViewHash(0xab), item.version);
     let put = ForwardPut {
@@ -36,13 +45,52 @@ pub(super) fn examples() -> Vec<Message> {
         name: name.clone(),
         version,
         copies: 1,
+        newest: None,
         refused: None,
         item: Some(item.clone()),
     };
-    let last = ForwardPut { refused: Some(Status::Unavailable), item: None, ..put.clone() };
-    let get = ForwardGet { op, view: hash, name: name.clone(), hops: 2, found: None };
-    let found = ForwardGet { found: Some(item.clone()), ..get.clone() };
-    let check = Check { op, digest, ready: true, same: false, hops: 1, view: view.clone() };
+    let last = ForwardPut {
+        newest: Some(Version { stamp: Stamp(u64::MAX), node: gone }),
+        refused: Some((Status::Unavailable, gone)),
+        item: None,
+        ..put.clone()
+    };
+    let get = ForwardGet { op, view: hash, name: name.clone(), hops: 2, lacks: None, found: None };
+    let lacks = Some(Lacks { bits: 1 << 127, pairs: u64::MAX });
+    let found = ForwardGet { lacks, found: Some(item.clone()), ..get.clone() };
+    let report = Report { clock_ms: 9, ready: true, full: true, files: 1, bytes: 2 };
+    let check = Check {
+        op,
+        digest,
+        hops: 1,
+        view: view.clone(),
+        covers: covers.clone(),
+        held: covers.clone(),
+        reports: [(op.creator, report), (left, Report { ready: false, ..report })].into(),
+    };
+    let plain = Greeting {
+        node: op.creator,
+        role: Role::Newcomer,
+        protocol: 2,
+        ring: "smolring".into(),
+        clock_ms: 0,
+        knew: 0,
+        view: View::default(),
+        covers: Covers::default(),
+    };
+    let greeting = Greeting {
+        role: Role::Visitor,
+        ring: "a-ring".into(),
+        clock_ms: 1_700_000_000_000,
+        knew: 8,
+        view: view.clone(),
+        covers,
+        ..plain.clone()
+    };
+    let refuse = |is_joining, reason: &str| {
+        let reason = reason.to_owned();
+        Peer::Refuse { node: op.creator, is_joining, reason }
+    };
     let requests = [
         Request::Put { name: name.clone(), content: (0..=255).collect::<Vec<u8>>().into() },
         Request::Put { name: name.clone(), content: Content::default() },
@@ -51,20 +99,24 @@ pub(super) fn examples() -> Vec<Message> {
         Request::Ring,
         Request::Ping,
         Request::Info,
+        Request::Forget { address: gone },
         Request::Quit,
     ];
     let peers = [
-        Peer::Meet { node: op.creator, join: true, view: View::default() },
-        Peer::Meet { node: op.creator, join: false, view: view.clone() },
+        Peer::Meet(plain),
+        Peer::Meet(Greeting { role: Role::Member, ..greeting.clone() }),
+        Peer::Meet(greeting),
+        refuse(true, ""),
+        refuse(false, "no : really, node=[::1]:1"),
         Peer::Check(check),
-        Peer::Checked { op, ready: true, view: None },
-        Peer::Checked { op, ready: false, view: Some(view) },
+        Peer::Checked { op, view: None },
+        Peer::Checked { op, view: Some(view) },
         Peer::ForwardPut(put),
         Peer::ForwardPut(last),
         Peer::ForwardGet(get),
         Peer::ForwardGet(found),
         Peer::Sync(Sync::Buckets),
-        Peer::Sync(Sync::Digests { ready: true, digests: vec![digest; BUCKETS] }),
+        Peer::Sync(Sync::Digests { digests: vec![digest; BUCKETS] }),
         Peer::Sync(Sync::Names { bucket: 0, after: None }),
         Peer::Sync(Sync::Names { bucket: 255, after: Some(name.clone()) }),
         Peer::Sync(Sync::Listed { bucket: 9, more: false, files: Vec::new() }),
@@ -73,12 +125,17 @@ pub(super) fn examples() -> Vec<Message> {
         Peer::Sync(Sync::Item { name: name.clone(), item: None }),
         Peer::Sync(Sync::Item { name, item: Some(item) }),
     ];
-    requests.map(Message::Request).into_iter().chain(peers.map(Message::Peer)).collect()
+    let stamps = [0, 1, u64::MAX].into_iter().cycle();
+    let peers = peers
+        .into_iter()
+        .zip(stamps)
+        .map(|(message, stamp)| Message::Peer(Envelope { stamp: Stamp(stamp), message }));
+    requests.map(Message::Request).into_iter().chain(peers).collect()
 }
 
 /// Any message, in any state.
 pub(super) fn any_message() -> impl Strategy<Value = Message> {
-    prop_oneof![request().prop_map(Message::Request), peer().prop_map(Message::Peer)]
+    prop_oneof![request().prop_map(Message::Request), envelope().prop_map(Message::Peer)]
 }
 
 fn request() -> impl Strategy<Value = Request> {
@@ -88,38 +145,111 @@ fn request() -> impl Strategy<Value = Request> {
         any_name().prop_map(|name| Request::Get { name }),
         ("\\PC{0,50}", "\\PC{0,50}", 0_usize..=1000)
             .prop_map(|(prefix, after, limit)| Request::List { prefix, after, limit }),
-        proptest::sample::select(vec![Request::Ring, Request::Ping, Request::Info, Request::Quit]),
+        any_address().prop_map(|address| Request::Forget { address }),
+        select(vec![Request::Ring, Request::Ping, Request::Info, Request::Quit]),
     ]
 }
 
+fn envelope() -> impl Strategy<Value = Envelope> {
+    let stamp = prop_oneof![Just(0), any::<u64>()].prop_map(Stamp);
+    (stamp, peer()).prop_map(|(stamp, message)| Envelope { stamp, message })
+}
+
 fn peer() -> impl Strategy<Value = Peer> {
-    let check = (any_op(), any_digest(), any::<[bool; 2]>(), any::<usize>(), any_view()).prop_map(
-        |(op, digest, [ready, same], hops, view)| Check { op, digest, ready, same, hops, view },
-    );
-    let circle = any::<u64>().prop_map(ViewHash);
-    let refused = option::of(proptest::sample::select(vec![
-        Status::Unavailable,
-        Status::InsufficientStorage,
-    ]));
-    let put = (any_op(), circle, any_name(), any::<usize>(), refused, any_item(), any::<bool>());
-    let put = put.prop_map(|(op, view, name, copies, refused, item, is_last)| {
-        let version = item.version;
-        let item = (!is_last).then_some(item);
-        ForwardPut { op, view, name, version, copies, refused, item }
-    });
-    let circle = any::<u64>().prop_map(ViewHash);
-    let get = (any_op(), circle, any_name(), any::<usize>(), option::of(any_item()))
-        .prop_map(|(op, view, name, hops, found)| ForwardGet { op, view, name, hops, found });
+    let refuse = (any_address(), any::<bool>(), "([!-~é][ -~é日]{0,40})?")
+        .prop_map(|(node, is_joining, reason)| Peer::Refuse { node, is_joining, reason });
     prop_oneof![
-        (any::<SocketAddr>(), any::<bool>(), any_view())
-            .prop_map(|(node, join, view)| Peer::Meet { node: plain(node), join, view }),
-        check.prop_map(Peer::Check),
-        (any_op(), any::<bool>(), option::of(any_view()))
-            .prop_map(|(op, ready, view)| Peer::Checked { op, ready, view }),
-        put.prop_map(Peer::ForwardPut),
-        get.prop_map(Peer::ForwardGet),
+        greeting().prop_map(Peer::Meet),
+        refuse,
+        check().prop_map(Peer::Check),
+        (any_op(), option::of(any_view())).prop_map(|(op, view)| Peer::Checked { op, view }),
+        put().prop_map(Peer::ForwardPut),
+        get().prop_map(Peer::ForwardGet),
         sync().prop_map(Peer::Sync),
     ]
+}
+
+fn greeting() -> impl Strategy<Value = Greeting> {
+    let role = select(Role::WORDS.map(|(role, _)| role).to_vec());
+    let view = any_view().prop_flat_map(|view| (covers_of(&view), Just(view)));
+    let numbers = any::<[u64; 3]>();
+    (any_address(), role, "[a-z0-9][a-z0-9.-]{0,20}", numbers, view).prop_map(
+        |(node, role, ring, [protocol, clock_ms, knew], (covers, view))| {
+            let ring = ring.into();
+            Greeting { node, role, protocol, ring, clock_ms, knew, view, covers }
+        },
+    )
+}
+
+fn check() -> impl Strategy<Value = Check> {
+    let body = any_view().prop_flat_map(|view| {
+        let reports = reports_of(&view);
+        (covers_of(&view), covers_of(&view), reports, Just(view))
+    });
+    (any_op(), any_digest(), any::<usize>(), body).prop_map(
+        |(op, digest, hops, (covers, held, reports, view))| Check {
+            op,
+            digest,
+            hops,
+            view,
+            covers,
+            held,
+            reports,
+        },
+    )
+}
+
+fn put() -> impl Strategy<Value = ForwardPut> {
+    let status = select(vec![Status::Unavailable, Status::InsufficientStorage]);
+    let refused = option::of((status, any_address()));
+    let head = (any_op(), any::<u64>(), any_name(), any::<usize>());
+    (head, option::of(any_version()), refused, any_item(), any::<bool>()).prop_map(
+        |((op, view, name, copies), newest, refused, item, is_last)| {
+            let (view, version) = (ViewHash(view), item.version);
+            let item = (!is_last).then_some(item);
+            ForwardPut { op, view, name, version, copies, newest, refused, item }
+        },
+    )
+}
+
+fn get() -> impl Strategy<Value = ForwardGet> {
+    let lacks = any::<(u128, u64)>().prop_map(|(bits, pairs)| Lacks { bits, pairs });
+    let head = (any_op(), any::<u64>(), any_name(), any::<usize>());
+    (head, option::of(lacks), option::of(any_item())).prop_map(
+        |((op, view, name, hops), lacks, found)| ForwardGet {
+            op,
+            view: ViewHash(view),
+            name,
+            hops,
+            lacks,
+            found,
+        },
+    )
+}
+
+/// What is covered of some members of a view.
+fn covers_of(view: &View) -> impl Strategy<Value = Covers> + use<> {
+    let members: Vec<_> = view.members().map(|(member, _)| member).collect();
+    let numbers = vec(option::of(1..=u64::MAX), members.len());
+    numbers.prop_map(move |numbers| {
+        let mut covers = Covers::default();
+        for (&member, number) in members.iter().zip(numbers) {
+            number.map(|number| covers.add(member, number));
+        }
+        covers
+    })
+}
+
+/// What some members of a view say of themselves.
+fn reports_of(view: &View) -> impl Strategy<Value = BTreeMap<SocketAddr, Report>> + use<> {
+    let members: Vec<_> = view.members().map(|(member, _)| member).collect();
+    let report = any::<(u64, bool, bool, usize, usize)>().prop_map(
+        |(clock_ms, ready, full, files, bytes)| Report { clock_ms, ready, full, files, bytes },
+    );
+    vec(option::of(report), members.len()).prop_map(move |reports| {
+        let all = members.iter().zip(reports);
+        all.filter_map(|(&member, report)| Some((member, report?))).collect()
+    })
 }
 
 fn sync() -> impl Strategy<Value = Sync> {
@@ -127,8 +257,7 @@ fn sync() -> impl Strategy<Value = Sync> {
         .prop_map(|files| files.into_iter().map(|(name, (len, version))| (name, len, version)));
     prop_oneof![
         Just(Sync::Buckets),
-        (any::<bool>(), vec(any_digest(), BUCKETS))
-            .prop_map(|(ready, digests)| Sync::Digests { ready, digests }),
+        vec(any_digest(), BUCKETS).prop_map(|digests| Sync::Digests { digests }),
         (any::<u8>(), option::of(any_name()))
             .prop_map(|(bucket, after)| Sync::Names { bucket, after }),
         (any::<u8>(), any::<bool>(), files).prop_map(|(bucket, more, files)| Sync::Listed {
@@ -146,12 +275,11 @@ fn any_name() -> impl Strategy<Value = Name> {
 }
 
 fn any_op() -> impl Strategy<Value = OpId> {
-    any::<(SocketAddr, u64)>().prop_map(|(creator, count)| OpId { creator: plain(creator), count })
+    (any_address(), any::<u64>()).prop_map(|(creator, count)| OpId { creator, count })
 }
 
 fn any_version() -> impl Strategy<Value = Version> {
-    any::<(u64, SocketAddr)>()
-        .prop_map(|(stamp, node)| Version { stamp: Stamp(stamp), node: plain(node) })
+    (any::<u64>(), any_address()).prop_map(|(stamp, node)| Version { stamp: Stamp(stamp), node })
 }
 
 fn any_digest() -> impl Strategy<Value = Digest> {
@@ -167,22 +295,30 @@ fn any_item() -> impl Strategy<Value = Item> {
 }
 
 fn any_view() -> impl Strategy<Value = View> {
+    let cause = select(Cause::WORDS.map(|(cause, ..)| cause).to_vec());
     let state = prop_oneof![
         Just(State::Alive),
-        any::<u64>().prop_map(|since_ms| State::Gone { since_ms }),
+        (any::<u64>(), cause).prop_map(|(since_ms, cause)| State::Gone { since_ms, cause }),
+        any::<u64>().prop_map(|since_ms| State::Left { since_ms }),
     ];
-    let member = (any::<u64>(), state, any::<u128>())
-        .prop_map(|(incarnation, state, position)| Member { incarnation, state, position });
-    vec((any::<SocketAddr>(), member), 0..12).prop_map(|members| {
+    let number = || prop_oneof![Just(0), any::<u64>()];
+    let brings = (number(), number(), number(), number());
+    let member = (any::<u64>(), state, any::<u128>(), brings).prop_map(
+        |(incarnation, state, position, (brings, from, within, lost))| {
+            let within = ViewHash(within);
+            Member { incarnation, state, position, brings, from, within, lost }
+        },
+    );
+    vec((any_address(), member), 0..12).prop_map(|members| {
         let mut view = View::default();
         for (address, member) in members {
-            view.set(plain(address), member);
+            view.set(address, member);
         }
         view
     })
 }
 
 /// Without the flow label, which the text of an address does not have.
-fn plain(address: SocketAddr) -> SocketAddr {
-    (address.ip(), address.port()).into()
+fn any_address() -> impl Strategy<Value = SocketAddr> {
+    any::<SocketAddr>().prop_map(|address| (address.ip(), address.port()).into())
 }

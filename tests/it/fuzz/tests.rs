@@ -28,25 +28,43 @@ proptest! {
 
 /// A node with the link to its successor open, in a ring of two.
 fn pair() -> (World, LinkId) {
-    let mut world = World::new(&mut Source(&[]));
+    // No prevs, and it is sure that there is no other ring.
+    let mut world = World::new(&mut Source(&[0, 1]));
     world.handle(Input::Wake);
     let link = world.node.accept().expect("it is the first");
     world.links.insert(link);
     let view = view_of(address(1), State::Alive, 1);
-    world.handle(Input::Received {
-        link,
-        message: Peer::Meet { node: address(1), join: false, view: view.clone() },
-    });
+    world.hear(link, met(Role::Member, view.clone()));
     let next = *world.links.last().expect("it has linked to its successor");
     assert_ne!(link, next);
-    let message = Peer::Meet { node: address(1), join: false, view };
-    world.handle(Input::Received { link: next, message });
+    world.hear(next, met(Role::Member, view));
     (world, next)
+}
+
+impl World {
+    fn hear(&mut self, link: LinkId, message: Peer) {
+        let message = Envelope { stamp: Stamp(0), message };
+        self.handle(Input::Received { link, message });
+    }
+}
+
+/// The first other node, as it greets.
+fn met(role: Role, view: View) -> Peer {
+    Peer::Meet(Greeting {
+        node: address(1),
+        role,
+        protocol: PROTOCOL,
+        ring: RING.into(),
+        clock_ms: STARTED_MS,
+        knew: 0,
+        view,
+        covers: Covers::default(),
+    })
 }
 
 fn view_of(address: SocketAddr, state: State, incarnation: u64) -> View {
     let mut view = View::default();
-    view.set(address, Member { incarnation, state, position: 7 });
+    view.set(address, Member { state, ..Member::alive(incarnation, 7) });
     view
 }
 
@@ -54,54 +72,64 @@ fn view_of(address: SocketAddr, state: State, incarnation: u64) -> View {
 fn a_node_that_is_said_to_be_gone_since_1970_comes_back() {
     let (mut world, next) = pair();
     let incarnation = STARTED_MS + 5;
-    let view = view_of(address(0), State::Gone { since_ms: 0 }, incarnation);
-    world.handle(Input::Received {
-        link: next,
-        message: Peer::Meet { node: address(1), join: false, view },
-    });
-    let me = world.node.view().get(address(0)).expect("a node is in its own view");
-    assert_eq!((me.is_alive(), me.incarnation), (true, incarnation + 1));
+    for state in [State::Gone { since_ms: 0, cause: Cause::Unknown }, State::Left { since_ms: 0 }] {
+        world.hear(next, met(Role::Member, view_of(address(0), state, incarnation)));
+        let me = world.node.view().get(address(0)).expect("a node is in its own view");
+        assert_eq!((me.is_alive(), me.incarnation > incarnation), (true, true));
+    }
 }
 
 #[test]
 fn a_check_that_has_come_round_more_often_than_one_can_count_is_harmless() {
     let (mut world, next) = pair();
-    let op = OpId { creator: address(0), count: 1 };
-    let view = world.node.view().clone();
-    let (digest, hops) = (Digest(0), usize::MAX);
-    let check = Check { op, digest, ready: true, same: true, hops, view };
-    world.handle(Input::Received { link: next, message: Peer::Check(check) });
+    let check = Check {
+        op: OpId { creator: address(0), count: 1 },
+        digest: Digest(0),
+        hops: usize::MAX,
+        view: world.node.view().clone(),
+        covers: Covers::default(),
+        held: Covers::default(),
+        reports: BTreeMap::new(),
+    };
+    world.hear(next, Peer::Check(check));
 }
 
 #[test]
-fn a_successor_that_wants_to_join_a_node_that_leaves_is_linked_anew() {
+fn a_successor_that_is_in_no_ring_any_more_is_gone() {
     let (mut world, next) = pair();
-    world.handle(Input::Leave);
-    let message = Peer::Meet { node: address(1), join: true, view: View::default() };
-    world.handle(Input::Received { link: next, message });
+    world.hear(next, met(Role::Visitor, View::default()));
     assert!(!world.links.contains(&next));
+    let entry = world.node.view().get(address(1)).expect("it stays known");
+    assert!(matches!(entry.state, State::Gone { cause: Cause::Restarted, .. }), "{entry:?}");
+}
+
+#[test]
+fn a_newcomer_to_a_node_that_leaves_is_sent_elsewhere() {
+    let (mut world, _) = pair();
+    world.handle(Input::Leave);
+    let link = world.node.accept().expect("there are few links");
+    world.links.insert(link);
+    world.hear(link, met(Role::Newcomer, View::default()));
+    assert!(!world.links.contains(&link));
     world.now = world.now + CHECK_INTERVAL;
     world.handle(Input::Wake);
 }
 
 #[test]
-fn a_node_that_finds_its_ring_full_does_not_begin_one_of_its_own() {
+fn a_node_that_is_told_of_others_does_not_begin_a_ring_of_its_own() {
     let mut world = World::new(&mut Source(&[1]));
     world.handle(Input::Wake);
-    let link = *world.links.first().expect("it asks for the list");
+    let link = *world.links.first().expect("it asks to be taken in");
     let mut view = View::default();
     for i in 1..=MEMBERS_MAX as u8 {
-        let position = u128::from(i) << 100;
-        view.set(address(i), Member { incarnation: 1, state: State::Alive, position });
+        view.set(address(i), Member::alive(1, u128::from(i) << 100));
     }
-    let message = Peer::Meet { node: address(1), join: false, view };
-    world.handle(Input::Received { link, message });
-    assert!(!world.node.is_ready());
-    while world.now < Time(0) + 2 * CHECK_TIMEOUT {
+    world.hear(link, met(Role::Member, view));
+    while world.now < Time(0) + 4 * CHECK_TIMEOUT {
+        assert!(!world.node.is_member() && !world.node.is_ready());
         world.now = world.node.deadline();
         world.handle(Input::Wake);
     }
-    assert!(!world.node.is_ready());
 }
 
 const WORDS: &[&[u8]] = &[
@@ -120,15 +148,37 @@ const WORDS: &[&[u8]] = &[
     b"NAMES",
     b"DIGESTS",
     b"LISTED",
+    b"REFUSE",
+    b"FORGET ",
     b" len=",
     b" len=5",
     b" op=",
     b"127.0.1.1:4043",
     b"/1",
     b" node=",
-    b" join=1",
+    b" as=newcomer",
+    b" as=visitor",
+    b" protocol=2",
+    b" ring=a",
+    b" clock=1",
+    b" knew=1",
+    b" joining=1",
+    b" stamp=00000000000000ff",
+    b" newest=00000000000000ff@[::1]:1",
+    b" refused=507",
+    b" by=[::1]:1",
+    b" lacks=1",
+    b" of=1",
+    b" brings=1",
+    b" lost=1",
+    b" from=1",
+    b" within=1",
+    b" covered=1",
+    b" held=1",
+    b" full=0",
+    b" files=1",
+    b" bytes=1",
     b" ready=0",
-    b" same=1",
     b" hops=0",
     b" view=0a",
     b" bucket=7",
@@ -140,6 +190,8 @@ const WORDS: &[&[u8]] = &[
     b" incarnation=1",
     b"alive",
     b"gone",
+    b"left",
+    b" cause=silent",
     b" since=1",
     b" after=",
     b"a",

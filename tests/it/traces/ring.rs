@@ -8,7 +8,7 @@ use std::{
 use smolring::ring::{
     Config, Input, LinkId, Node, Output, RequestId,
     codec::Decoder,
-    message::{Item, Message, Peer, Request},
+    message::{Envelope, Item, Message, Peer, Request},
     name::Name,
     table::Table,
     version::Time,
@@ -20,6 +20,7 @@ use crate::fuzz::encode;
 const LATENCY_US: u64 = 1_000;
 const STARTED_MS: u64 = 1_700_000_000_000;
 const STORE_BYTES_MAX: usize = 1 << 20;
+const RING: &str = "smolring";
 
 #[derive(Default)]
 pub(super) struct Ring {
@@ -28,6 +29,9 @@ pub(super) struct Ring {
     /// What those that have ended held.
     disks: BTreeMap<char, Vec<(Name, Item)>>,
     wires: Vec<Wire>,
+    /// How far the wall clock of a host is ahead, and how much room it has: where a script says so.
+    clocks_ms: BTreeMap<char, i64>,
+    rooms: BTreeMap<char, usize>,
     /// Under way, by arrival, then by the order of sending.
     queue: BTreeMap<(u64, u64), Packet>,
     /// Stopped by a pause or a cut.
@@ -69,6 +73,33 @@ enum What {
     Down(&'static str),
 }
 
+/// How a node is started.
+struct Start {
+    /// The name that it goes by, if that is not its own.
+    address: Option<char>,
+    ring: String,
+    prevs: Vec<char>,
+}
+
+impl Start {
+    /// Of words such as `as D of blue after A B`.
+    fn of(words: &[&str]) -> Self {
+        let mut start = Self { address: None, ring: RING.into(), prevs: Vec::new() };
+        match words {
+            [] => {}
+            ["as", name, rest @ ..] => {
+                start = Self { address: name.chars().next(), ..Self::of(rest) };
+            }
+            ["of", ring, rest @ ..] => {
+                start = Self { ring: (*ring).to_owned(), ..Self::of(rest) };
+            }
+            ["after" | "with", prevs @ ..] => start.prevs = prevs.concat().chars().collect(),
+            _ => panic!("a node does not start {words:?}"),
+        }
+        start
+    }
+}
+
 impl Ring {
     /// Carries out a command, and says what followed.
     pub(super) fn command(&mut self, command: &str) -> String {
@@ -87,15 +118,35 @@ impl Ring {
         let node = words.get(1).and_then(|word| word.chars().next()).unwrap_or('?');
         match words[..] {
             ["ring", ..] => self.ring(&words[1..]),
-            ["start", _] => self.start(node, None, false),
-            [verb @ ("start" | "restart"), _, "after", prev] => {
-                self.start(node, prev.chars().next(), verb == "restart");
+            [verb @ ("start" | "restart"), _, ..] => {
+                self.start(node, Start::of(&words[2..]), verb == "restart");
+            }
+            ["room", _, bytes] => {
+                self.rooms.insert(node, bytes.parse().expect(command));
+                return false;
+            }
+            ["clock", _, time] => {
+                let seconds: f64 = time.trim_end_matches('s').parse().expect(command);
+                self.clocks_ms.insert(node, (seconds * 1000.0) as i64);
+                let wall_ms = self.wall_ms(node);
+                if let Some(host) = self.hosts.get_mut(&node) {
+                    host.node.set_clock(Time(self.now_us - host.started_us), wall_ms);
+                }
             }
             ["put", _, name] => {
                 let content = content.trim_end_matches('"').to_owned().into();
                 self.ask(node, Request::Put { name: Name::new(name).unwrap(), content });
             }
             ["get", _, name] => self.ask(node, Request::Get { name: Name::new(name).unwrap() }),
+            ["list", _] => {
+                let (prefix, after) = (String::new(), String::new());
+                self.ask(node, Request::List { prefix, after, limit: 10 });
+            }
+            ["forget", _, member] => {
+                let address = address_of(member.chars().next().expect(command));
+                self.ask(node, Request::Forget { address });
+            }
+            ["show", "brings"] => self.trace.shows_brings = true,
             ["leave", _] => self.handle(node, Input::Leave),
             ["kill", _] => self.end(node, "the link broke"),
             ["pause", _] => self.hosts.get_mut(&node).expect(command).is_paused = true,
@@ -108,7 +159,10 @@ impl Ring {
                 self.cut.clear();
                 self.release();
             }
-            ["run", time] => self.run(time.trim_end_matches('s').parse().expect(command)),
+            ["run", time, ..] => {
+                self.run(time.trim_end_matches('s').parse().expect(command));
+                self.trace.is_quiet = words.last() == Some(&"quietly");
+            }
             ["deliver"] => {}
             ["deliver", count] => {
                 let mut left: u32 = count.parse().expect(command);
@@ -127,11 +181,12 @@ impl Ring {
     fn ring(&mut self, names: &[&str]) {
         let mut prev = None;
         for name in names.concat().chars() {
-            self.start(name, prev.replace(name), false);
+            let prevs = prev.replace(name).into_iter().collect();
+            self.start(name, Start { prevs, ..Start::of(&[]) }, false);
             self.settle();
             self.now_us += 100_000;
         }
-        self.run(1);
+        self.run(1.0);
         self.settle();
         self.trace.begin(self.now_us);
         let view = prev.map(|name| self.hosts[&name].node.view().to_string());
@@ -144,25 +199,36 @@ impl Ring {
         }
     }
 
-    fn run(&mut self, seconds: u64) {
-        let until_us = self.now_us + seconds * 1_000_000;
+    fn run(&mut self, seconds: f64) {
+        let until_us = self.now_us + Duration::from_secs_f64(seconds).as_micros() as u64;
         while self.step(until_us).is_some() {}
         self.now_us = until_us;
     }
 
-    fn start(&mut self, name: char, prev: Option<char>, keeps_files: bool) {
+    fn wall_ms(&self, name: char) -> u64 {
+        let ahead_ms = self.clocks_ms.get(&name).copied().unwrap_or(0);
+        (STARTED_MS + self.now_us / 1000).checked_add_signed(ahead_ms).expect("after 1970")
+    }
+
+    fn start(&mut self, name: char, start: Start, keeps_files: bool) {
+        let Start { address, ring, prevs } = start;
         let config = Config {
-            address: address_of(name),
-            prev: prev.map(address_of),
+            address: address_of(address.unwrap_or(name)),
+            bootstrap: prevs.is_empty(),
+            prevs: prevs.into_iter().map(|prev| address_of(prev).to_string()).collect(),
+            ring: ring.into(),
             check_interval: Duration::from_secs(1),
             check_timeout: Duration::from_secs(3),
             request_timeout: Duration::from_secs(10),
+            forget_after: Duration::from_secs(3600),
+            give_up_after: Duration::from_secs(5),
             min_copies: 1,
             max_file_bytes: STORE_BYTES_MAX,
             seed: name.into(),
-            started_ms: STARTED_MS + self.now_us / 1000,
+            started_ms: self.wall_ms(name),
         };
-        let mut table = Table::new(STORE_BYTES_MAX);
+        let room = self.rooms.get(&name).copied().unwrap_or(STORE_BYTES_MAX);
+        let mut table = Table::new(room);
         for (name, item) in self.disks.remove(&name).filter(|_| keeps_files).into_iter().flatten() {
             table.put(&name, item);
         }
@@ -298,8 +364,8 @@ impl Ring {
     }
 
     /// Hands a message to a node, and notes whether a CHECK made a difference.
-    fn receive(&mut self, to: char, link: LinkId, message: Peer) {
-        let op = match &message {
+    fn receive(&mut self, to: char, link: LinkId, message: Envelope) {
+        let op = match &message.message {
             Peer::Check(check) => Some(check.op),
             _ => None,
         };
@@ -328,6 +394,7 @@ impl Ring {
                 let [a, b] = [(); 2].map(|()| Decoder::new(STORE_BYTES_MAX));
                 let mut decoders = [a, b];
                 decoders[0].trust_peer();
+                let to = self.hosts[&name].node.place(to).parse().expect("all places are names");
                 let (nodes, links) = ([name, letter_of(to)], [Some(link), None]);
                 let is_open = [true, false];
                 self.wires.push(Wire { nodes, links, is_open, is_new: true, decoders });

@@ -8,7 +8,8 @@ use std::{
 use smolring::ring::{
     Event,
     codec::Encode,
-    message::{Answer, Item, Message, OpId, Peer, Request, Sync},
+    coverage::Covers,
+    message::{Answer, Envelope, Greeting, Item, Message, OpId, Peer, Request, Sync},
     name::Name,
     view::{State, View},
 };
@@ -26,6 +27,10 @@ pub(super) struct Trace {
     /// Long words that have short forms, by kind.
     shorts: BTreeMap<&'static str, Vec<String>>,
     lives: BTreeMap<SocketAddr, Vec<u64>>,
+    /// Whether lists tell what each member brings, and what their sender covers.
+    pub(super) shows_brings: bool,
+    /// Whether only what nodes tell their users is shown.
+    pub(super) is_quiet: bool,
 }
 
 struct Line {
@@ -72,32 +77,37 @@ impl Trace {
     }
 
     pub(super) fn message(&mut self, at_us: u64, way: &str, bytes: &[u8], message: &Message) {
-        let op = match message {
-            Message::Peer(Peer::Check(check)) => Some(check.op),
-            Message::Peer(Peer::Checked { op, .. }) => Some(*op),
+        let peer = match message {
+            Message::Peer(Envelope { message, .. }) => Some(message),
+            Message::Request(_) => None,
+        };
+        let op = match peer {
+            Some(Peer::Check(check)) => Some(check.op),
+            Some(Peer::Checked { op, .. }) => Some(*op),
             _ => None,
         };
-        let more = match message {
-            Message::Peer(Peer::Meet { join: true, .. }) => String::new(),
-            Message::Peer(Peer::Checked { view: Some(view), op, .. }) => {
+        let more = match peer {
+            Some(Peer::Checked { view: Some(view), op }) => {
                 self.loud.insert(*op);
-                self.view(view)
+                self.view(view, None)
             }
-            Message::Peer(Peer::Meet { view, .. }) => self.view(view),
-            Message::Peer(Peer::Check(check)) => self.view(&check.view),
-            Message::Peer(Peer::ForwardPut(forward)) => quoted(forward.item.as_ref()),
-            Message::Peer(Peer::ForwardGet(forward)) => quoted(forward.found.as_ref()),
-            Message::Peer(Peer::Sync(Sync::Item { item, .. })) => quoted(item.as_ref()),
-            Message::Peer(Peer::Sync(Sync::Listed { files, .. })) => {
+            Some(Peer::Meet(greeting)) => self.greeting(greeting),
+            Some(Peer::Check(check)) => self.view(&check.view, Some(&check.covers)),
+            Some(Peer::ForwardPut(forward)) => quoted(forward.item.as_ref()),
+            Some(Peer::ForwardGet(forward)) => quoted(forward.found.as_ref()),
+            Some(Peer::Sync(Sync::Item { item, .. })) => quoted(item.as_ref()),
+            Some(Peer::Sync(Sync::Listed { files, .. })) => {
                 let row = |(name, _, version): &(Name, usize, _)| {
                     format!(" {}={}", name.wire(), self.short("v", format!("{version}")))
                 };
                 files.iter().map(row).collect()
             }
-            Message::Request(Request::Put { content, .. }) => {
-                format!(" {:?}", String::from_utf8_lossy(content))
-            }
-            _ => String::new(),
+            _ => match message {
+                Message::Request(Request::Put { content, .. }) => {
+                    format!(" {:?}", String::from_utf8_lossy(content))
+                }
+                _ => String::new(),
+            },
         };
         let text = format!("{way}  {}{more}", self.head(bytes));
         self.lines.push(Line { at_us, text, op });
@@ -125,11 +135,17 @@ impl Trace {
                 Some("digest=d0".into())
             }
             Some(("digest", digest)) => Some(format!("digest={}", self.short("d", digest.into()))),
-            Some(("blake3", _)) => None,
+            Some(("newest", version)) => {
+                Some(format!("newest={}", self.short("v", version.into())))
+            }
+            Some(("blake3" | "stamp" | "clock" | "knew" | "protocol" | "of", _)) => None,
+            Some(("ring", "smolring")) => None,
             Some(("len", _)) if !counts_file => None,
             _ => Some(letters(word)),
         };
-        head.split(' ').filter_map(word).collect::<Vec<_>>().join(" ")
+        let (words, text) = head.split_once(" : ").unwrap_or((&head, ""));
+        let words = words.split(' ').filter_map(word).collect::<Vec<_>>().join(" ");
+        if text.is_empty() { words } else { format!("{words} : {}", letters(text)) }
     }
 
     pub(super) fn short(&mut self, kind: &'static str, long: String) -> String {
@@ -141,28 +157,64 @@ impl Trace {
         format!("{kind}{}", place + 1)
     }
 
-    fn view(&mut self, view: &View) -> String {
-        let gone = view.members().filter(|(_, member)| member.state != State::Alive);
-        let gone: Vec<_> = gone.map(|(address, _)| address).collect();
-        let mut name = |address| {
-            let incarnation = view.get(address).expect("it is a member").incarnation;
-            let lives = self.lives.entry(address).or_default();
-            if !lives.contains(&incarnation) {
-                lives.push(incarnation);
+    /// The list of a MEET. That a node which asks to be taken in counts itself out is not shown.
+    fn greeting(&mut self, greeting: &Greeting) -> String {
+        let Greeting { node, view, covers, .. } = greeting;
+        if self.shows_brings || view.is_alive(*node) {
+            return self.view(view, Some(covers));
+        }
+        let mut others = View::default();
+        for (address, member) in view.members().filter(|(address, _)| address != node) {
+            others.set(address, member);
+        }
+        if others.members().len() == 0 { String::new() } else { self.view(&others, None) }
+    }
+
+    /// The list of members, and what its sender covers where that is shown.
+    fn view(&mut self, view: &View, covers: Option<&Covers>) -> String {
+        let circle: Vec<_> = view.circle().into_iter().map(|it| self.member(view, it)).collect();
+        let mut list = vec![circle.join(" ")];
+        list.retain(|it| !it.is_empty());
+        for (address, member) in view.members().filter(|(_, member)| !member.is_alive()) {
+            let word = if matches!(member.state, State::Left { .. }) { "left" } else { "gone" };
+            list.push(format!("{} {word}", self.member(view, address)));
+        }
+        let mut covered = String::new();
+        if let Some(covers) = covers.filter(|_| self.shows_brings) {
+            let pairs = view.members().map(|(address, _)| (address, covers.of(address)));
+            for (address, number) in pairs.filter(|(_, number)| *number > 0) {
+                covered += &format!(" {}", self.short("b", format!("{address} {number}")));
             }
-            match lives.iter().position(|life| *life == incarnation) {
-                Some(life) if life > 0 => format!("{}#{}", letter_of(address), life + 1),
-                _ => letter_of(address).to_string(),
+            covered = format!(" covers{}", if covered.is_empty() { " nothing" } else { &covered });
+        }
+        format!(" [{}]{covered}", list.join(", "))
+    }
+
+    /// A member, with the number of its life and with what it brings where that is shown.
+    fn member(&mut self, view: &View, address: SocketAddr) -> String {
+        let entry = view.get(address).expect("it is a member");
+        let lives = self.lives.entry(address).or_default();
+        if entry.is_alive() && !lives.contains(&entry.incarnation) {
+            lives.push(entry.incarnation);
+        }
+        let mut name = letter_of(address).to_string();
+        if let Some(life @ 1..) = lives.iter().position(|life| *life == entry.incarnation) {
+            name += &format!("#{}", life + 1);
+        }
+        for (sign, number) in [('+', entry.brings), ('-', entry.lost)] {
+            if self.shows_brings && number > 0 {
+                name += &format!("{sign}{}", self.short("b", format!("{address} {number}")));
             }
-        };
-        let live: Vec<_> = view.circle().into_iter().map(&mut name).collect();
-        let gone: String = gone.into_iter().map(|it| format!(", {} gone", name(it))).collect();
-        format!(" [{}{gone}]", live.join(" "))
+        }
+        name
     }
 
     /// What was noted since the beginning. If nothing is under way, a CHECK that has not come back
     /// will not.
     pub(super) fn take(&mut self, is_settled: bool) -> String {
+        if std::mem::take(&mut self.is_quiet) {
+            self.lines.retain(|line| line.text[1..].starts_with(": ") && line.op.is_none());
+        }
         let mut shown: Vec<Shown> = Vec::new();
         for Line { at_us, text, op } in std::mem::take(&mut self.lines) {
             let quiet = op.filter(|op| !self.loud.contains(op));
