@@ -66,7 +66,10 @@ impl Node {
         let pred_is_full = peer.is_some_and(is_full);
         if op.creator == self.config.address {
             self.check_returned(now, check, out);
-        } else if self.view.is_alive(op.creator) && check.hops < MEMBERS_MAX {
+        } else if self.view.is_alive(op.creator)
+            && check.hops < MEMBERS_MAX
+            && self.next.as_ref().map(|next| next.peer) == self.view.successor(self.config.address)
+        {
             check.held.add_all(&self.offered());
             check.reports.insert(self.config.address, self.report(now));
             check.hops += 1;
@@ -92,6 +95,7 @@ impl Node {
         for (member, off_ms) in self.clocks.news(self.config.address) {
             out.push(Output::Notify(Event::Clock { member, off_ms }));
         }
+        self.unsettled |= self.doubts.take_if(|doubts| op.count >= *doubts).is_some();
         self.look_for_lost(now, &held, out);
         self.reports.of = reports;
         self.reports.held = Some(held);
@@ -126,7 +130,7 @@ impl Node {
         self.links.get_mut(&link).expect("the next link is a link").told = Some(self.full);
         (check.digest, check.view, check.covers) =
             (self.table.digest(), self.view.clone(), self.offered());
-        self.say(link, Peer::Check(check), out);
+        self.say(link, Peer::Check(Box::new(check)), out);
     }
 
     /// Sends a CHECK of this node's own on its way.

@@ -124,7 +124,7 @@ fn at(at_zero_ms: i64, now: Time) -> u64 {
 
 /// By how much a clock is wrong, for people: `10 min ahead of the others'`.
 pub(super) fn in_words(off_ms: i64) -> String {
-    let seconds = off_ms.unsigned_abs() / 1000;
+    let seconds = (off_ms.unsigned_abs() + 500) / 1000;
     let (number, unit) = match seconds {
         0..120 => (seconds, "s"),
         120..7200 => (seconds / 60, "min"),

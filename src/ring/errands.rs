@@ -9,15 +9,15 @@ use std::{
 use super::{
     event::{Event, LinkId, Output, Place},
     limits::{SEEK_INTERVALS_MAX, SEEKS_MAX},
-    message::Role,
+    message::{Peer, Role},
     node::{Node, Phase},
     version::Time,
-    view::{Member, State},
+    view::{Cause, Member, State, View},
 };
 
 /// A member that left in order is sought for as long as a restart may take, since it may be started
 /// again without being told of its ring.
-const RESTART_MS_MAX: u64 = 60_000;
+pub(super) const RESTART_MS_MAX: u64 = 60_000;
 /// A member that has been gone for this long is sought less often.
 const LONG_GONE_MS: u64 = 600_000;
 
@@ -76,6 +76,11 @@ impl Errands {
         if let Some(errand) = self.0.get_mut(&link).filter(|it| it.purpose == Purpose::Visit) {
             errand.until = until;
         }
+    }
+
+    /// This node was stopped: nobody is to be blamed for that.
+    pub(super) fn put_off(&mut self, until: Time) {
+        self.0.values_mut().for_each(|errand| errand.until = errand.until.max(until));
     }
 
     /// Whether somebody is just being taken in.
@@ -163,6 +168,7 @@ impl Node {
         link: LinkId,
         node: SocketAddr,
         is_first: bool,
+        view: &View,
         out: &mut Vec<Output>,
     ) {
         let Some(errand) = self.errands.get(link) else {
@@ -175,6 +181,12 @@ impl Node {
             return;
         };
         match errand.purpose {
+            Purpose::Vet(newcomer) if view.is_alive(node) => {
+                self.errands.end(link);
+                self.close(link, out);
+                let why = "a member of a ring answers there";
+                self.vet_failed(now, newcomer, errand.place, why, out);
+            }
             Purpose::Vet(newcomer) => {
                 self.errands.end(link);
                 self.close(link, out);
@@ -322,7 +334,7 @@ impl Node {
         self.next = None;
         self.close(link, out);
         let why = "it was started anew, and asks to be taken in".to_owned();
-        self.declare_dead(now, node, super::view::Cause::Restarted, why, out);
+        self.declare_dead(now, node, Cause::Restarted, why, out);
     }
 
     /// Tells the other end of a link why there is nothing to say, and closes it.
@@ -342,7 +354,7 @@ impl Node {
     pub(super) fn refuse(&mut self, now: Time, link: LinkId, why: &str, out: &mut Vec<Output>) {
         let is_joining = self.phase == Phase::Joining;
         let (node, reason) = (self.config.address, why.to_owned());
-        self.say(link, super::message::Peer::Refuse { node, is_joining, reason }, out);
+        self.say(link, Peer::Refuse { node, is_joining, reason }, out);
         out.push(Output::Disconnect { link });
         self.link_down(now, link, why.to_owned(), out);
     }
@@ -376,6 +388,6 @@ fn is_sought(entry: &Member, wall_ms: u64) -> bool {
     match entry.state {
         State::Alive => false,
         State::Gone { .. } => true,
-        State::Left { since_ms } => wall_ms.saturating_sub(since_ms) <= RESTART_MS_MAX,
+        State::Left { since_ms } => wall_ms.saturating_sub(since_ms) < RESTART_MS_MAX,
     }
 }

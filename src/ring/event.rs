@@ -181,7 +181,9 @@ impl fmt::Display for Event {
         match self {
             Event::List(view) => write!(f, "{view}"),
             Event::Waiting { why } => write!(f, "waiting: {why}"),
-            Event::Refused { node, why } => write!(f, "nothing in common with {node}: {why}"),
+            Event::Refused { node, why } => {
+                write!(f, "{node} is turned away, or turns this node away: {why}")
+            }
             Event::Dead { member, why } => write!(f, "{member} is gone: {why}"),
             Event::Out { member, state: State::Gone { cause, .. } } => {
                 write!(f, "{member} is gone: {}", cause.words().1)

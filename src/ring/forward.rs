@@ -221,6 +221,7 @@ impl Node {
 
     /// Keeps a file whose circle has closed.
     fn keep_own(&mut self, name: &Name, item: Item, out: &mut Vec<Output>) -> Result<(), Refusal> {
+        self.has_taken_part = true;
         match self.put_into_table(name, item, out) {
             Kept::New | Kept::Old => Ok(()),
             Kept::Full => Err(Refusal::new(Status::InsufficientStorage, self.why_full())),
@@ -235,23 +236,23 @@ impl Node {
         operation.checks = self.checks_made;
         let op = OpId { creator: self.config.address, count };
         let (view, name) = (self.circle, operation.name.clone());
+        let bytes = operation.put.as_ref().map_or(0, |item| item.content.len());
         let message = match &operation.put {
             Some(item) => {
                 let (version, item) = (item.version, Some(item.clone()));
                 let (newest, refused, copies) = (None, None, 1);
                 let forward = ForwardPut { op, view, name, version, copies, newest, refused, item };
-                Peer::ForwardPut(forward)
+                Peer::ForwardPut(Box::new(forward))
             }
             None => {
                 let found = self.table.get(&name).cloned();
                 let lacks = Lacks::of(&self.offered(), &self.view);
                 let lacks = (!self.ready).then_some(lacks);
-                Peer::ForwardGet(ForwardGet { op, view, name, hops: 0, lacks, found })
+                let forward = ForwardGet { op, view, name, hops: 0, lacks, found };
+                Peer::ForwardGet(Box::new(forward))
             }
         };
-        if let Peer::ForwardPut(ForwardPut { item: Some(item), .. }) = &message {
-            self.load_next(item.content.len());
-        }
+        self.load_next(bytes);
         self.say(link, message, out);
     }
 
@@ -382,7 +383,7 @@ impl Node {
         match self.version(now, &name) {
             Ok(mut version) => {
                 if newest.stamp >= version.stamp {
-                    version.stamp = self.clock.beyond(newest.stamp.next());
+                    version.stamp = self.stamp_beyond(&name, newest.stamp.next());
                 }
                 let operation = self.operations.open.get_mut(&count).expect("it is open");
                 operation.raised = Some(circle);
@@ -440,7 +441,7 @@ impl Node {
         &mut self,
         now: Time,
         from: LinkId,
-        mut forward: ForwardPut,
+        mut forward: Box<ForwardPut>,
         out: &mut Vec<Output>,
     ) {
         if forward.op.creator == self.config.address {
@@ -474,6 +475,7 @@ impl Node {
         }
         forward.copies += 1;
         let link = next.link;
+        self.has_taken_part = true;
         self.load_next(forward.item.as_ref().map_or(0, |item| item.content.len()));
         self.say(link, Peer::ForwardPut(forward), out);
     }
@@ -482,7 +484,7 @@ impl Node {
         &mut self,
         now: Time,
         from: LinkId,
-        mut forward: ForwardGet,
+        mut forward: Box<ForwardGet>,
         out: &mut Vec<Output>,
     ) {
         if let Some(item) = &forward.found {
@@ -495,7 +497,7 @@ impl Node {
             forward.found = Some(held.clone());
         }
         if forward.op.creator == self.config.address {
-            return self.get_returned(now, forward, out);
+            return self.get_returned(now, *forward, out);
         }
         if forward.view != self.circle || forward.hops >= MEMBERS_MAX {
             return self.tell(now, from, out);

@@ -19,7 +19,7 @@ use std::{
 
 use super::{
     errands::Purpose,
-    event::{Event, LinkId, Output, Place},
+    event::{LinkId, Output, Place},
     limits::{CLAIM_INTERVALS, MEMBERS_MAX, VETS_MAX},
     message::{Greeting, Role},
     node::{Config, Node, Phase},
@@ -37,6 +37,8 @@ pub(super) struct Joining {
     /// The next candidate, and when it is asked.
     at: Time,
     candidate: usize,
+    /// How often all have been asked in vain.
+    rounds: u32,
     /// Why each candidate did not take this node in, by what people call it.
     failed: BTreeMap<Place, String>,
     /// Candidates that are this node itself.
@@ -103,7 +105,14 @@ impl Node {
         let candidates = self.candidates();
         if self.joining.candidate >= candidates.len() {
             self.joining.candidate = 0;
-            self.joining.at = now + self.config.check_interval / 4;
+            // Soon at first, since others may be starting as well.
+            let wait = match self.joining.rounds {
+                0..20 => self.config.check_interval / 4,
+                20..40 => self.config.check_interval,
+                _ => self.config.check_interval * 4,
+            };
+            self.joining.rounds = self.joining.rounds.saturating_add(1);
+            self.joining.at = now + wait;
             return self.say_what_for(out);
         }
         let place = candidates[self.joining.candidate];
@@ -194,6 +203,13 @@ impl Node {
         if let Some(entry) = seen.filter(|entry| is_answer && entry.is_alive()) {
             return self.was_taken_in(now, link, entry, view, out);
         }
+        // There is a ring: this node need not begin one, at least for a while.
+        self.joining.since = now;
+        if let Some(errand) = self.errands.get(link)
+            && let Purpose::Join(n) = errand.purpose
+        {
+            self.joining.joining.remove(&n);
+        }
         if let Some(entry) = seen {
             self.me.incarnation = self.me.incarnation.max(entry.incarnation.saturating_add(1));
             self.show_me();
@@ -246,6 +262,7 @@ impl Node {
         self.joining.since = now;
         self.joining.at = now + delay;
         self.joining.candidate = 0;
+        self.joining.rounds = 0;
         self.joining.failed.clear();
         self.me.incarnation = self.me.incarnation.saturating_sub(1);
         self.show_me();
@@ -358,7 +375,7 @@ impl Node {
         let reason = format!(
             "this member cannot reach the newcomer at {node} ({why}); is its --advertise right?"
         );
-        out.push(Output::Notify(Event::Refused { node, why: format!("not taken in: {why}") }));
+        self.mention(node, &format!("it asks to be taken in, and is not there: {why}"), out);
         self.refuse(now, newcomer, &reason, out);
     }
 }

@@ -38,6 +38,11 @@ pub const READY_WAIT: Duration = Duration::from_secs(3);
 pub const CLAIM_INTERVALS: u32 = 2;
 /// The shortest time that a successor has to answer, however quick it was so far.
 pub const CHECK_TIMEOUT_MIN: Duration = Duration::from_millis(250);
+/// A node in a ring is woken at least so often: to notice that it was stopped before others, who give
+/// it at least [`CHECK_TIMEOUT_MIN`], can have gone on without it.
+pub const HEARTBEAT: Duration = Duration::from_millis(150);
+/// A node that is woken so much too late has been stopped.
+pub const DOUBT_AFTER: Duration = Duration::from_millis(100);
 /// An operation may be under way this long before the successor is asked whether it lives.
 pub const PATIENCE_MIN: Duration = Duration::from_millis(50);
 /// Members behind a silent successor that are asked at the same time.
@@ -54,6 +59,8 @@ pub const BACKS_AT_ONCE: usize = 3;
 pub const BACKS_WITHIN: Duration = Duration::from_secs(60);
 /// The longest time that a node stays out which was declared gone again and again.
 pub const REST_MAX: Duration = Duration::from_secs(60);
+/// Names whose versions are ahead of this node's clock, and of which it remembers the last version.
+pub const BEYOND_MAX: usize = 1024;
 /// Versions that one full node remembers to have refused.
 pub const REFUSED_MAX: usize = 65_536;
 /// Longest name of a ring, in bytes.

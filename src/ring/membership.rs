@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::{
     coverage::Covers,
+    errands::RESTART_MS_MAX,
     event::{Event, LinkId, Output},
     limits::{BACKS_AT_ONCE, BACKS_WITHIN, MEETS_PER_LINK_MAX, PROTOCOL, REST_MAX},
     message::{Answer, Greeting, Peer, Refusal, Role, Row, Status},
@@ -18,7 +19,7 @@ const SAID_MAX: usize = 64;
 impl Node {
     /// This node, as it greets others.
     pub(super) fn greeting(&self, now: Time, link: LinkId, role: Role) -> Peer {
-        Peer::Meet(Greeting {
+        Peer::Meet(Box::new(Greeting {
             node: self.config.address,
             role,
             protocol: PROTOCOL,
@@ -27,7 +28,7 @@ impl Node {
             knew: self.links.get(&link).map_or(0, |entry| entry.knew),
             view: self.view.clone(),
             covers: self.offered(),
-        })
+        }))
     }
 
     /// What others may take from this node. A full one lacks files that it should have.
@@ -75,7 +76,7 @@ impl Node {
         self.clocks.heard(now, node, clock_ms);
         match role {
             Role::Newcomer => self.newcomer(now, link, &greeting, out),
-            Role::Visitor => self.visited(now, link, node, is_first, out),
+            Role::Visitor => self.visited(now, link, node, is_first, &greeting.view, out),
             Role::Member => self.member_met(now, link, node, is_first, &greeting.view, out),
         }
     }
@@ -117,7 +118,8 @@ impl Node {
         if !same_ring && view.is_alive(node) && self.phase == Phase::Member {
             self.view.vouch(view);
             self.me = self.view.get(self.config.address).expect("a node is in its own view");
-            if self.live > 1 && view.circle().len() > 1 {
+            let is_known = view.is_alive(self.config.address) || self.view.is_alive(node);
+            if !is_known && self.live > 1 && view.circle().len() > 1 {
                 out.push(Output::Notify(Event::Met { member: node }));
             }
         }
@@ -374,7 +376,10 @@ impl Node {
             let reason = format!("{address} is alive; end it first");
             return Answer::Refused(Refusal::new(Status::BadRequest, reason));
         }
-        entry.state = State::Left { since_ms: self.clocks.ring(now) };
+        // Not as one that has just left, and may be started again.
+        let long_ago_ms = self.clocks.ring(now).saturating_sub(RESTART_MS_MAX);
+        let since_ms = entry.out_since_ms().unwrap_or(0).min(long_ago_ms);
+        entry.state = State::Left { since_ms };
         self.view.set(address, entry);
         self.seeking.forget(address);
         self.giving_up.at_once(address);

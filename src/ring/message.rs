@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::{
     coverage::{Covers, Lacks},
+    limits::INCARNATION_MAX,
     name::Name,
     table::Digest,
     version::{Stamp, Version},
@@ -309,7 +310,7 @@ pub struct Envelope {
 #[derive(Clone, PartialEq, Debug)]
 pub enum Peer {
     /// The first line of every link, in both directions.
-    Meet(Greeting),
+    Meet(Box<Greeting>),
     /// The answer to a MEET that leads to nothing; the sender closes the link.
     Refuse {
         /// The sender.
@@ -320,7 +321,7 @@ pub enum Peer {
         reason: String,
     },
     /// Goes round the ring and stops at its creator.
-    Check(Check),
+    Check(Box<Check>),
     /// The next node's answer to CHECK; with its view, if that differs from the CHECK's.
     Checked {
         /// Which CHECK.
@@ -329,14 +330,25 @@ pub enum Peer {
         view: Option<View>,
     },
     /// A PUT on its way round.
-    ForwardPut(ForwardPut),
+    ForwardPut(Box<ForwardPut>),
     /// A GET on its way round.
-    ForwardGet(ForwardGet),
+    ForwardGet(Box<ForwardGet>),
     /// A node catching up with its predecessor.
     Sync(Sync),
 }
 
 impl Peer {
+    /// Whether it speaks of a time, or has a number, that no member could overcome.
+    pub fn is_absurd(&self) -> bool {
+        let is_absurd = |number: u64| number >= INCARNATION_MAX;
+        let others = match self {
+            Self::Meet(greeting) => is_absurd(greeting.knew) || is_absurd(greeting.clock_ms),
+            Self::Check(check) => check.reports.values().any(|report| is_absurd(report.clock_ms)),
+            _ => false,
+        };
+        others || self.view().is_some_and(View::is_absurd)
+    }
+
     /// The view that it brings, if any.
     pub fn view(&self) -> Option<&View> {
         match self {

@@ -25,15 +25,16 @@ use super::{
     forward::Operations,
     giving_up::GivingUp,
     joining::Joining,
-    limits::{CLAIM_INTERVALS, PEER_LINKS_MAX},
+    limits::{CLAIM_INTERVALS, DOUBT_AFTER, HEARTBEAT, PEER_LINKS_MAX},
     links::{Link, Next},
     message::{Envelope, Peer},
+    name::Name,
     refused::Refused,
     requests::Waiting,
     rng::Rng,
     sync::Catchup,
     table::Table,
-    version::{Clock, Time},
+    version::{Clock, Stamp, Time},
     view::{Member, State, View, ViewHash},
 };
 
@@ -93,6 +94,8 @@ pub struct Node {
     pub(super) config: Config,
     pub(super) table: Table,
     pub(super) refused: Refused,
+    /// Stamps that were given out though they are ahead of the clock, by name.
+    pub(super) beyond: BTreeMap<Name, Stamp>,
     pub(super) clock: Clock,
     pub(super) clocks: Clocks,
     pub(super) view: View,
@@ -115,10 +118,18 @@ pub struct Node {
     pub(super) waiting: Waiting,
     pub(super) catchup: Catchup,
     pub(super) reports: Reports,
+    /// Whether something may have been acknowledged since this node raised what it brings. If not, those
+    /// who have not heard of that have missed nothing.
+    pub(super) has_taken_part: bool,
     /// This node's own entry in the view, as it should be.
     pub(super) me: Member,
+    /// When it says what it waits for before it leaves.
+    pub(super) says_why_at: Option<Time>,
     /// When it found itself declared gone lately.
     pub(super) backs: VecDeque<Time>,
+    /// It was stopped, and does not know whether the others still count it: the number of the CHECK
+    /// that will tell when it has gone all round.
+    pub(super) doubts: Option<u64>,
     /// Hash of the circle, of the whole view, and the number of live members: kept, not counted.
     pub(super) circle: ViewHash,
     pub(super) full: ViewHash,
@@ -133,6 +144,8 @@ pub struct Node {
     pub(super) links_made: u64,
     pub(super) checks_made: u64,
     pub(super) check_at: Time,
+    /// When it was last woken. It is woken often enough to notice that it was stopped.
+    woken_at: Time,
     /// What was said lately of others, so that it is not said again and again.
     pub(super) said: VecDeque<(SocketAddr, String)>,
 }
@@ -152,6 +165,7 @@ impl Node {
             clock: Clock::new(),
             clocks: Clocks::new(config.started_ms),
             refused: Refused::default(),
+            beyond: BTreeMap::new(),
             phase: if joins { Phase::Joining } else { Phase::Member },
             joining: Joining::new(&config),
             claimable: (!joins && !config.bootstrap)
@@ -169,8 +183,11 @@ impl Node {
             waiting: Waiting::default(),
             catchup: Catchup::default(),
             reports: Reports::default(),
+            has_taken_part: true,
             me,
+            says_why_at: None,
             backs: VecDeque::new(),
+            doubts: None,
             circle: ViewHash(0),
             full: ViewHash(0),
             live: 0,
@@ -181,6 +198,7 @@ impl Node {
             links_made: 0,
             checks_made: 0,
             check_at: Time(0),
+            woken_at: Time(0),
             said: VecDeque::new(),
             table,
             view: View::default(),
@@ -198,6 +216,9 @@ impl Node {
 
     /// The one transition. `now` never goes back from one call to the next.
     pub fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
+        if now > self.deadline() + DOUBT_AFTER {
+            self.doubt_itself(now, out);
+        }
         match input {
             Input::Request { id, request } => self.request(now, id, request, out),
             Input::Received { link, message } => self.received(now, link, message, out),
@@ -213,6 +234,22 @@ impl Node {
             self.settle_ready(now, out);
         }
         self.step_out(now, out);
+    }
+
+    /// This node should have been woken a while ago: it was stopped, perhaps for so long that the others
+    /// go on without it. Until it knows better, it asks them for everything; and it gives them time to
+    /// say what they have said meanwhile.
+    fn doubt_itself(&mut self, now: Time, out: &mut Vec<Output>) {
+        let is_in = matches!(self.phase, Phase::Member | Phase::Finishing { .. });
+        if let Some(next) = self.next.as_mut().filter(|next| next.asked.is_some()) {
+            (next.heard, next.asked) = (now, Some(now));
+        }
+        self.errands.put_off(now + self.config.check_timeout);
+        if is_in && self.live > 1 && self.doubts.is_none() {
+            self.begin_check(now, out);
+            self.doubts = Some(self.checks_made);
+            self.unsettled = true;
+        }
     }
 
     /// Sets the wall clock: it may have been put right, or the machine may have slept. Versions
@@ -236,9 +273,11 @@ impl Node {
             self.joining_deadline(),
             self.seeking_deadline(),
             leaving,
+            self.says_why_at,
             self.claimable,
         ];
-        others.into_iter().flatten().fold(self.check_at, Time::min)
+        let heartbeat = if self.live > 1 { self.woken_at + HEARTBEAT } else { self.check_at };
+        others.into_iter().flatten().fold(self.check_at.min(heartbeat), Time::min)
     }
 
     /// Names an incoming connection that has begun to speak as a node. `None`: there are too many.
@@ -293,7 +332,7 @@ impl Node {
         let Some(entry) = self.links.get(&link) else { return };
         let has_met = entry.meets > 0;
         let Envelope { stamp, message } = envelope;
-        if message.view().is_some_and(View::is_absurd) {
+        if message.is_absurd() {
             let why = "it speaks of a time that is thousands of years away";
             return self.nonsense(now, link, why, out);
         }
@@ -301,12 +340,12 @@ impl Node {
         self.heard(now, link, true);
         let is_in = self.phase != Phase::Joining;
         match message {
-            Peer::Meet(greeting) => self.met(now, link, greeting, out),
+            Peer::Meet(greeting) => self.met(now, link, *greeting, out),
             Peer::Refuse { node, is_joining, reason } => {
                 self.was_refused(now, link, node, is_joining, reason, out);
             }
             _ if !has_met => self.nonsense(now, link, "a link must begin with MEET", out),
-            Peer::Check(check) if is_in => self.check(now, link, check, out),
+            Peer::Check(check) if is_in => self.check(now, link, *check, out),
             Peer::Checked { op, view } if is_in => self.checked(now, link, op, view, out),
             Peer::ForwardPut(forward) if is_in => self.forward_put(now, link, forward, out),
             Peer::ForwardGet(forward) if is_in => self.forward_get(now, link, forward, out),
@@ -356,7 +395,11 @@ impl Node {
         let was_ready = self.ready;
         let is_claimable = self.claimable.is_some() && self.live == 1;
         let is_in = matches!(self.phase, Phase::Member | Phase::Finishing { .. });
-        self.ready = is_in && !is_claimable && self.covers.lacks(&self.view).next().is_none();
+        if self.live <= 1 {
+            self.doubts = None;
+        }
+        let is_sure = !is_claimable && self.doubts.is_none();
+        self.ready = is_in && is_sure && self.covers.lacks(&self.view).next().is_none();
         if self.ready && !was_ready {
             out.push(Output::Notify(Event::Ready));
         }
@@ -372,7 +415,10 @@ impl Node {
 
     /// From now on this node may hold files that others have not followed.
     pub(super) fn raise(&mut self, now: Time) {
-        self.me.from = self.me.brings;
+        if self.has_taken_part {
+            self.me.from = self.me.brings;
+        }
+        self.has_taken_part = false;
         self.me.brings = self.clocks.ring(now).max(self.me.brings + 1);
         self.me.within = self.view.circle_hash();
         self.own.raised(self.me.brings);
@@ -381,6 +427,7 @@ impl Node {
     }
 
     fn wake(&mut self, now: Time, out: &mut Vec<Output>) {
+        self.woken_at = now;
         self.check_next(now, out);
         self.errands_due(now, out);
         self.expire(now, out);
@@ -391,6 +438,7 @@ impl Node {
         if now >= self.check_at {
             self.check_at = now + self.config.check_interval;
             let brought = self.view.forget(self.clocks.ring(now), self.config.forget_after);
+            self.show_me();
             if brought && self.ready {
                 // Whoever comes later must find somebody who brings what is here.
                 self.raise(now);
@@ -398,8 +446,13 @@ impl Node {
             self.note_change(out);
             self.begin_check(now, out);
             self.close_silent(now, out);
+            if self.live == 1 && self.phase == Phase::Member {
+                // No CHECK will come back to say so.
+                self.look_for_lost(now, &Covers::default(), out);
+            }
         }
         self.seek(now, out);
+        self.say_why(now, out);
     }
 
     fn leave(&mut self, now: Time, out: &mut Vec<Output>) {
@@ -411,10 +464,22 @@ impl Node {
         // What others cover is known when this comes back.
         self.reports.held = None;
         self.begin_check(now, out);
-        if self.is_needed() || !self.operations.is_empty() {
-            let why = "others are still to catch up with this node, or answers are under way";
-            out.push(Output::Notify(Event::Waiting { why: why.into() }));
+        self.says_why_at = Some(now + self.config.check_interval / 2);
+    }
+
+    /// An end that takes long says what it waits for.
+    fn say_why(&mut self, now: Time, out: &mut Vec<Output>) {
+        if self.says_why_at.take_if(|at| now >= *at).is_none()
+            || !matches!(self.phase, Phase::Finishing { .. })
+        {
+            return;
         }
+        let why = match (self.operations.len(), self.errands.has_newcomer()) {
+            (0, true) => "before it leaves: a newcomer is just being taken in".to_owned(),
+            (0, false) => "before it leaves: others catch up with what only it has".to_owned(),
+            (open, _) => format!("before it leaves: {open} operations are on their way"),
+        };
+        out.push(Output::Notify(Event::Waiting { why }));
     }
 
     /// Whether something that this node covers might be lost with it: others are there, and they are

@@ -98,32 +98,35 @@ fn list(line: Line<'_>) -> Result<Request, Reject> {
 fn peer(verb: &str, line: Line<'_>, body: Body) -> Result<Peer, Reject> {
     let kind = line.word(1).unwrap_or_default();
     match (verb, kind) {
-        ("MEET", _) => meet(line, &body.bytes).map(Peer::Meet),
+        ("MEET", _) => meet(line, &body.bytes).map(|greeting| Peer::Meet(Box::new(greeting))),
         ("REFUSE", _) => Ok(Peer::Refuse {
             node: line.parsed("node")?,
             is_joining: flag(line, "joining")?,
-            reason: line.text().to_owned(),
+            reason: line.text().replace(char::is_control, "?"),
         }),
         ("CHECK", _) => {
             let List { view, covers, held, reports } = list_of_members(&body.bytes)?;
             let digest = Digest(hex(line.key("digest"), "digest")?);
             let hops = line.number("hops")? as usize;
-            Ok(Peer::Check(Check { op: op(line)?, digest, hops, view, covers, held, reports }))
+            let op = op(line)?;
+            Ok(Peer::Check(Box::new(Check { op, digest, hops, view, covers, held, reports })))
         }
         ("CHECKED", _) => {
             let list = line.key("len").map(|_| list_of_members(&body.bytes)).transpose()?;
             let view = list.map(|list| list.view);
             Ok(Peer::Checked { op: op(line)?, view })
         }
-        ("FORWARD", "PUT") => forward_put(line, body).map(Peer::ForwardPut),
-        ("FORWARD", "GET") => Ok(Peer::ForwardGet(ForwardGet {
+        ("FORWARD", "PUT") => {
+            forward_put(line, body).map(|forward| Peer::ForwardPut(Box::new(forward)))
+        }
+        ("FORWARD", "GET") => Ok(Peer::ForwardGet(Box::new(ForwardGet {
             op: op(line)?,
             view: circle(line)?,
             name: nth_name(line, 2)?,
             hops: line.number("hops")? as usize,
             lacks: lacks(line)?,
             found: item(line, body)?,
-        })),
+        }))),
         ("SYNC", _) => sync(kind, line, body).map(Peer::Sync),
         _ => Err(unknown_verb(verb)),
     }
@@ -216,7 +219,7 @@ pub(super) fn encode_peer<'a>(envelope: &'a Envelope, out: &mut Vec<u8>) -> Opti
     let Envelope { stamp, message } = envelope;
     match message {
         Peer::Meet(greeting) => {
-            let Greeting { node, role, protocol, ring, clock_ms, knew, view, covers } = greeting;
+            let Greeting { node, role, protocol, ring, clock_ms, knew, view, covers } = &**greeting;
             let knew = if *knew > 0 { format!(" knew={knew}") } else { String::new() };
             let body = view_body(view, |address, _| covered(covers, address));
             let word = Role::WORDS.iter().find(|(it, _)| it == role).map_or("", |(_, word)| word);
@@ -237,7 +240,7 @@ pub(super) fn encode_peer<'a>(envelope: &'a Envelope, out: &mut Vec<u8>) -> Opti
             push_line(out, format_args!("{head} : {reason}"));
         }
         Peer::Check(check) => {
-            let Check { op, digest, hops, view, covers, held, reports } = check;
+            let Check { op, digest, hops, view, covers, held, reports } = &**check;
             let body = view_body(view, |address, _| {
                 let mut keys = covered(covers, address);
                 if held.of(address) > 0 {
@@ -259,7 +262,7 @@ pub(super) fn encode_peer<'a>(envelope: &'a Envelope, out: &mut Vec<u8>) -> Opti
             out.extend(body.unwrap_or_default().bytes());
         }
         Peer::ForwardPut(forward) => {
-            let ForwardPut { op, view, name, version, copies, newest, refused, item } = forward;
+            let ForwardPut { op, view, name, version, copies, newest, refused, item } = &**forward;
             let (name, mut more) = (name.wire(), String::new());
             if let Some(newest) = newest {
                 let _ = write!(more, " newest={newest}");
@@ -282,7 +285,8 @@ pub(super) fn encode_peer<'a>(envelope: &'a Envelope, out: &mut Vec<u8>) -> Opti
                 }
             };
         }
-        Peer::ForwardGet(ForwardGet { op, view, name, hops, lacks, found }) => {
+        Peer::ForwardGet(forward) => {
+            let ForwardGet { op, view, name, hops, lacks, found } = &**forward;
             let lacks = lacks.map_or(String::new(), |Lacks { bits, pairs }| {
                 format!(" lacks={bits:x} of={pairs:x}")
             });

@@ -6,11 +6,11 @@ use std::collections::VecDeque;
 use super::{
     clocks,
     event::{Output, RequestId},
-    limits::{OPERATIONS_MAX, READY_WAIT},
+    limits::{BEYOND_MAX, OPERATIONS_MAX, READY_WAIT},
     message::{Answer, Content, Info, Item, Refusal, Request, Status},
     name::Name,
     node::{Node, Phase},
-    version::{Time, Version},
+    version::{Stamp, Time, Version},
 };
 
 /// Requests that wait until this node is ready.
@@ -106,9 +106,20 @@ impl Node {
         let mut stamp = known.fold(stamp, |stamp, known| stamp.max(known.next()));
         self.clock.observe(stamp, self.clocks.latest(now));
         if stamp > self.clock.highest() {
-            stamp = self.clock.beyond(stamp);
+            stamp = self.stamp_beyond(name, stamp);
         }
         Ok(Version { stamp, node: me })
+    }
+
+    /// A stamp from this one on, where what is held is from a time when a clock was wrong: this node's
+    /// clock does not go there, so it would not remember what it has given out.
+    pub(super) fn stamp_beyond(&mut self, name: &Name, stamp: Stamp) -> Stamp {
+        let stamp = self.beyond.get(name).map_or(stamp, |given| stamp.max(given.next()));
+        if self.beyond.len() >= BEYOND_MAX {
+            self.beyond.pop_first();
+        }
+        self.beyond.insert(name.clone(), stamp);
+        stamp
     }
 
     pub(super) fn may_operate(&self) -> Result<(), Refusal> {
@@ -217,7 +228,8 @@ impl Node {
 
     /// What has waited for too long is answered that the node is not ready.
     pub(super) fn waiting_due(&mut self, now: Time, out: &mut Vec<Output>) {
-        while let Some((_, id, _)) = self.waiting.0.pop_front_if(|(until, ..)| now >= *until) {
+        while self.waiting.deadline().is_some_and(|until| now >= until) {
+            let (_, id, _) = self.waiting.0.pop_front().expect("it has a deadline");
             out.push(Output::Reply { id, answer: self.not_ready() });
         }
     }

@@ -97,8 +97,7 @@ impl Node {
         let pair = (digest, self.table.digest());
         if pair.0 == pair.1 {
             self.catchup = Catchup::default();
-            if self.learn(&offer) {
-                self.settle_ready(now, out);
+            if self.learn(&offer) && self.covers_more(now, out) {
                 self.begin_check(now, out);
             }
             return;
@@ -119,6 +118,13 @@ impl Node {
             return;
         }
         self.begin_session(now, link, offer, out);
+    }
+
+    /// Whether what was learned makes this node cover more than before.
+    fn covers_more(&mut self, now: Time, out: &mut Vec<Output>) -> bool {
+        let before = self.covers.clone();
+        self.settle_ready(now, out);
+        before != self.covers
     }
 
     /// Whether the other covers more than this node of what it lacks: all that a member brings, or
@@ -286,10 +292,9 @@ impl Node {
         if !session.has_refused {
             self.refused.all_known();
         }
-        let has_learned = self.learn(&session.offer);
+        let has_learned = self.learn(&session.offer) && self.covers_more(now, out);
         if session.pulled > 0 || has_learned {
             // The successor lacks the same, perhaps, and need not wait for the next round.
-            self.settle_ready(now, out);
             self.begin_check(now, out);
         }
         // Meanwhile the other has come to cover more, perhaps.

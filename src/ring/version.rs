@@ -62,14 +62,12 @@ pub struct Clock {
     /// Where it stood before each great jump ahead: a wall clock may have been wrong then, and so it
     /// may have to go back.
     before_jumps: Vec<Stamp>,
-    /// The highest stamp that it has ever given out.
-    given: Stamp,
 }
 
 impl Clock {
     /// A clock that has seen nothing.
     pub fn new() -> Self {
-        Self { last: Stamp(0), before_jumps: Vec::new(), given: Stamp(0) }
+        Self { last: Stamp(0), before_jumps: Vec::new() }
     }
 
     /// A stamp later than all that were given out or observed. Those after `latest` do not count:
@@ -79,15 +77,7 @@ impl Clock {
             self.last = self.before_jumps.pop().unwrap_or(Stamp(0));
         }
         self.advance(self.last.next().max(Stamp::at_ms(wall_ms)));
-        self.given = self.given.max(self.last);
         self.last
-    }
-
-    /// A stamp from this one on, where what is held is from a time when a clock was wrong. The clock
-    /// does not go there, but gives out no stamp twice.
-    pub fn beyond(&mut self, stamp: Stamp) -> Stamp {
-        self.given = stamp.max(self.given.next());
-        self.given
     }
 
     /// Takes note of another node's stamp, unless it is after `latest`.

@@ -139,8 +139,9 @@ impl Member {
     pub fn merge(self, other: Self) -> Self {
         let rank = |it: &Self| (it.incarnation, it.state, it.position);
         let greater = if rank(&other) > rank(&self) { other } else { self };
+        let raised = |it: &Self| (it.brings, it.from, it.within.0);
         let Self { brings, from, within, .. } =
-            if other.brings > self.brings { other } else { self };
+            if raised(&other) > raised(&self) { other } else { self };
         Self { brings, from, within, lost: self.lost.max(other.lost), ..greater }
     }
 }
@@ -237,7 +238,7 @@ impl View {
         self.0.values().any(|member| {
             let numbers = [member.incarnation, member.brings, member.lost];
             let since_ms = member.out_since_ms().unwrap_or(0);
-            numbers.into_iter().chain([since_ms]).any(|number| number > INCARNATION_MAX)
+            numbers.into_iter().chain([since_ms]).any(|number| number >= INCARNATION_MAX)
         })
     }
 

@@ -301,6 +301,8 @@ impl World {
         assert!(self.node.view().members().len() <= MEMBERS_MAX + 1);
         let is_alive = self.node.view().is_alive(address(0));
         assert!(is_alive || !self.node.is_member(), "a member is alive in its own view");
+        let me = self.node.address();
+        assert!(self.node.view().get(me).is_some(), "a node is in its own view");
         assert!(is_alive || !self.node.is_ready(), "a node that is out is not ready");
         assert!(self.node.table().bytes() <= STORE_BYTES_MAX);
         // Several dead members in a row are passed over one after the other, at one moment.
@@ -340,7 +342,7 @@ impl World {
     fn peer(&self, source: &mut Source<'_>) -> Peer {
         let op = OpId { creator: source.address(), count: source.number() };
         match source.byte() % 9 {
-            0 | 1 => Peer::Meet(self.greeting(source)),
+            0 | 1 => Peer::Meet(Box::new(self.greeting(source))),
             2 => {
                 let (digest, hops) = (self.digest(source), source.number() as usize);
                 let view = self.view(source);
@@ -348,7 +350,7 @@ impl World {
                 let reports = view.members().filter(|_| source.flag());
                 let reports: Vec<_> = reports.map(|(member, _)| member).collect();
                 let reports = reports.into_iter().map(|it| (it, self.report(source))).collect();
-                Peer::Check(Check { op, digest, hops, view, covers, held, reports })
+                Peer::Check(Box::new(Check { op, digest, hops, view, covers, held, reports }))
             }
             3 => Peer::Checked { op, view: source.flag().then(|| self.view(source)) },
             4 => {
@@ -358,7 +360,7 @@ impl World {
                     Some(Status::InsufficientStorage),
                     Some(Status::Unavailable),
                 ]);
-                Peer::ForwardPut(ForwardPut {
+                Peer::ForwardPut(Box::new(ForwardPut {
                     op,
                     view: self.circle(source),
                     name: source.name(),
@@ -367,9 +369,9 @@ impl World {
                     newest: source.flag().then(|| self.version(source)),
                     refused: refused.map(|status| (status, source.address())),
                     item: source.flag().then(|| source.item(version)),
-                })
+                }))
             }
-            5 => Peer::ForwardGet(ForwardGet {
+            5 => Peer::ForwardGet(Box::new(ForwardGet {
                 op,
                 view: self.circle(source),
                 name: source.name(),
@@ -379,7 +381,7 @@ impl World {
                     Lacks::of(&covers, self.node.view())
                 }),
                 found: self.item(source),
-            }),
+            })),
             6 => Peer::Refuse {
                 node: source.address(),
                 is_joining: source.flag(),

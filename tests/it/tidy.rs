@@ -38,7 +38,7 @@ fn the_ring_decides_without_clocks_sockets_or_chance() {
         "UdpSocket",
         "HashMap",
         "HashSet",
-        "smol",
+        "smol::",
         "async",
         "thread",
         "std::io::Read",

@@ -255,8 +255,8 @@ fn who_was_out_for_too_long_is_forgotten_and_not_taken_in_again() {
 
 #[test]
 fn numbers_at_the_end_of_the_numbers_are_absurd() {
-    let most = Member { brings: INCARNATION_MAX, ..Member::alive(INCARNATION_MAX, 0) };
-    let more = INCARNATION_MAX + 1;
+    let more = INCARNATION_MAX;
+    let most = Member { brings: more - 1, ..Member::alive(more - 1, 0) };
     for (member, is_absurd) in [
         (most, false),
         (Member { incarnation: more, ..most }, true),

@@ -103,18 +103,18 @@ pub(super) fn examples() -> Vec<Message> {
         Request::Quit,
     ];
     let peers = [
-        Peer::Meet(plain),
-        Peer::Meet(Greeting { role: Role::Member, ..greeting.clone() }),
-        Peer::Meet(greeting),
+        Peer::Meet(Box::new(plain)),
+        Peer::Meet(Box::new(Greeting { role: Role::Member, ..greeting.clone() })),
+        Peer::Meet(Box::new(greeting)),
         refuse(true, ""),
         refuse(false, "no : really, node=[::1]:1"),
-        Peer::Check(check),
+        Peer::Check(Box::new(check)),
         Peer::Checked { op, view: None },
         Peer::Checked { op, view: Some(view) },
-        Peer::ForwardPut(put),
-        Peer::ForwardPut(last),
-        Peer::ForwardGet(get),
-        Peer::ForwardGet(found),
+        Peer::ForwardPut(Box::new(put)),
+        Peer::ForwardPut(Box::new(last)),
+        Peer::ForwardGet(Box::new(get)),
+        Peer::ForwardGet(Box::new(found)),
         Peer::Sync(Sync::Buckets),
         Peer::Sync(Sync::Digests { digests: vec![digest; BUCKETS] }),
         Peer::Sync(Sync::Names { bucket: 0, after: None }),
@@ -159,12 +159,12 @@ fn peer() -> impl Strategy<Value = Peer> {
     let refuse = (any_address(), any::<bool>(), "([!-~é][ -~é日]{0,40})?")
         .prop_map(|(node, is_joining, reason)| Peer::Refuse { node, is_joining, reason });
     prop_oneof![
-        greeting().prop_map(Peer::Meet),
+        greeting().prop_map(|it| Peer::Meet(Box::new(it))),
         refuse,
-        check().prop_map(Peer::Check),
+        check().prop_map(|it| Peer::Check(Box::new(it))),
         (any_op(), option::of(any_view())).prop_map(|(op, view)| Peer::Checked { op, view }),
-        put().prop_map(Peer::ForwardPut),
-        get().prop_map(Peer::ForwardGet),
+        put().prop_map(|it| Peer::ForwardPut(Box::new(it))),
+        get().prop_map(|it| Peer::ForwardGet(Box::new(it))),
         sync().prop_map(Peer::Sync),
     ]
 }

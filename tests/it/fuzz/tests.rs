@@ -50,7 +50,7 @@ impl World {
 
 /// The first other node, as it greets.
 fn met(role: Role, view: View) -> Peer {
-    Peer::Meet(Greeting {
+    Peer::Meet(Box::new(Greeting {
         node: address(1),
         role,
         protocol: PROTOCOL,
@@ -59,7 +59,7 @@ fn met(role: Role, view: View) -> Peer {
         knew: 0,
         view,
         covers: Covers::default(),
-    })
+    }))
 }
 
 fn view_of(address: SocketAddr, state: State, incarnation: u64) -> View {
@@ -91,7 +91,7 @@ fn a_check_that_has_come_round_more_often_than_one_can_count_is_harmless() {
         held: Covers::default(),
         reports: BTreeMap::new(),
     };
-    world.hear(next, Peer::Check(check));
+    world.hear(next, Peer::Check(Box::new(check)));
 }
 
 #[test]

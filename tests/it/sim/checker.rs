@@ -3,7 +3,7 @@
 //! The checker sees what clients see, and looks into tables and views besides. It knows of no
 //! excuse but those that are stated here.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use smolring::ring::{
     Event, RequestId,
@@ -16,6 +16,7 @@ use smolring::ring::{
 use super::{
     clients::{Wish, put_of},
     driver::brief,
+    faults::Fault,
     machine::Host,
     plan::Plan,
     timeline::{Micros, ms},
@@ -107,6 +108,9 @@ pub struct Checker {
     /// the version above what others hold.
     pub(super) put_names: BTreeMap<u64, Name>,
     put_versions: BTreeMap<(Name, Version), u64>,
+    /// Whether a clock may jump so far back that stamps are given out anew.
+    may_repeat: bool,
+    acked: BTreeSet<u64>,
     /// The host that was asked, and its life.
     put_lives: BTreeMap<u64, (usize, u32)>,
     /// For each host, the acknowledged version of each name that a read there must reach.
@@ -139,6 +143,8 @@ impl Checker {
             pending: BTreeMap::new(),
             put_names: BTreeMap::new(),
             put_versions: BTreeMap::new(),
+            may_repeat: plan.faults.contains(&Fault::ClockJump),
+            acked: BTreeSet::new(),
             put_lives: BTreeMap::new(),
             floors: vec![BTreeMap::new(); hosts],
             acks: BTreeMap::new(),
@@ -270,6 +276,7 @@ impl Checker {
             }
             (Wish::Put { name, put }, Answer::Stored { version, copies }) => {
                 self.learn(*put, name, *version);
+                self.acked.insert(*put);
                 check_later(&pending, *version, hosts);
                 self.stored(&pending, name, *version, *copies, hosts);
             }
@@ -350,9 +357,11 @@ impl Checker {
     fn learn(&mut self, put: u64, name: &Name, version: Version) {
         assert_eq!(self.put_names.get(&put), Some(name), "a content has got a wrong name");
         let known = self.put_versions.insert((name.clone(), version), put).unwrap_or(put);
-        // A clock may have gone back between two lives of a node, and all may have lost their memory.
+        // A clock may have gone back between two lives of a node, and all may have lost their memory;
+        // or far back, and nobody holds what was not acknowledged.
         let life = |put| self.put_lives.get(&put);
-        let is_same = known == put || life(known) != life(put);
+        let is_unheard = self.may_repeat && !self.acked.contains(&known);
+        let is_same = known == put || life(known) != life(put) || is_unheard;
         assert!(is_same, "{name} {version} is of the PUTs {known} and {put}");
     }
 
