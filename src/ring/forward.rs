@@ -42,7 +42,7 @@ use super::{
     },
     message::{Answer, ForwardGet, ForwardPut, Item, OpId, Peer, Refusal, Status},
     name::Name,
-    node::Node,
+    node::{Node, Phase},
     table::Kept,
     version::{Stamp, Time, Version},
     view::ViewHash,
@@ -258,6 +258,10 @@ impl Node {
 
     /// After a change of the view: everything unfinished goes round again, in the new circle.
     pub(super) fn forward_anew(&mut self, now: Time, out: &mut Vec<Output>) {
+        if self.phase == Phase::Joining {
+            // It is in no circle at all; when it is taken in again it goes on.
+            return;
+        }
         // Alone, a node answers from what it holds; but a PUT waits for enough members to return.
         let is_alone = self.live <= 1;
         let too_few = self.live < self.config.min_copies;

@@ -313,6 +313,11 @@ impl Node {
         self.ready && self.is_member()
     }
 
+    /// Whether there are files in its ring that this node had no room for.
+    pub fn is_full(&self) -> bool {
+        !self.refused.is_empty()
+    }
+
     /// Whether this node is in a ring, perhaps alone.
     pub fn is_member(&self) -> bool {
         self.phase == Phase::Member
@@ -489,7 +494,10 @@ impl Node {
             self.covers.has(member, brings)
                 && !self.reports.held.as_ref().is_some_and(|held| held.has(member, brings))
         });
-        self.errands.has_newcomer() || (self.live > 1 && others.count() > 0)
+        // What it brings it may not cover itself yet: others cannot have followed that.
+        let me = self.config.address;
+        let is_unsure = !self.table.is_empty() && !self.covers.has(me, self.me.brings);
+        self.errands.has_newcomer() || (self.live > 1 && (is_unsure || others.count() > 0))
     }
 
     /// The steps of leaving: answer what is in flight, let others catch up, say goodbye, wait to

@@ -94,6 +94,10 @@ impl Node {
             return;
         }
         let offer = entry.offer.clone();
+        let gives = self.gains_by(&offer);
+        if pred_is_full && !gives && self.covers.lacks(&self.view).next().is_some() {
+            return self.visit_before(now, out);
+        }
         let pair = (digest, self.table.digest());
         if pair.0 == pair.1 {
             self.catchup = Catchup::default();
@@ -101,11 +105,6 @@ impl Node {
                 self.begin_check(now, out);
             }
             return;
-        }
-        let gives = self.gains_by(&offer);
-        let lacks_any = self.covers.lacks(&self.view).next().is_some();
-        if lacks_any && pred_is_full && !gives {
-            return self.visit_before(now, out);
         }
         // While something is on its way round, digests differ and nobody has missed anything. So
         // there is no hurry, unless they stay as they are; and none if that was looked into.

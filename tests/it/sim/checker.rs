@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use smolring::ring::{
     Event, RequestId,
-    message::{Answer, Envelope, OpId, Peer, Status},
+    message::{Answer, Envelope, OpId, Peer, Status, Sync},
     name::Name,
     table::{Digest, Table},
     version::Version,
@@ -50,13 +50,17 @@ struct Pending {
     known: Vec<Ack>,
     /// The hash of its circle then.
     circle: Option<u64>,
+    /// There is one ring only.
+    never_splits: bool,
 }
 
 impl Pending {
     /// A host that has promised a version, is there still, and agrees with the one that was asked
     /// about their ring, now as then.
     fn witness(&self, ack: &Ack, hosts: &[Host]) -> Option<usize> {
-        let agrees = |host| self.circle.is_some() && circle_of(hosts, host) == self.circle;
+        let agrees = |host| {
+            self.never_splits || (self.circle.is_some() && circle_of(hosts, host) == self.circle)
+        };
         let witness = |&&(host, life): &&(usize, u32)| {
             is_staying(hosts, host, life) && agrees(host) && agrees(self.host)
         };
@@ -86,6 +90,8 @@ struct Ack {
 }
 
 pub struct Checker {
+    never_splits: bool,
+    pub(super) has_small_store: bool,
     patience: Option<Micros>,
     faults_come_in_pairs: bool,
     min_copies: usize,
@@ -128,6 +134,8 @@ impl Checker {
     pub fn new(plan: &Plan) -> Self {
         let hosts = plan.hosts;
         Self {
+            never_splits: plan.never_splits,
+            has_small_store: plan.small_store.is_some(),
             patience: plan.patience,
             faults_come_in_pairs: plan.faults_come_in_pairs,
             min_copies: plan.min_copies,
@@ -185,8 +193,19 @@ impl Checker {
         };
         let circle = circle_of(hosts, host);
         let begun_at = None;
-        let pending =
-            Pending { host, life, client, wish, asked_at, begun_at, floors, known, circle };
+        let never_splits = self.never_splits;
+        let pending = Pending {
+            host,
+            life,
+            client,
+            wish,
+            asked_at,
+            begun_at,
+            floors,
+            known,
+            circle,
+            never_splits,
+        };
         self.pending.insert(id, pending);
         id
     }
@@ -196,7 +215,8 @@ impl Checker {
     fn known(&self, host: &Host, name: &Name, hosts: &[Host]) -> Vec<Ack> {
         let circle = circle_of(hosts, host.index);
         let agrees = |&(other, life): &(usize, u32)| {
-            is_staying(hosts, other, life) && circle.is_some() && circle_of(hosts, other) == circle
+            let is_mate = circle.is_some() && circle_of(hosts, other) == circle;
+            is_staying(hosts, other, life) && (self.never_splits || is_mate)
         };
         let acks = self.acks.get(name).into_iter().flatten();
         let known = acks.map(|ack| Ack {
@@ -264,6 +284,8 @@ impl Checker {
         }
         match (&pending.wish, answer) {
             (_, Answer::Refused(it)) if it.status == Status::Unavailable => {}
+            (Wish::Put { .. }, Answer::Refused(it))
+                if it.status == Status::InsufficientStorage && self.has_small_store => {}
             (wish, Answer::Refused(it)) if it.status == Status::Timeout => {
                 self.given_up += 1;
                 let is_healed = self.healed_at.is_some_and(|at| now >= at + CONVALESCENCE);
@@ -537,6 +559,7 @@ fn kind(message: &Envelope) -> &'static str {
         Peer::Checked { .. } => "CHECKED",
         Peer::ForwardPut(_) => "FORWARD PUT",
         Peer::ForwardGet(_) => "FORWARD GET",
+        Peer::Sync(Sync::Item { .. }) => "SYNC ITEM",
         Peer::Sync(_) => "SYNC",
     }
 }

@@ -53,6 +53,9 @@ impl World {
         let blocked: Vec<_> = routes.iter().filter(|it| it.blocked_until > now).collect();
         let refuses = blocked.iter().any(|route| route.refuses);
         let life = self.hosts[to].life;
+        if self.time.rng.chance(self.plan.swallowed) {
+            return self.time.after(ms(20), Event::Dial { connection });
+        }
         match &self.hosts[to].state {
             _ if refuses => self.refuse_here(connection),
             State::Down { is_silent: true, .. } => self.dial_later(connection),
@@ -65,7 +68,7 @@ impl World {
     }
 
     fn dial_later(&mut self, connection: ConnectionId) {
-        self.time.after(ms(1000), Event::Dial { connection });
+        self.time.after(ms(250), Event::Dial { connection });
     }
 
     fn refuse_here(&mut self, connection: ConnectionId) {

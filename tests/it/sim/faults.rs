@@ -51,6 +51,16 @@ impl Fault {
         Self::ClockJump,
     ];
 
+    /// Faults after which no two members both go on that do not know of each other.
+    pub const WHOLE: [Self; 6] = [
+        Self::Crash,
+        Self::CrashAndForget,
+        Self::PowerCut,
+        Self::Leave,
+        Self::ClockJump,
+        Self::Pause,
+    ];
+
     /// Faults after which a member counts as gone only if it is. Rings never part.
     pub const HONEST: [Self; 5] =
         [Self::Crash, Self::CrashAndForget, Self::PowerCut, Self::Leave, Self::ClockJump];

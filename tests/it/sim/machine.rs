@@ -26,8 +26,8 @@ use super::{
 const EPOCH_MS: u64 = 1_700_000_000_000;
 /// Clocks are apart by up to this much, unless one jumps.
 const SKEW_MS_MAX: u64 = 57_000;
-/// What a table takes: more than any run puts.
-const STORE_BYTES_MAX: usize = 1 << 30;
+/// What most tables take: more than any run puts.
+pub const STORE_BYTES_MAX: usize = 1 << 30;
 
 /// A machine. It keeps its address, whatever happens to it.
 pub struct Host {
@@ -162,7 +162,7 @@ impl World {
     /// A host begins a life with what it holds, or with nothing.
     pub fn start(&mut self, index: usize, keeps: bool) {
         let State::Down { held, .. } = &self.hosts[index].state else { return };
-        let mut table = Table::new(STORE_BYTES_MAX);
+        let mut table = Table::new(self.plan.store_bytes_max(index));
         for (name, item) in held.list("", "").filter(|_| keeps) {
             table.put(name, item.clone());
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     faults::Fault,
+    machine::STORE_BYTES_MAX,
     timeline::{Micros, Rng, ms},
 };
 
@@ -36,6 +37,15 @@ pub struct Plan {
     pub faults_come_in_pairs: bool,
     /// The first host is started without the address of a member, even if there are some.
     pub first_forgets_prev: bool,
+    /// One in so many connects is lost on its way, in percent; the driver then tries another socket.
+    pub swallowed: u64,
+    /// A host whose store takes only so many bytes.
+    pub small_store: Option<(usize, usize)>,
+    /// Nobody is cut off by anything but a pause, of which it knows: there is one ring at any time, so a
+    /// read anywhere returns what was acknowledged anywhere.
+    pub never_splits: bool,
+    /// Clients go on until all nodes are ready.
+    pub is_tireless: bool,
     /// Files that the first host begins with.
     pub stock: usize,
     /// Faults last up to this long.
@@ -55,16 +65,34 @@ impl Plan {
         if rng.chance(15) { plan.gentle(rng) } else { plan }
     }
 
+    pub fn store_bytes_max(&self, host: usize) -> usize {
+        match self.small_store {
+            Some((small, bytes)) if small == host => bytes,
+            _ => STORE_BYTES_MAX,
+        }
+    }
+
     fn stormy(rng: &mut Rng) -> Self {
         let is_honest = rng.chance(30);
-        let all = if is_honest { &Fault::HONEST[..] } else { &Fault::ALL[..] };
+        let never_splits = is_honest || rng.chance(15);
+        let all = match (is_honest, never_splits) {
+            (true, _) => &Fault::HONEST[..],
+            (false, true) => &Fault::WHOLE[..],
+            _ => &Fault::ALL[..],
+        };
         let mut faults: Vec<_> = all.iter().copied().filter(|_| rng.chance(45)).collect();
         if faults.is_empty() {
             faults.push(rng.pick(all));
         }
         let check_interval = ms(1000);
+        let hosts = rng.range(2, 7) as usize;
+        let small_store = rng.chance(10).then(|| (rng.index(hosts), rng.range(300, 3000) as usize));
         Self {
-            hosts: rng.range(2, 7) as usize,
+            hosts,
+            swallowed: rng.pick(&[0, 0, 10]),
+            small_store,
+            never_splits,
+            is_tireless: rng.chance(30),
             clients: rng.range(1, 5) as usize,
             names: rng.range(1, 7) as usize,
             min_copies: rng.pick(&[1, 1, 2]),
@@ -81,7 +109,7 @@ impl Plan {
             is_honest,
             patience: None,
             faults_come_in_pairs: false,
-            first_forgets_prev: !is_honest && rng.chance(20),
+            first_forgets_prev: !never_splits && rng.chance(20),
             stock: if rng.chance(5) { 150 } else { 0 },
             first_fault_at: rng.range(0, ms(4000)),
             calm_at: ms(4000) + rng.range(0, ms(16_000)),
@@ -104,6 +132,8 @@ impl Plan {
             thinking: ms(10),
             clients: 3,
             is_honest: faults.iter().all(|fault| Fault::HONEST.contains(fault)),
+            never_splits: faults.iter().all(|fault| Fault::HONEST.contains(fault)),
+            small_store: None,
             faults,
             fault_gap: ms(1500),
             fault_length: ms(500),

@@ -135,14 +135,20 @@ impl World {
         self.end_faults();
         let interval = self.plan.check_interval;
         let deadline = calm_at + self.plan.healing_max;
-        while let Err(why) = self.checker.is_healed(&self.hosts) {
+        let mut is_still = !self.plan.is_tireless;
+        while let Err(why) = self.checker.is_one_ring(&self.hosts, is_still) {
             assert!(self.time.now < deadline, "the ring has not healed: {why}");
             self.run_until(self.time.now + interval / 4);
-            if self.time.now >= calm_at + interval {
+            if self.time.now >= calm_at + interval && is_still {
                 self.dismiss_clients();
             }
+            is_still |= self.checker.is_one_ring(&self.hosts, false).is_ok();
         }
         self.dismiss_clients();
+        // What clients have asked last may still be on its way.
+        while self.checker.is_healed(&self.hosts).is_err() && self.time.now < deadline {
+            self.run_until(self.time.now + interval / 4);
+        }
         self.checker.healed_at = Some(self.time.now);
         let healed_after = self.time.now - calm_at;
         self.tell(None, || "healed".to_owned());
