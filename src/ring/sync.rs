@@ -116,6 +116,10 @@ impl Node {
         if !gives && !is_news && now < self.catchup.not_before {
             return;
         }
+        if pred_is_full && !gives {
+            // What it lacks, others may have.
+            return self.visit_before(now, out);
+        }
         self.begin_session(now, link, offer, out);
     }
 

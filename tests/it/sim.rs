@@ -17,7 +17,8 @@
 //!
 //! ```text
 //! SMOLRING_SEED=17 cargo test --test it sim -- --nocapture       (SMOLRING_TRACE=all for more)
-//! SMOLRING_SEEDS=100000 cargo test --release --test it sim       as many seeds as wanted
+//! SMOLRING_SEEDS=100000 cargo test --release --test it sim       as many seeds as wanted (from
+//!                                                                SMOLRING_FIRST on)
 //! ```
 
 use std::{env, panic, str::FromStr};
@@ -51,7 +52,8 @@ fn a_ring_survives_everything_and_forgets_nothing() {
     let seeds = variable("SMOLRING_SEEDS").unwrap_or(SEEDS);
     let mut failed = Vec::new();
     let (mut slowest, mut acknowledged, mut given_up, mut messages) = (0, 0, 0, 0);
-    for seed in 0..seeds {
+    let first = variable("SMOLRING_FIRST").unwrap_or(0);
+    for seed in first..first + seeds {
         match panic::catch_unwind(|| World::run(seed, Trace::Nothing)) {
             Ok(report) => {
                 slowest = slowest.max(report.healed_after);

@@ -58,9 +58,10 @@ impl Pending {
     /// A host that has promised a version, is there still, and agrees with the one that was asked
     /// about their ring, now as then.
     fn witness(&self, ack: &Ack, hosts: &[Host]) -> Option<usize> {
-        let agrees = |host| {
-            self.never_splits || (self.circle.is_some() && circle_of(hosts, host) == self.circle)
-        };
+        // One that leaves takes no part in what others begin.
+        let is_one_ring = self.never_splits && is_staying(hosts, self.host, self.life);
+        let agrees =
+            |host| is_one_ring || (self.circle.is_some() && circle_of(hosts, host) == self.circle);
         let witness = |&&(host, life): &&(usize, u32)| {
             is_staying(hosts, host, life) && agrees(host) && agrees(self.host)
         };
