@@ -133,6 +133,12 @@ impl Own {
         true
     }
 
+    /// From now on what it has brought so far counts as that of an earlier life: it has been out of the
+    /// ring, and others have gone on.
+    pub(super) fn start_over(&mut self, brings: u64) {
+        self.earlier = self.earlier.max(brings);
+    }
+
     /// Whether this life has given out a number.
     pub(super) fn brings_something(&self) -> bool {
         self.first > 0

@@ -18,13 +18,14 @@ use std::{
 };
 
 use super::{
+    coverage::Covers,
     errands::Purpose,
     event::{LinkId, Output, Place},
     limits::{CLAIM_INTERVALS, MEMBERS_MAX, VETS_MAX},
     message::{Greeting, Role},
     node::{Config, Node, Phase},
     version::Time,
-    view::{Member, State, View},
+    view::{Cause, Member, State, View},
 };
 
 /// After so long without an answer the next candidate is asked as well.
@@ -49,6 +50,8 @@ pub(super) struct Joining {
     joining: BTreeSet<usize>,
     /// What was said last of what this node waits for.
     said: String,
+    /// When this node was taken in itself.
+    in_since: Option<Time>,
     /// The last newcomer that this node took in.
     taken_in: Option<(SocketAddr, Time)>,
     /// Newcomers that wait for their address to be tried, by the link on which they wait.
@@ -66,6 +69,16 @@ impl Joining {
     pub(super) fn was_just_taken_in(&self, node: SocketAddr, now: Time) -> bool {
         let within = Duration::from_secs(1);
         self.taken_in.is_some_and(|(it, at)| it == node && now.since(at) < within)
+    }
+
+    /// Whether this node itself was taken in a while ago at the most.
+    pub(super) fn was_taken_in_lately(&self, now: Time) -> bool {
+        self.in_since.is_some_and(|at| now.since(at) < Duration::from_secs(10))
+    }
+
+    /// How long it has been in a ring since it was last taken in.
+    pub(super) fn has_been_in_for(&self, now: Time) -> Duration {
+        now.since(self.in_since.unwrap_or_default())
     }
 
     /// The n-th candidate did not take this node in.
@@ -129,8 +142,12 @@ impl Node {
         let waited = self.config.check_interval * CLAIM_INTERVALS;
         let candidates = self.candidates();
         let all_failed = candidates.iter().all(|place| self.joining.failed.contains_key(place));
-        if now.since(self.joining.since) < waited || !all_failed || self.knows_others() {
+        if now < self.joining.since + waited || !all_failed {
             return false;
+        }
+        if self.knows_others() {
+            // It has been in a ring, of which nobody is left to take it in.
+            return true;
         }
         let me = self.config.address;
         // All that it was told of are waiting, one of them for this node: a circle.
@@ -140,7 +157,7 @@ impl Node {
         self.joining.itself.contains(&0) || (is_circle && !candidates.is_empty())
     }
 
-    /// Whether it has been in a ring already: then it must not begin another.
+    /// Whether it has been in a ring already.
     fn knows_others(&self) -> bool {
         self.view.members().len() > 1
     }
@@ -236,6 +253,7 @@ impl Node {
         self.me.position = entry.position;
         self.me.incarnation = self.me.incarnation.max(entry.incarnation);
         self.phase = Phase::Member;
+        self.joining.in_since = Some(now);
         self.joining.failed.clear();
         self.show_me();
         self.absorb(now, view, out);
@@ -259,18 +277,29 @@ impl Node {
     /// Goes out of the ring for a while, and then asks to be taken in.
     pub(super) fn rest(&mut self, now: Time, delay: Duration, out: &mut Vec<Output>) {
         self.phase = Phase::Joining;
-        self.joining.since = now;
+        self.joining.since = now + delay;
         self.joining.at = now + delay;
         self.joining.candidate = 0;
         self.joining.rounds = 0;
         self.joining.failed.clear();
-        self.me.incarnation = self.me.incarnation.saturating_sub(1);
-        self.show_me();
+        self.backs.clear();
+        // The others go on without it, and nobody raises anything for that: it has to follow all.
+        self.learned = Covers::default();
+        self.own.start_over(self.me.brings);
+        self.unsettled = true;
+        let (since_ms, cause) = (self.clocks.ring(now), Cause::Broken);
+        self.view
+            .set(self.config.address, Member { state: State::Gone { since_ms, cause }, ..self.me });
+        self.note_change(out);
+        // The others need not find out.
+        let links = self.links.keys().copied().filter(|&link| !self.errands.is_errand(link));
+        for link in links.collect::<Vec<_>>() {
+            self.tell(now, link, out);
+        }
         if let Some(next) = self.next.take() {
             self.close(next.link, out);
         }
         self.close_incoming(|_, _| true, out);
-        self.note_change(out);
     }
 
     /// What was thought to be another node is this one.

@@ -58,7 +58,7 @@ pub const BACKS_AT_ONCE: usize = 3;
 /// The time over which that is counted.
 pub const BACKS_WITHIN: Duration = Duration::from_secs(60);
 /// The longest time that a node stays out which was declared gone again and again.
-pub const REST_MAX: Duration = Duration::from_secs(60);
+pub const REST_MAX: Duration = Duration::from_secs(30);
 /// Names whose versions are ahead of this node's clock, and of which it remembers the last version.
 pub const BEYOND_MAX: usize = 1024;
 /// Versions that one full node remembers to have refused.

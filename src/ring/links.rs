@@ -5,15 +5,17 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use super::{
     coverage::Covers,
     event::{Event, LinkId, Output, Place},
-    limits::{CHECK_TIMEOUT_MIN, LINK_SILENCE_MAX, SCOUTS_MAX},
+    limits::{CHECK_TIMEOUT_MIN, LINK_SILENCE_MAX, MEMBERS_MAX, REST_MAX, SCOUTS_MAX},
     message::Role,
-    node::Node,
+    node::{Node, Phase},
     version::Time,
     view::{Cause, ViewHash},
 };
 
 /// A line between nodes carries at least so much, as far as the time is concerned that a successor has.
 const SLOW_LINE_BYTES_PER_SECOND: f64 = 512.0 * 1024.0;
+/// In a ring that is quick otherwise, a new successor has so long to greet.
+const FIRST_ANSWER: Duration = Duration::from_secs(1);
 /// A content of this size makes a difference on a slow line.
 const LARGE_CONTENT_BYTES: usize = 16 << 10;
 
@@ -53,6 +55,8 @@ pub(super) struct Next {
     pub(super) is_retry: bool,
     /// How quickly it answers.
     pub(super) pace: Pace,
+    /// The successor before it was quick, so it is likely to be quick as well.
+    is_quick_ring: bool,
     /// Bytes of large contents that were sent since it last answered: what it is asked waits behind
     /// them. The most there is if the link was seen to be congested.
     pub(super) laden_bytes: usize,
@@ -86,6 +90,11 @@ impl Pace {
         }
     }
 
+    /// Whether a successor of its kind is expected to greet within [`FIRST_ANSWER`].
+    fn is_quick(&self) -> bool {
+        !self.mean.is_zero() && self.mean * 10 < FIRST_ANSWER
+    }
+
     /// How long an answer may take, `timeout_max` at the most.
     pub(super) fn timeout(&self, timeout_max: Duration) -> Duration {
         match self.mean.is_zero() {
@@ -102,9 +111,17 @@ impl Next {
         self.pace.timeout(timeout_max).saturating_add(laden).min(timeout_max)
     }
 
+    /// The same before it has greeted: a link of a ring that is quick otherwise has less time.
+    fn first_timeout(&self, timeout_max: Duration) -> Duration {
+        match self.met.is_none() && self.is_quick_ring {
+            true => FIRST_ANSWER.min(timeout_max),
+            false => self.timeout(timeout_max),
+        }
+    }
+
     /// When it counts as dead if nothing is heard.
     pub(super) fn dead_at(&self, timeout_max: Duration) -> Option<Time> {
-        self.asked.map(|asked| self.heard.max(asked) + self.timeout(timeout_max))
+        self.asked.map(|asked| self.heard.max(asked) + self.first_timeout(timeout_max))
     }
 
     /// When those behind it are to be asked, as it may be dead.
@@ -177,6 +194,31 @@ impl Node {
         link
     }
 
+    /// The successor has answered: this node can reach it.
+    pub(super) fn reached_next(&mut self) {
+        let Some(next) = &self.next else { return };
+        self.is_quick_ring = next.pace.is_quick();
+        self.unreachable.remove(&next.peer);
+    }
+
+    /// Whether this node has tried to reach a member again and again, and lately.
+    pub(super) fn is_unreachable(&self, now: Time, member: SocketAddr) -> bool {
+        self.unreachable.get(&member).is_some_and(|&(until, _)| now < until)
+    }
+
+    /// A successor never answered on its link. After some attempts the next one is put off.
+    fn note_unreachable(&mut self, now: Time, member: SocketAddr) {
+        if self.unreachable.len() >= MEMBERS_MAX {
+            self.unreachable.pop_first();
+        }
+        let (until, fails) = self.unreachable.entry(member).or_insert((now, 0));
+        *fails += 1;
+        if let Some(doublings) = fails.checked_sub(2) {
+            let delay = self.config.check_interval * 2u32.pow(doublings.min(8));
+            *until = now + delay.min(REST_MAX);
+        }
+    }
+
     /// Opens the link to the successor.
     pub(super) fn link_next(
         &mut self,
@@ -195,6 +237,7 @@ impl Node {
             asked: Some(now),
             is_retry,
             pace: Pace::default(),
+            is_quick_ring: self.is_quick_ring,
             laden_bytes: 0,
             scouts: BTreeMap::new(),
         });
@@ -252,7 +295,7 @@ impl Node {
         let is_dead = |next: &mut Next| next.dead_at(timeout).is_some_and(|at| now >= at);
         if let Some(next) = self.next.take_if(is_dead) {
             self.close(next.link, out);
-            let why = format!("no answer for {:?}", next.timeout(timeout));
+            let why = format!("no answer for {:?}", next.first_timeout(timeout));
             return self.successor_died(now, next, Cause::Silent, why, out);
         }
         let doubted_at = self.next.as_ref().and_then(|next| next.doubted_at(timeout));
@@ -299,6 +342,17 @@ impl Node {
         why: String,
         out: &mut Vec<Output>,
     ) {
+        if dead.met.is_none() && cause != Cause::Refused {
+            self.note_unreachable(now, dead.peer);
+            // A link that breaks may do so by chance; silence, or the same again, is no chance.
+            let is_plain = cause == Cause::Silent || self.is_unreachable(now, dead.peer);
+            let is_new = self.joining.was_taken_in_lately(now);
+            if is_plain && is_new && self.phase == Phase::Member {
+                // The others could reach it until this node came between.
+                let why = format!("it cannot reach its successor {}: {why}", dead.peer);
+                return self.stay_out(now, why, out);
+            }
+        }
         self.declare_dead(now, dead.peer, cause, why, out);
         let Some(peer) = self.view.successor(self.config.address) else { return };
         let Some(scout) = dead.scouts.get(&peer).filter(|it| !it.has_answered) else { return };

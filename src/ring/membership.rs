@@ -116,6 +116,10 @@ impl Node {
     fn meet(&mut self, now: Time, node: SocketAddr, view: &View, out: &mut Vec<Output>) {
         let same_ring = view.is_alive(self.config.address) && self.view.is_alive(node);
         if !same_ring && view.is_alive(node) && self.phase == Phase::Member {
+            let theirs = view.get(self.config.address);
+            if theirs.is_some_and(|it| matches!(it.state, State::Gone { .. })) {
+                self.note_back(now);
+            }
             self.view.vouch(view);
             self.me = self.view.get(self.config.address).expect("a node is in its own view");
             let is_known = view.is_alive(self.config.address) || self.view.is_alive(node);
@@ -135,7 +139,10 @@ impl Node {
             return;
         }
         next.pace.sample(now.since(next.linked));
-        if !next.is_retry {
+        let is_retry = next.is_retry;
+        self.reached_next();
+        let Some(next) = &self.next else { return };
+        if !is_retry {
             // A newcomer need not wait for the next round to learn what it lacks.
             return self.begin_check(now, out);
         }
@@ -266,22 +273,35 @@ impl Node {
     /// A node that is declared gone again and again stays out for a while, so that the others can go
     /// on; then it asks to be taken in, by a member that can reach it.
     fn count_back(&mut self, now: Time, out: &mut Vec<Output>) {
+        self.note_back(now);
+        if self.backs.len() > BACKS_AT_ONCE && self.phase == Phase::Member {
+            let why = format!(
+                "the others have declared it gone {} times within {BACKS_WITHIN:?}: can its \
+                 predecessor reach it at {}?",
+                self.backs.len(),
+                self.config.address
+            );
+            self.stay_out(now, why, out);
+        }
+    }
+
+    fn note_back(&mut self, now: Time) {
         self.backs.push_back(now);
         while self.backs.front().is_some_and(|&at| now.since(at) > BACKS_WITHIN) {
             self.backs.pop_front();
         }
-        let Some(too_many) = self.backs.len().checked_sub(BACKS_AT_ONCE + 1) else { return };
-        if self.phase != Phase::Member {
-            return;
+    }
+
+    /// This node stays out of the ring for a while, each time for longer, so that the others can go on;
+    /// then it asks to be taken in, by a member that can reach it.
+    pub(super) fn stay_out(&mut self, now: Time, why: String, out: &mut Vec<Output>) {
+        if self.joining.has_been_in_for(now) > REST_MAX * 2 {
+            self.rests = 0;
         }
-        let delay = self.config.check_interval * 2u32.pow(too_many.min(8) as u32);
+        let delay = self.config.check_interval * 2u32.pow(self.rests.min(8));
         let delay = delay.min(REST_MAX);
-        let why = format!(
-            "the others have declared this node gone {} times within {BACKS_WITHIN:?}: can its \
-             predecessor reach it at {}? It stays out for {delay:?} and then asks to be taken in",
-            self.backs.len(),
-            self.config.address
-        );
+        self.rests += 1;
+        let why = format!("this node stays out of the ring for {delay:?}: {why}");
         out.push(Output::Notify(Event::Waiting { why }));
         self.rest(now, delay, out);
     }

@@ -125,6 +125,13 @@ pub struct Node {
     pub(super) me: Member,
     /// When it says what it waits for before it leaves.
     pub(super) says_why_at: Option<Time>,
+    /// Members that never answered as the successor: until when they are not tried, and how often that
+    /// was so.
+    pub(super) unreachable: BTreeMap<SocketAddr, (Time, u32)>,
+    /// The last successor that answered did so quickly.
+    pub(super) is_quick_ring: bool,
+    /// How often in a row this node has stayed out.
+    pub(super) rests: u32,
     /// When it found itself declared gone lately.
     pub(super) backs: VecDeque<Time>,
     /// It was stopped, and does not know whether the others still count it: the number of the CHECK
@@ -186,6 +193,9 @@ impl Node {
             has_taken_part: true,
             me,
             says_why_at: None,
+            unreachable: BTreeMap::new(),
+            is_quick_ring: false,
+            rests: 0,
             backs: VecDeque::new(),
             doubts: None,
             circle: ViewHash(0),
@@ -377,6 +387,9 @@ impl Node {
                 self.close(next.link, out);
             }
             if let Some(peer) = successor {
+                if self.is_unreachable(now, peer) {
+                    return self.do_without(now, peer, out);
+                }
                 self.link_next(now, peer, false, out);
             }
         }
@@ -387,6 +400,19 @@ impl Node {
         if std::mem::replace(&mut self.forwarded, self.circle) != self.circle {
             self.forward_anew(now, out);
         }
+    }
+
+    /// The successor is one that this node cannot reach, as it knows: either that one must go, or this
+    /// node if it has just come between.
+    fn do_without(&mut self, now: Time, member: SocketAddr, out: &mut Vec<Output>) {
+        if self.joining.was_taken_in_lately(now) && self.phase == Phase::Member {
+            let why = format!("it cannot reach its successor {member}");
+            self.stay_out(now, why, out);
+        } else {
+            let why = "it still cannot be reached from here".to_owned();
+            self.declare_dead(now, member, super::view::Cause::Broken, why, out);
+        }
+        self.tend(now, out);
     }
 
     /// The one place that says whether this node is ready.

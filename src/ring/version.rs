@@ -62,12 +62,15 @@ pub struct Clock {
     /// Where it stood before each great jump ahead: a wall clock may have been wrong then, and so it
     /// may have to go back.
     before_jumps: Vec<Stamp>,
+    /// The last stamp that it gave out, and the highest before each time that it went back: none is
+    /// given out twice.
+    given: Vec<Stamp>,
 }
 
 impl Clock {
     /// A clock that has seen nothing.
     pub fn new() -> Self {
-        Self { last: Stamp(0), before_jumps: Vec::new() }
+        Self { last: Stamp(0), before_jumps: Vec::new(), given: Vec::new() }
     }
 
     /// A stamp later than all that were given out or observed. Those after `latest` do not count:
@@ -76,8 +79,15 @@ impl Clock {
         while self.last > latest {
             self.last = self.before_jumps.pop().unwrap_or(Stamp(0));
         }
-        self.advance(self.last.next().max(Stamp::at_ms(wall_ms)));
-        self.last
+        let given = self.given.iter().filter(|given| **given <= latest).map(|given| given.next());
+        let stamp = given.fold(self.last.next().max(Stamp::at_ms(wall_ms)), Ord::max);
+        self.given.retain(|given| *given > stamp);
+        if self.given.len() == JUMPS_MAX {
+            self.given.remove(0);
+        }
+        self.given.push(stamp);
+        self.advance(stamp);
+        stamp
     }
 
     /// Takes note of another node's stamp, unless it is after `latest`.

@@ -74,6 +74,19 @@ fn a_ring_survives_everything_and_forgets_nothing() {
     assert!(failed.is_empty(), "these seeds failed: {failed:?}");
 }
 
+#[test]
+fn two_members_that_cannot_reach_each_other_cost_the_others_little() {
+    let seeds = variable("SMOLRING_SEED").map_or(0..6, |seed: u64| seed..seed + 1);
+    for seed in seeds {
+        let trace =
+            if variable::<u64>("SMOLRING_SEED").is_some() { Trace::Short } else { Trace::Nothing };
+        let parted = World::part_a_pair(seed, 3 + (seed % 3) as usize, trace);
+        eprintln!("seed {seed}: {parted:?}");
+        assert!(parted.parted * 3 >= parted.well, "seed {seed}: {parted:?}");
+        assert!(parted.lists <= 60, "seed {seed}: {parted:?}");
+    }
+}
+
 /// A number that the environment gives.
 pub fn variable<T: FromStr>(name: &str) -> Option<T> {
     env::var(name).ok()?.parse().ok()

@@ -101,6 +101,8 @@ pub struct Checker {
     pub given_up: usize,
     /// Times that a node went on without what was out of reach.
     pub gave_up: usize,
+    /// Times that a node has told another list of members.
+    pub lists: usize,
     /// Messages that nodes have received.
     pub messages: u64,
     /// Requests of the exam.
@@ -143,6 +145,7 @@ impl Checker {
             acknowledged: 0,
             given_up: 0,
             gave_up: 0,
+            lists: 0,
             messages: 0,
             exam: Vec::new(),
             exam_answers: BTreeMap::new(),
@@ -390,8 +393,10 @@ impl Checker {
 
     /// A node says something to people.
     pub fn notified(&mut self, _now: Micros, _host: usize, note: &Event) {
-        if let Event::GaveUp { .. } = note {
-            self.gave_up += 1;
+        match note {
+            Event::GaveUp { .. } => self.gave_up += 1,
+            Event::List(_) => self.lists += 1,
+            _ => {}
         }
     }
 

@@ -113,8 +113,29 @@ impl Plan {
             stock: if rng.chance(5) { 150 } else { 0 },
             first_fault_at: rng.range(0, ms(4000)),
             calm_at: ms(4000) + rng.range(0, ms(16_000)),
-            healing_max: ms(60_000),
+            healing_max: ms(90_000),
             is_patient: rng.chance(15),
+        }
+    }
+
+    /// Nothing goes wrong by itself.
+    pub fn quiet(rng: &mut Rng, hosts: usize) -> Self {
+        Self {
+            hosts,
+            clients: 4,
+            min_copies: 1,
+            latency: ms(1),
+            thinking: ms(200),
+            check_timeout: ms(2000),
+            request_timeout: ms(10_000),
+            swallowed: 0,
+            small_store: None,
+            never_splits: false,
+            first_forgets_prev: false,
+            stock: 0,
+            first_fault_at: ms(1_000_000),
+            calm_at: ms(1_000_000),
+            ..Self::stormy(rng)
         }
     }
 

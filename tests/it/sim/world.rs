@@ -56,6 +56,17 @@ pub struct Report {
     pub messages: u64,
 }
 
+/// What two members that cannot reach each other cost.
+#[derive(Debug)]
+pub struct Parted {
+    /// PUTs that were acknowledged within 20 s before.
+    pub well: usize,
+    /// The same while they cannot.
+    pub parted: usize,
+    /// How often any node's list has changed within 40 s.
+    pub lists: usize,
+}
+
 /// How much a replay tells.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trace {
@@ -89,12 +100,46 @@ impl World {
         report
     }
 
+    /// Two members cannot reach each other for as long as it lasts, and everything else is well. Says
+    /// what the ring did in its last third, beside what it did before.
+    pub fn part_a_pair(seed: u64, hosts: usize, trace: Trace) -> Parted {
+        let mut time = Timeline::new(seed);
+        let plan = Plan::quiet(&mut time.rng, hosts);
+        let mut world = Self {
+            network: Network::new(hosts, plan.latency, plan.file_bytes_max),
+            hosts: (0..hosts).map(|i| Host::new(i, &mut time.rng)).collect(),
+            clients: Vec::new(),
+            checker: Checker::new(&plan),
+            trace,
+            plan,
+            time,
+        };
+        let guard = Where(seed);
+        world.set_the_stage();
+        let seconds = |count: u64| ms(count * 1000);
+        world.run_until(seconds(20));
+        let before = world.checker.acknowledged;
+        world.run_until(seconds(40));
+        let well = world.checker.acknowledged - before;
+        world.tell(None, || "# n0 and n1 cannot reach each other".to_owned());
+        for (from, to) in [(0, 1), (1, 0)] {
+            world.network.routes[from][to].blocked_until = seconds(160);
+        }
+        world.break_routes(&[(0, 1), (1, 0)]);
+        world.run_until(seconds(120));
+        let (before, lists) = (world.checker.acknowledged, world.checker.lists);
+        world.run_until(seconds(160));
+        let parted = (world.checker.acknowledged - before) / 2;
+        std::mem::forget(guard);
+        Parted { well, parted, lists: world.checker.lists - lists }
+    }
+
     fn set_the_stage(&mut self) {
         let plan = self.plan.clone();
         self.tell(None, || format!("{plan:?}"));
         self.start(0, false);
         for host in 1..plan.hosts {
-            let at = self.time.rng.range(0, plan.calm_at / 2);
+            let at = self.time.rng.range(0, plan.calm_at.min(ms(20_000)) / 2);
             let at = if self.time.rng.chance(70) { at / 8 } else { at };
             self.time.at(at, Event::Start { host, keeps: true });
         }
