@@ -320,9 +320,8 @@ pub fn settle(nodes: &[&Process], addresses: &[SocketAddr]) {
     until("one ring, all ready, all with the same files", || {
         let infos: Vec<_> = clients.iter_mut().map(|client| client.ask("INFO")).collect();
         let digest = infos[0].key("digest").expect("INFO has it").to_owned();
-        let is_same = |info: &Answer| {
-            info.key("ready") == Some("1") && info.key("digest") == Some(&digest)
-        };
+        let is_same =
+            |info: &Answer| info.key("ready") == Some("1") && info.key("digest") == Some(&digest);
         let lists: Vec<_> = clients.iter_mut().map(|client| client.members()).collect();
         let is_one = lists.iter().all(|list| *list == lists[0] && list.len() == addresses.len());
         (is_one && infos.iter().all(is_same)).then_some(())
@@ -447,6 +446,14 @@ impl Client {
         let answer = self.ask("RING");
         let live = answer.text().lines().filter(|line| line.split(' ').nth(1) == Some("alive"));
         live.map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect()
+    }
+
+    /// Nothing is said on this connection for so long: where only silence shows something.
+    pub fn hears_nothing_for(self, so_long: Duration) {
+        let mut stream = self.stream.into_inner();
+        stream.set_read_timeout(Some(so_long)).expect("it is connected");
+        let silence = stream.read(&mut [0]).expect_err("nothing is said");
+        assert_eq!(silence.kind(), io::ErrorKind::WouldBlock, "{silence}");
     }
 
     /// Says that it sends nothing more.

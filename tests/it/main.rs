@@ -1,5 +1,6 @@
 //! The tests that look at the crate from outside, in one binary: it links once.
 
+mod addresses;
 mod api;
 mod bytes;
 mod caller;

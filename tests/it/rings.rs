@@ -1,16 +1,8 @@
 //! Rings that are not one: of other names, on one host, or of another release.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use crate::cluster::{Client, Process, Ring, free_addresses, own_ip, settle, until};
-
-/// Nobody says anything on this connection for so long.
-fn listen_to_silence(client: &Client, for_so_long: Duration) {
-    let stream = client.stream.get_ref();
-    stream.set_read_timeout(Some(for_so_long)).expect("it is connected");
-    let silence = io::Read::read(&mut &*stream, &mut [0]).expect_err("nothing is said");
-    assert_eq!(silence.kind(), io::ErrorKind::WouldBlock, "{silence}");
-}
+use crate::cluster::{Process, Ring, free_addresses, own_ip, settle, until};
 
 fn node_at(address: SocketAddr, options: &[&str]) -> Process {
     let (ip, port) = (address.ip().to_string(), address.port().to_string());
@@ -42,7 +34,7 @@ fn two_rings_never_merge_though_one_begins_where_a_member_of_the_other_was() {
         assert!(line.text.contains("this node of two; see --ring"), "{}", line.text);
     }
     // They go on looking for their lost member, and do not say so each time.
-    listen_to_silence(&two.client(), Duration::from_secs(5));
+    two.client().hears_nothing_for(Duration::from_secs(5));
     let rest = [addresses[0], addresses[2]];
     settle(&nodes.iter().collect::<Vec<_>>(), &rest);
     settle(&[&two], &addresses[1..2]);
@@ -76,7 +68,7 @@ fn a_newcomer_of_another_ring_is_told_so_and_changes_nothing() {
     ring.nodes[0].wait_for("who asks", |text| text.contains(why));
     let answer = stranger.client().put("a", b"1");
     assert_eq!(answer.status(), 503, "{}", answer.line);
-    listen_to_silence(&stranger.client(), Duration::from_secs(3));
+    stranger.client().hears_nothing_for(Duration::from_secs(3));
     for node in [&stranger, &ring.nodes[0]] {
         let lines = node.lines_with("of the ring");
         assert!(lines.len() <= 2, "it is not said again and again: {lines:#?}");
@@ -102,9 +94,7 @@ fn another_version_of_the_protocol_is_refused_in_words() {
             assert_eq!(client.rest(), b"", "the link is closed");
         }
         let words = format!("it speaks protocol {protocol}");
-        until("people see it too", || {
-            (!ring.nodes[0].lines_with(&words).is_empty()).then_some(())
-        });
+        until("people see it too", || (!ring.nodes[0].lines_with(&words).is_empty()).then_some(()));
         assert_eq!(ring.nodes[0].lines_with(&words).len(), 1, "once");
     }
     ring.settle();

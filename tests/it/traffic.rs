@@ -149,7 +149,12 @@ impl Traffic {
 
     fn must_be_right(&self) {
         let wrong = self.wrong.lock().unwrap();
-        assert!(wrong.is_empty(), "{} wrong answers: {:#?}", wrong.len(), &wrong[..wrong.len().min(20)]);
+        assert!(
+            wrong.is_empty(),
+            "{} wrong answers: {:#?}",
+            wrong.len(),
+            &wrong[..wrong.len().min(20)]
+        );
     }
 
     fn is_wrong(&self, node: SocketAddr, what: String) {
@@ -188,7 +193,13 @@ impl Traffic {
     }
 
     /// Whether the write was acknowledged. If not, the client is to go elsewhere.
-    fn try_write(&self, client: &mut Option<Client>, node: SocketAddr, name: &str, number: u64) -> bool {
+    fn try_write(
+        &self,
+        client: &mut Option<Client>,
+        node: SocketAddr,
+        name: &str,
+        number: u64,
+    ) -> bool {
         let Some(mut open) = client.take().or_else(|| Client::connect(node).ok()) else {
             return false;
         };
