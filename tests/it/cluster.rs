@@ -10,7 +10,7 @@
 use std::{
     collections::BTreeSet,
     io::{self, BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
         Arc, Condvar, Mutex,
@@ -210,6 +210,21 @@ impl Process {
         Some(user.parse::<u64>().ok()? + system.parse::<u64>().ok()?)
     }
 
+    /// Its INFO says that it is ready, and that so many members are alive.
+    pub fn wait_until_ready(&self, members: usize) {
+        let (mut client, members) = (self.client(), members.to_string());
+        until("it is ready, and so many are alive", || {
+            let info = client.ask("INFO");
+            (info.key("ready") == Some("1") && info.key("members") == Some(&members)).then_some(())
+        });
+    }
+
+    /// The lines so far that have this in them.
+    pub fn lines_with(&self, words: &str) -> Vec<String> {
+        let texts = self.lines().into_iter().map(|line| line.text);
+        texts.filter(|text| text.contains(words)).collect()
+    }
+
     fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
@@ -278,22 +293,8 @@ impl Ring {
     /// Waits until every node lists all of them in the same order, has caught up, and holds what
     /// the others hold.
     pub fn settle(&self) {
-        let addresses = self.addresses();
-        for node in &self.nodes {
-            node.wait_for_list(&addresses);
-        }
-        let mut clients: Vec<_> = self.nodes.iter().map(Process::client).collect();
-        until("one ring, all ready, all with the same files", || {
-            let infos: Vec<_> = clients.iter_mut().map(|client| client.ask("INFO")).collect();
-            let digest = infos[0].key("digest").expect("INFO has it").to_owned();
-            let is_same = |info: &Answer| {
-                info.key("ready") == Some("1") && info.key("digest") == Some(&digest)
-            };
-            let lists: Vec<_> = clients.iter_mut().map(|client| client.members()).collect();
-            let is_one =
-                lists.iter().all(|list| *list == lists[0] && list.len() == addresses.len());
-            (is_one && infos.iter().all(is_same)).then_some(())
-        });
+        let nodes: Vec<_> = self.nodes.iter().collect();
+        settle(&nodes, &self.addresses());
     }
 
     fn start_node(&self, port: u16, prev: Option<u16>) -> Process {
@@ -307,6 +308,39 @@ impl Ring {
         node.address();
         node
     }
+}
+
+/// Waits until these nodes, which go by these addresses, list just these members in the same order,
+/// are ready, and hold the same files.
+pub fn settle(nodes: &[&Process], addresses: &[SocketAddr]) {
+    for node in nodes {
+        node.wait_for_list(addresses);
+    }
+    let mut clients: Vec<_> = nodes.iter().map(|node| node.client()).collect();
+    until("one ring, all ready, all with the same files", || {
+        let infos: Vec<_> = clients.iter_mut().map(|client| client.ask("INFO")).collect();
+        let digest = infos[0].key("digest").expect("INFO has it").to_owned();
+        let is_same =
+            |info: &Answer| info.key("ready") == Some("1") && info.key("digest") == Some(&digest);
+        let lists: Vec<_> = clients.iter_mut().map(|client| client.members()).collect();
+        let is_one = lists.iter().all(|list| *list == lists[0] && list.len() == addresses.len());
+        (is_one && infos.iter().all(is_same)).then_some(())
+    });
+}
+
+/// Addresses with ports that were free a moment ago, on localhost too, for nodes that start again
+/// where they were.
+pub fn free_addresses<const N: usize>(ip: &str) -> [SocketAddr; N] {
+    let mut sockets = Vec::new();
+    while sockets.len() < N {
+        let socket = TcpListener::bind((ip, 0)).expect("a port is free");
+        let address = socket.local_addr().expect("it is bound");
+        let local = TcpListener::bind(("127.0.0.1", address.port()));
+        if local.is_ok() || ip == "127.0.0.1" {
+            sockets.push((address, socket, local));
+        }
+    }
+    std::array::from_fn(|i| sockets[i].0)
 }
 
 /// A loopback address for one ring alone: a ring looks for its gone members, and must not find a
@@ -412,6 +446,14 @@ impl Client {
         let answer = self.ask("RING");
         let live = answer.text().lines().filter(|line| line.split(' ').nth(1) == Some("alive"));
         live.map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect()
+    }
+
+    /// Nothing is said on this connection for so long: where only silence shows something.
+    pub fn hears_nothing_for(self, so_long: Duration) {
+        let mut stream = self.stream.into_inner();
+        stream.set_read_timeout(Some(so_long)).expect("it is connected");
+        let silence = stream.read(&mut [0]).expect_err("nothing is said");
+        assert_eq!(silence.kind(), io::ErrorKind::WouldBlock, "{silence}");
     }
 
     /// Says that it sends nothing more.

@@ -1,5 +1,6 @@
 //! The tests that look at the crate from outside, in one binary: it links once.
 
+mod addresses;
 mod api;
 mod bytes;
 mod caller;
@@ -9,6 +10,7 @@ mod codec;
 mod echo;
 mod exactly_once;
 mod facade;
+mod false_ready;
 mod farewell;
 mod flight;
 mod fuzz;
@@ -18,6 +20,7 @@ mod hello;
 mod http;
 mod http_tools;
 mod interop;
+mod leaves;
 mod logging;
 mod logging_safety;
 mod messages;
@@ -30,6 +33,8 @@ mod raw_api;
 mod raw_http;
 mod redis_server;
 mod refusals;
+mod restarts;
+mod rings;
 mod served;
 mod service;
 mod sim;
@@ -38,5 +43,6 @@ mod smuggling;
 mod stores;
 mod tidy;
 mod traces;
+mod traffic;
 mod up;
 mod view;
