@@ -210,7 +210,8 @@ impl Process {
         Some(user.parse::<u64>().ok()? + system.parse::<u64>().ok()?)
     }
 
-    fn pid(&self) -> Pid {
+    /// Its number.
+    pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 }
