@@ -3,6 +3,7 @@
 mod api;
 mod bytes;
 mod caller;
+mod capacity;
 mod client;
 mod clocks;
 mod cluster;
