@@ -199,6 +199,9 @@ fn a_full_member_that_is_left_alone_does_not_say_that_a_file_never_was() {
     let mut ring = Ring::with_files();
     let small = ring.add_small();
     ring.nodes[0].kill();
+    for other in [1, small] {
+        ring.nodes[other].wait_for_list(&[ring.lines[1].near, ring.lines[small].near]);
+    }
     ring.nodes[1].kill();
     ring.nodes[small].wait_for_list(&[ring.lines[small].near]);
     let mut client = ring.nodes[small].client();
