@@ -145,7 +145,7 @@ fn a_member_without_room_answers_for_all_files_and_pulls_none_of_them_twice() {
     ring.wait_for_checks(4);
     let carried = ring.carried_bytes() - before;
     println!("four CHECKs of each of {} nodes: {carried} bytes", ring.nodes.len());
-    assert!(carried < FILE_BYTES / 4, "{carried} bytes were carried while nothing happened");
+    assert!(carried < FILE_BYTES / 2, "{carried} bytes were carried while nothing happened");
 }
 
 #[test]
