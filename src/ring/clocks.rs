@@ -127,9 +127,9 @@ pub(super) fn in_words(off_ms: i64) -> String {
     let seconds = (off_ms.unsigned_abs() + 500) / 1000;
     let (number, unit) = match seconds {
         0..120 => (seconds, "s"),
-        120..7200 => (seconds / 60, "min"),
-        7200..172_800 => (seconds / 3600, "h"),
-        _ => (seconds / 86_400, "days"),
+        120..7200 => ((seconds + 30) / 60, "min"),
+        7200..172_800 => ((seconds + 1800) / 3600, "h"),
+        _ => ((seconds + 43_200) / 86_400, "days"),
     };
     let way = if off_ms > 0 { "ahead of" } else { "behind" };
     format!("{number} {unit} {way} the others'")

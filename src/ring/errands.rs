@@ -4,6 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    time::Duration,
 };
 
 use super::{
@@ -40,6 +41,7 @@ pub(super) enum Purpose {
 pub(super) struct Errand {
     pub(super) purpose: Purpose,
     pub(super) place: Place,
+    begun: Time,
     pub(super) until: Time,
 }
 
@@ -79,8 +81,8 @@ impl Errands {
     }
 
     /// This node was stopped: nobody is to be blamed for that.
-    pub(super) fn put_off(&mut self, until: Time) {
-        self.0.values_mut().for_each(|errand| errand.until = errand.until.max(until));
+    pub(super) fn put_off(&mut self, by: Duration) {
+        self.0.values_mut().for_each(|errand| errand.until = errand.until + by);
     }
 
     /// Whether somebody is just being taken in.
@@ -136,7 +138,7 @@ impl Node {
         };
         let link = self.new_link(peer);
         let until = now + self.config.check_timeout;
-        self.errands.0.insert(link, Errand { purpose, place, until });
+        self.errands.0.insert(link, Errand { purpose, place, begun: now, until });
         out.push(Output::Connect { link, to: place });
         let greeting = self.greeting(now, link, role);
         if role == Role::Member {
@@ -239,7 +241,9 @@ impl Node {
         let due = self.errands.0.iter().filter(|(_, errand)| now >= errand.until);
         let due: Vec<_> = due.map(|(&link, _)| link).collect();
         for link in due {
-            let why = format!("no answer for {:?}", self.config.check_timeout);
+            let errand = self.errands.get(link);
+            let given = errand.map_or(self.config.check_timeout, |it| it.until.since(it.begun));
+            let why = format!("no answer for {given:?}");
             self.close(link, out);
             self.errand_failed(now, link, &why, out);
         }
@@ -284,7 +288,7 @@ impl Node {
 
     /// Half a check interval at first; later each live member seeks so often that one of them does
     /// within an interval, or seldom if the member has been gone for long.
-    fn seek_delay(&mut self, tries: u32, is_long: bool) -> std::time::Duration {
+    fn seek_delay(&mut self, tries: u32, is_long: bool) -> Duration {
         let interval = self.config.check_interval;
         let most = match is_long {
             true => interval * SEEK_INTERVALS_MAX,
@@ -373,7 +377,7 @@ impl Node {
         match purpose {
             Some(Purpose::Join(n)) => self.joining.was_refused(n, node, is_joining),
             Some(Purpose::Vet(_)) => {}
-            _ => self.mention(node, &why, out),
+            _ => self.mention(node, &format!("it says: {why}"), out),
         }
         out.push(Output::Disconnect { link });
         self.link_down(now, link, why, out);

@@ -237,9 +237,20 @@ impl Node {
         if !matches!(self.phase, Phase::Member | Phase::Finishing { .. }) {
             return;
         }
+        let me = self.config.address;
         for (member, entry) in self.view.members() {
-            let is_here = entry.within == self.circle && member != self.config.address;
-            if is_here && self.covers.has(member, entry.from) && entry.brings > 0 {
+            if entry.brings == 0 || member == me || self.covers.has(member, entry.brings) {
+                continue;
+            }
+            // In a circle of that member and this node alone nothing was acknowledged without this one.
+            let alone = || {
+                let mut two = View::default();
+                two.set(me, self.me);
+                two.set(member, Member { state: State::Alive, ..entry });
+                two.circle_hash()
+            };
+            let is_here = entry.within == self.circle || entry.within == alone();
+            if is_here && self.covers.has(member, entry.from) {
                 self.unsettled |= self.learned.add(member, entry.brings);
                 self.covers.add(member, entry.brings);
             }

@@ -105,6 +105,8 @@ pub struct Node {
     pub(super) claimable: Option<Time>,
     /// Whether this node holds everything that was acknowledged in its ring: `settle_ready` says.
     pub(super) ready: bool,
+    /// Whether people were told that it is ready.
+    is_known_ready: bool,
     /// What it covers, what of that it has learned of others, and what it brings itself.
     pub(super) covers: Covers,
     pub(super) learned: Covers,
@@ -178,6 +180,7 @@ impl Node {
             claimable: (!joins && !config.bootstrap)
                 .then(|| Time(0) + config.check_interval * CLAIM_INTERVALS),
             ready: false,
+            is_known_ready: false,
             covers: Covers::default(),
             learned: Covers::default(),
             own,
@@ -254,11 +257,11 @@ impl Node {
         if let Some(next) = self.next.as_mut().filter(|next| next.asked.is_some()) {
             (next.heard, next.asked) = (now, Some(now));
         }
-        self.errands.put_off(now + self.config.check_timeout);
+        self.errands.put_off(now.since(self.deadline()));
         if is_in && self.live > 1 && self.doubts.is_none() {
             self.begin_check(now, out);
             self.doubts = Some(self.checks_made);
-            self.unsettled = true;
+            (self.ready, self.unsettled) = (false, true);
         }
     }
 
@@ -396,9 +399,25 @@ impl Node {
         if self.next_link().is_some_and(|link| self.links[&link].told != Some(self.full)) {
             self.begin_check(now, out);
         }
+        self.tell_who_is_out(now, out);
         // News of those who are gone changes no circle, and what is under way in it arrives.
         if std::mem::replace(&mut self.forwarded, self.circle) != self.circle {
             self.forward_anew(now, out);
+        }
+    }
+
+    /// A node that is out of the circle and still linked to this one does not know it, perhaps.
+    fn tell_who_is_out(&mut self, now: Time, out: &mut Vec<Output>) {
+        if self.phase == Phase::Joining {
+            return;
+        }
+        let is_out = |link: &LinkId, entry: &Link| {
+            let peer = entry.peer.and_then(|peer| self.view.get(peer));
+            !self.errands.is_errand(*link) && peer.is_some_and(|peer| !peer.is_alive())
+        };
+        let links = self.links.iter().filter(|(link, entry)| is_out(link, entry));
+        for link in links.map(|(&link, _)| link).collect::<Vec<_>>() {
+            self.tell(now, link, out);
         }
     }
 
@@ -431,7 +450,9 @@ impl Node {
         }
         let is_sure = !is_claimable && self.doubts.is_none();
         self.ready = is_in && is_sure && self.covers.lacks(&self.view).next().is_none();
-        if self.ready && !was_ready {
+        // A doubt that is soon over is no news.
+        self.is_known_ready &= self.ready || self.doubts.is_some();
+        if self.ready && !was_ready && !std::mem::replace(&mut self.is_known_ready, true) {
             out.push(Output::Notify(Event::Ready));
         }
         self.answer_waiting(now, out);

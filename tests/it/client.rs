@@ -1,5 +1,6 @@
 //! `ring-client` as a user meets it: its output, its files, its exit codes.
 
+mod forget;
 mod json;
 mod status;
 

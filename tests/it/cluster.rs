@@ -225,7 +225,8 @@ impl Process {
         texts.filter(|text| text.contains(words)).collect()
     }
 
-    fn pid(&self) -> Pid {
+    /// Its number.
+    pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 }

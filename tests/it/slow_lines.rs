@@ -1,69 +1,13 @@
 //! Slow lines between nodes: a large file takes longer than anybody would wait for a dead node.
 
-use std::{
-    io::{Read, Write},
-    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Mutex, OnceLock},
-    thread,
-    time::{Duration, Instant},
+use std::{thread, time::Instant};
+
+use crate::{
+    cluster::{Process, own_ip, until},
+    lines::Line,
 };
 
-use crate::cluster::{Process, own_ip, until};
-
 const MIB: usize = 1 << 20;
-
-/// A line to a node: whoever connects to its near end is connected to the node at its far end.
-/// In each direction it carries so many bytes a second, of all connections together.
-struct Line {
-    near: SocketAddr,
-    far: Arc<OnceLock<SocketAddr>>,
-}
-
-impl Line {
-    fn new(ip: &str, bytes_per_second: usize) -> Self {
-        let listener = TcpListener::bind((ip, 0)).expect("a port is free");
-        // A line holds little of what it has not yet carried.
-        rustix::net::sockopt::set_socket_recv_buffer_size(&listener, 32 << 10).unwrap();
-        let near = listener.local_addr().expect("it is bound");
-        let far = Arc::<OnceLock<SocketAddr>>::default();
-        let to = far.clone();
-        let directions = [(); 2].map(|()| Arc::new(Mutex::new(Instant::now())));
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let Some(other) = to.get().and_then(|to| TcpStream::connect(to).ok()) else {
-                    continue;
-                };
-                let ends = [(&stream, &other), (&other, &stream)];
-                for ((from, to), free) in ends.into_iter().zip(&directions) {
-                    let from = from.try_clone().expect("it is a socket");
-                    let to = to.try_clone().expect("it is a socket");
-                    let free = free.clone();
-                    thread::spawn(move || carry(from, to, bytes_per_second, &free));
-                }
-            }
-        });
-        Self { near, far }
-    }
-}
-
-/// Carries bytes until one end is closed. `free` is when the line is done with what it has.
-fn carry(mut from: TcpStream, mut to: TcpStream, bytes_per_second: usize, free: &Mutex<Instant>) {
-    let mut buffer = [0; 8 << 10];
-    while let Ok(read @ 1..) = from.read(&mut buffer) {
-        let carried = {
-            let mut free = free.lock().unwrap();
-            let takes = Duration::from_secs_f64(read as f64 / bytes_per_second as f64);
-            *free = (*free).max(Instant::now()) + takes;
-            *free
-        };
-        // This is no wait for an event: it is what makes the line slow.
-        thread::sleep(carried.saturating_duration_since(Instant::now()));
-        if to.write_all(&buffer[..read]).is_err() {
-            break;
-        }
-    }
-    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
-}
 
 /// Two nodes that reach each other only over lines of so many Mbit/s.
 fn two_nodes(mbit_per_second: usize) -> [Process; 2] {
@@ -78,7 +22,7 @@ fn two_nodes(mbit_per_second: usize) -> [Process; 2] {
             options.extend(["--prev-ip", &ip, "--prev-port", &prev]);
         }
         let node = Process::start(&options, &[]);
-        line.far.set(node.address()).expect("it is set once");
+        line.leads_to(node.address());
         nodes.push(node);
     }
     for node in &nodes {

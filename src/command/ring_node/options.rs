@@ -18,11 +18,12 @@ use crate::{
                {command_name} --prev 127.0.1.1:4043\n\
                {command_name} --ip 0.0.0.0 --advertise 192.0.2.7:4043 --prev one.lan --prev two.lan",
     note = "The first node begins a ring; each further one is inserted after the member that it\n\
-            names. It prints its list of members at every change, and runs until SIGTERM, SIGHUP or\n\
-            Ctrl-C; then it answers what is in flight and leaves the ring in order. The second of\n\
-            these signals ends it at once.",
+            names. A node that no member takes in waits, says why, and tries again. It prints its\n\
+            list of members at every change, and runs until SIGTERM, SIGHUP or Ctrl-C; then it\n\
+            answers what is in flight and leaves the ring in order. The second of these signals\n\
+            ends it at once.",
     error_code(0, "told to end"),
-    error_code(1, "the address is taken, the ring cannot be joined, or it was told twice to end"),
+    error_code(1, "the address is taken, or it was told twice to end"),
     error_code(2, "the command line or the environment is wrong")
 )]
 pub(super) struct Options {
@@ -37,8 +38,10 @@ pub(super) struct Options {
     pub port: Option<u16>,
 
     /// a member to be inserted after, port 4043 if only the host is given; repeat it to name
-    /// others in case that one does not answer; this node itself may be among them (default:
-    /// none, which begins a ring; environment: SMOLRING_PREV, several separated by commas)
+    /// others in case that one does not answer. This node itself may be among them, so that all
+    /// nodes can have the same list: the first of the list begins the ring where it finds none
+    /// (default: none, which begins a ring; environment: SMOLRING_PREV, several separated by
+    /// commas)
     #[argh(option, arg_name = "host:port")]
     pub prev: Vec<Node>,
 

@@ -28,9 +28,6 @@ pub struct Plan {
     pub faults: Vec<Fault>,
     /// Time between two faults, on average.
     pub fault_gap: Micros,
-    /// Nobody counts as gone who lives, so rings never part. Then a read anywhere must return what
-    /// was acknowledged anywhere.
-    pub is_honest: bool,
     /// Few faults, one or two at a time, and none that needs a timeout to be noticed. Then every
     /// request is answered within this time.
     pub patience: Option<Micros>,
@@ -106,7 +103,6 @@ impl Plan {
             faults,
             fault_gap: rng.pick(&[ms(50), ms(300), ms(1000), ms(3000)]),
             fault_length: rng.pick(&[ms(50), ms(500), ms(2000), ms(8000)]),
-            is_honest,
             patience: None,
             faults_come_in_pairs: false,
             first_forgets_prev: !never_splits && rng.chance(20),
@@ -152,7 +148,6 @@ impl Plan {
             latency: ms(5),
             thinking: ms(10),
             clients: 3,
-            is_honest: faults.iter().all(|fault| Fault::HONEST.contains(fault)),
             never_splits: faults.iter().all(|fault| Fault::HONEST.contains(fault)),
             small_store: None,
             faults,
