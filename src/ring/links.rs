@@ -34,6 +34,8 @@ pub(super) struct Link {
     pub(super) offer: Covers,
     /// What the other end brought by what this node knew before it greeted.
     pub(super) knew: u64,
+    /// The other end was told that it is out of the circle.
+    pub(super) is_told_out: bool,
     /// The other end has greeted as a visitor.
     pub(super) is_visitor: bool,
 }
@@ -188,6 +190,7 @@ impl Node {
             heard: Time(0),
             offer: Covers::default(),
             knew: 0,
+            is_told_out: false,
             is_visitor: false,
         };
         self.links.insert(link, entry);

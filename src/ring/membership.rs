@@ -115,11 +115,11 @@ impl Node {
     /// Two views meet: within one ring they merge; where two rings meet, each side vouches first.
     fn meet(&mut self, now: Time, node: SocketAddr, view: &View, out: &mut Vec<Output>) {
         let same_ring = view.is_alive(self.config.address) && self.view.is_alive(node);
+        // They have gone on without this node, which has not gone on without them.
+        let theirs = view.get(self.config.address);
+        let was_out = self.view.is_alive(node)
+            && theirs.is_some_and(|it| matches!(it.state, State::Gone { .. }));
         if !same_ring && view.is_alive(node) && self.phase == Phase::Member {
-            let theirs = view.get(self.config.address);
-            if theirs.is_some_and(|it| matches!(it.state, State::Gone { .. })) {
-                self.note_back(now);
-            }
             self.view.vouch(view);
             self.me = self.view.get(self.config.address).expect("a node is in its own view");
             let is_known = view.is_alive(self.config.address) || self.view.is_alive(node);
@@ -128,6 +128,9 @@ impl Node {
             }
         }
         self.absorb(now, view, out);
+        if was_out && view.is_alive(node) {
+            self.count_back(now, out);
+        }
     }
 
     /// The successor has answered on a new link. If that stands for one that broke, what the

@@ -411,12 +411,18 @@ impl Node {
         if self.phase == Phase::Joining {
             return;
         }
-        let is_out = |link: &LinkId, entry: &Link| {
+        let mut to_tell = Vec::new();
+        for (&link, entry) in
+            self.links.iter_mut().filter(|(link, _)| !self.errands.is_errand(**link))
+        {
             let peer = entry.peer.and_then(|peer| self.view.get(peer));
-            !self.errands.is_errand(*link) && peer.is_some_and(|peer| !peer.is_alive())
-        };
-        let links = self.links.iter().filter(|(link, entry)| is_out(link, entry));
-        for link in links.map(|(&link, _)| link).collect::<Vec<_>>() {
+            let is_out = peer.is_some_and(|peer| !peer.is_alive());
+            if is_out && !entry.is_told_out {
+                to_tell.push(link);
+            }
+            entry.is_told_out = is_out;
+        }
+        for link in to_tell {
             self.tell(now, link, out);
         }
     }
