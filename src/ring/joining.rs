@@ -283,9 +283,12 @@ impl Node {
         self.joining.rounds = 0;
         self.joining.failed.clear();
         self.backs.clear();
-        // The others go on without it, and nobody raises anything for that: it has to follow all.
+        // The others go on without it, and nobody raises anything for that: it has to follow all that
+        // they cover, be it what it brought itself.
         self.learned = Covers::default();
-        self.own.start_over(self.me.brings);
+        if self.view.brought().all(|(member, _)| member == self.config.address) {
+            self.own.start_over(self.me.brings);
+        }
         self.unsettled = true;
         let (since_ms, cause) = (self.clocks.ring(now), Cause::Broken);
         self.view

@@ -222,6 +222,14 @@ impl Node {
         }
     }
 
+    /// Whether this node was taken in lately, between its predecessor and this successor: the two could
+    /// reach each other until then, and the predecessor is the one to judge.
+    pub(super) fn came_between(&self, now: Time, successor: SocketAddr) -> bool {
+        self.phase == Phase::Member
+            && self.joining.was_taken_in_lately(now)
+            && self.view.predecessor(self.config.address).is_some_and(|it| it != successor)
+    }
+
     /// Opens the link to the successor.
     pub(super) fn link_next(
         &mut self,
@@ -349,9 +357,7 @@ impl Node {
             self.note_unreachable(now, dead.peer);
             // A link that breaks may do so by chance; silence, or the same again, is no chance.
             let is_plain = cause == Cause::Silent || self.is_unreachable(now, dead.peer);
-            let is_new = self.joining.was_taken_in_lately(now);
-            if is_plain && is_new && self.phase == Phase::Member {
-                // The others could reach it until this node came between.
+            if is_plain && self.came_between(now, dead.peer) {
                 let why = format!("it cannot reach its successor {}: {why}", dead.peer);
                 return self.stay_out(now, why, out);
             }

@@ -430,7 +430,7 @@ impl Node {
     /// The successor is one that this node cannot reach, as it knows: either that one must go, or this
     /// node if it has just come between.
     fn do_without(&mut self, now: Time, member: SocketAddr, out: &mut Vec<Output>) {
-        if self.joining.was_taken_in_lately(now) && self.phase == Phase::Member {
+        if self.came_between(now, member) {
             let why = format!("it cannot reach its successor {member}");
             self.stay_out(now, why, out);
         } else {
