@@ -268,14 +268,20 @@ impl Node {
         gone.sort_unstable_by_key(|&(member, since_ms)| (std::cmp::Reverse(since_ms), member));
         let known: BTreeSet<_> = gone.iter().map(|&(member, _)| member).collect();
         self.seeking.next.retain(|member, _| known.contains(member));
+        let is_long = |since_ms| wall_ms.saturating_sub(since_ms) > LONG_GONE_MS;
         for &(member, since_ms) in &gone {
-            let is_long = wall_ms.saturating_sub(since_ms) > LONG_GONE_MS;
-            let delay = self.seek_delay(0, is_long);
-            let (at, tries) = *self.seeking.next.entry(member).or_insert((now + delay, 0));
-            let is_free = self.errands.count(|it| it == Purpose::Seek) < SEEKS_MAX;
-            if now < at || !is_free || self.errands.leads_to(Place::Node(member)) {
-                continue;
-            }
+            let at = now + self.seek_delay(0, is_long(since_ms));
+            self.seeking.next.entry(member).or_insert((at, 0));
+        }
+        // Those that have waited longest come first, so that nobody is kept out by many others.
+        gone.retain(|(member, _)| {
+            now >= self.seeking.next[member].0 && !self.errands.leads_to(Place::Node(*member))
+        });
+        gone.sort_by_key(|(member, _)| self.seeking.next[member].0);
+        let free = SEEKS_MAX.saturating_sub(self.errands.count(|it| it == Purpose::Seek));
+        for (member, since_ms) in gone.into_iter().take(free) {
+            let tries = self.seeking.next[&member].1;
+            let is_long = is_long(since_ms);
             let delay = self.seek_delay(tries + 1, is_long);
             self.seeking.next.insert(member, (now + delay, tries.saturating_add(1)));
             self.send_errand(now, Purpose::Seek, Place::Node(member), Role::Member, out);

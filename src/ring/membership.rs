@@ -73,11 +73,13 @@ impl Node {
             entry.knew = self.view.get(node).map_or(0, |member| member.brings);
         }
         self.hear_of_brings(greeting.knew);
-        self.clocks.heard(now, node, clock_ms);
         match role {
             Role::Newcomer => self.newcomer(now, link, &greeting, out),
             Role::Visitor => self.visited(now, link, node, is_first, &greeting.view, out),
             Role::Member => self.member_met(now, link, node, is_first, &greeting.view, out),
+        }
+        if clock_ms > 0 && self.view.is_alive(node) {
+            self.clocks.heard(now, node, clock_ms);
         }
     }
 

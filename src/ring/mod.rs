@@ -37,11 +37,12 @@
 //! 1. A PUT that was answered 200 is held by every member of its creator's circle at that moment.
 //!    It is not lost while one of them survives with what it holds.
 //! 2. A GET that begins after that answer returns that version or a newer one, or is answered 503;
-//!    at every node, but for one that is cut off or was stopped, and has not yet heard that the
-//!    others went on without it.
+//!    at every node, but for one that is cut off and has not yet found out that the others went on
+//!    without it. (One that was stopped knows that it was.)
 //! 3. Of two writes of a name of which one was acknowledged before the other began, the other
 //!    stays.
-//! 4. Every request gets exactly one answer, within the request timeout.
+//! 4. Every request gets exactly one answer, within the request timeout; a PUT of a large content
+//!    within a time that grows with it.
 //! 5. When faults end, all live nodes come to have one view and, where there is room, the same
 //!    files. What no live member has is given up, and brought anew if it comes back.
 //! 6. Everything that a peer, a client or time can make grow has a bound, in [`limits`].

@@ -38,6 +38,7 @@ mod redis_server;
 mod refusals;
 mod restarts;
 mod rings;
+mod seeking;
 mod served;
 mod service;
 mod sim;

@@ -559,3 +559,25 @@ fn a_first_node_that_restarts_empty_is_not_ready_before_it_has_caught_up() {
     ring.nodes[0].wait_for("it is ready", |line| line.starts_with("ready: "));
     assert_eq!(ring.nodes[0].client().get("file7"), b"here");
 }
+
+#[test]
+fn two_that_write_one_name_without_end_both_get_on() {
+    const WRITES: usize = 300;
+    let ring = Ring::start(3, &[]);
+    thread::scope(|scope| {
+        for writer in 0..2 {
+            let mut client = ring.nodes[writer].client();
+            scope.spawn(move || {
+                for number in 0..WRITES {
+                    let answer = client.put("hot", &content(writer, number, 100));
+                    assert_eq!(answer.status(), 200, "writer {writer}: {}", answer.line);
+                }
+            });
+        }
+    });
+    ring.settle();
+    let files: Vec<_> = ring.nodes.iter().map(|node| node.client().get("hot")).collect();
+    assert!(files.iter().all(|file| *file == files[0]), "all hold the same");
+    let lasts = [0, 1].map(|writer| content(writer, WRITES - 1, 100));
+    assert!(lasts.contains(&files[0]), "it is the last file of one of the two");
+}
