@@ -82,15 +82,7 @@ impl World {
     pub fn run(seed: u64, trace: Trace) -> Report {
         let mut time = Timeline::new(seed);
         let plan = Plan::new(&mut time.rng);
-        let mut world = Self {
-            network: Network::new(plan.hosts, plan.latency, plan.file_bytes_max),
-            hosts: (0..plan.hosts).map(|i| Host::new(i, &mut time.rng)).collect(),
-            clients: Vec::new(),
-            checker: Checker::new(&plan),
-            trace,
-            plan,
-            time,
-        };
+        let mut world = Self::new(plan, time, trace);
         let guard = Where(seed);
         world.tell(None, || format!("seed {seed}"));
         world.set_the_stage();
@@ -100,20 +92,24 @@ impl World {
         report
     }
 
-    /// Two members cannot reach each other for as long as it lasts, and everything else is well. Says
-    /// what the ring did in its last third, beside what it did before.
-    pub fn part_a_pair(seed: u64, hosts: usize, trace: Trace) -> Parted {
-        let mut time = Timeline::new(seed);
-        let plan = Plan::quiet(&mut time.rng, hosts);
-        let mut world = Self {
-            network: Network::new(hosts, plan.latency, plan.file_bytes_max),
-            hosts: (0..hosts).map(|i| Host::new(i, &mut time.rng)).collect(),
+    fn new(plan: Plan, mut time: Timeline, trace: Trace) -> Self {
+        Self {
+            network: Network::new(plan.hosts, plan.latency, plan.file_bytes_max),
+            hosts: (0..plan.hosts).map(|i| Host::new(i, &mut time.rng)).collect(),
             clients: Vec::new(),
             checker: Checker::new(&plan),
             trace,
             plan,
             time,
-        };
+        }
+    }
+
+    /// Two members cannot reach each other for as long as it lasts, and everything else is well. Says
+    /// what the ring did in its last third, beside what it did before.
+    pub fn part_a_pair(seed: u64, hosts: usize, trace: Trace) -> Parted {
+        let mut time = Timeline::new(seed);
+        let plan = Plan::quiet(&mut time.rng, hosts);
+        let mut world = Self::new(plan, time, trace);
         let guard = Where(seed);
         world.set_the_stage();
         let seconds = |count: u64| ms(count * 1000);
