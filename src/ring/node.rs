@@ -543,9 +543,10 @@ impl Node {
     /// Whether something that this node covers might be lost with it: others are there, and they are
     /// not known to cover it among them; or another is just joining.
     fn is_needed(&self) -> bool {
-        let others = self.view.brought().filter(|&(member, brings)| {
-            self.covers.has(member, brings)
-                && !self.reports.held.as_ref().is_some_and(|held| held.has(member, brings))
+        // Be it only what a member brought in an earlier life, and has to follow itself.
+        let others = self.view.brought().filter(|&(member, _)| {
+            let covered = self.covers.of(member);
+            !self.reports.held.as_ref().map_or(covered == 0, |held| held.has(member, covered))
         });
         // What it brings it may not cover itself yet: others cannot have followed that.
         let me = self.config.address;
