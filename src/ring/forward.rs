@@ -200,7 +200,10 @@ impl Node {
         out: &mut Vec<Output>,
     ) -> Answer {
         let Some(mut item) = put else {
+            // It may have been asked while there was somebody who knew more.
+            let lacks = self.covers.lacks(&self.view).next().is_some();
             return match self.table.get(name) {
+                _ if lacks => self.not_ready(),
                 Some(item) => Answer::Found(item.clone()),
                 None => self.not_found(name),
             };

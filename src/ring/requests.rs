@@ -193,7 +193,7 @@ impl Node {
         None
     }
 
-    fn not_ready(&self) -> Answer {
+    pub(super) fn not_ready(&self) -> Answer {
         let gone = self.covers.lacks(&self.view).filter(|&(it, _)| !self.view.is_alive(it));
         let gone: Vec<_> = gone.map(|(member, _)| member.to_string()).collect();
         let reason = match gone.is_empty() {
