@@ -61,9 +61,14 @@ impl Covers {
         self.0.retain(|&member, _| view.get(member).is_some());
     }
 
-    /// What members of the view bring that is not covered.
-    pub fn lacks(&self, view: &View) -> impl Iterator<Item = (SocketAddr, u64)> {
-        view.brought().filter(|&(member, brings)| !self.has(member, brings))
+    /// What members of the view bring that the node `me` does not cover. A member that is back although
+    /// others have gone on without what it brings is not covered by them before it brings that anew.
+    pub fn lacks(&self, view: &View, me: SocketAddr) -> impl Iterator<Item = (SocketAddr, u64)> {
+        let is_back =
+            move |member| view.get(member).is_some_and(|it| it.is_alive() && it.lost >= it.brings);
+        view.brought().filter(move |&(member, brings)| {
+            !self.has(member, brings) || (member != me && is_back(member))
+        })
     }
 }
 
@@ -79,13 +84,14 @@ pub struct Lacks {
 
 impl Lacks {
     /// What is not covered.
-    pub fn of(covers: &Covers, view: &View) -> Self {
+    pub fn of(covers: &Covers, view: &View, me: SocketAddr) -> Self {
         let mut hasher = blake3::Hasher::new();
         let mut bits = 0;
-        for (i, (member, brings)) in view.brought().enumerate() {
-            hasher.update(member.to_string().as_bytes());
-            hasher.update(&brings.to_le_bytes());
-            bits |= u128::from(!covers.has(member, brings)) << (i % 128);
+        let mut lacks = covers.lacks(view, me).peekable();
+        for (i, pair) in view.brought().enumerate() {
+            hasher.update(pair.0.to_string().as_bytes());
+            hasher.update(&pair.1.to_le_bytes());
+            bits |= u128::from(lacks.next_if_eq(&pair).is_some()) << (i % 128);
         }
         let bytes = *hasher.finalize().as_bytes();
         let pairs = u64::from_le_bytes(*bytes.first_chunk().expect("a hash has 32 bytes"));
@@ -169,13 +175,16 @@ mod tests {
         one.add(address(1), 1);
         two.add(address(2), 2);
         two.add(address(3), 3);
-        let mut lacks = Lacks::of(&one, &view);
-        assert_eq!(one.lacks(&view).collect::<Vec<_>>(), [(address(2), 2), (address(3), 3)]);
-        lacks.meet(Lacks::of(&two, &view));
+        let mut lacks = Lacks::of(&one, &view, address(9));
+        assert_eq!(
+            one.lacks(&view, address(9)).collect::<Vec<_>>(),
+            [(address(2), 2), (address(3), 3)]
+        );
+        lacks.meet(Lacks::of(&two, &view, address(9)));
         assert!(lacks.is_none());
-        let mut lacks = Lacks::of(&one, &view);
+        let mut lacks = Lacks::of(&one, &view, address(9));
         view.set(address(3), Member { brings: 4, ..Member::alive(1, 0) });
-        lacks.meet(Lacks::of(&two, &view));
+        lacks.meet(Lacks::of(&two, &view, address(9)));
         assert!(!lacks.is_none());
     }
 

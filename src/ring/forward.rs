@@ -201,7 +201,7 @@ impl Node {
     ) -> Answer {
         let Some(mut item) = put else {
             // It may have been asked while there was somebody who knew more.
-            let lacks = self.covers.lacks(&self.view).next().is_some();
+            let lacks = self.covers.lacks(&self.view, self.config.address).next().is_some();
             return match self.table.get(name) {
                 _ if lacks => self.not_ready(),
                 Some(item) => Answer::Found(item.clone()),
@@ -249,7 +249,7 @@ impl Node {
             }
             None => {
                 let found = self.table.get(&name).cloned();
-                let lacks = Lacks::of(&self.offered(), &self.view);
+                let lacks = Lacks::of(&self.offered(), &self.view, self.config.address);
                 let lacks = (!self.ready).then_some(lacks);
                 let forward = ForwardGet { op, view, name, hops: 0, lacks, found };
                 Peer::ForwardGet(Box::new(forward))
@@ -418,7 +418,10 @@ impl Node {
         let answer = match found {
             // Nobody in the circle holds all that was ever acknowledged, so there may be more.
             _ if !self.ready && lacks.is_some_and(|lacks| !lacks.is_none()) => {
-                let gone = self.covers.lacks(&self.view).map(|(member, _)| member.to_string());
+                let gone = self
+                    .covers
+                    .lacks(&self.view, self.config.address)
+                    .map(|(member, _)| member.to_string());
                 let gone: Vec<_> = gone.collect();
                 let reason =
                     format!("no live member holds all that {} had; try again", gone.join(", "));
@@ -513,7 +516,7 @@ impl Node {
         forward.hops += 1;
         self.load_next(forward.found.as_ref().map_or(0, |item| item.content.len()));
         if let Some(lacks) = &mut forward.lacks {
-            lacks.meet(Lacks::of(&self.offered(), &self.view));
+            lacks.meet(Lacks::of(&self.offered(), &self.view, self.config.address));
         }
         self.say(link, Peer::ForwardGet(forward), out);
     }

@@ -39,7 +39,10 @@ impl GivingUp {
 impl Node {
     /// A CHECK has collected what the others can give.
     pub(super) fn look_for_lost(&mut self, now: Time, held: &Covers, out: &mut Vec<Output>) {
-        let lacks = self.covers.lacks(&self.view).filter(|&(member, it)| !held.has(member, it));
+        let lacks = self
+            .covers
+            .lacks(&self.view, self.config.address)
+            .filter(|&(member, it)| !held.has(member, it));
         let lost: Vec<_> = lacks.map(|(member, _)| member).collect();
         if lost.is_empty() {
             self.giving_up = GivingUp::default();
@@ -82,7 +85,7 @@ impl Node {
 
     fn give_up(&mut self, now: Time, out: &mut Vec<Output>) {
         self.giving_up = GivingUp::default();
-        let lacks: Vec<_> = self.covers.lacks(&self.view).collect();
+        let lacks: Vec<_> = self.covers.lacks(&self.view, self.config.address).collect();
         for &(member, brings) in &lacks {
             self.learned.add(member, brings);
             if let Some(mut entry) = self.view.get(member) {

@@ -182,7 +182,16 @@ impl Node {
             entry.lost > known && self.covers.has(member, entry.lost)
         });
         self.show_me();
-        if was_given_up && !self.is_leaving() {
+        // As when this node declares its successor dead: what follows is acknowledged without that one,
+        // and whoever left may come back to another part of the ring.
+        let has_lost_next = self
+            .next
+            .as_ref()
+            .is_some_and(|next| before.is_alive(next.peer) && !self.view.is_alive(next.peer));
+        let is_in = matches!(self.phase, Phase::Member | Phase::Finishing { .. });
+        // Others have gone on without what it brings: they are to follow it anew.
+        let is_lost = self.me.brings > 0 && self.me.lost >= self.me.brings;
+        if is_in && (was_given_up || has_lost_next || is_lost) {
             self.raise(now);
         }
         if is_back {

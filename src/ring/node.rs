@@ -455,7 +455,8 @@ impl Node {
             self.doubts = None;
         }
         let is_sure = !is_claimable && self.doubts.is_none();
-        self.ready = is_in && is_sure && self.covers.lacks(&self.view).next().is_none();
+        self.ready =
+            is_in && is_sure && self.covers.lacks(&self.view, self.config.address).next().is_none();
         // A doubt that is soon over is no news.
         self.is_known_ready &= self.ready || self.doubts.is_some();
         if self.ready && !was_ready && !std::mem::replace(&mut self.is_known_ready, true) {

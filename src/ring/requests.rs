@@ -177,7 +177,8 @@ impl Node {
 
     /// Whether all that keeps this node from being ready is that another ring may still claim it.
     fn is_unclaimed(&self) -> bool {
-        self.claimable.is_some() && self.covers.lacks(&self.view).next().is_none()
+        self.claimable.is_some()
+            && self.covers.lacks(&self.view, self.config.address).next().is_none()
     }
 
     /// The request waits a little for this node to become ready.
@@ -194,7 +195,10 @@ impl Node {
     }
 
     pub(super) fn not_ready(&self) -> Answer {
-        let gone = self.covers.lacks(&self.view).filter(|&(it, _)| !self.view.is_alive(it));
+        let gone = self
+            .covers
+            .lacks(&self.view, self.config.address)
+            .filter(|&(it, _)| !self.view.is_alive(it));
         let gone: Vec<_> = gone.map(|(member, _)| member.to_string()).collect();
         let reason = match gone.is_empty() {
             true => "this node is still catching up with its ring; try another".to_owned(),

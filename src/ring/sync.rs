@@ -95,7 +95,10 @@ impl Node {
         }
         let offer = entry.offer.clone();
         let gives = self.gains_by(&offer);
-        if pred_is_full && !gives && self.covers.lacks(&self.view).next().is_some() {
+        if pred_is_full
+            && !gives
+            && self.covers.lacks(&self.view, self.config.address).next().is_some()
+        {
             return self.visit_before(now, out);
         }
         let pair = (digest, self.table.digest());
@@ -135,7 +138,7 @@ impl Node {
     fn gains_by(&self, offer: &Covers) -> bool {
         let me = self.config.address;
         let learned = self.learned.of(me);
-        let mut lacks = self.covers.lacks(&self.view);
+        let mut lacks = self.covers.lacks(&self.view, self.config.address);
         lacks.any(|(member, _)| offer.of(member) > self.covers.of(member))
             || (!self.own.is_covered(learned) && offer.of(me) > learned)
     }

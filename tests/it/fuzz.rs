@@ -378,7 +378,7 @@ impl World {
                 hops: source.number() as usize,
                 lacks: source.flag().then(|| {
                     let covers = covers(source, self.node.view());
-                    Lacks::of(&covers, self.node.view())
+                    Lacks::of(&covers, self.node.view(), self.node.address())
                 }),
                 found: self.item(source),
             })),
