@@ -70,7 +70,10 @@ impl Node {
             && check.hops < MEMBERS_MAX
             && self.next.as_ref().map(|next| next.peer) == self.view.successor(self.config.address)
         {
-            check.held.add_all(&self.offered());
+            if self.phase == Phase::Member {
+                // One that leaves will not be there to give it.
+                check.held.add_all(&self.offered());
+            }
             check.reports.insert(self.config.address, self.report(now));
             check.hops += 1;
             self.send_check(now, check, out);

@@ -524,8 +524,10 @@ impl Node {
     /// Whether the time of a new write is believed: it is not far ahead of the ring's, or just above
     /// what is held already.
     fn believes(&self, now: Time, name: &Name, stamp: Stamp) -> bool {
-        let held = self.table.get(name).map(|held| held.version.stamp.wall_ms() + 1);
-        stamp <= self.clocks.latest(now) || held.is_some_and(|most| stamp.wall_ms() <= most)
+        let held = self.table.get(name).map(|held| held.version);
+        let known = held.max(self.refused.get(name));
+        stamp <= self.clocks.latest(now)
+            || known.is_some_and(|known| stamp.wall_ms() <= known.stamp.wall_ms() + 1)
     }
 
     /// Keeps what another node sent, if it is newer than what is here.
