@@ -24,6 +24,9 @@ pub(super) struct Reports {
     pub(super) of: BTreeMap<SocketAddr, Report>,
     /// What the others can give together.
     pub(super) held: Option<Covers>,
+    /// What CHECKs up to this one have collected does not count: this node leaves, and others may have
+    /// begun to leave since.
+    pub(super) held_after: u64,
     /// When the CHECKs that are under way were sent: by count, the newest only.
     sent: Option<(u64, Time)>,
 }
@@ -101,7 +104,9 @@ impl Node {
         self.unsettled |= self.doubts.take_if(|doubts| op.count >= *doubts).is_some();
         self.look_for_lost(now, &held, out);
         self.reports.of = reports;
-        self.reports.held = Some(held);
+        if op.count > self.reports.held_after {
+            self.reports.held = Some(held);
+        }
     }
 
     /// The successor has answered a CHECK.

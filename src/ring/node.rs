@@ -521,7 +521,7 @@ impl Node {
         self.phase = Phase::Finishing { until: now + self.config.request_timeout };
         self.refuse_waiting(out);
         // What others cover is known when this comes back.
-        self.reports.held = None;
+        (self.reports.held, self.reports.held_after) = (None, self.checks_made);
         self.begin_check(now, out);
         self.says_why_at = Some(now + self.config.check_interval / 2);
     }
