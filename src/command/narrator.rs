@@ -15,7 +15,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Where lines go in. What is dropped because nobody reads is counted, and said later.
 pub struct Narrator {
-    lines: SyncSender<String>,
+    /// `None` after the end.
+    lines: Option<SyncSender<String>>,
     done: Receiver<()>,
     dropped: usize,
 }
@@ -32,7 +33,7 @@ impl Narrator {
             }
             let _ = finished.send(());
         });
-        Self { lines, done, dropped: 0 }
+        Self { lines: Some(lines), done, dropped: 0 }
     }
 
     /// Writes the time and a line, soon. Does not block.
@@ -42,15 +43,15 @@ impl Narrator {
             0 => format!("{now} {line}\n"),
             n => format!("{now} ({n} lines were dropped here)\n{now} {line}\n"),
         };
-        match self.lines.try_send(text) {
-            Ok(()) => self.dropped = 0,
-            Err(_) => self.dropped += 1,
+        match self.lines.as_ref().map(|lines| lines.try_send(text)) {
+            Some(Ok(())) => self.dropped = 0,
+            _ => self.dropped += 1,
         }
     }
 
-    /// Waits until all is written, or for a second.
-    pub fn finish(self) {
-        drop(self.lines);
+    /// Waits until all is written, or for a second. What is said after that is lost.
+    pub fn finish(&mut self) {
+        self.lines = None;
         let _ = self.done.recv_timeout(FAREWELL);
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Reports {
     /// What CHECKs up to this one have collected does not count: this node leaves, and others may have
     /// begun to leave since.
     pub(super) held_after: u64,
+    /// All others are leaving as well: nobody will be there to hold anything.
+    pub(super) nobody_stays: bool,
     /// When the CHECKs that are under way were sent: by count, the newest only.
     sent: Option<(u64, Time)>,
 }
@@ -40,6 +42,7 @@ impl Node {
             full: !self.refused.is_empty(),
             files: self.table.len(),
             bytes: self.table.bytes(),
+            leaving: self.phase != Phase::Member,
         }
     }
 
@@ -103,10 +106,13 @@ impl Node {
         }
         self.unsettled |= self.doubts.take_if(|doubts| op.count >= *doubts).is_some();
         self.look_for_lost(now, &held, out);
-        self.reports.of = reports;
         if op.count > self.reports.held_after {
             self.reports.held = Some(held);
+            let me = self.config.address;
+            self.reports.nobody_stays =
+                reports.iter().all(|(it, report)| *it == me || report.leaving);
         }
+        self.reports.of = reports;
     }
 
     /// The successor has answered a CHECK.

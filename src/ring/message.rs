@@ -197,6 +197,8 @@ pub struct Report {
     pub files: usize,
     /// Bytes that they take.
     pub bytes: usize,
+    /// Whether it is about to leave.
+    pub leaving: bool,
 }
 
 /// What INFO answers.

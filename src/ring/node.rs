@@ -522,6 +522,7 @@ impl Node {
         self.refuse_waiting(out);
         // What others cover is known when this comes back.
         (self.reports.held, self.reports.held_after) = (None, self.checks_made);
+        self.reports.nobody_stays = false;
         self.begin_check(now, out);
         self.says_why_at = Some(now + self.config.check_interval / 2);
     }
@@ -552,7 +553,8 @@ impl Node {
         // What it brings it may not cover itself yet: others cannot have followed that.
         let me = self.config.address;
         let is_unsure = !self.table.is_empty() && !self.covers.has(me, self.me.brings);
-        self.errands.has_newcomer() || (self.live > 1 && (is_unsure || others.count() > 0))
+        let is_to_stay = self.live > 1 && !self.reports.nobody_stays;
+        self.errands.has_newcomer() || (is_to_stay && (is_unsure || others.count() > 0))
     }
 
     /// The steps of leaving: answer what is in flight, let others catch up, say goodbye, wait to

@@ -396,9 +396,10 @@ fn covered(covers: &Covers, address: SocketAddr) -> String {
 }
 
 fn report_keys(report: &Report) -> String {
-    let Report { clock_ms, ready, full, files, bytes } = report;
+    let Report { clock_ms, ready, full, files, bytes, leaving } = report;
+    let leaving = if *leaving { " leaving=1" } else { "" };
     let (ready, full) = (u8::from(*ready), u8::from(*full));
-    format!(" clock={clock_ms} ready={ready} full={full} files={files} bytes={bytes}")
+    format!(" clock={clock_ms} ready={ready} full={full} files={files} bytes={bytes}{leaving}")
 }
 
 /// What a list of members says.
@@ -446,6 +447,7 @@ fn list_of_members(body: &[u8]) -> Result<List, Reject> {
                 full: flag(line, "full")?,
                 files: line.number("files")? as usize,
                 bytes: line.number("bytes")? as usize,
+                leaving: line.key("leaving").is_some_and(|it| it == "1"),
             };
             reports.insert(address, report);
         }

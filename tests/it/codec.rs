@@ -407,7 +407,8 @@ fn answers_read_as_the_protocol_says() {
         min_copies: 2,
         request_timeout: std::time::Duration::from_secs(10),
     };
-    let report = Report { clock_ms: 9, ready: true, full: false, files: 1, bytes: 2 };
+    let report =
+        Report { clock_ms: 9, ready: true, full: false, files: 1, bytes: 2, leaving: false };
     let row = |address: &str, state, report, clock_off_ms| {
         let member = Member { state, brings: 7, ..Member::alive(4, 9) };
         Row { address: address.parse().unwrap(), member, report, clock_off_ms }

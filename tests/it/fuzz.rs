@@ -418,6 +418,7 @@ impl World {
             full: source.flag(),
             files: source.number() as usize,
             bytes: source.number() as usize,
+            leaving: source.flag(),
         }
     }
 

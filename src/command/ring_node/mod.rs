@@ -80,8 +80,6 @@ fn serve(name: &str, bound: Bound, settings: Settings, verbose: bool) -> Result<
     bound
         .serve(config, settings.limits(), leave, on_event)
         .map_err(|error| format!("cannot serve on {listens}: {error}"))?;
-    if let Some(narrator) = Rc::into_inner(narrator) {
-        narrator.into_inner().finish();
-    }
+    narrator.borrow_mut().finish();
     Ok(())
 }

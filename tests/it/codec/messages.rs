@@ -58,7 +58,8 @@ pub(super) fn examples() -> Vec<Message> {
     let get = ForwardGet { op, view: hash, name: name.clone(), hops: 2, lacks: None, found: None };
     let lacks = Some(Lacks { bits: 1 << 127, pairs: u64::MAX });
     let found = ForwardGet { lacks, found: Some(item.clone()), ..get.clone() };
-    let report = Report { clock_ms: 9, ready: true, full: true, files: 1, bytes: 2 };
+    let report =
+        Report { clock_ms: 9, ready: true, full: true, files: 1, bytes: 2, leaving: false };
     let check = Check {
         op,
         digest,
@@ -66,7 +67,8 @@ pub(super) fn examples() -> Vec<Message> {
         view: view.clone(),
         covers: covers.clone(),
         held: covers.clone(),
-        reports: [(op.creator, report), (left, Report { ready: false, ..report })].into(),
+        reports: [(op.creator, report), (left, Report { ready: false, leaving: true, ..report })]
+            .into(),
     };
     let plain = Greeting {
         node: op.creator,
@@ -244,7 +246,14 @@ fn covers_of(view: &View) -> impl Strategy<Value = Covers> + use<> {
 fn reports_of(view: &View) -> impl Strategy<Value = BTreeMap<SocketAddr, Report>> + use<> {
     let members: Vec<_> = view.members().map(|(member, _)| member).collect();
     let report = any::<(u64, bool, bool, usize, usize)>().prop_map(
-        |(clock_ms, ready, full, files, bytes)| Report { clock_ms, ready, full, files, bytes },
+        |(clock_ms, ready, full, files, bytes)| Report {
+            clock_ms,
+            ready,
+            full,
+            files,
+            bytes,
+            leaving: files % 2 == 1,
+        },
     );
     vec(option::of(report), members.len()).prop_map(move |reports| {
         let all = members.iter().zip(reports);
