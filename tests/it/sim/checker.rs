@@ -418,7 +418,10 @@ impl Checker {
         for (name, &version) in &self.floors[host.index] {
             let holds =
                 |it: &&&Host| it.table().get(name).is_some_and(|item| item.version >= version);
-            let others = hosts.iter().filter(|it| it.index != host.index && it.is_up());
+            // One that has just crashed held it when this one decided to go.
+            let view = up.node.view();
+            let is_there = |it: &&Host| it.is_up() || view.is_alive(it.address);
+            let others = hosts.iter().filter(|it| it.index != host.index && is_there(it));
             let holder = others.collect::<Vec<_>>().iter().find(holds).is_some();
             assert!(holder, "{host} has left with {name} {version}");
         }
