@@ -1,15 +1,17 @@
 //! The deterministic simulator: a whole ring in one thread, in virtual time, from one seed.
 //!
 //! First everything goes wrong that can: nodes crash, with and without what they held, or are
-//! paused; networks part, slow down, refuse connections and break them in mid-message; nodes
-//! leave. All the while clients put and get. Then comes calm, and these must hold:
+//! paused; networks part, slow down, lose and refuse connections and break them in mid-message; clocks
+//! differ and jump; stores are full; nodes leave. All the while clients put and get. Then comes calm,
+//! and these must hold:
 //!
 //! - no PUT that was acknowledged is lost while one node that held it survives;
 //! - every request gets exactly one answer, within its deadline;
 //! - after some calm all live nodes have one view and equal stores, and are ready;
-//! - a read that starts after a PUT's acknowledgement returns that version or a newer one, at
-//!   every node of the creator's circle that has not lost its memory since; and a PUT that starts
-//!   there gets a later version;
+//! - a read that starts after a PUT's acknowledgement returns that version or a newer one, or 503, at
+//!   every node that agrees with one that holds it about their ring, and everywhere where no fault of
+//!   the run can part the ring; and a PUT that starts there gets a later version;
+//! - a node that leaves in order leaves nothing behind that only it held;
 //! - nothing grows: links, queues, views; with no requests only CHECK and CHECKED travel, and no
 //!   node handles a FORWARD more often than its creator has sent it.
 //!
