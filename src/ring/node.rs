@@ -518,8 +518,16 @@ impl Node {
         if !matches!(self.phase, Phase::Joining | Phase::Member) {
             return;
         }
-        self.phase = Phase::Finishing { until: now + self.config.request_timeout };
         self.refuse_waiting(out);
+        if self.phase == Phase::Joining {
+            // No ring counts on it. One that is just taking it in finds nobody when it calls back; if
+            // that heard goodbye instead, it would look for what this node brings, and never had.
+            self.abandon(out);
+            self.phase = Phase::Left;
+            out.push(Output::Left);
+            return;
+        }
+        self.phase = Phase::Finishing { until: now + self.config.request_timeout };
         // What others cover is known when this comes back.
         (self.reports.held, self.reports.held_after) = (None, self.checks_made);
         self.reports.nobody_stays = false;
