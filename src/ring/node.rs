@@ -5,9 +5,10 @@
 //! [`Input::Wake`].
 //!
 //! This file has the node's state, its clockwork, and its end. How it comes into a ring is in
-//! `joining.rs`, who is in the ring in `membership.rs` and `checks.rs`, the connections between
-//! nodes in `links.rs` and `errands.rs`, what clients ask in `requests.rs`, what travels round in
-//! `forward.rs`, catching up in `sync.rs`, when it is ready in `coverage.rs`.
+//! `joining.rs`, which members the ring has in `membership.rs` and `checks.rs`, the connections
+//! between nodes in `links.rs` and `errands.rs`, what clients ask in `requests.rs`, what travels
+//! round in `operations.rs` and `forward.rs`, what is kept in `keeping.rs`, catching up in `sync.rs`,
+//! when it is ready in `coverage.rs`.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -22,13 +23,13 @@ use super::{
     coverage::{Covers, Own},
     errands::{Errands, Seeking},
     event::{Event, Input, LinkId, Output, Place},
-    forward::Operations,
     giving_up::GivingUp,
     joining::Joining,
     limits::{CLAIM_INTERVALS, DOUBT_AFTER, HEARTBEAT, PEER_LINKS_MAX},
     links::{Link, Next},
     message::{Envelope, Peer},
     name::Name,
+    operations::Operations,
     refused::Refused,
     requests::Waiting,
     rng::Rng,

@@ -1,0 +1,406 @@
+//! The creator's side of a PUT or a GET that goes round the ring: begun, sent, sent anew when the
+//! circle changes, and answered when it comes back or is due. What the other members do with it is
+//! in `forward.rs`, which also says why it is done so.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{
+    coverage::Lacks,
+    event::{Output, RequestId},
+    limits::{BYTES_PER_SECOND_MIN, OPERATION_BYTES_MAX, OPERATIONS_MAX, PATIENCE_MIN},
+    message::{Answer, ForwardGet, ForwardPut, Item, OpId, Peer, Refusal, Status},
+    name::Name,
+    node::{Node, Phase},
+    version::{Time, Version},
+    view::ViewHash,
+};
+
+/// What this node has on its way round the ring, by count.
+#[derive(Debug)]
+pub(super) struct Operations {
+    open: BTreeMap<u64, Operation>,
+    /// Those that are due before others that were made earlier: their request had to wait, or the
+    /// others have large contents.
+    early: BTreeSet<(Time, u64)>,
+    /// When the last of them is due.
+    latest: Time,
+    made: u64,
+    bytes: usize,
+    /// How long operations are under way, on average.
+    usual: Duration,
+    /// When the oldest is looked at, whether it takes unusually long.
+    doubt_at: Option<Time>,
+}
+
+#[derive(Debug)]
+struct Operation {
+    request: RequestId,
+    begun: Time,
+    until: Time,
+    name: Name,
+    /// The file of a PUT; `None` for a GET.
+    put: Option<Item>,
+    /// The circle in which its version was raised above what others held.
+    raised: Option<ViewHash>,
+    /// How many CHECKs this node had begun when it sent this last.
+    checks: u64,
+}
+
+impl Operations {
+    /// The count begins at a random number, so that an answer to an earlier life of this node is
+    /// not taken for one to this.
+    pub(super) fn new(seed: u64) -> Self {
+        let (open, early, made) = (BTreeMap::new(), BTreeSet::new(), seed >> 16 << 16);
+        Self { open, early, latest: Time(0), made, bytes: 0, usual: Duration::ZERO, doubt_at: None }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// When the first is due, or is to be looked at.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        let doubt_at = self.doubt_at.filter(|_| !self.open.is_empty());
+        [self.due_at(), doubt_at].into_iter().flatten().min()
+    }
+
+    fn due_at(&self) -> Option<Time> {
+        self.first_due().map(|(until, _)| until)
+    }
+
+    /// All operations have the same timeout, so the first made is the first due, but for a few.
+    fn first_due(&self) -> Option<(Time, u64)> {
+        let first = self.open.first_key_value().map(|(&count, operation)| (operation.until, count));
+        first.into_iter().chain(self.early.first().copied()).min()
+    }
+
+    /// After this long an operation is unusually long under way.
+    fn patience(&self) -> Duration {
+        (self.usual * 4).max(PATIENCE_MIN)
+    }
+
+    fn begin(&mut self, operation: Operation) -> u64 {
+        self.made = self.made.wrapping_add(1);
+        self.bytes += operation.put.as_ref().map_or(0, |item| item.content.len());
+        if self.open.is_empty() {
+            self.doubt_at = Some(operation.begun + self.patience());
+        }
+        if self.open.is_empty() || operation.until >= self.latest {
+            self.latest = operation.until;
+        } else {
+            self.early.insert((operation.until, self.made));
+        }
+        self.open.insert(self.made, operation);
+        self.made
+    }
+
+    fn end(&mut self, count: u64) -> Option<Operation> {
+        let operation = self.open.remove(&count)?;
+        self.early.remove(&(operation.until, count));
+        self.bytes -= operation.put.as_ref().map_or(0, |item| item.content.len());
+        Some(operation)
+    }
+
+    /// The same, of one that has come back.
+    fn finish(&mut self, now: Time, count: u64) -> Operation {
+        let operation = self.end(count).expect("it was looked up");
+        self.usual = self.usual * 7 / 8 + now.since(operation.begun) / 8;
+        operation
+    }
+}
+
+impl Node {
+    /// Whether the node has so much on its way round that its driver should read no further
+    /// requests for a while.
+    pub fn is_busy(&self) -> bool {
+        self.operations.bytes >= OPERATION_BYTES_MAX
+            || self.operations.open.len() >= OPERATIONS_MAX / 2
+    }
+
+    /// Sends an operation on its way, or answers it at once where the circle has one member.
+    pub(super) fn begin(
+        &mut self,
+        now: Time,
+        id: RequestId,
+        name: Name,
+        put: Option<Item>,
+        out: &mut Vec<Output>,
+    ) -> Option<Answer> {
+        // A large content may take its time on a slow line, at the rate that clients are held to.
+        let seconds = put.as_ref().map_or(0, |item| item.content.len() / BYTES_PER_SECOND_MIN);
+        let until = now + self.config.request_timeout + Duration::from_secs(seconds as u64);
+        self.begin_until(now, until, id, name, put, out)
+    }
+
+    /// The same, with a deadline of its own.
+    pub(super) fn begin_until(
+        &mut self,
+        now: Time,
+        until: Time,
+        id: RequestId,
+        name: Name,
+        put: Option<Item>,
+        out: &mut Vec<Output>,
+    ) -> Option<Answer> {
+        if self.live == 1 {
+            return Some(self.alone(now, &name, put, out));
+        }
+        let operation =
+            Operation { request: id, begun: now, until, name, put, raised: None, checks: 0 };
+        let count = self.operations.begin(operation);
+        self.send_operation(count, out);
+        None
+    }
+
+    /// The answer of a node that is alone in its circle.
+    fn alone(
+        &mut self,
+        now: Time,
+        name: &Name,
+        put: Option<Item>,
+        out: &mut Vec<Output>,
+    ) -> Answer {
+        let Some(mut item) = put else {
+            // It may have been asked while there was somebody who knew more.
+            let lacks = self.covers.lacks(&self.view, self.config.address).next().is_some();
+            return match self.table.get(name) {
+                _ if lacks => self.not_ready(),
+                Some(item) => Answer::Found(item.clone()),
+                None => self.not_found(name),
+            };
+        };
+        if self.table.get(name).is_some_and(|held| held.version >= item.version) {
+            // Another write has come in while this one was on its way.
+            match self.version(now, name) {
+                Ok(version) => item.version = version,
+                Err(refusal) => return Answer::Refused(refusal),
+            }
+        }
+        let version = item.version;
+        match self.keep_own(name, item, out) {
+            Ok(()) => Answer::Stored { version, copies: 1 },
+            Err(refusal) => Answer::Refused(refusal),
+        }
+    }
+
+    fn send_operation(&mut self, count: u64, out: &mut Vec<Output>) {
+        let link = self.next_link();
+        let (Some(operation), Some(link)) = (self.operations.open.get_mut(&count), link) else {
+            return;
+        };
+        operation.checks = self.checks_made;
+        let op = OpId { creator: self.config.address, count };
+        let (view, name) = (self.circle, operation.name.clone());
+        let bytes = operation.put.as_ref().map_or(0, |item| item.content.len());
+        let message = match &operation.put {
+            Some(item) => {
+                let (version, item) = (item.version, Some(item.clone()));
+                let (newest, refused, copies) = (None, None, 1);
+                let forward = ForwardPut { op, view, name, version, copies, newest, refused, item };
+                Peer::ForwardPut(Box::new(forward))
+            }
+            None => {
+                let found = self.table.get(&name).cloned();
+                let lacks = Lacks::of(&self.offered(), &self.view, self.config.address);
+                let lacks = (!self.ready).then_some(lacks);
+                let forward = ForwardGet { op, view, name, hops: 0, lacks, found };
+                Peer::ForwardGet(Box::new(forward))
+            }
+        };
+        self.load_next(bytes);
+        self.say(link, message, out);
+    }
+
+    /// After a change of the view: everything unfinished goes round again, in the new circle.
+    pub(super) fn forward_anew(&mut self, now: Time, out: &mut Vec<Output>) {
+        if self.phase == Phase::Joining {
+            // It is in no circle at all; when it is taken in again it goes on.
+            return;
+        }
+        // Alone, a node answers from what it holds; but a PUT waits for enough members to return.
+        let is_alone = self.live <= 1;
+        let too_few = self.live < self.config.min_copies;
+        let open = self.operations.open.iter();
+        let counts: Vec<_> = open.map(|(&count, it)| (count, it.put.is_some())).collect();
+        for (count, is_put) in counts {
+            if !is_alone {
+                self.send_operation(count, out);
+            } else if !(is_put && too_few)
+                && let Some(operation) = self.operations.end(count)
+            {
+                let answer = self.alone(now, &operation.name, operation.put, out);
+                out.push(Output::Reply { id: operation.request, answer });
+            }
+        }
+    }
+
+    /// A CHECK of this node has come back, the `check`-th. It went the way of all messages, so what
+    /// was sent before it and has not come back was dropped on the way: by a node that had yet to
+    /// hear of the circle that this node already knew. It is sent anew.
+    pub(super) fn forward_dropped(&mut self, check: u64, out: &mut Vec<Output>) {
+        let open = self.operations.open.iter();
+        let dropped: Vec<_> =
+            open.filter(|(_, it)| it.checks < check).map(|(&count, _)| count).collect();
+        for count in dropped {
+            self.send_operation(count, out);
+        }
+    }
+
+    /// Answers what has been under way for too long, and doubts the successor where something is under
+    /// way for unusually long.
+    pub(super) fn expire(&mut self, now: Time, out: &mut Vec<Output>) {
+        while let Some((_, count)) = self.operations.first_due().filter(|(until, _)| now >= *until)
+        {
+            self.give_up_on(count, out);
+        }
+        let Some((_, oldest)) = self.operations.open.first_key_value() else {
+            self.operations.doubt_at = None;
+            return;
+        };
+        if self.operations.doubt_at.is_none_or(|at| now < at) {
+            return;
+        }
+        let patience = self.operations.patience();
+        let doubts_at = oldest.begun + patience;
+        if now < doubts_at {
+            self.operations.doubt_at = Some(doubts_at);
+        } else {
+            self.operations.doubt_at = Some(now + self.config.check_interval / 4);
+            self.begin_check(now, out);
+        }
+    }
+
+    /// Answers everything that is still under way: this node is about to leave the circle.
+    pub(super) fn abandon(&mut self, out: &mut Vec<Output>) {
+        while let Some((&count, _)) = self.operations.open.first_key_value() {
+            self.give_up_on(count, out);
+        }
+    }
+
+    fn give_up_on(&mut self, count: u64, out: &mut Vec<Output>) {
+        let Some(operation) = self.operations.end(count) else { return };
+        let reason = match operation.put {
+            Some(_) => "the circle did not close in time; the file may be kept: put it again",
+            None => "the ring did not answer in time; try again",
+        };
+        let answer = Answer::Refused(Refusal::new(Status::Timeout, reason));
+        out.push(Output::Reply { id: operation.request, answer });
+    }
+
+    pub(super) fn put_returned(&mut self, now: Time, forward: &ForwardPut, out: &mut Vec<Output>) {
+        let ForwardPut { op, view, version, copies, newest, refused, .. } = *forward;
+        let Some(operation) = self.operations.open.get(&op.count) else { return };
+        let is_ours = operation.put.as_ref().is_some_and(|it| it.version == version);
+        // An earlier attempt may return late: its circle is not the one that counts now. And too many
+        // members may have died meanwhile; they may come back before the deadline.
+        if !is_ours || view != self.circle || copies != self.live || copies < self.config.min_copies
+        {
+            return;
+        }
+        let own = self.table.get(&operation.name).map(|held| held.version);
+        let newest = newest.max(own.filter(|&own| own != version));
+        let is_outdone = newest.is_some_and(|newest| newest >= version);
+        if is_outdone && refused.is_none() && operation.raised != Some(view) {
+            return self.raise_version(now, op.count, newest.unwrap_or(version), out);
+        }
+        let operation = self.operations.finish(now, op.count);
+        let item = operation.put.expect("it is a PUT");
+        let answer = match refused {
+            // Nobody keeps what the others do not believe.
+            Some((Status::Unavailable, by)) => Err(Refusal::new(
+                Status::Timeout,
+                format!(
+                    "{by} does not believe the time of this write: its clock or that of {} is \
+                     wrong. The file may be kept by some: set the clocks right and put it again",
+                    self.config.address
+                ),
+            )),
+            Some((status, by)) => {
+                let _ = self.keep_own(&operation.name, item, out);
+                let why = match status {
+                    Status::InsufficientStorage => {
+                        format!("{by} is full (see its --max-store-bytes)")
+                    }
+                    _ => format!("{by} could not keep the file"),
+                };
+                Err(Refusal::new(status, format!("{why}; other members have kept the file")))
+            }
+            None => self.keep_own(&operation.name, item, out),
+        };
+        let answer = match answer {
+            Ok(()) => Answer::Stored { version, copies },
+            Err(refusal) => Answer::Refused(refusal),
+        };
+        out.push(Output::Reply { id: operation.request, answer });
+    }
+
+    /// Some member held a later version already: the PUT goes round once more, with one above that.
+    fn raise_version(&mut self, now: Time, count: u64, newest: Version, out: &mut Vec<Output>) {
+        self.clock.observe(newest.stamp, self.clocks.latest(now));
+        let circle = self.circle;
+        let name = self.operations.open[&count].name.clone();
+        match self.version(now, &name) {
+            Ok(mut version) => {
+                if newest.stamp >= version.stamp {
+                    version.stamp = self.stamp_beyond(&name, newest.stamp.next());
+                }
+                let operation = self.operations.open.get_mut(&count).expect("it is open");
+                operation.raised = Some(circle);
+                operation.put.as_mut().expect("it is a PUT").version = version;
+                self.send_operation(count, out);
+            }
+            Err(refusal) => {
+                let operation = self.operations.finish(now, count);
+                // It has been round once: that it was kept nowhere cannot be said.
+                let refusal = Refusal { status: Status::Timeout, ..refusal };
+                let answer = Answer::Refused(refusal);
+                out.push(Output::Reply { id: operation.request, answer });
+            }
+        }
+    }
+
+    pub(super) fn get_returned(&mut self, now: Time, forward: ForwardGet, out: &mut Vec<Output>) {
+        let ForwardGet { op, view, name, hops, lacks, found } = forward;
+        let open = self.operations.open.get(&op.count);
+        let is_ours = open.is_some_and(|it| it.put.is_none() && it.name == name);
+        if !is_ours || view != self.circle || hops.saturating_add(1) != self.live {
+            return;
+        }
+        let operation = self.operations.finish(now, op.count);
+        let answer = match found {
+            // Nobody in the circle holds all that was ever acknowledged, so there may be more.
+            _ if !self.ready && lacks.is_some_and(|lacks| !lacks.is_none()) => {
+                let gone = self
+                    .covers
+                    .lacks(&self.view, self.config.address)
+                    .map(|(member, _)| member.to_string());
+                let gone: Vec<_> = gone.collect();
+                let reason =
+                    format!("no live member holds all that {} had; try again", gone.join(", "));
+                Answer::Refused(Refusal::new(Status::Unavailable, reason))
+            }
+            Some(item) => Answer::Found(item),
+            None => self.not_found(&name),
+        };
+        out.push(Output::Reply { id: operation.request, answer });
+    }
+
+    /// There is no such file, unless this node knows of one that it had no room for.
+    fn not_found(&self, name: &Name) -> Answer {
+        let refusal = match self.refused.get(name).is_some() || !self.refused.is_complete() {
+            true => Refusal::new(
+                Status::Unavailable,
+                format!("{}: it had no room for {}", self.why_full(), name.wire()),
+            ),
+            false => Refusal::new(Status::NotFound, format!("no member has {}", name.wire())),
+        };
+        Answer::Refused(refusal)
+    }
+}
