@@ -62,7 +62,7 @@ impl Node {
         let view = (self.full != theirs).then(|| self.view.clone());
         if let Some(entry) = self.links.get_mut(&link) {
             entry.told = Some(self.full);
-            entry.offer = std::mem::take(&mut check.covers);
+            entry.set_offer(&check.view, self.config.address, std::mem::take(&mut check.covers));
         }
         let op = check.op;
         self.say(link, Peer::Checked { op, view }, out);

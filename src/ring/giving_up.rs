@@ -93,7 +93,7 @@ impl Node {
                 self.view.set(member, entry);
             }
         }
-        self.me = self.view.get(self.config.address).expect("a node is in its own view");
+        self.me.lost = self.view.get(self.config.address).map_or(0, |me| me.lost);
         self.unsettled = true;
         let members = lacks.into_iter().map(|(member, _)| member).collect();
         out.push(Output::Notify(Event::GaveUp { members }));

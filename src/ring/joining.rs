@@ -21,6 +21,7 @@ use super::{
     coverage::Covers,
     errands::Purpose,
     event::{LinkId, Output, Place},
+    giving_up::GivingUp,
     limits::{CLAIM_INTERVALS, MEMBERS_MAX, VETS_MAX},
     message::{Greeting, Role},
     node::{Config, Node, Phase},
@@ -283,6 +284,8 @@ impl Node {
         self.joining.rounds = 0;
         self.joining.failed.clear();
         self.backs.clear();
+        // Out of the ring it cannot know what nobody in it has.
+        self.giving_up = GivingUp::default();
         // The others go on without it, and nobody raises anything for that: it has to follow all that
         // they cover, be it what it brought itself.
         self.learned = Covers::default();

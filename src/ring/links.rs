@@ -9,7 +9,7 @@ use super::{
     message::Role,
     node::{Node, Phase},
     version::Time,
-    view::{Cause, ViewHash},
+    view::{Cause, View, ViewHash},
 };
 
 /// A line between nodes carries at least so much, as far as the time is concerned that a successor has.
@@ -38,6 +38,14 @@ pub(super) struct Link {
     pub(super) is_told_out: bool,
     /// The other end has greeted as a visitor.
     pub(super) is_visitor: bool,
+}
+
+impl Link {
+    /// The other end says what it covers, with the view in which it does so. If it counts this node as
+    /// gone, it goes on without it: to have followed it now would not mean to have followed it later.
+    pub(super) fn set_offer(&mut self, view: &View, me: SocketAddr, covers: Covers) {
+        self.offer = if view.is_alive(me) { covers } else { Covers::default() };
+    }
 }
 
 /// The link to the successor.

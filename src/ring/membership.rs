@@ -67,7 +67,7 @@ impl Node {
             return self.met_itself(now, link, out);
         }
         let is_first = entry.peer.replace(node).is_none();
-        entry.offer = greeting.covers.clone();
+        entry.set_offer(&greeting.view, self.config.address, greeting.covers.clone());
         entry.is_visitor = role == Role::Visitor;
         if is_first {
             entry.knew = self.view.get(node).map_or(0, |member| member.brings);

@@ -420,7 +420,9 @@ impl Checker {
                 |it: &&&Host| it.table().get(name).is_some_and(|item| item.version >= version);
             // One that has just crashed held it when this one decided to go.
             let view = up.node.view();
-            let is_there = |it: &&Host| it.is_up() || view.is_alive(it.address);
+            let is_there = |it: &&Host| {
+                it.is_up() || view.is_alive(it.address) || it.crashed_at >= up.leaves_since
+            };
             let others = hosts.iter().filter(|it| it.index != host.index && is_there(it));
             let holder = others.collect::<Vec<_>>().iter().find(holds).is_some();
             assert!(holder, "{host} has left with {name} {version}");

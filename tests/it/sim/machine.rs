@@ -38,6 +38,8 @@ pub struct Host {
     pub state: State,
     /// When it last lost what it held.
     pub lost_at: Option<Micros>,
+    /// When a life of it ended last without notice.
+    pub crashed_at: Option<Micros>,
     /// It is about to crash, in the middle of what it does.
     pub doom: Option<Doom>,
     /// How much its clock is ahead of the simulation's.
@@ -104,6 +106,7 @@ impl Host {
             life: 0,
             state: State::Down { held, is_silent: false },
             lost_at: None,
+            crashed_at: None,
             doom: None,
             skew_ms: skew(rng),
             jump_ms: 0,
@@ -263,6 +266,7 @@ impl World {
     pub fn crash(&mut self, index: usize, is_silent: bool) {
         let host = &mut self.hosts[index];
         let life = host.life;
+        host.crashed_at = Some(self.time.now);
         host.doom = None;
         let empty = State::Down { held: Table::new(0), is_silent };
         let State::Up(up) = std::mem::replace(&mut host.state, empty) else { return };
