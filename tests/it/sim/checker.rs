@@ -276,10 +276,12 @@ impl Checker {
         let taken = pending.begun_at.map_or(0, |at| now - at);
         // A PUT waits for enough members to come back.
         let may_wait = matches!(pending.wish, Wish::Put { .. }) && self.min_copies > 1;
-        // A LIST waits until its node is ready, for a while.
-        let is_list = matches!(pending.wish, Wish::List);
+        // A LIST waits until its node is ready, for a while; so does a GET at a node that is alone.
+        let is_unready = matches!(answer, Answer::Refused(it) if it.status == Status::Unavailable);
+        let waits = matches!(pending.wish, Wish::List)
+            || (matches!(pending.wish, Wish::Get { .. }) && is_unready);
         let more = if self.faults_come_in_pairs { ms(3000) } else { LIST_PATIENCE };
-        let patience = self.patience.map(|it| if is_list { it + more } else { it });
+        let patience = self.patience.map(|it| if waits { it + more } else { it });
         if let Some(patience) = patience.filter(|_| !may_wait) {
             assert!(taken <= patience, "n{host} took {} ms for {:?}", taken / 1000, pending.wish);
         }
