@@ -19,6 +19,7 @@
 //! - [`ring`] decides: the protocol as a pure state machine, without sockets or clocks.
 //! - [`net`] moves bytes: a node on real sockets, on one thread.
 //! - [`client`] asks: what `ring-client` does, as a library.
+//! - [`http1`] reads HTTP/1.1 by hand, the lesson: pure, without a library.
 //! - [`http`] serves and carries HTTP: tide and surf over hyper, on smol.
 //! - [`grpc`] serves and carries gRPC: tonic's generated code over hyper, on smol.
 //! - [`services`] are the small servers around the ring, a file each.
@@ -33,6 +34,7 @@ pub mod connect;
 pub mod descriptors;
 pub mod grpc;
 pub mod http;
+pub mod http1;
 pub mod http_tools;
 mod listening;
 pub mod net;

@@ -14,9 +14,9 @@ use tide::http::{self as tide_http, Url, headers as tide_headers};
 
 use super::{
     Options,
-    host::is_host,
     limits::{URL_KEPT_BYTES_MAX, URLS_KEPT},
 };
+use crate::http1::host::is_host;
 
 /// The request as tide sees it, without its body, or the status to refuse it with.
 pub(super) fn request<B>(

@@ -53,7 +53,6 @@ pub mod client;
 mod connection;
 mod convert;
 mod exchange;
-pub(crate) mod host;
 pub mod limits;
 pub(crate) mod listener;
 pub(crate) mod log;

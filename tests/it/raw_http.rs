@@ -1,13 +1,13 @@
 //! Bytes of chance must not break the parser of `raw-api-server`. `fuzz/` runs the same body under
 //! libFuzzer for as long as one likes.
 
-use smolring::services::{
-    form::{Form, answer},
-    raw_api::{Limits, Parser, Refusal, Request},
+use smolring::{
+    http1::request::{Parser, Refusal, Request, RequestLimits},
+    services::form::{Form, answer},
 };
 
-const LIMITS: Limits =
-    Limits { head_bytes_max: 400, headers_max: 8, url_bytes_max: 100, body_bytes_max: 200 };
+const LIMITS: RequestLimits =
+    RequestLimits { head_bytes_max: 400, headers_max: 8, url_bytes_max: 100, body_bytes_max: 200 };
 
 /// Any bytes, in any cuts: no panic, the same requests and the same refusal however they are cut, no
 /// request over a limit, and forms that are always JSON.
@@ -59,6 +59,8 @@ fn read_all(mut stream: &[u8], mut cut: impl FnMut() -> usize) -> (Vec<Request>,
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use smolring::http1::host::is_host;
+    use tide::http::Url;
 
     const PARTS: &[&str] = &[
         "GET /api?a=%20 HTTP/1.1\r\n",
@@ -99,6 +101,19 @@ mod tests {
         #[test]
         fn bytes_of_chance_do_not_break_the_parser(stream in streams()) {
             super::raw_http(&stream);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(5000) })]
+
+        /// tide's URLs are read by somebody else: whatever is a host here has to be one there.
+        #[test]
+        fn every_host_can_stand_in_a_url(text in "[0-9a-zA-Zx.:%\\[\\]~!$&'()*+,;=_-]{1,12}(\\.[0-9x]{1,3}\\.?)?(:[0-9]{0,6})?") {
+            if is_host(&text) {
+                let url = "http://".to_owned() + &text;
+                prop_assert!(Url::parse(&url).is_ok());
+            }
         }
     }
 }

@@ -12,26 +12,31 @@ use crate::services::form::Reply;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// What the last answer on the way to a client says besides its [`Reply`].
+/// How a [`Reply`] is written as an answer.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Manner<'a> {
-    /// Headers only, as HEAD wants it.
+pub(super) struct AnswerOptions<'a> {
+    /// The headers alone, in answer to HEAD.
     pub(super) is_head: bool,
-    /// The connection ends after this.
+    /// The connection ends after this answer.
     pub(super) closes: bool,
-    /// A client of HTTP/1.0 has to be told that the connection stays.
+    /// The client speaks HTTP/1.0, so it must be told that the connection stays open.
     pub(super) is_old: bool,
-    /// The methods that there are, with a 405.
+    /// The methods that the path has, for a 405.
     pub(super) allow: Option<&'a str>,
 }
 
-/// The status in words, where a [`Reply`] has none of its own.
+/// The status in words as the body, for an answer that no handler made.
 pub(super) fn status(status: u16) -> Reply {
     Reply { status, content_type: TEXT, body: reason(status).into() }
 }
 
 /// Appends an answer.
-pub(super) fn write(out: &mut Vec<u8>, reply: &Reply, manner: Manner<'_>, clock: &Clock) {
+pub(super) fn write(
+    out: &mut Vec<u8>,
+    reply: &Reply,
+    options: AnswerOptions<'_>,
+    clock: &DateClock,
+) {
     let Reply { status, content_type, body } = reply;
     out.reserve(256 + body.len());
     // Writing to a Vec cannot fail.
@@ -41,18 +46,18 @@ pub(super) fn write(out: &mut Vec<u8>, reply: &Reply, manner: Manner<'_>, clock:
         reason(*status),
         env!("CARGO_PKG_VERSION")
     );
-    if let Some(methods) = manner.allow {
+    if let Some(methods) = options.allow {
         let _ = write!(out, "Allow: {methods}\r\n");
     }
-    if manner.closes {
+    if options.closes {
         out.extend_from_slice(b"Connection: close\r\n");
-    } else if manner.is_old {
+    } else if options.is_old {
         out.extend_from_slice(b"Connection: keep-alive\r\n");
     }
     let _ = write!(out, "Content-Length: {}\r\nDate: ", body.len());
     clock.date(out);
     out.extend_from_slice(b"\r\n\r\n");
-    if !manner.is_head {
+    if !options.is_head {
         out.extend_from_slice(body);
     }
 }
@@ -75,11 +80,11 @@ fn reason(status: u16) -> &'static str {
     }
 }
 
-/// The time as HTTP writes it, made once a second.
+/// The time as HTTP writes it. The text is made once a second.
 #[derive(Default)]
-pub(super) struct Clock(RefCell<(u64, String)>);
+pub(super) struct DateClock(RefCell<(u64, String)>);
 
-impl Clock {
+impl DateClock {
     fn date(&self, out: &mut Vec<u8>) {
         let now = SystemTime::now();
         let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();

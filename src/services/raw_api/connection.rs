@@ -32,33 +32,35 @@ use smol::{
 };
 
 use super::{
-    answer::{self, Manner},
-    request::{Limits, Parser, Refusal, Request, Stage},
-    worker::Worker,
+    answer::{self, AnswerOptions},
+    shared::RawShared,
 };
-use crate::http::{
-    accept::Guest,
-    limits::{BODIES_BYTES_MAX, DRAIN_IDLE, LINGER, LINGER_BYTES_MAX},
-    log::Entry,
-    shutdown::within,
+use crate::{
+    http::{
+        accept::Guest,
+        limits::{BODIES_BYTES_MAX, DRAIN_IDLE, LINGER, LINGER_BYTES_MAX},
+        log::Entry,
+        shutdown::within,
+    },
+    http1::request::{Parser, Refusal, Request, RequestLimits, Stage},
 };
 
-/// The part of a connection that its worker sees as well.
-pub(super) struct Connection {
-    worker: Rc<Worker>,
+/// The part of a connection that the thread's accepting side sees as well.
+pub(super) struct RawConnection {
+    shared: Rc<RawShared>,
     peer: SocketAddr,
     /// When the present wait began.
     since: Cell<Instant>,
     is_idle: Cell<bool>,
-    /// It is closed for another client, unless it has something to do by now.
+    /// The connection is to be closed to make room for another client, unless a request has begun.
     gives_way: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
 
-impl Connection {
-    pub(super) fn new(worker: Rc<Worker>, peer: SocketAddr) -> Self {
+impl RawConnection {
+    pub(super) fn new(shared: Rc<RawShared>, peer: SocketAddr) -> Self {
         Self {
-            worker,
+            shared,
             peer,
             since: Cell::new(Instant::now()),
             is_idle: Cell::new(true),
@@ -67,15 +69,16 @@ impl Connection {
         }
     }
 
+    /// Writes a line into the access log; `None` stands for a request that could not be read.
     fn log(&self, asked: Option<&Request>, status: u16, bytes: u64, began: Instant) {
-        if self.worker.log.is_quiet() {
+        if self.shared.log.is_quiet() {
             return;
         }
         let url = asked.map(|it| match it.query.as_str() {
             "" => it.path.clone(),
             query => format!("{}?{query}", it.path),
         });
-        self.worker.log.access(&Entry {
+        self.shared.log.access(&Entry {
             method: asked.map_or("-", |it| &it.method),
             url: url.as_deref().unwrap_or("-"),
             status: Some(status),
@@ -89,7 +92,7 @@ impl Connection {
     }
 }
 
-impl Guest for Connection {
+impl Guest for RawConnection {
     fn idle_since(&self) -> Option<Instant> {
         self.is_idle.get().then(|| self.since.get())
     }
@@ -107,22 +110,22 @@ impl Guest for Connection {
 }
 
 /// Serves a connection until its end.
-pub(super) async fn run(connection: Rc<Connection>, stream: TcpStream) {
-    let options = &connection.worker.options;
-    let limits = Limits {
+pub(super) async fn run(connection: Rc<RawConnection>, stream: TcpStream) {
+    let options = &connection.shared.options;
+    let limits = RequestLimits {
         head_bytes_max: options.head_bytes_max,
         headers_max: options.headers_max,
         url_bytes_max: options.url_bytes_max,
         body_bytes_max: options.body_bytes_max,
     };
-    let mut task = Task {
+    let mut task = RawTask {
         connection: &connection,
         readiness: stream.clone().into(),
         has_read_all: false,
         stream,
         parser: Parser::new(limits),
         timer: Timer::never(),
-        rings_at: None,
+        timer_at: None,
         requests: 0,
         held: 0,
         out: Vec::new(),
@@ -134,10 +137,10 @@ pub(super) async fn run(connection: Rc<Connection>, stream: TcpStream) {
     task.hold(0);
 }
 
-/// Whose wish it was that the connection ends.
+/// Which side ends the connection.
 #[derive(PartialEq, Eq)]
 enum End {
-    /// There may be bytes on their way to us.
+    /// We do. The client's bytes may still be on their way.
     Ours,
     Theirs,
 }
@@ -148,29 +151,29 @@ enum Wait {
 }
 
 /// The part of a connection that only its task touches.
-struct Task<'a> {
-    connection: &'a Connection,
+struct RawTask<'a> {
+    connection: &'a RawConnection,
     stream: TcpStream,
     /// The same socket, as something to wait for.
     readiness: Arc<Async<net::TcpStream>>,
-    /// The last read took all that there was. To try again at once would be a system call in vain.
+    /// The last read took all that there was: to read again at once would be a wasted system call.
     has_read_all: bool,
     parser: Parser,
     timer: Timer,
-    /// When the timer does.
-    rings_at: Option<Instant>,
+    /// When the timer fires, if it is set.
+    timer_at: Option<Instant>,
     requests: u64,
-    /// Counted in [`Worker::bodies_bytes`].
+    /// Counted in [`RawShared::bodies_bytes`].
     held: usize,
     out: Vec<u8>,
     is_closing: bool,
 }
 
-impl Task<'_> {
+impl RawTask<'_> {
     async fn serve(&mut self) -> io::Result<End> {
         loop {
             let Some(read) = self.read().await else {
-                if self.may_be_told() {
+                if self.wants_timeout_answer() {
                     self.refuse(408);
                     self.write().await?;
                 }
@@ -188,22 +191,22 @@ impl Task<'_> {
                 return Ok(End::Ours);
             }
             if !self.has_read_all {
-                // There is more to read at once: the others have their turn first.
+                // There is more to read at once; the other connections come first.
                 future::yield_now().await;
             }
         }
     }
 
-    /// Reads once, parses, and has the answers in `out`. Returns how many bytes there were. `None`:
-    /// they did not come in time.
+    /// Reads once, parses what was read, and appends the answers to `out`. Returns how many bytes were
+    /// read; `None` if none came in time.
     async fn read(&mut self) -> Option<io::Result<usize>> {
-        let worker = self.connection.worker.clone();
+        let shared = self.connection.shared.clone();
         future::poll_fn(|cx| {
-            let mut space = worker.space.borrow_mut();
-            match self.poll_read(cx, &mut space) {
+            let mut buffer = shared.read_buffer.borrow_mut();
+            match self.poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(bytes)) => {
-                    self.has_read_all = bytes < space.len();
-                    self.take(&space[..bytes]);
+                    self.has_read_all = bytes < buffer.len();
+                    self.take(&buffer[..bytes]);
                     Poll::Ready(Some(Ok(bytes)))
                 }
                 Poll::Ready(Err(error)) => Poll::Ready(Some(Err(error))),
@@ -213,12 +216,12 @@ impl Task<'_> {
         .await
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>, space: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         if self.has_read_all {
             ready!(self.readiness.poll_readable(cx))?;
             self.has_read_all = false;
         }
-        Pin::new(&mut self.stream).poll_read(cx, space)
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 
     /// Writes all that is in `out`.
@@ -244,7 +247,7 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// Parses what was read, and answers.
+    /// Parses what was read, and answers the requests that are complete.
     fn take(&mut self, mut input: &[u8]) {
         let (now, before) = (Instant::now(), self.parser.stage());
         let mut has_answered = false;
@@ -276,53 +279,54 @@ impl Task<'_> {
         }
     }
 
-    /// Has the answer to a request in `out`; its last byte was read at `began`.
+    /// Appends the answer to a request to `out`; the request's last byte was read at `began`.
     fn answer(&mut self, request: &Request, began: Instant) {
-        let worker = &self.connection.worker;
+        let shared = &self.connection.shared;
         self.requests += 1;
-        let is_last = self.requests >= worker.options.requests_max;
-        self.is_closing = !request.keeps_alive || is_last || worker.draining_since().is_some();
+        let is_last = self.requests >= shared.options.requests_max;
+        self.is_closing = !request.keeps_alive || is_last || shared.draining_since().is_some();
         let (status, bytes) =
-            worker.routes.answer(request, self.is_closing, &worker.clock, &mut self.out);
+            shared.routes.answer(request, self.is_closing, &shared.clock, &mut self.out);
         self.connection.log(Some(request), status, bytes, began);
     }
 
-    /// Says why there will be no more answers.
+    /// Appends the last answer of the connection, which says why there are no more.
     fn refuse(&mut self, status: Refusal) {
         if std::mem::replace(&mut self.is_closing, true) {
             return;
         }
         let reply = answer::status(status);
-        let manner = Manner { closes: true, ..Manner::default() };
-        answer::write(&mut self.out, &reply, manner, &self.connection.worker.clock);
+        let options = AnswerOptions { closes: true, ..AnswerOptions::default() };
+        answer::write(&mut self.out, &reply, options, &self.connection.shared.clock);
         self.connection.log(None, status, reply.body.len() as u64, self.connection.since.get());
     }
 
     /// Counts the bytes of a body that is not complete. Returns whether there is room for them.
     fn hold(&mut self, bytes: usize) -> bool {
-        let all = &self.connection.worker.bodies_bytes;
+        let all = &self.connection.shared.bodies_bytes;
         all.set(all.get() - self.held + bytes);
         self.held = bytes;
         all.get() <= BODIES_BYTES_MAX
     }
 
-    /// The deadline has passed: whether to say so. Not to a client that has asked for nothing.
-    fn may_be_told(&self) -> bool {
+    /// Whether the client is answered 408 now that the deadline has passed: in the middle of a request,
+    /// and before its first one, unless the connection is closed for a shutdown or another client.
+    fn wants_timeout_answer(&self) -> bool {
         let is_wanted =
-            !self.connection.gives_way.get() && self.connection.worker.draining_since().is_none();
+            !self.connection.gives_way.get() && self.connection.shared.draining_since().is_none();
         self.parser.stage() != Stage::Nothing || (self.requests == 0 && is_wanted)
     }
 
     /// When the present wait is over.
     fn deadline(&self, wait: &Wait) -> Instant {
-        let Connection { worker, since, gives_way, .. } = self.connection;
-        let (options, since) = (&worker.options, since.get());
+        let RawConnection { shared, since, gives_way, .. } = self.connection;
+        let (options, since) = (&shared.options, since.get());
         match (wait, self.parser.stage()) {
             (Wait::Write, _) => since + options.request_timeout,
             (_, Stage::Head) => since + options.head_timeout(),
             (_, Stage::Body) => since + options.body_timeout(),
             (_, Stage::Nothing) if gives_way.get() => since,
-            (_, Stage::Nothing) => match worker.draining_since() {
+            (_, Stage::Nothing) => match shared.draining_since() {
                 Some(draining) => since.max(draining) + DRAIN_IDLE,
                 None if self.requests == 0 => since + options.head_timeout(),
                 None => since + options.keep_alive,
@@ -339,23 +343,23 @@ impl Task<'_> {
         drop(waker);
         let deadline = self.deadline(wait);
         loop {
-            // A timer that rings too early is set anew when it has rung, and not before.
-            if self.rings_at.is_none_or(|at| at > deadline) {
+            // A timer that is set too early is set anew when it has fired, and not before.
+            if self.timer_at.is_none_or(|at| at > deadline) {
                 self.timer.set_at(deadline);
-                self.rings_at = Some(deadline);
+                self.timer_at = Some(deadline);
             }
             if Pin::new(&mut self.timer).poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            self.rings_at = None;
+            self.timer_at = None;
             if Instant::now() >= deadline {
                 return Poll::Ready(());
             }
         }
     }
 
-    /// Ends our side, and throws away what still comes: a socket that is closed with bytes unread
-    /// resets the connection, and the client may lose the answer.
+    /// Ends our side, and reads and drops what still comes: closing a socket with bytes unread resets
+    /// the connection, and the client may lose the answer.
     async fn linger(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);
         let mut space = vec![0; 16 << 10];

@@ -4,12 +4,11 @@
 //! shows what such a library does, in the order in which bytes come by:
 //!
 //! ```text
-//! worker      what the connections of a thread share
+//! worker      accepts on one thread
 //!    |
 //! connection  one task: reads, writes, and gives up in time
-//!    |
-//! request     bytes -> request line, headers, body: the state machine      <- begin to read here
-//!    |  \---- methods, target, head, chunks: the parts of it
+//!    |  \---- http1::request: bytes -> request line, headers, body     <- begin to read there
+//!    |  \---- shared: what all connections of a thread share
 //!    |
 //! routes      which function answers
 //!    |
@@ -36,27 +35,20 @@
 //! deadlines and statuses are the same there and here. Not here: HTTP/2, and handlers that wait.
 
 mod answer;
-pub mod chunks;
 mod connection;
-pub mod head;
-pub mod limits;
-mod methods;
-mod request;
 mod routes;
-mod target;
+mod shared;
 mod worker;
 
 use argh::FromArgs;
 use smol::stream::Stream;
 
-pub use self::{
-    request::{Limits, Parser, Refusal, Request, Stage},
-    routes::{Handler, Routes},
-};
+pub use self::routes::{Handler, Routes};
 use super::{
     api,
     form::{self, Form, Reply},
 };
+pub use crate::http1::request::Request;
 use crate::{
     cli::Exit,
     http::{self, Bound, Error},

@@ -2,13 +2,10 @@
 
 use std::{collections::BTreeMap, panic};
 
-use super::{
-    answer::{self, Manner},
-    request::Request,
-};
-use crate::services::form::Reply;
+use super::answer::{self, AnswerOptions, DateClock};
+use crate::{http1::request::Request, services::form::Reply};
 
-/// Answers a request. It has no time to wait: it runs between two reads.
+/// Answers a request. It cannot wait for anything: it runs between two reads.
 pub type Handler = fn(&Request) -> Reply;
 
 /// The table of routes. HEAD is answered by the handler of GET, without the body.
@@ -21,7 +18,8 @@ impl Routes {
         Self::default()
     }
 
-    /// Adds a route. The path must be the same, byte for byte; the first route of a method counts.
+    /// Adds a route. It answers requests for exactly this path. If a path gets a method twice, the first
+    /// counts.
     pub fn route(mut self, method: &'static str, path: &'static str, handler: Handler) -> Self {
         self.0.entry(path).or_default().push((method, handler));
         self
@@ -32,11 +30,11 @@ impl Routes {
         &self,
         request: &Request,
         closes: bool,
-        clock: &answer::Clock,
+        clock: &DateClock,
         out: &mut Vec<u8>,
     ) -> (u16, u64) {
         let is_head = request.method == "HEAD";
-        let mut manner = Manner { is_head, closes, is_old: request.is_old, allow: None };
+        let mut options = AnswerOptions { is_head, closes, is_old: request.is_old, allow: None };
         let methods = self.0.get(request.path.as_str()).map_or(&[][..], Vec::as_slice);
         let wanted = if is_head { "GET" } else { request.method.as_str() };
         let allowed: String;
@@ -48,11 +46,11 @@ impl Routes {
             None if methods.is_empty() => answer::status(404),
             None => {
                 allowed = allow(methods);
-                manner.allow = Some(&allowed);
+                options.allow = Some(&allowed);
                 answer::status(405)
             }
         };
-        answer::write(out, &reply, manner, clock);
+        answer::write(out, &reply, options, clock);
         (reply.status, if is_head { 0 } else { reply.body.len() as u64 })
     }
 }

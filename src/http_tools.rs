@@ -1,7 +1,8 @@
 //! ASKS OVER HTTP BY HAND: `http-get` and `http-post`, from the URL to the last byte of the answer.
 //!
-//! A request is text that is put together, an answer is bytes that are taken apart, and between the
-//! two there is a socket. `-v` shows what is sent, `-i` the head of what comes back:
+//! A request is text that is put together here, an answer is bytes that [`http1`](crate::http1) takes
+//! apart, and between the two there is a socket. `-v` shows what is sent, `-i` the head of what comes
+//! back:
 //!
 //! ```text
 //! $ http-post -v -i http://localhost:5000/api name=Ann age=30
@@ -10,11 +11,7 @@
 //! ...
 //! ```
 //!
-//! [`run`] does both commands. Not here: TLS, redirects, proxies, cookies.
-
-pub mod limits;
-mod response;
-mod url;
+//! [`run`] is both commands. Not here: TLS, redirects, proxies, cookies.
 
 use std::{
     io::{self, Write as _},
@@ -26,15 +23,20 @@ use argh::FromArgs;
 use async_net::TcpStream;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 
-use self::{limits::READ_BYTES_MAX, response::Response, url::Url};
 use crate::{
     cli::{self, Exit, Period, UsageError},
     http::shutdown::within,
+    http1::{
+        response::Response,
+        url::{self, Url},
+    },
 };
 
-/// What is asked for when nothing is said.
+/// What is asked for without arguments.
 const EXAMPLE: (&str, [&str; 2]) = ("http://localhost:5000/api", ["name=Ann", "age=30"]);
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes that one read takes at most.
+const READ_BYTES_MAX: usize = 64 << 10;
 
 /// Asks a web server once, and prints the body of its answer. http-get sends the fields in the query
 /// of the URL, http-post as a form in the body.
@@ -77,7 +79,7 @@ struct Arguments {
     url_and_pairs: Vec<String>,
 }
 
-/// How the fields travel.
+/// How the fields are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// In the query of a GET.
@@ -86,17 +88,17 @@ pub enum Method {
     Post,
 }
 
-/// `http-get`. Blocks until the answer is there, or the time is over.
+/// `http-get`. Blocks until the answer has come, or the time is over.
 pub fn get(name: &str, args: &[String]) -> Exit {
     run(name, args, Method::Get)
 }
 
-/// `http-post`. Blocks until the answer is there, or the time is over.
+/// `http-post`. Blocks until the answer has come, or the time is over.
 pub fn post(name: &str, args: &[String]) -> Exit {
     run(name, args, Method::Post)
 }
 
-/// Either of them.
+/// Either command. Blocks as they do.
 pub fn run(name: &str, args: &[String], method: Method) -> Exit {
     let arguments: Arguments = match cli::parse(name, args) {
         Ok(arguments) => arguments,
@@ -150,7 +152,7 @@ pub fn run(name: &str, args: &[String], method: Method) -> Exit {
     }
 }
 
-/// Where to, and what: the request is one piece of text.
+/// Reads the arguments: the URL to connect to, and the whole request as text.
 fn prepare(arguments: &Arguments, method: Method) -> Result<(Url, String), UsageError> {
     let (url, pairs) = match arguments.url_and_pairs.split_first() {
         Some((url, pairs)) => (url.as_str(), pairs.to_vec()),
@@ -182,12 +184,12 @@ fn prepare(arguments: &Arguments, method: Method) -> Result<(Url, String), Usage
     Ok((url, request))
 }
 
-/// Why there is no answer to show.
+/// Why the answer could not be had or shown.
 enum Failure {
     Unreachable(io::Error),
     Answer(String),
     Output(io::Error),
-    /// Nobody reads our output any more; the status is known.
+    /// The reader of our output is gone. The status of the answer is known.
     Closed(u16),
 }
 
@@ -257,7 +259,7 @@ fn write_out(head: &[u8], body: &[u8]) -> io::Result<()> {
     stdout.flush()
 }
 
-/// When what happened.
+/// When each step was done.
 struct Times {
     began: Instant,
     resolved: Option<Instant>,

@@ -1,20 +1,21 @@
-//! The URL of a request, and its parts, read by hand.
+//! The URL that a client asks for, and its parts.
 
 /// `http://host:port/path?query`, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Url {
+pub struct Url {
     /// Name or address to connect to, without brackets.
-    pub(super) host: String,
-    pub(super) port: u16,
+    pub host: String,
+    /// 80 where the URL has none.
+    pub port: u16,
     /// What the `Host` header says.
-    pub(super) authority: String,
+    pub authority: String,
     /// Path and query, as the request line has them.
-    pub(super) target: String,
+    pub target: String,
 }
 
 impl Url {
     /// Reads a URL; `http://` may be left out. An error says what is wrong with it.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = |cause: &str| format!("`{text}` is no URL to ask: {cause}");
         let rest = match text.split_once("://") {
             None => text,
@@ -45,7 +46,7 @@ impl Url {
     }
 
     /// Puts fields behind those that the query has already.
-    pub(super) fn add(&mut self, fields: &str) {
+    pub fn add(&mut self, fields: &str) {
         if !fields.is_empty() {
             let mark = match self.target.split_once('?') {
                 None => "?",
@@ -58,7 +59,7 @@ impl Url {
 }
 
 /// Pairs as a query or a body has them: `name=Ann&age=30`.
-pub(super) fn urlencoded(pairs: &[(String, String)]) -> String {
+pub fn urlencoded(pairs: &[(String, String)]) -> String {
     let encode = |text: &str| {
         let keep = |byte: u8| byte.is_ascii_alphanumeric() || b"-._*".contains(&byte);
         let one = |byte: u8| match byte {

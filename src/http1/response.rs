@@ -1,100 +1,84 @@
-//! An answer, read off a stream of bytes: where its head ends, and where its body does.
+//! A response, read off a stream of bytes: a status line, headers, an empty line, a body.
 //!
-//! A body ends (RFC 9112, section 6.3)
+//! The body ends (RFC 9112, section 6.3)
 //!
 //! 1. at once, where the status is 204 or 304;
 //! 2. with its last chunk, where `Transfer-Encoding` ends in `chunked`;
 //! 3. with the connection, where there is another coding;
 //! 4. after `Content-Length` bytes, where there is one, and only one;
-//! 5. with the connection, where nothing is said.
+//! 5. with the connection, where the head says nothing.
 
-use super::limits::HEAD_BYTES_MAX;
-use crate::services::raw_api::{
-    chunks::{Chunks, Piece},
-    head,
-};
+use super::{body::Body, chunks::Chunks, head, limits::RESPONSE_HEAD_BYTES_MAX};
 
-/// Reads one answer.
+/// Reads one response.
 #[derive(Debug, Default)]
-pub(super) struct Response {
+pub struct Response {
     /// From the status line to the empty line.
-    pub(super) head: Vec<u8>,
+    pub head: Vec<u8>,
     /// 0 until the head is complete.
-    pub(super) status: u16,
+    pub status: u16,
     head_bytes: usize,
-    rest: Rest,
+    state: ResponseState,
 }
 
+/// What comes next.
 #[derive(Debug, Default)]
-enum Rest {
+enum ResponseState {
     #[default]
     Head,
-    Length(u64),
-    Chunks(Chunks),
-    Close,
+    Body(Body),
     Nothing,
 }
 
 impl Response {
-    /// Takes bytes and appends those of the body to `body`. Returns whether the answer is complete.
+    /// Takes bytes and appends those of the body to `body`. Returns whether the response is complete.
     /// An error says what is wrong with it.
-    pub(super) fn read(&mut self, mut input: &[u8], body: &mut Vec<u8>) -> Result<bool, String> {
+    pub fn read(&mut self, mut input: &[u8], body: &mut Vec<u8>) -> Result<bool, String> {
         loop {
-            match &mut self.rest {
-                Rest::Nothing => return Ok(true),
+            match &mut self.state {
+                ResponseState::Nothing => return Ok(true),
                 _ if input.is_empty() => return Ok(false),
-                Rest::Head => {
+                ResponseState::Head => {
                     let line = input.iter().position(|&byte| byte == b'\n');
                     let bytes = line.map_or(input.len(), |end| end + 1);
                     self.head.extend_from_slice(&input[..bytes]);
                     self.head_bytes += bytes;
                     input = &input[bytes..];
-                    if self.head_bytes > HEAD_BYTES_MAX {
+                    if self.head_bytes > RESPONSE_HEAD_BYTES_MAX {
                         return Err("its head does not end".into());
                     }
                     if line.is_some() {
                         self.end_line()?;
                     }
                 }
-                Rest::Length(left) => {
-                    let bytes = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
-                    body.extend_from_slice(&input[..bytes]);
-                    input = &input[bytes..];
-                    *left -= bytes as u64;
-                    if *left == 0 {
-                        self.rest = Rest::Nothing;
+                ResponseState::Body(rest) => {
+                    let piece = rest.read(input).map_err(|_| "its chunks are malformed")?;
+                    body.extend_from_slice(piece.data);
+                    input = &input[piece.taken..];
+                    if piece.is_last {
+                        self.state = ResponseState::Nothing;
                     }
-                }
-                Rest::Chunks(chunks) => {
-                    let (bytes, piece) =
-                        chunks.next(input).map_err(|_| "its chunks are malformed")?;
-                    input = &input[bytes..];
-                    match piece {
-                        Some(Piece::Data(data)) => body.extend_from_slice(data),
-                        Some(Piece::End) => self.rest = Rest::Nothing,
-                        None => {}
-                    }
-                }
-                Rest::Close => {
-                    body.extend_from_slice(input);
-                    return Ok(false);
                 }
             }
         }
     }
 
-    /// Whether the answer is complete now that the connection has ended.
-    pub(super) fn end(&self) -> Result<(), String> {
-        match &self.rest {
-            Rest::Nothing | Rest::Close => Ok(()),
-            Rest::Head if self.head.is_empty() => Err("the connection was closed instead".into()),
-            Rest::Head => Err("it breaks off in its head".into()),
-            Rest::Length(left) => Err(format!("it breaks off, {left} bytes are missing")),
-            Rest::Chunks(_) => Err("it breaks off in its chunks".into()),
+    /// The connection has ended. An error says what is missing of the response.
+    pub fn end(&self) -> Result<(), String> {
+        match &self.state {
+            ResponseState::Nothing | ResponseState::Body(Body::Close) => Ok(()),
+            ResponseState::Head if self.head.is_empty() => {
+                Err("the connection was closed instead".into())
+            }
+            ResponseState::Head => Err("it breaks off in its head".into()),
+            ResponseState::Body(Body::Length(left)) => {
+                Err(format!("it breaks off, {left} bytes are missing"))
+            }
+            ResponseState::Body(Body::Chunks(_)) => Err("it breaks off in its chunks".into()),
         }
     }
 
-    /// Looks whether the head is one so far, and complete.
+    /// Checks the line that has just ended, and where the head is complete, decides what follows it.
     fn end_line(&mut self) -> Result<(), String> {
         let mut lines = self.head.split_inclusive(|&byte| byte == b'\n').map(head::without_end);
         let first = lines.next().unwrap_or_default();
@@ -115,18 +99,18 @@ impl Response {
                 }
             }
         }
-        // The switch of protocols that 101 announces was never asked for.
+        // A 1xx comes before the response itself. 101 does not: it ends HTTP, which was not asked for.
         if (100..200).contains(&status) && status != 101 {
             self.head.clear();
             return Ok(());
         }
         self.status = status;
-        self.rest = match (is_chunked, length) {
-            _ if matches!(status, 101 | 204 | 304) => Rest::Nothing,
-            (Some(true), _) => Rest::Chunks(Chunks::default()),
-            (Some(false), _) | (None, None) => Rest::Close,
-            (None, Some(0)) => Rest::Nothing,
-            (None, Some(bytes)) => Rest::Length(bytes),
+        self.state = match (is_chunked, length) {
+            _ if matches!(status, 101 | 204 | 304) => ResponseState::Nothing,
+            (Some(true), _) => ResponseState::Body(Body::Chunks(Chunks::default())),
+            (Some(false), _) | (None, None) => ResponseState::Body(Body::Close),
+            (None, Some(0)) => ResponseState::Nothing,
+            (None, Some(bytes)) => ResponseState::Body(Body::Length(bytes)),
         };
         Ok(())
     }
@@ -145,7 +129,7 @@ fn status(line: &[u8]) -> Option<u16> {
 mod tests {
     use super::*;
 
-    /// The status, the body, and whether the answer is complete before and after the close.
+    /// The status, the body, and whether the response is complete before and after the close.
     fn read(text: &str, cut: usize) -> Result<(u16, String, bool, bool), String> {
         let (mut response, mut body, mut is_complete) = (Response::default(), Vec::new(), false);
         for piece in text.as_bytes().chunks(cut) {

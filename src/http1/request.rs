@@ -1,4 +1,4 @@
-//! A request, read a byte, a line and a body at a time: the lesson.
+//! A request, read off a stream of bytes: a line at a time, then its body.
 //!
 //! A request of HTTP/1.1 is text, then maybe bytes:
 //!
@@ -11,37 +11,30 @@
 //! name=Ann&age=30                                           the body: so many bytes as were announced
 //! ```
 //!
-//! A server sees a stream of such requests, cut anywhere. So a [`Parser`] keeps where it is in a
-//! [`State`], takes what it is given, and goes on with the next bytes when they come:
+//! A server sees a stream of such requests, cut anywhere. So a [`Parser`] keeps in its `ParserState`
+//! how far it has come, takes what it is given, and goes on with the next bytes when they come:
 //!
 //! ```text
-//!                       empty line, no body
-//!               +--------------------------------+
-//!               v                                |      Content-Length       +--------+
-//!        +-------------+   its end   +-------------+ ----------------------> | Length |
-//!   ---> | RequestLine | ----------> |   Headers   |                         +--------+
-//!        +-------------+             +-------------+ ----------------------> | Chunks |
-//!               ^                                    Transfer-Encoding       +--------+
-//!               |                                                                |
-//!               +----------------------------------------------------------------+
-//!                                     the body is complete
+//!                   empty line, no body
+//!           +--------------------------------+
+//!           v                                |
+//!    +-------------+   its end   +-------------+  Content-Length,    +------+
+//!    | RequestLine | ----------> |   Headers   | ------------------> | Body |
+//!    +-------------+             +-------------+  Transfer-Encoding  +------+
+//!           ^                                                           |
+//!           +-----------------------------------------------------------+
+//!                               the body is complete
 //! ```
 //!
 //! # What is refused, and why
 //! A head that two readers could read in two ways is refused with 400, and the connection closed:
-//! an attacker who gets a proxy and a server to disagree about where a request ends, can put a request
+//! an attacker who gets a proxy and a server to disagree about where a request ends can put a request
 //! of his own into someone else's connection. Hence one `Host`, lengths that agree, no blanks before
-//! a colon, no continued lines, no control characters. A length next to chunks is read as the chunks
-//! say, and then the connection is closed, because whoever sent it may have meant something else.
+//! a colon, no continued lines, no control characters. Where a length stands next to chunks, the chunks
+//! count, and then the connection is closed: the sender may have meant something else.
 //! Bytes over 127 are refused as well: a URL percent-encodes them.
 
-use super::{
-    chunks::{Chunks, Piece},
-    head,
-    methods::METHODS,
-    target::Target,
-};
-use crate::http::host::is_host;
+use super::{body::Body, chunks::Chunks, head, host::is_host, methods::METHODS, target::Target};
 
 /// The headers that matter here. Upper and lower case are the same.
 const KNOWN: [&str; 6] =
@@ -49,7 +42,7 @@ const KNOWN: [&str; 6] =
 
 /// What a request may have.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct RequestLimits {
     /// Bytes of the request line and the headers; over that 431.
     pub head_bytes_max: usize,
     /// Headers; over that 431.
@@ -79,7 +72,8 @@ pub struct Request {
     pub keeps_alive: bool,
 }
 
-/// The status to refuse a request with. After it, nothing more of a connection can be understood.
+/// The status to refuse a request with. Nothing that comes after it on the connection can be
+/// understood.
 pub type Refusal = u16;
 
 /// How far the present request has come.
@@ -96,21 +90,20 @@ pub enum Stage {
 /// Reads requests out of a stream of bytes.
 #[derive(Debug)]
 pub struct Parser {
-    limits: Limits,
-    state: State,
+    limits: RequestLimits,
+    state: ParserState,
     /// The beginning of a line whose end is not here.
     line: Vec<u8>,
     head_bytes: usize,
     head: Head,
 }
 
+/// What comes next.
 #[derive(Debug)]
-enum State {
+enum ParserState {
     RequestLine,
     Headers,
-    /// A body of which so many bytes are still to come.
-    Length(usize),
-    Chunks(Chunks),
+    Body(Body),
 }
 
 /// What the headers have said so far.
@@ -133,20 +126,19 @@ struct Head {
 
 impl Parser {
     /// At the beginning of a connection.
-    pub fn new(limits: Limits) -> Self {
-        let (state, head) = (State::RequestLine, Head::default());
+    pub fn new(limits: RequestLimits) -> Self {
+        let (state, head) = (ParserState::RequestLine, Head::default());
         Self { limits, state, line: Vec::new(), head_bytes: 0, head }
     }
 
     /// Takes bytes, up to the end of a request or of the input. Returns how many, and the request if
-    /// it is complete. What is left belongs to the next one. After a refusal it must not be called
-    /// again.
+    /// it is complete. What is left belongs to the next one. Must not be called again after a refusal.
     pub fn read(&mut self, input: &[u8]) -> Result<(usize, Option<Request>), Refusal> {
         let mut taken = 0;
         loop {
             let rest = &input[taken..];
             let is_complete = match &mut self.state {
-                State::RequestLine | State::Headers => {
+                ParserState::RequestLine | ParserState::Headers => {
                     let Some(end) = rest.iter().position(|&byte| byte == b'\n') else {
                         self.count(rest)?;
                         self.line.extend_from_slice(rest);
@@ -163,28 +155,19 @@ impl Parser {
                         self.take_line(&kept)?
                     }
                 }
-                State::Length(left) => {
-                    let bytes = rest.len().min(*left);
-                    self.head.request.body.extend_from_slice(&rest[..bytes]);
-                    *left -= bytes;
-                    taken += bytes;
-                    *left == 0
-                }
-                State::Chunks(chunks) => {
-                    let (bytes, piece) = chunks.next(rest).map_err(|_| 400u16)?;
-                    taken += bytes;
-                    let body = &mut self.head.request.body;
-                    if let Some(Piece::Data(data)) = piece {
-                        if body.len() + data.len() > self.limits.body_bytes_max {
-                            return Err(413);
-                        }
-                        body.extend_from_slice(data);
+                ParserState::Body(body) => {
+                    let piece = body.read(rest).map_err(|_| 400u16)?;
+                    taken += piece.taken;
+                    let kept = &mut self.head.request.body;
+                    if kept.len() + piece.data.len() > self.limits.body_bytes_max {
+                        return Err(413);
                     }
-                    piece == Some(Piece::End)
+                    kept.extend_from_slice(piece.data);
+                    piece.is_last
                 }
             };
             if is_complete {
-                self.state = State::RequestLine;
+                self.state = ParserState::RequestLine;
                 self.head_bytes = 0;
                 return Ok((taken, Some(std::mem::take(&mut self.head).request)));
             }
@@ -197,9 +180,9 @@ impl Parser {
     /// How far the present request has come.
     pub fn stage(&self) -> Stage {
         match self.state {
-            State::RequestLine if self.head_bytes == 0 => Stage::Nothing,
-            State::RequestLine | State::Headers => Stage::Head,
-            State::Length(_) | State::Chunks(_) => Stage::Body,
+            ParserState::RequestLine if self.head_bytes == 0 => Stage::Nothing,
+            ParserState::RequestLine | ParserState::Headers => Stage::Head,
+            ParserState::Body(_) => Stage::Body,
         }
     }
 
@@ -215,8 +198,8 @@ impl Parser {
             && std::mem::take(&mut self.head.wants_continue)
     }
 
-    /// Counts a piece of a line. Control characters have no place in a head, so that a client that
-    /// speaks something else is told so without waiting for the end of its line.
+    /// Counts a piece of a line. Control characters are refused as they come, so a client that speaks
+    /// something other than HTTP is told so before its line ends.
     fn count(&mut self, piece: &[u8]) -> Result<(), Refusal> {
         let is_bad = |&byte: &u8| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r' | b'\n');
         let room = self.limits.head_bytes_max - self.head_bytes;
@@ -237,9 +220,9 @@ impl Parser {
         match self.state {
             _ if line.contains(&b'\r') => Err(400),
             // RFC 9112, 2.2: an empty line before a request is a slip of old clients.
-            State::RequestLine if line.is_empty() => Ok(false),
-            State::RequestLine => self.head.take_request_line(line).map(|()| {
-                self.state = State::Headers;
+            ParserState::RequestLine if line.is_empty() => Ok(false),
+            ParserState::RequestLine => self.head.take_request_line(line).map(|()| {
+                self.state = ParserState::Headers;
                 false
             }),
             _ if line.is_empty() => self.end_head(),
@@ -252,12 +235,10 @@ impl Parser {
         self.head.check(&self.limits)?;
         let most = self.limits.body_bytes_max;
         match (self.head.is_chunked, self.head.length) {
-            (Some(_), _) => self.state = State::Chunks(Chunks::default()),
+            (Some(_), _) => self.state = ParserState::Body(Body::Chunks(Chunks::default())),
             (None, None | Some(0)) => return Ok(true),
-            (None, Some(bytes)) => match usize::try_from(bytes) {
-                Ok(bytes) if bytes <= most => self.state = State::Length(bytes),
-                _ => return Err(413),
-            },
+            (None, Some(bytes)) if bytes > most as u64 => return Err(413),
+            (None, Some(bytes)) => self.state = ParserState::Body(Body::Length(bytes)),
         }
         Ok(false)
     }
@@ -287,7 +268,7 @@ impl Head {
     }
 
     /// Notes what a header says, if it is one of those that matter here.
-    fn take_header(&mut self, line: &[u8], limits: &Limits) -> Result<(), Refusal> {
+    fn take_header(&mut self, line: &[u8], limits: &RequestLimits) -> Result<(), Refusal> {
         let (name, value) = head::field(line).ok_or(400u16)?;
         self.headers += 1;
         if self.headers > limits.headers_max {
@@ -316,8 +297,8 @@ impl Head {
         Ok(())
     }
 
-    /// Whether all that was said goes together.
-    fn check(&mut self, limits: &Limits) -> Result<(), Refusal> {
+    /// Whether all that was said fits together.
+    fn check(&mut self, limits: &RequestLimits) -> Result<(), Refusal> {
         let is_old = self.request.is_old;
         let is_coded = self.is_chunked.is_some();
         if self.has_bad_length || self.is_chunked == Some(false) || (is_coded && is_old) {
@@ -351,8 +332,12 @@ impl Head {
 mod tests {
     use super::*;
 
-    const LIMITS: Limits =
-        Limits { head_bytes_max: 200, headers_max: 4, url_bytes_max: 40, body_bytes_max: 20 };
+    const LIMITS: RequestLimits = RequestLimits {
+        head_bytes_max: 200,
+        headers_max: 4,
+        url_bytes_max: 40,
+        body_bytes_max: 20,
+    };
 
     fn read(text: &str) -> Result<(usize, Option<Request>), Refusal> {
         Parser::new(LIMITS).read(text.as_bytes())

@@ -1,7 +1,7 @@
 //! The words that a request may begin with.
 
-/// All methods that somebody has registered. Others are answered 501; and so is CONNECT, since this
-/// is no proxy.
+/// All methods that are registered with IANA, but for CONNECT, since this is no proxy. Others are
+/// answered 501.
 pub(super) const METHODS: &[&str] = &[
     "GET",
     "HEAD",

@@ -6,7 +6,7 @@
 //! *                         the server as a whole, for OPTIONS
 //! ```
 
-use crate::http::host::is_host;
+use super::host::is_host;
 
 /// A target, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Target {
             }
             _ => return None,
         };
-        // Behind a `#` there is something that only a browser should know of.
+        // What follows a `#` is for the browser alone, and should not have been sent.
         let rest = rest.split('#').next().unwrap_or_default();
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         if path.contains(['<', '>', '`']) || query.contains(['"', '<', '>']) {
@@ -55,8 +55,8 @@ fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.bytes().all(is_inner)
 }
 
-/// `/a/./b/../c` is `/a/c` (RFC 3986, 5.2.4). A dot may be written `%2e`, and a slash `\`, as for
-/// everyone who goes by the URL standard.
+/// `/a/./b/../c` is `/a/c` (RFC 3986, 5.2.4). As in the URL standard, a dot may be written `%2e`, and a
+/// slash `\`.
 fn simple(path: &str) -> String {
     let mut kept = Vec::new();
     let mut segments = path.split(['/', '\\']).skip(1).peekable();

@@ -1,0 +1,32 @@
+//! HTTP/1.1 BY HAND: both ends of it read from bytes, without any HTTP library. This is the lesson.
+//!
+//! A message of HTTP/1.1 is text, then maybe bytes: a first line, headers, an empty line, a body.
+//! Whoever reads one has three questions, and each has its file:
+//!
+//! ```text
+//!                 a server reads requests       a client reads responses
+//!
+//! what is this?   request   <- begin here       response
+//!                 methods, target               (url: what the client asks for)
+//!                        \                      /
+//! what may stand there?   head: lines of a head;  host: a host's name
+//!                        /                      \
+//! where does it end?      body: a length, chunks, or the end of the connection
+//!                         chunks
+//! ```
+//!
+//! Everything here is pure: bytes in, a request, a response or a refusal out. A stream is cut anywhere,
+//! so each reader keeps its state between two pieces and does not look at a byte twice. The sockets
+//! are above: [`raw_api`](crate::services::raw_api) is the server, [`http_tools`](crate::http_tools)
+//! the client.
+
+pub mod body;
+pub mod chunks;
+pub mod head;
+pub mod host;
+pub mod limits;
+mod methods;
+pub mod request;
+pub mod response;
+mod target;
+pub mod url;
