@@ -1,23 +1,17 @@
-//! Random numbers that need not be secret, for names that shall be nobody else's and for errors
-//! on purpose. The ring has its own, which a seed repeats.
+//! Random numbers that need not be secret: for names that must be nobody else's, and for errors on
+//! purpose. The ring has its own, which a seed repeats.
 
 use std::hash::{BuildHasher, RandomState};
 
-/// 64 random bits. The keys of the standard library's hash maps come from the system, and no two
-/// of them are the same.
+/// 64 random bits for names. They come from the system, as the keys of the standard library's hash
+/// maps do: what is seeded by the time could be the same on two machines.
 pub(crate) fn bits() -> u64 {
     RandomState::new().hash_one(())
 }
 
-/// Whether something comes to pass that does so in this share of all cases, from 0 to 1.
+/// True with this probability, from 0 to 1.
 pub(crate) fn happens(share: f64) -> bool {
-    fraction() < share
-}
-
-/// A number from 0 on and below 1.
-pub(crate) fn fraction() -> f64 {
-    // 53 bits fit an f64, and make a number below 1.
-    (bits() >> 11) as f64 / (1u64 << 53) as f64
+    fastrand::f64() < share
 }
 
 #[cfg(test)]

@@ -62,20 +62,19 @@ impl fmt::Display for Endpoint {
 
 /// What a generated client sends through: `LoggingServiceClient::new(Channel::new(endpoint))`.
 ///
-/// There is one connection, for any number of calls at a time. It is opened by the first call
-/// and, when it was lost, by the next one; a task on smol's own executor moves its bytes. Clones
-/// share it.
+/// There is one connection for any number of calls at a time. The first call opens it, and after it
+/// was lost the next one does; a task on smol's own executor moves its bytes. Clones share it.
 ///
-/// An error is a [`Status`]. UNAVAILABLE: the server is not there, or was lost in the middle;
-/// DEADLINE_EXCEEDED: the call's timeout has passed here, whatever the server makes of it. A call
-/// is sent once more only if nothing of it has left this process: then the server has not seen it.
+/// An error is a [`Status`]. UNAVAILABLE: the server is not there, or the connection was lost in the
+/// middle; DEADLINE_EXCEEDED: the call's timeout has passed by our clock, whatever the server does. A
+/// call is sent again only if nothing of it has left this process: then the server has not seen it.
 #[derive(Clone, Debug)]
-pub struct Channel(Arc<Shared>);
+pub struct Channel(Arc<ChannelShared>);
 
 impl Channel {
     /// A channel without a connection. Does not block.
     pub fn new(endpoint: Endpoint) -> Self {
-        Self(Arc::new(Shared { endpoint, connection: Mutex::new(None) }))
+        Self(Arc::new(ChannelShared { endpoint, connection: Mutex::new(None) }))
     }
 }
 
@@ -103,15 +102,15 @@ impl Service<Request<Body>> for Channel {
     }
 }
 
-struct Shared {
+struct ChannelShared {
     endpoint: Endpoint,
-    /// The present one; who opens the next one keeps the others waiting, for they would do the same.
+    /// The present one. The call that opens the next one holds the lock: others would open one too.
     connection: Mutex<Option<SendRequest<Body>>>,
 }
 
-impl Shared {
+impl ChannelShared {
     async fn ask(&self, mut request: Request<Body>) -> Result<Response<Incoming>, Status> {
-        // HTTP/2 wants all of the address, and tonic gives the path.
+        // HTTP/2 needs the whole URI, and tonic gives the path.
         let mut uri = std::mem::take(request.uri_mut()).into_parts();
         uri.scheme = Some(Scheme::HTTP);
         uri.authority = Some(self.endpoint.0.clone());
@@ -130,7 +129,7 @@ impl Shared {
         }
     }
 
-    /// A connection that was good when it was last seen, and whether it is a new one.
+    /// A connection that was good when it was last looked at, and whether it is a new one.
     async fn connection(&self) -> Result<(SendRequest<Body>, bool), Status> {
         let mut present = self.connection.lock().await;
         if let Some(connection) = present.as_mut()
@@ -177,7 +176,7 @@ impl Shared {
             let shaken = builder.handshake(FuturesIo::new(stream)).await;
             let (connection, driver) = shaken.map_err(|error| self.why(&error))?;
             smol::spawn(async {
-                // Why it ended is told to those who wait for answers.
+                // The calls that wait for answers get the reason why it ended.
                 let _ = driver.await;
             })
             .detach();
@@ -191,19 +190,19 @@ impl Shared {
         }))
     }
 
-    /// What became of a call of which there is no answer.
+    /// The status of a call that got no answer.
     fn why(&self, error: &hyper::Error) -> Status {
         why(error, &self.endpoint)
     }
 }
 
-impl fmt::Debug for Shared {
+impl fmt::Debug for ChannelShared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("endpoint", &self.endpoint).finish_non_exhaustive()
+        f.debug_struct("ChannelShared").field("endpoint", &self.endpoint).finish_non_exhaustive()
     }
 }
 
-/// Runs what hyper has to do for a call beside it.
+/// Runs the tasks that hyper needs beside a connection.
 #[derive(Clone)]
 struct Spawner;
 
@@ -213,8 +212,8 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawner {
     }
 }
 
-/// By the table of gRPC's "HTTP2 transport mapping": what the server has said of a stream has its
-/// code, and all else is a connection that was lost.
+/// The status by the table of gRPC's "HTTP2 transport mapping": a stream that the server reset has the
+/// code that it gave, and everything else is a lost connection.
 fn why(error: &hyper::Error, place: &dyn fmt::Display) -> Status {
     use h2::Reason;
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
@@ -235,7 +234,7 @@ fn why(error: &hyper::Error, place: &dyn fmt::Display) -> Status {
     Status::unavailable(format!("connection lost: {place} has ended it before its answer"))
 }
 
-/// The body of an answer, up to the call's deadline.
+/// The body of an answer. It ends with an error at the call's deadline.
 pub struct Download {
     incoming: Incoming,
     deadline: Option<Instant>,

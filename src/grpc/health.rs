@@ -1,7 +1,7 @@
 //! `grpc.health.v1`: whether the server, or one of its services, is ready.
 //!
-//! tonic has a service that remembers what it was told. This one asks when it is asked, so that it
-//! knows of a store that has gone away just now.
+//! tonic has a service that answers what it was last told. This one asks the service itself each time, so
+//! it knows of a store that has just gone away.
 
 use std::{pin::Pin, sync::Arc};
 
@@ -23,21 +23,21 @@ use super::{
     limits::{WATCH_INTERVAL, WATCHERS_MAX},
 };
 
-/// What reflection tells of it.
+/// Its description, for [`reflection`](super::reflection).
 pub const FILE_DESCRIPTOR_SET: &[u8] = tonic_health::pb::FILE_DESCRIPTOR_SET;
 
-/// Knows how a service is.
-pub trait Doctor: Send + Sync + 'static {
+/// Something that knows whether a service is ready.
+pub trait Readiness: Send + Sync + 'static {
     /// Whether the service of this name is ready, `""` being the server; `None`: there is no such
     /// service.
     fn is_ready(&self, service: &str) -> impl Future<Output = Option<bool>> + Send;
 }
 
-/// The service, for [`Server::with`](super::Server::with). `Check` asks the doctor; `Watch` asks
-/// every second, and tells its client what has changed.
-pub fn server<D: Doctor>(doctor: D) -> HealthServer<impl Health> {
-    let places = Arc::new(Semaphore::new(WATCHERS_MAX));
-    HealthServer::new(Practice { doctor: Arc::new(doctor), places })
+/// The service, for [`Server::with`](super::Server::with). `Check` asks `readiness`; `Watch` asks it
+/// every second, and tells its caller what has changed.
+pub fn server<R: Readiness>(readiness: R) -> HealthServer<impl Health> {
+    let watchers = Arc::new(Semaphore::new(WATCHERS_MAX));
+    HealthServer::new(HealthService { readiness: Arc::new(readiness), watchers })
 }
 
 /// Asks the server behind a channel whether this service is ready; `""` is the server itself.
@@ -47,18 +47,19 @@ pub async fn is_serving(channel: Channel, service: &str) -> Result<bool, Status>
     Ok(answer.into_inner().status() == ServingStatus::Serving)
 }
 
-struct Practice<D> {
-    doctor: Arc<D>,
-    places: Arc<Semaphore>,
+struct HealthService<R> {
+    readiness: Arc<R>,
+    /// A permit for each further caller of `Watch`.
+    watchers: Arc<Semaphore>,
 }
 
 #[tonic::async_trait]
-impl<D: Doctor> Health for Practice<D> {
+impl<R: Readiness> Health for HealthService<R> {
     async fn check(
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        match status(&*self.doctor, &request.get_ref().service).await {
+        match status(&*self.readiness, &request.get_ref().service).await {
             ServingStatus::ServiceUnknown => Err(Status::not_found("there is no such service")),
             status => Ok(Response::new(HealthCheckResponse { status: status.into() })),
         }
@@ -70,11 +71,12 @@ impl<D: Doctor> Health for Practice<D> {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let place = self.places.try_acquire_arc().ok_or_else(|| {
+        let permit = self.watchers.try_acquire_arc().ok_or_else(|| {
             Status::resource_exhausted(format!("{WATCHERS_MAX} watch already: use Check"))
         })?;
         let service = request.into_inner().service;
-        let watch = Watch { doctor: self.doctor.clone(), service, told: None, _place: place };
+        let readiness = self.readiness.clone();
+        let watch = Watch { readiness, service, told: None, _permit: permit };
         Ok(Response::new(Box::pin(stream::unfold(watch, |mut watch| async {
             let status = watch.change().await;
             Some((Ok(HealthCheckResponse { status: status.into() }), watch))
@@ -82,22 +84,22 @@ impl<D: Doctor> Health for Practice<D> {
     }
 }
 
-/// One who wants to know of changes.
-struct Watch<D> {
-    doctor: Arc<D>,
+/// One call of `Watch`.
+struct Watch<R> {
+    readiness: Arc<R>,
     service: String,
     told: Option<ServingStatus>,
-    _place: SemaphoreGuardArc,
+    _permit: SemaphoreGuardArc,
 }
 
-impl<D: Doctor> Watch<D> {
-    /// The first status, or the next one that is another.
+impl<R: Readiness> Watch<R> {
+    /// The first status, then each that differs from the one before. Waits for it.
     async fn change(&mut self) -> ServingStatus {
         loop {
             if self.told.is_some() {
                 Timer::after(WATCH_INTERVAL).await;
             }
-            let status = status(&*self.doctor, &self.service).await;
+            let status = status(&*self.readiness, &self.service).await;
             if self.told.replace(status) != Some(status) {
                 return status;
             }
@@ -105,8 +107,8 @@ impl<D: Doctor> Watch<D> {
     }
 }
 
-async fn status(doctor: &impl Doctor, service: &str) -> ServingStatus {
-    match doctor.is_ready(service).await {
+async fn status(readiness: &impl Readiness, service: &str) -> ServingStatus {
+    match readiness.is_ready(service).await {
         Some(true) => ServingStatus::Serving,
         Some(false) => ServingStatus::NotServing,
         None => ServingStatus::ServiceUnknown,

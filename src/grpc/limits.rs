@@ -5,18 +5,18 @@ use std::time::Duration;
 
 /// How long a new connection may take, the look-up of the name included.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a server that is silent during a call is asked whether it is alive. Servers hang up on
-/// clients that ask more often than they like; grpcio's draws the line below 20 s.
+/// How often a server that is silent during a call is asked whether it is alive. Servers close the
+/// connection of clients that ask too often; for grpcio's server that is more than every 20 s.
 pub(super) const PING_INTERVAL: Duration = Duration::from_secs(30);
-/// How long it may take to say so.
+/// How long it may take to answer that.
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of an answer's headers, and of its trailers.
 pub(super) const HEADERS_BYTES_MAX: u32 = 64 << 10;
-/// Files that reflection sends in one answer: each with those that it imports.
+/// Files that reflection sends in one answer: one and those that it imports.
 pub(super) const IMPORTS_MAX: usize = 1000;
-/// Those who watch the health of a server at a time.
+/// Callers that watch the health of a server at a time.
 pub(super) const WATCHERS_MAX: usize = 256;
-/// How often they are looked after.
+/// How often readiness is asked for each of them.
 pub(super) const WATCH_INTERVAL: Duration = Duration::from_secs(1);
-/// Bytes of an answer that are handed to HTTP/2 at a time: it keeps what the caller has not taken.
+/// Bytes of an answer that are handed to HTTP/2 at a time: it holds what the caller has not taken.
 pub(super) const PIECE_BYTES_MAX: usize = 64 << 10;

@@ -1,7 +1,7 @@
-//! `grpc.reflection`: what a server can do, told to clients that do not know it.
+//! `grpc.reflection`: tells clients that do not know a server which services it has.
 //!
-//! tonic's own answers need tokio's runtime; its messages do not. Versions 1 and 1alpha differ in
-//! their names only, so one service answers both.
+//! tonic's own service needs tokio's runtime; its messages do not. Versions 1 and 1alpha differ only in
+//! their names, so one service answers both.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +23,7 @@ use tonic_reflection::pb::v1::{
 
 use super::{Server, limits::IMPORTS_MAX};
 
-/// Adds reflection to a server, in both versions, of these encoded `FileDescriptorSet`s and of
+/// Adds reflection to a server, in both versions. It describes these encoded `FileDescriptorSet`s and
 /// itself.
 pub fn add(server: Server, sets: &[&[u8]]) -> Result<Server, prost::DecodeError> {
     let mut files = Files::default();
@@ -53,12 +53,12 @@ impl ServerReflection for Reflection {
     }
 }
 
-/// What there is to know.
+/// All that is described.
 #[derive(Default)]
 struct Files {
     /// By name.
     files: BTreeMap<String, File>,
-    /// In which file each symbol is.
+    /// The file that each symbol is in.
     symbols: BTreeMap<String, String>,
     services: BTreeSet<String>,
 }

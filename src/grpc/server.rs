@@ -1,7 +1,7 @@
 //! gRPC services behind the ports of [`crate::http`].
 //!
-//! What tonic's own server would do around the generated code is done here: a call finds its
-//! service by its path, ends when its caller's deadline has passed, and in a shutdown.
+//! This does what tonic's own server would do around the generated code: it finds a call's service by
+//! its path, and ends the call when its caller's deadline has passed, and in a shutdown.
 
 use std::{
     any::Any,
@@ -43,15 +43,16 @@ const GRPC_MESSAGE: &str = "grpc-message";
 /// What holds for all of them:
 ///
 /// - A call ends with DEADLINE_EXCEEDED when its `grpc-timeout` has passed, also in the middle of
-///   a stream; one that has not begun to answer, after the server's own request timeout too.
-/// - A message that is longer than the service takes is RESOURCE_EXHAUSTED, as everywhere but in
+///   a stream; and after the server's own request timeout, if it has not begun to answer.
+/// - A message that is longer than the service accepts is RESOURCE_EXHAUSTED, as everywhere except in
 ///   tonic.
-/// - A service or method that is not there is UNIMPLEMENTED; a panic is INTERNAL, and costs one call.
+/// - A call of an unknown service or method is UNIMPLEMENTED; one that panics is INTERNAL, and no other
+///   call is lost.
 /// - In a shutdown calls are finished, and streams that wait for something end with UNAVAILABLE.
 #[derive(Default)]
 pub struct Server {
     routes: Vec<(String, Arc<dyn Serve>)>,
-    /// Other names: of what the caller says, and of what the service says.
+    /// Path prefixes that callers may use, and the service that each stands for.
     aliases: Vec<(String, &'static str)>,
 }
 
@@ -61,7 +62,7 @@ impl Server {
         Self::default()
     }
 
-    /// Adds a service, as the generator makes it.
+    /// Adds a service as the generator makes it.
     pub fn with<S>(mut self, service: S) -> Self
     where
         S: NamedService + Clone + Send + Sync + 'static,
@@ -82,8 +83,8 @@ impl Server {
         self
     }
 
-    /// Answers calls on a port that is open, where tide answers everything else. A call may take
-    /// as long as any other request until it begins to answer.
+    /// Answers calls on an open port, where tide answers everything else. A call must begin to answer
+    /// within the request timeout, like any other request.
     pub fn behind(self, bound: Bound) -> Bound {
         let timeout = bound.options().request_timeout;
         let respond = move |request, shutdown: &_| self.respond(request, timeout, shutdown);
@@ -114,7 +115,7 @@ impl Server {
                 rest: Bytes::new(),
                 deadline,
                 shutdown,
-                waits: None,
+                ended: None,
                 is_over: false,
                 _held: held,
             };
@@ -134,7 +135,7 @@ impl Server {
     }
 }
 
-/// A service, whatever its type.
+/// A service of any type.
 trait Serve: Send + Sync {
     fn call(&self, request: Request<Upload>) -> BoxFuture<Response<Body>, Infallible>;
 }
@@ -166,7 +167,7 @@ fn is_call(request: &Request<Incoming>) -> bool {
         && request.headers().get(CONTENT_TYPE).is_some_and(is_grpc)
 }
 
-/// Lets a call begin to answer, for as long as it may.
+/// Runs a call until it begins to answer, for as long as it may take.
 async fn start(
     work: Option<BoxFuture<Response<Body>, Infallible>>,
     deadline: Result<Option<Instant>, Status>,
@@ -183,13 +184,13 @@ async fn start(
     }
 }
 
-/// tonic calls a message that is too long OUT_OF_RANGE. The rest of the world, and what is
-/// written down of the codes, calls it RESOURCE_EXHAUSTED.
+/// Gives a message that is too long the code RESOURCE_EXHAUSTED, as the description of the codes and all
+/// other implementations do; tonic gives it OUT_OF_RANGE.
 fn rename_status(fields: &mut HeaderMap) {
-    const TONICS: &[u8] = b"Error,%20decoded%20message%20length%20too%20large";
+    const TOO_LONG_IN_TONIC: &[u8] = b"Error,%20decoded%20message%20length%20too%20large";
     let code = (Code::OutOfRange as i32).to_string();
     if fields.get(GRPC_STATUS).is_some_and(|it| it.as_bytes() == code.as_bytes())
-        && fields.get(GRPC_MESSAGE).is_some_and(|it| it.as_bytes().starts_with(TONICS))
+        && fields.get(GRPC_MESSAGE).is_some_and(|it| it.as_bytes().starts_with(TOO_LONG_IN_TONIC))
     {
         fields.insert(GRPC_STATUS, (Code::ResourceExhausted as i32).into());
     }
@@ -198,17 +199,18 @@ fn rename_status(fields: &mut HeaderMap) {
 /// The body of an answer, until its end, its deadline or the shutdown.
 struct Reply {
     body: Body,
-    /// Of a piece of the body that is too long to be handed on at once.
+    /// What is left of a piece of the body that was too long to be handed on at once.
     rest: Bytes,
     deadline: Option<Instant>,
     shutdown: Shutdown,
-    /// What else may end it; from when it has to wait for the first time.
-    waits: Option<Pin<Box<dyn Future<Output = Status> + Send>>>,
+    /// The deadline and the shutdown, as one future. It is made when the body has to wait for the first
+    /// time.
+    ended: Option<Pin<Box<dyn Future<Output = Status> + Send>>>,
     is_over: bool,
-    _held: Option<Held>,
+    _held: Option<HeldUntilSent>,
 }
 
-/// Nothing in it is pinned where it lies.
+/// No field needs to be pinned in place.
 impl Unpin for Reply {}
 
 impl HttpBody for Reply {
@@ -219,7 +221,7 @@ impl HttpBody for Reply {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Self { body, rest, deadline, shutdown, waits, is_over, _held } = &mut *self;
+        let Self { body, rest, deadline, shutdown, ended, is_over, _held } = &mut *self;
         if *is_over {
             return Poll::Ready(None);
         }
@@ -241,8 +243,8 @@ impl HttpBody for Reply {
                 Err(status) => Err(status.into()),
             }));
         }
-        let waits = waits.get_or_insert_with(|| Box::pin(end(*deadline, shutdown.clone())));
-        let status = ready!(waits.as_mut().poll(cx));
+        let ended = ended.get_or_insert_with(|| Box::pin(end(*deadline, shutdown.clone())));
+        let status = ready!(ended.as_mut().poll(cx));
         *is_over = true;
         let mut trailers = HeaderMap::new();
         let added = status.add_header(&mut trailers);
@@ -254,31 +256,31 @@ impl HttpBody for Reply {
     }
 
     fn size_hint(&self) -> SizeHint {
-        // Of what is left of a piece, it does not know.
+        // The body does not know of the rest.
         if self.rest.is_empty() { self.body.size_hint() } else { SizeHint::default() }
     }
 }
 
-/// As much of it as is handed on at once.
+/// As much of the data as is handed on at once.
 fn first_piece(data: &mut Bytes) -> Bytes {
     data.split_to(data.len().min(PIECE_BYTES_MAX))
 }
 
-/// What a service puts into the extensions of its answer to hold it until all of it has been
-/// handed on, or the caller has gone.
+/// A value that a service puts into the extensions of its answer, to be dropped when the whole answer
+/// has been handed on, or the caller has gone.
 #[derive(Clone)]
-pub struct Held {
-    _it: Arc<dyn Any + Send + Sync>,
+pub struct HeldUntilSent {
+    _value: Arc<dyn Any + Send + Sync>,
 }
 
-impl Held {
-    /// Holds it from now on.
-    pub fn until_sent(it: impl Any + Send + Sync) -> Self {
-        Self { _it: Arc::new(it) }
+impl HeldUntilSent {
+    /// Holds the value from now on.
+    pub fn new(value: impl Any + Send + Sync) -> Self {
+        Self { _value: Arc::new(value) }
     }
 }
 
-/// Ends a stream for another reason than its own.
+/// Waits for what ends a stream from outside: the deadline or the shutdown.
 async fn end(deadline: Option<Instant>, shutdown: Shutdown) -> Status {
     let late = async {
         deadline.map_or_else(Timer::never, Timer::at).await;

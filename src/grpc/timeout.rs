@@ -1,11 +1,11 @@
-//! The header `grpc-timeout`: how long a caller is ready to wait, as it says itself.
+//! The header `grpc-timeout`: how long the caller is willing to wait.
 
 use std::time::Duration;
 
 use hyper::HeaderMap;
 use tonic::Status;
 
-/// What the caller said. An error: it is no number of up to eight digits and a unit.
+/// The timeout of a call, if it has one. An error: it is not a number of up to eight digits and a unit.
 pub(super) fn of(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
     let Some(value) = headers.get("grpc-timeout") else { return Ok(None) };
     match value.to_str().ok().and_then(read) {
@@ -14,7 +14,7 @@ pub(super) fn of(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
     }
 }
 
-/// The answer to one who has waited for as long as it said.
+/// The status of a call whose timeout has passed.
 pub(super) fn passed() -> Status {
     Status::deadline_exceeded("the deadline has passed")
 }

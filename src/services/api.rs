@@ -1,7 +1,7 @@
 //! `api-server`: the fields of a form as JSON, on tide.
 //!
-//! What it answers is in [`form`]; how the same is done without
-//! any HTTP library is in [`raw_api`](super::raw_api).
+//! What it answers is in [`form`]; [`raw_api`](super::raw_api) answers the same without any HTTP
+//! library.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -39,11 +39,9 @@ struct Arguments {}
 
 /// Runs the server until it is told to end. Blocks.
 pub fn run(name: &str, args: &[String]) -> Exit {
-    let options = match http::parse::<Arguments>(name, args, defaults()) {
-        Ok((Arguments {}, options)) => options,
-        Err(exit) => return exit,
-    };
-    http::serve(name, app(), options, announce)
+    super::start(name, args, defaults(), |Arguments {}, options| {
+        Ok(http::serve(name, app(), options, announce))
+    })
 }
 
 /// Port 5000 of 127.0.0.1.

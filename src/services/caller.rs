@@ -1,4 +1,4 @@
-//! `caller-service`: asks the echo service, and answers also when that does not.
+//! `caller-service`: asks the echo service, and answers even when the echo service does not.
 
 use std::{
     str::FromStr,
@@ -17,11 +17,11 @@ use super::{
     OK, at_get,
     echo::{self, Echo},
     json,
-    outgoing::{Callee, Place, in_words},
+    outgoing::{Callee, ServiceUrl, in_words},
     parameter,
 };
 use crate::{
-    cli::{self, Exit, Period, UsageError, setting},
+    cli::{Exit, Period, UsageError, setting},
     http::{
         self, Options, Trace,
         client::{Deadlines, Limits, Transport},
@@ -30,11 +30,11 @@ use crate::{
 
 /// Bytes of an echo that are read at most.
 const ECHO_BYTES_MAX: u64 = 1 << 20;
-/// Requests to the echo service at a time; others wait, and not for longer than the timeout.
+/// Requests to the echo service at a time. Others wait, for the timeout at most.
 const CALLS_MAX: usize = 256;
-/// After how many seconds a client may try again. One that fails is cheap, so soon.
+/// Seconds after which a client may try again. A try that fails is cheap, so they are few.
 const RETRY_AFTER_S: &str = "1";
-/// Where the echo service echoes.
+/// The path of the echo service that is called.
 const PATH: &str = "/echo";
 const TIMEOUT_MIN: Duration = Duration::from_millis(10);
 
@@ -56,7 +56,7 @@ const TIMEOUT_MIN: Duration = Duration::from_millis(10);
 struct Arguments {
     /// where the echo service is, without its /echo; default http://127.0.0.1:8080 (ECHO_URL)
     #[argh(option, arg_name = "url")]
-    echo_url: Option<Place>,
+    echo_url: Option<ServiceUrl>,
 
     /// how long one call of the echo service may take in all, from 10ms on and less than
     /// --request-timeout; default 1s (TIMEOUT)
@@ -66,25 +66,20 @@ struct Arguments {
 
 /// Runs the service until it is told to end. Blocks.
 pub fn run(name: &str, args: &[String]) -> Exit {
-    let (arguments, options) = match http::parse::<Arguments>(name, args, defaults()) {
-        Ok(parsed) => parsed,
-        Err(exit) => return exit,
-    };
-    let caller = match Caller::new(arguments, &options) {
-        Ok(caller) => caller,
-        Err(error) => return cli::usage(name, &error),
-    };
-    let (url, timeout) = (caller.echo.url(PATH), in_words(caller.echo.timeout()));
-    let calls = format!("Calls {url}, for {timeout} at most");
-    http::serve(name, app(caller), options, |address| {
-        format!(
-            "Caller service listening on http://{address}\n{calls}\n\
-             Try curl \"http://{address}/call-echo?msg=hello\""
-        )
+    super::start(name, args, defaults(), |arguments, options| {
+        let caller = Caller::new(arguments, &options)?;
+        let (url, timeout) = (caller.echo.url(PATH), in_words(caller.echo.timeout()));
+        let calls = format!("Calls {url}, for {timeout} at most");
+        Ok(http::serve(name, app(caller), options, |address| {
+            format!(
+                "Caller service listening on http://{address}\n{calls}\n\
+                 Try curl \"http://{address}/call-echo?msg=hello\""
+            )
+        }))
     })
 }
 
-/// Port 8081 of 127.0.0.1, and else what the echo service has.
+/// Port 8081 of 127.0.0.1; everything else as for the echo service.
 pub fn defaults() -> Options {
     Options { port: 8081, service: Some("caller-service"), ..echo::defaults() }
 }
@@ -149,8 +144,8 @@ struct Caller {
 
 impl Caller {
     fn new(arguments: Arguments, options: &Options) -> Result<Self, UsageError> {
-        let default = Place::from_str("http://127.0.0.1:8080").map_err(UsageError)?;
-        let place = setting(arguments.echo_url, "ECHO_URL", default)?;
+        let default = ServiceUrl::from_str("http://127.0.0.1:8080").map_err(UsageError)?;
+        let service = setting(arguments.echo_url, "ECHO_URL", default)?;
         let second = Period(Duration::from_secs(1));
         let Period(timeout) = setting(arguments.timeout, "TIMEOUT", second)?;
         if timeout < TIMEOUT_MIN {
@@ -172,12 +167,12 @@ impl Caller {
             ..Limits::default()
         };
         let transport = Transport::new(deadlines, limits);
-        let echo = Callee::new(place, &transport, timeout);
+        let echo = Callee::new(service, &transport, timeout);
         Ok(Self { echo, url_bytes_max: options.url_bytes_max })
     }
 
-    /// `None`: it would be longer than the echo service takes it. What came in a URL can become
-    /// longer here, because more of it is escaped.
+    /// Where to ask for an echo of `msg`. `None`: the URL would be longer than the echo service accepts.
+    /// It can be longer than the URL that `msg` came in, because more is escaped here.
     fn url_for(&self, msg: &str) -> Option<Url> {
         let mut url = self.echo.url(PATH);
         url.query_pairs_mut().append_pair("msg", msg);
@@ -185,7 +180,7 @@ impl Caller {
             .then_some(url)
     }
 
-    /// What the echo service says, or why it is as good as not there.
+    /// The echo service's answer, or why there is no good one.
     async fn call(&self, url: Url, trace: Option<&Trace>) -> Result<Echo, String> {
         let request = surf::Request::new(surf::http::Method::Get, url);
         let asked = self.echo.ask(request, trace).await;

@@ -1,4 +1,4 @@
-//! `echo-service`: says what it was told, and on demand late, or not at all.
+//! `echo-service`: answers with the text it was sent; on demand late, or with an error.
 
 use std::{
     fmt::Display,
@@ -18,7 +18,7 @@ use tide::StatusCode;
 
 use super::{OK, at_get, json, parameter};
 use crate::{
-    cli::{self, Exit, Period, UsageError, setting},
+    cli::{Exit, Period, UsageError, setting},
     http::{self, Options},
     random,
 };
@@ -57,20 +57,15 @@ struct Arguments {
 
 /// Runs the service until it is told to end. Blocks.
 pub fn run(name: &str, args: &[String]) -> Exit {
-    let (arguments, options) = match http::parse::<Arguments>(name, args, defaults()) {
-        Ok(parsed) => parsed,
-        Err(exit) => return exit,
-    };
-    let provoked = match Provoked::new(arguments, &options) {
-        Ok(provoked) => provoked,
-        Err(error) => return cli::usage(name, &error),
-    };
-    let announced = provoked.to_string();
-    http::serve(name, app(provoked), options, |address| {
-        format!(
-            "Echo service listening on http://{address}{announced}\n\
-             Try curl \"http://{address}/echo?msg=hello\""
-        )
+    super::start(name, args, defaults(), |arguments, options| {
+        let faults = Faults::new(arguments, &options)?;
+        let announced = faults.to_string();
+        Ok(http::serve(name, app(faults), options, |address| {
+            format!(
+                "Echo service listening on http://{address}{announced}\n\
+                 Try curl \"http://{address}/echo?msg=hello\""
+            )
+        }))
     })
 }
 
@@ -86,25 +81,25 @@ pub fn defaults() -> Options {
     }
 }
 
-/// The answer: what was said.
+/// The answer.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Echo {
-    /// The same text.
+    /// The text that was sent.
     pub echo: String,
 }
 
 /// The application.
-pub fn app(provoked: Provoked) -> tide::Server<()> {
-    let provoked = Arc::new(provoked);
+pub fn app(faults: Faults) -> tide::Server<()> {
+    let faults = Arc::new(faults);
     let mut app = tide::new();
     at_get(&mut app, "/health", |_| async { json(StatusCode::Ok, &OK) });
     at_get(&mut app, "/echo", move |request| {
-        let provoked = Arc::clone(&provoked);
+        let faults = Arc::clone(&faults);
         async move {
-            if !provoked.delay.is_zero() {
-                Timer::after(provoked.delay).await;
+            if !faults.delay.is_zero() {
+                Timer::after(faults.delay).await;
             }
-            match provoked.failure() {
+            match faults.failure() {
                 Some(error) => json(StatusCode::InternalServerError, &Failure { error }),
                 None => json(StatusCode::Ok, &Echo { echo: parameter(&request, "msg") }),
             }
@@ -118,16 +113,16 @@ struct Failure {
     error: &'static str,
 }
 
-/// What goes wrong on purpose. By default nothing.
+/// What goes wrong on purpose; by default nothing.
 #[derive(Debug, Default)]
-pub struct Provoked {
+pub struct Faults {
     delay: Duration,
     fail_first: u64,
     failed: AtomicU64,
     error_rate: f64,
 }
 
-impl Provoked {
+impl Faults {
     fn new(arguments: Arguments, options: &Options) -> Result<Self, UsageError> {
         let Period(delay) = setting(arguments.delay, "DELAY", Period(Duration::ZERO))?;
         if delay >= options.request_timeout {
@@ -152,8 +147,8 @@ impl Provoked {
     }
 }
 
-/// A line for each thing that is provoked, after a line end.
-impl Display for Provoked {
+/// A line for each fault, each after a line end.
+impl Display for Faults {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if !self.delay.is_zero() {
             write!(f, "\nOn purpose: every echo is kept back for {:?}", self.delay)?;
@@ -168,7 +163,7 @@ impl Display for Provoked {
     }
 }
 
-/// A number from 0 to 1.
+/// A share of all cases: a number from 0 to 1.
 pub(super) struct Share(pub(super) f64);
 
 impl FromStr for Share {

@@ -13,11 +13,10 @@
 //! # How fields are read
 //! As Flask's `request.args.to_dict()` and `request.form.to_dict()` do:
 //!
-//! - A key that comes again is ignored: the first value counts. Keys stay in the order in which they
-//!   came.
+//! - Where a key comes again, its first value counts. Keys keep the order in which they came first.
 //! - `a=` and `a` are both an empty value; nothing between two `&` is no field; `=1` has the empty
 //!   key.
-//! - `+` is a space, `%XX` a byte; what only looks like it, as in `100%` or `%zz`, stays as it is.
+//! - `+` is a space, `%XX` a byte; what only looks like one, as in `100%` or `%zz`, stays as it is.
 //! - Bytes that are not UTF-8 become U+FFFD. JSON keeps all other characters as they are, and
 //!   escapes what it must.
 //!
@@ -25,12 +24,10 @@
 //! answered 415. No body at all is a form without fields, whatever its type: `{}`. A file in a
 //! multipart form is not a field, and is left out; a multipart body that breaks off is answered 400.
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
-use percent_encoding::percent_decode;
-
-use super::limits::BOUNDARY_BYTES_MAX;
-
+/// Bytes of the boundary between the parts of a multipart form (RFC 2046: 70 characters of ASCII).
+const BOUNDARY_BYTES_MAX: usize = 70;
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -51,9 +48,9 @@ pub enum Form<'a> {
 /// An answer, before it is HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// 200, 400 or 415 from here; a service may have others.
+    /// 200, 400 or 415 if it comes from [`answer`]; a handler may give any other.
     pub status: u16,
-    /// Of the body.
+    /// The type of the body.
     pub content_type: &'static str,
     /// JSON, or one line of text that says what is wrong.
     pub body: Vec<u8>,
@@ -68,10 +65,10 @@ impl Reply {
 /// The fields as JSON, or what is wrong with them. Takes time in proportion to the form.
 pub fn answer(form: Form<'_>) -> Reply {
     let fields = match form {
-        Form::Query(query) => urlencoded(query.as_bytes()),
+        Form::Query(query) => form_urlencoded::parse(query.as_bytes()).collect(),
         Form::Body { bytes: [], .. } => Vec::new(),
         Form::Body { content_type, bytes } => match Kind::of(content_type.unwrap_or_default()) {
-            Kind::UrlEncoded => urlencoded(bytes),
+            Kind::UrlEncoded => form_urlencoded::parse(bytes).collect(),
             Kind::Multipart(boundary) => match boundary.and_then(|it| multipart(bytes, &it)) {
                 Some(fields) => fields,
                 None => return Reply::wrong(400, "Bad Request: no complete multipart form"),
@@ -88,10 +85,10 @@ pub fn answer(form: Form<'_>) -> Reply {
     Reply { status: 200, content_type: JSON, body: json(&fields) }
 }
 
-type Field = (String, String);
+type Field<'a> = (Cow<'a, str>, Cow<'a, str>);
 
-/// One object of the first value of each key, in the order of the keys.
-fn json(fields: &[Field]) -> Vec<u8> {
+/// A JSON object with the first value of each key, in the order of the keys.
+fn json(fields: &[Field<'_>]) -> Vec<u8> {
     let mut seen = HashSet::with_capacity(fields.len());
     let mut out = vec![b'{'];
     for (key, value) in fields {
@@ -101,29 +98,13 @@ fn json(fields: &[Field]) -> Vec<u8> {
         if out.len() > 1 {
             out.push(b',');
         }
-        // Strings always can be written, and so can a Vec.
+        // Neither strings nor a Vec can fail.
         let _ = serde_json::to_writer(&mut out, key);
         out.push(b':');
         let _ = serde_json::to_writer(&mut out, value);
     }
     out.push(b'}');
     out
-}
-
-fn urlencoded(bytes: &[u8]) -> Vec<Field> {
-    let pairs = bytes.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| {
-            let end = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
-            (decode(&pair[..end]), decode(pair.get(end + 1..).unwrap_or_default()))
-        })
-        .collect()
-}
-
-fn decode(bytes: &[u8]) -> String {
-    let spaced: Vec<u8> =
-        bytes.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect();
-    percent_decode(&spaced).decode_utf8_lossy().into_owned()
 }
 
 /// What a `Content-Type` says of a form.
@@ -149,7 +130,7 @@ impl Kind {
     }
 }
 
-/// The value of a parameter: `name=value` or `name="value"`, between semicolons.
+/// The value of the parameter `wanted`: `name=value` or `name="value"`, between semicolons.
 fn parameter(mut text: &str, wanted: &str) -> Option<String> {
     loop {
         let (name, rest) = text.split_once('=')?;
@@ -161,7 +142,7 @@ fn parameter(mut text: &str, wanted: &str) -> Option<String> {
     }
 }
 
-/// A value and what comes behind it. A quoted one may have escaped quotes in it.
+/// A parameter's value, and what follows it. A quoted value may have escaped quotes in it.
 fn value(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let (value, rest) = text.split_once(';').unwrap_or((text, ""));
@@ -182,8 +163,8 @@ fn value(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// The fields of a multipart body. `None`: it has no end, or a part without a name.
-fn multipart(bytes: &[u8], boundary: &str) -> Option<Vec<Field>> {
+/// The fields of a multipart body. `None`: the body breaks off, or has a part without a name.
+fn multipart<'a>(bytes: &'a [u8], boundary: &str) -> Option<Vec<Field<'a>>> {
     let delimiter = format!("\r\n--{boundary}");
     let first = &delimiter.as_bytes()[2..];
     let mut rest = match bytes.strip_prefix(first) {
@@ -211,13 +192,13 @@ fn multipart(bytes: &[u8], boundary: &str) -> Option<Vec<Field>> {
         if parameter(parameters, "filename").is_none() {
             // Browsers escape these three in a name (HTML, "multipart/form-data").
             let name = name.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n");
-            fields.push((name, String::from_utf8_lossy(content).into_owned()));
+            fields.push((name.into(), String::from_utf8_lossy(content)));
         }
     }
     Some(fields)
 }
 
-/// What comes before the first `mark`, and what comes behind it.
+/// What comes before the first `mark`, and what comes after it.
 fn split_at<'a>(bytes: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let mut from = 0;
     loop {

@@ -1,6 +1,9 @@
-//! `hello-server`: says `Hello, World!` to everyone, on every path, to every method.
+//! `hello-server`: answers every method on every path with `Hello, World!`.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use argh::FromArgs;
 use serde::Serialize;
@@ -32,22 +35,23 @@ struct Arguments {}
 
 /// Runs the server until it is told to end. Blocks.
 pub fn run(name: &str, args: &[String]) -> Exit {
-    let options = match http::parse::<Arguments>(name, args, defaults()) {
-        Ok((Arguments {}, options)) => options,
-        Err(exit) => return exit,
-    };
-    http::serve(name, app(), options, |address| {
-        let port = address.port();
-        format!(
-            "Server listening on port {port}\n\
-             Visit http://localhost:{port} or use curl -v http://localhost:{port}"
-        )
+    super::start(name, args, defaults(), |Arguments {}, options| {
+        Ok(http::serve(name, app(), options, announce))
     })
 }
 
 /// Port 3000 of every address, and errors of the same type as the greeting.
 pub fn defaults() -> Options {
     Options { port: 3000, error_type: TEXT, ..Options::default() }
+}
+
+/// What is printed when the port is open.
+fn announce(address: SocketAddr) -> String {
+    let port = address.port();
+    format!(
+        "Server listening on port {port}\n\
+         Visit http://localhost:{port} or use curl -v http://localhost:{port}"
+    )
 }
 
 /// The application.
@@ -67,7 +71,7 @@ fn hello() -> Response {
     Response::builder(StatusCode::Ok).header(CONTENT_TYPE, TEXT).body(GREETING).build()
 }
 
-/// What a load balancer asks for.
+/// The answer to `GET /health`, which load balancers ask for.
 #[derive(Serialize)]
 struct Health {
     status: &'static str,

@@ -1,13 +1,13 @@
-//! `messages-service`: says one text. It stands in for a service that is still to be written.
+//! `messages-service`: answers with one text. It stands in for a service that is still to be written.
 
 use std::{net::Ipv4Addr, sync::Arc};
 
 use argh::FromArgs;
-use tide::{Response, http::headers::CONTENT_TYPE};
+use tide::{Response, StatusCode, http::headers::CONTENT_TYPE};
 
 use super::{OK, at_get, json};
 use crate::{
-    cli::{self, Exit, setting},
+    cli::{Exit, setting},
     http::{self, Options},
 };
 
@@ -30,16 +30,13 @@ struct Arguments {
 
 /// Runs the service until it is told to end. Blocks.
 pub fn run(name: &str, args: &[String]) -> Exit {
-    let (arguments, options) = match http::parse::<Arguments>(name, args, defaults()) {
-        Ok(parsed) => parsed,
-        Err(exit) => return exit,
-    };
-    let text = match setting(arguments.text, "TEXT", "not implemented yet".to_owned()) {
-        Ok(text) => text,
-        Err(error) => return cli::usage(name, &error),
-    };
-    http::serve(name, app(&text), options, |address| {
-        format!("Messages service listening on http://{address}\nTry curl http://{address}/static")
+    super::start(name, args, defaults(), |arguments: Arguments, options| {
+        let text = setting(arguments.text, "TEXT", "not implemented yet".to_owned())?;
+        Ok(http::serve(name, app(&text), options, |address| {
+            format!(
+                "Messages service listening on http://{address}\nTry curl http://{address}/static"
+            )
+        }))
     })
 }
 
@@ -57,16 +54,17 @@ pub fn defaults() -> Options {
 pub fn app(text: &str) -> tide::Server<()> {
     let text: Arc<str> = text.into();
     let mut app = tide::new();
-    at_get(&mut app, "/health", |_| async { json(tide::StatusCode::Ok, &OK) });
+    at_get(&mut app, "/health", |_| async { json(StatusCode::Ok, &OK) });
     for path in ["/static", "/message"] {
         let text = Arc::clone(&text);
         at_get(&mut app, path, move |_| {
             let text = Arc::clone(&text);
             async move {
                 // The type comes first, so that the body does not bring its own.
-                let answer = Response::builder(tide::StatusCode::Ok);
-                let answer = answer.header(CONTENT_TYPE, "text/plain; charset=utf-8");
-                Ok(answer.body(&*text).build())
+                Ok(Response::builder(StatusCode::Ok)
+                    .header(CONTENT_TYPE, "text/plain; charset=utf-8")
+                    .body(&*text)
+                    .build())
             }
         });
     }

@@ -1,4 +1,7 @@
-//! ANSWERS: the services, each a tide application and the command that runs it.
+//! ANSWERS: the services, each an application and the command that runs it.
+//!
+//! A service is a file or a folder of the same four parts: its `Arguments`, as its help shows them;
+//! `run`, the command; `defaults`, such as its port; and `app`, what it answers.
 
 pub mod api;
 pub mod caller;
@@ -6,20 +9,39 @@ pub mod echo;
 pub mod facade;
 pub mod form;
 pub mod hello;
-pub mod limits;
 pub mod logging;
 pub mod messages;
 mod outgoing;
 pub mod raw_api;
 mod retry;
 
+use argh::FromArgs;
 use serde::{Serialize, de::DeserializeOwned};
 use tide::{
     Body, Endpoint, Request, Response, StatusCode,
     http::headers::{ALLOW, CONTENT_TYPE},
 };
 
-/// Has `endpoint` answer GET and HEAD of a path, and tells all other methods that it does.
+use crate::{
+    cli::{self, Exit, UsageError},
+    http::{self, Options},
+};
+
+/// How each service starts: reads the command line and the environment, and hands to `serve` what is
+/// the service's own and what all services share. `serve` blocks until the service has ended.
+fn start<A: FromArgs>(
+    name: &str,
+    args: &[String],
+    defaults: Options,
+    serve: impl FnOnce(A, Options) -> Result<Exit, UsageError>,
+) -> Exit {
+    match http::parse::<A>(name, args, defaults) {
+        Ok((own, shared)) => serve(own, shared).unwrap_or_else(|error| cli::usage(name, &error)),
+        Err(exit) => exit,
+    }
+}
+
+/// Lets `endpoint` answer GET and HEAD of a path. Other methods are answered 405.
 fn at_get(app: &mut tide::Server<()>, path: &str, endpoint: impl Endpoint<()> + Clone) {
     let mut route = app.at(path);
     route.get(endpoint.clone()).head(endpoint).all(|_| async {
@@ -35,7 +57,7 @@ fn json(status: StatusCode, value: &impl Serialize) -> tide::Result {
         .build())
 }
 
-/// What a body in JSON says, which must be an object: serde would take a list of its values as well.
+/// Reads a body in JSON, which must be an object: serde would also take a list of the object's values.
 fn object<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
     match body.trim_ascii_start().first() {
         Some(b'[') => Err(serde::de::Error::custom("a list is no object")),

@@ -1,5 +1,5 @@
-//! What the services that call others over HTTP share: where to call, the names by which a request
-//! is followed, and words for what went wrong.
+//! What the services that call others over HTTP share: where to call, the headers that make a request
+//! traceable, and words for what went wrong.
 
 use std::{
     fmt::{self, Display},
@@ -16,35 +16,34 @@ use crate::http::{
 
 /// A service that is called over HTTP.
 pub(super) struct Callee {
-    place: Place,
+    service: ServiceUrl,
     client: surf::Client,
     timeout: Duration,
 }
 
 impl Callee {
-    /// `timeout` is the whole time of a request, as the transport has it.
-    pub(super) fn new(place: Place, transport: &Transport, timeout: Duration) -> Self {
-        Self { place, client: transport.client(), timeout }
+    /// `timeout` is how long the transport lets a request take in all.
+    pub(super) fn new(service: ServiceUrl, transport: &Transport, timeout: Duration) -> Self {
+        Self { service, client: transport.client(), timeout }
     }
 
-    pub(super) fn place(&self) -> &Place {
-        &self.place
+    pub(super) fn service(&self) -> &ServiceUrl {
+        &self.service
     }
 
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Of something at the place; `path` begins with a slash.
+    /// The URL of a path of the service; `path` begins with a slash.
     pub(super) fn url(&self, path: &str) -> Url {
-        let mut url = self.place.0.clone();
+        let mut url = self.service.0.clone();
         let path = format!("{}{path}", url.path().trim_end_matches('/'));
         url.set_path(&path);
         url
     }
 
-    /// Sends a request, with the names by which it can be followed, and waits for the head of
-    /// its answer.
+    /// Sends a request with the headers of `trace`, and waits for the head of its answer.
     pub(super) async fn ask(
         &self,
         mut request: surf::Request,
@@ -56,10 +55,10 @@ impl Callee {
         self.client.send(request).await
     }
 
-    /// Why there was no answer, in words. They are printable.
+    /// Why there was no answer, in printable words.
     pub(super) fn why(&self, error: &surf::Error) -> String {
-        let host = self.place.0.host_str().unwrap_or_default();
-        let port = self.place.0.port_or_known_default().unwrap_or_default();
+        let host = self.service.0.host_str().unwrap_or_default();
+        let port = self.service.0.port_or_known_default().unwrap_or_default();
         match cause(error) {
             Cause::Refused => format!("connection refused: nobody listens at {host}:{port}"),
             Cause::Unreachable => format!("host unreachable: there is no way to {host}:{port}"),
@@ -73,11 +72,11 @@ impl Callee {
     }
 }
 
-/// Where to call a service: host, port and maybe a path in front of its own.
+/// Where a service is called: host, port, and maybe a path that goes before the service's own paths.
 #[derive(Clone, Debug)]
-pub(super) struct Place(Url);
+pub(super) struct ServiceUrl(Url);
 
-impl FromStr for Place {
+impl FromStr for ServiceUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -96,7 +95,7 @@ impl FromStr for Place {
     }
 }
 
-impl Display for Place {
+impl Display for ServiceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.as_str().trim_end_matches('/'))
     }
@@ -125,9 +124,9 @@ mod tests {
     fn places_to_call() {
         let second = Duration::from_secs(1);
         let echo = |text: &str| {
-            let place: Place = text.parse()?;
-            let shown = place.to_string();
-            let url = Callee::new(place, &Transport::default(), second).url("/echo");
+            let service: ServiceUrl = text.parse()?;
+            let shown = service.to_string();
+            let url = Callee::new(service, &Transport::default(), second).url("/echo");
             Ok::<_, String>((shown, url.to_string()))
         };
         for (text, shown, url) in [

@@ -1,30 +1,28 @@
 //! Trying again: after which failure, when, and when no more.
 //!
-//! Who finds a service down tries again, and so do all others; if all wait for the same time, they
-//! come back as one crowd. So each waits for a random time between nothing and a window that
-//! doubles from failure to failure up to a cap. That is "full jitter" of Marc Brooker's article
-//! [Exponential Backoff And Jitter](https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/),
+//! A client that finds a service down tries again, and so do all the other clients; if all wait for
+//! the same time, they come back as one crowd. So each waits for a random time between nothing and a
+//! window that doubles from failure to failure up to a cap. This is "full jitter" of Marc Brooker's
+//! article [Exponential Backoff And Jitter](https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/),
 //! which compares it with other ways: it needs the fewest calls in all.
 //!
 //! # What full jitter cannot promise
 //! Any number of waits may happen to be short. With five attempts and windows of 200, 400, 800 and
-//! 1600 ms, all are over within 1.5 s half of the time, and a service that restarts within
-//! three seconds is missed always. Windows that begin at 2 s still miss it now and then, and make
-//! everyone wait who met a hiccup. So there is one more rule: **the last attempt does not begin before
-//! [`Policy::last_after`]**, counted from the beginning; the jitter of its window comes on top, so that no
-//! crowd forms there either. A hiccup costs a tenth of a second, and an outage that is shorter than
-//! `last_after` costs no request, with certainty. In between the attempts are few: who is
-//! still not there after the fourth is restarting, and one does not speed that up by asking.
+//! 1600 ms, all are over within 1.5 s half of the time, and a service that takes three seconds to
+//! restart is always missed. Windows that begin at 2 s still miss it now and then, and make
+//! every client wait that met a hiccup. So there is one more rule: **the last attempt does not begin
+//! before [`Policy::last_after`]**, counted from the beginning; the jitter of its window is added, so
+//! that no crowd forms there either. A hiccup costs a tenth of a second, and an outage that is shorter
+//! than `last_after` certainly costs no request. In between the attempts are few: a service that is
+//! still away after the fourth is restarting, and asking does not speed that up.
 //!
 //! # What may be repeated
 //! Only what does no harm twice: [`Failed`] says whether. The message of a failed attempt may have
-//! arrived, so it bears the same id each time.
+//! arrived, so it has the same id each time.
 
 use std::time::{Duration, Instant};
 
 use smol::Timer;
-
-use crate::random;
 
 /// Why an attempt failed, in words, and whether another one makes sense.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,13 +35,13 @@ pub(super) struct Failed {
 /// What another attempt would bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Maybe an answer: it can pass, and to repeat it does no harm.
+    /// Maybe an answer: the cause can pass, and repeating does no harm.
     Passing,
-    /// The same again: the other side cannot take any more.
+    /// The same: the other side has no room for more.
     Full,
-    /// The same again: the other side may have done it, and has said so in a way that we cannot take.
+    /// The same: the other side may have done it, but we cannot read its answer.
     Unread,
-    /// The same again: the other side does not want it.
+    /// The same: the other side refuses it.
     Final,
 }
 
@@ -70,15 +68,15 @@ pub(super) struct Policy {
     pub(super) cap: Duration,
     /// From the beginning to the last attempt at least; see above.
     pub(super) last_after: Duration,
-    /// What one attempt may take; who makes it keeps to that.
+    /// What one attempt may take. The caller sees to that.
     pub(super) attempt_timeout: Duration,
-    /// What all may take together. No attempt begins that would not have its full time within.
+    /// What all may take together. No attempt begins that could not have its full time within that.
     pub(super) overall: Duration,
 }
 
 impl Policy {
-    /// How long to wait after so many failures, so long after the beginning; `None` is for ever.
-    /// `chance` is a random number from 0 on and below 1.
+    /// How long to wait after so many failures, so long after the beginning; `None`: make no other
+    /// attempt. `chance` is a random number from 0 up to but not including 1.
     pub(super) fn wait(&self, failures: u32, elapsed: Duration, chance: f64) -> Option<Duration> {
         if failures >= self.attempts {
             return None;
@@ -92,9 +90,10 @@ impl Policy {
     }
 }
 
-/// Makes attempts until one succeeds, or another one makes no sense. `began` is when the whole
-/// began. After each failure `tell` is given its number from 1 on, and how long it is waited.
-pub(super) async fn persist<T, F>(
+/// Makes attempts until one succeeds, or another one makes no sense. `began` is the beginning of all
+/// of them. After each failure `tell` is given the attempt's number, from 1 on, and the wait that
+/// follows.
+pub(super) async fn retry<T, F>(
     policy: &Policy,
     began: Instant,
     mut attempt: impl FnMut(u32) -> F,
@@ -110,7 +109,7 @@ where
             Err(failed) => failed,
         };
         let next = match failed.kind {
-            Kind::Passing => policy.wait(number, began.elapsed(), random::fraction()),
+            Kind::Passing => policy.wait(number, began.elapsed(), fastrand::f64()),
             Kind::Full | Kind::Unread | Kind::Final => None,
         };
         tell(number, &failed, next);
@@ -124,22 +123,13 @@ where
 mod tests {
     use std::cell::RefCell;
 
+    use fastrand::Rng;
+
     use super::*;
     use crate::services::facade::posts;
 
     const MS: Duration = Duration::from_millis(1);
     const SEEDS: u64 = 100_000;
-
-    /// Numbers below 1 that a seed repeats: SplitMix64.
-    fn chances(seed: u64) -> impl FnMut() -> f64 {
-        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        move || {
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-        }
-    }
 
     fn standard() -> Policy {
         posts(5, MS * 1000, MS * 15_000)
@@ -147,11 +137,11 @@ mod tests {
 
     /// When each attempt begins if all fail after so long, in virtual time.
     fn beginnings(policy: &Policy, seed: u64, takes: impl Fn(f64) -> Duration) -> Vec<Duration> {
-        let mut chance = chances(seed);
+        let mut random = Rng::with_seed(seed);
         let (mut now, mut all) = (Duration::ZERO, vec![Duration::ZERO]);
         loop {
-            now += takes(chance());
-            match policy.wait(all.len() as u32, now, chance()) {
+            now += takes(random.f64());
+            match policy.wait(all.len() as u32, now, random.f64()) {
                 Some(wait) => now += wait,
                 None => return all,
             }
@@ -188,11 +178,11 @@ mod tests {
     #[test]
     fn waits_fill_windows_that_double_up_to_the_cap() {
         let policy = Policy { last_after: Duration::ZERO, attempts: 7, ..standard() };
-        let mut chance = chances(7);
+        let mut random = Rng::with_seed(7);
         for (failures, window) in [(1, 200), (2, 400), (3, 800), (4, 1600), (5, 2000), (6, 2000)] {
             let window = MS * window;
             let mut waits: Vec<Duration> =
-                (0..1001).map(|_| policy.wait(failures, MS, chance()).unwrap()).collect();
+                (0..1001).map(|_| policy.wait(failures, MS, random.f64()).unwrap()).collect();
             waits.sort();
             let tenth = window / 10;
             assert!(waits[0] < tenth && waits[1000] < window && waits[1000] > window - tenth);
@@ -231,7 +221,7 @@ mod tests {
     fn play(failures: &[Failed]) -> (Result<u32, Failed>, Vec<(u32, bool)>) {
         let policy = Policy { base: MS, cap: MS, last_after: Duration::ZERO, ..standard() };
         let told = RefCell::new(Vec::new());
-        let outcome = smol::block_on(persist(
+        let outcome = smol::block_on(retry(
             &policy,
             Instant::now(),
             async |number| failures.get(number as usize - 1).cloned().map_or(Ok(number), Err),

@@ -43,7 +43,7 @@ struct Obedient {
     calls: Arc<AtomicUsize>,
 }
 
-impl health::Doctor for Obedient {
+impl health::Readiness for Obedient {
     async fn is_ready(&self, service: &str) -> Option<bool> {
         (service == "calls").then(|| self.calls.load(SeqCst) > 0)
     }

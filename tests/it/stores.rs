@@ -9,7 +9,7 @@ use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
 use smol::{LocalExecutor, future::block_on};
 use smolring::services::logging::{
     limits::{ENTRY_OVERHEAD_BYTES, ID_BYTES_MAX, MSG_BYTES_MAX},
-    store::{Disk, Memory, Outcome, Redis, Store, StoreError, Witness},
+    store::{Disk, Memory, OnAppend, Outcome, Redis, Store, StoreError},
 };
 
 use crate::{
@@ -30,9 +30,9 @@ struct Kept {
     _support: Box<dyn Any>,
 }
 
-type Again = Box<dyn Fn(Witness) -> Box<dyn Store>>;
+type Again = Box<dyn Fn(OnAppend) -> Box<dyn Store>>;
 
-fn witness() -> (Witness, Heard) {
+fn witness() -> (OnAppend, Heard) {
     let heard = Heard::default();
     let ear = heard.clone();
     let hear = move |id: &str, msg: &str, outcome| {
@@ -61,7 +61,7 @@ fn in_memory(bytes_max: u64) -> Kept {
 
 fn durable(
     kind: &'static str,
-    open: impl Fn(Witness) -> Box<dyn Store> + 'static,
+    open: impl Fn(OnAppend) -> Box<dyn Store> + 'static,
     support: impl Any,
 ) -> Kept {
     let (hear, heard) = witness();
@@ -86,7 +86,7 @@ impl Kept {
     /// One page as (position, id, msg).
     fn page(&self, after: u64, bytes: usize) -> Vec<(u64, String, String)> {
         let page = block_on(self.store.read(after, bytes)).unwrap();
-        let plain = |it: smolring::services::logging::store::Entry| {
+        let plain = |it: smolring::services::logging::store::StoreEntry| {
             (it.position, it.id.to_string(), it.msg.to_string())
         };
         page.into_iter().map(plain).collect()

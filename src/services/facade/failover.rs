@@ -1,4 +1,4 @@
-//! Several places that do the same: when one fails, the next attempt goes to the next.
+//! Several services that do the same: when one fails, the next attempt goes to the next.
 
 use std::{
     fmt::Display,
@@ -11,45 +11,45 @@ use crate::{
     services::retry::{self, Failed, Policy},
 };
 
-/// Places in a fixed order. Their text is what the log calls them.
-pub(super) struct Failover<P> {
+/// Services in a fixed order. The log names each by its text.
+pub(super) struct Failover<S> {
     /// At least one.
-    places: Vec<P>,
-    /// The one that answered last.
+    services: Vec<S>,
+    /// The index of the one that answered last.
     good: AtomicUsize,
     lines: Lines,
 }
 
-impl<P: Display> Failover<P> {
-    pub(super) fn new(places: Vec<P>, lines: Lines) -> Self {
-        Self { places, good: AtomicUsize::new(0), lines }
+impl<S: Display> Failover<S> {
+    pub(super) fn new(services: Vec<S>, lines: Lines) -> Self {
+        Self { services, good: AtomicUsize::new(0), lines }
     }
 
-    /// Makes attempts under the policy, the first at the place that answered last, each further
-    /// one at the next place. Each that fails is a line in the log, which begins with `what`.
+    /// Makes attempts under the policy, the first at the service that answered last, each further one at
+    /// the next. Each failed attempt is a line in the log, which begins with `what`.
     pub(super) async fn call<'a, T, F>(
         &'a self,
         policy: &Policy,
         began: Instant,
         what: &str,
-        attempt: impl Fn(&'a P) -> F,
+        attempt: impl Fn(&'a S) -> F,
     ) -> Result<T, Failed>
     where
         F: Future<Output = Result<T, Failed>>,
     {
         let first = self.good.load(Relaxed);
-        let place = |number: u32| (first + number as usize - 1) % self.places.len();
+        let index = |number: u32| (first + number as usize - 1) % self.services.len();
         let asked = |number| {
-            let (place, good) = (place(number), &self.good);
-            let answer = attempt(&self.places[place]);
+            let (index, good) = (index(number), &self.good);
+            let answer = attempt(&self.services[index]);
             async move {
                 let answer = answer.await?;
-                good.store(place, Relaxed);
+                good.store(index, Relaxed);
                 Ok(answer)
             }
         };
         let tell = |number, failed: &Failed, next: Option<Duration>| {
-            let (of, at) = (policy.attempts, &self.places[place(number)]);
+            let (of, at) = (policy.attempts, &self.services[index(number)]);
             let attempt = format_args!("{what} attempt {number} of {of} at {at} failed: {failed}");
             match next {
                 Some(wait) => {
@@ -58,6 +58,6 @@ impl<P: Display> Failover<P> {
                 None => self.lines.say(format_args!("{attempt}; given up")),
             }
         };
-        retry::persist(policy, began, asked, tell).await
+        retry::retry(policy, began, asked, tell).await
     }
 }

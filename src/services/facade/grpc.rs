@@ -9,7 +9,7 @@ use tonic::{Code, Request, Status, metadata::MetadataValue};
 
 use super::{
     limits::GRPC_LIST_BYTES_MAX,
-    routes::{Logging, Outcome},
+    logging::{LoggingClient, Outcome},
 };
 use crate::{
     grpc::{
@@ -27,34 +27,36 @@ use crate::{
 
 /// One logging service, over one connection.
 pub(super) struct GrpcLogging {
-    place: Endpoint,
+    endpoint: Endpoint,
     client: LoggingServiceClient<Channel>,
-    /// For a message, and for the list.
-    timeouts: [Duration; 2],
+    /// For a message.
+    post_timeout: Duration,
+    /// For the list.
+    get_timeout: Duration,
 }
 
 impl GrpcLogging {
-    pub(super) fn new(place: Endpoint, post: Duration, get: Duration) -> Self {
-        let client = LoggingServiceClient::new(Channel::new(place.clone()))
+    pub(super) fn new(endpoint: Endpoint, post: Duration, get: Duration) -> Self {
+        let client = LoggingServiceClient::new(Channel::new(endpoint.clone()))
             .max_decoding_message_size(GRPC_LIST_BYTES_MAX);
-        Self { place, client, timeouts: [post, get] }
+        Self { endpoint, client, post_timeout: post, get_timeout: get }
     }
 }
 
 impl Display for GrpcLogging {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "grpc://{}", self.place)
+        write!(f, "grpc://{}", self.endpoint)
     }
 }
 
-impl Logging for GrpcLogging {
+impl LoggingClient for GrpcLogging {
     async fn log(&self, id: &str, msg: &str, trace: Option<&Trace>) -> Result<Outcome, Failed> {
-        let timeout = self.timeouts[0];
+        let timeout = self.post_timeout;
         let message = LogRequest { id: id.into(), msg: msg.into() };
         let answer = self.client.clone().log_message(request(message, timeout, trace)).await;
         let answer = answer.map_err(|status| failed(&status, timeout))?.into_inner();
         Ok(match answer.outcome() {
-            // One that does not say has it in its log in any case.
+            // A service that does not say which it was has the message in its log.
             logging::Outcome::Unspecified | logging::Outcome::Logged => Outcome::Logged,
             logging::Outcome::Duplicate => Outcome::Duplicate,
             logging::Outcome::Conflict => Outcome::Conflict,
@@ -62,14 +64,14 @@ impl Logging for GrpcLogging {
     }
 
     async fn logs(&self, between: &str, trace: Option<&Trace>) -> Result<String, Failed> {
-        let timeout = self.timeouts[1];
+        let timeout = self.get_timeout;
         let answer = self.client.clone().get_logs(request(Empty {}, timeout, trace)).await;
         let answer = answer.map_err(|status| failed(&status, timeout))?;
         Ok(answer.into_inner().logs.join(between))
     }
 }
 
-/// With a deadline, and the names by which it can be followed.
+/// A request with a deadline and the metadata of `trace`.
 fn request<T>(message: T, timeout: Duration, trace: Option<&Trace>) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(timeout);
@@ -81,8 +83,8 @@ fn request<T>(message: T, timeout: Duration, trace: Option<&Trace>) -> Request<T
     request
 }
 
-/// Why there was no answer, in printable words, and whether another attempt may bring one: to
-/// repeat a message does no harm, so all that may pass is worth it.
+/// Why there was no answer, in printable words, and whether another attempt may bring one. Repeating a
+/// message does no harm, so whatever may pass is tried again.
 fn failed(status: &Status, timeout: Duration) -> Failed {
     let kind = match status.code() {
         Code::Unavailable
@@ -93,10 +95,10 @@ fn failed(status: &Status, timeout: Duration) -> Failed {
         | Code::Unknown => Kind::Passing,
         Code::ResourceExhausted => match status.metadata().get(REASON) {
             Some(reason) if reason == LOG_FULL => Kind::Full,
-            // By a service that is asked too often, for example.
+            // For example, the service is asked too often.
             _ => Kind::Passing,
         },
-        // An answer that is too long for us.
+        // The answer is too long for us.
         Code::OutOfRange => Kind::Unread,
         _ => Kind::Final,
     };

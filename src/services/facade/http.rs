@@ -7,7 +7,7 @@ use surf::{Request, Response, StatusCode, http::Method};
 
 use super::{
     list,
-    routes::{Logging, Outcome},
+    logging::{LoggingClient, Outcome},
 };
 use crate::{
     http::{
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// One logging service, by two ways: answers to messages are short, and the list is long.
+/// One logging service, with two limits for its answers: those to messages are short, the list is long.
 pub(super) struct HttpLogging {
     pub(super) posts: Callee,
     pub(super) lists: Callee,
@@ -28,18 +28,18 @@ pub(super) struct HttpLogging {
 
 impl Display for HttpLogging {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.posts.place().fmt(f)
+        self.posts.service().fmt(f)
     }
 }
 
-impl Logging for HttpLogging {
+impl LoggingClient for HttpLogging {
     async fn log(&self, id: &str, msg: &str, trace: Option<&Trace>) -> Result<Outcome, Failed> {
         let mut request = Request::new(Method::Post, self.posts.url("/log"));
         request
-            .body_json(&Entry { id, msg })
+            .body_json(&LogRequest { id, msg })
             .map_err(|error| Failed::lasting(error.to_string()))?;
         let body = ask(&self.posts, request, trace).await?.0;
-        let answer: Answer = serde_json::from_slice(&body).map_err(|error| {
+        let answer: LogAnswer = serde_json::from_slice(&body).map_err(|error| {
             Failed::passing(match error.classify() {
                 serde_json::error::Category::Data => "bad answer: JSON that is none of logging",
                 _ => "bad answer: not JSON",
@@ -61,12 +61,12 @@ pub(super) struct HttpMessages(pub(super) Callee);
 
 impl Display for HttpMessages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.place().fmt(f)
+        self.0.service().fmt(f)
     }
 }
 
 impl HttpMessages {
-    /// The static text. It may come as text, or as JSON that is one text.
+    /// The static text, which the service may send as plain text or as a JSON string.
     pub(super) async fn text(&self, trace: Option<&Trace>) -> Result<String, Failed> {
         let request = Request::new(Method::Get, self.0.url("/static"));
         let (body, answer) = ask(&self.0, request, trace).await?;
@@ -79,14 +79,14 @@ impl HttpMessages {
 }
 
 #[derive(Serialize)]
-struct Entry<'a> {
+struct LogRequest<'a> {
     id: &'a str,
     msg: &'a str,
 }
 
-/// Of a service that does not tell a repetition from a first time, only `detail` comes.
+/// A service that does not tell a repeated message from a new one gives `detail` alone.
 #[derive(Deserialize)]
-struct Answer {
+struct LogAnswer {
     #[serde(rename = "detail")]
     _detail: String,
     #[serde(default)]
@@ -113,7 +113,7 @@ async fn ask(
     Ok((body, answer))
 }
 
-/// Whether an answer of this status is one, and if not, whether another attempt may bring one.
+/// Whether this status is that of a good answer, and if not, whether another attempt may bring one.
 fn judge(status: StatusCode) -> Result<(), Failed> {
     let why = format!("bad answer {status}");
     match status {

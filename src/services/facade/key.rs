@@ -1,14 +1,14 @@
 //! The id of a message: the client's own key, or a new UUID.
 //!
-//! A client that gets no answer does not know whether its message was kept. If it gave a key,
-//! it can send the message again with the same one, and it is kept once.
+//! A client that gets no answer does not know whether its message was kept. If it gave a key, it can
+//! send the message again with the same key, and the message is kept once.
 
 use tide::Request;
 use uuid::Uuid;
 
 use super::limits::KEY_BYTES_MAX;
 
-/// The header with the key, as in the IETF's draft of that name.
+/// The header that has the key, as in the IETF's draft of that name.
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// The id for the message of a request, or what is wrong with its key.
@@ -26,8 +26,8 @@ pub(super) fn of<S>(request: &Request<S>) -> Result<String, &'static str> {
     }
 }
 
-/// The key as it is, or without the quotes that the draft asks for. In those, `\` stands before a
-/// quote and before itself (RFC 9651, section 3.3.3).
+/// The key as it is, or without the quotes that the draft asks for. Between quotes, `\` escapes a quote
+/// and itself (RFC 9651, section 3.3.3).
 fn read(value: &str) -> Option<String> {
     let key = match value.strip_prefix('"') {
         Some(quoted) => unquoted(quoted.strip_suffix('"')?)?,

@@ -1,5 +1,5 @@
-//! A JSON list of texts as one text. A list of a million short messages would take up many times its
-//! own size if each were a `String` of its own.
+//! A JSON list of texts, joined into one text as it is read. A million short messages would take up many
+//! times their own size if each became a `String`.
 
 use std::fmt;
 
@@ -34,7 +34,7 @@ impl<'de> Visitor<'de> for Joined<'_> {
     }
 }
 
-/// Takes one text at the end of another.
+/// Appends one text to another.
 struct Append<'a> {
     text: &'a mut String,
     before: &'a str,

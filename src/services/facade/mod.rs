@@ -1,4 +1,4 @@
-//! `facade-service`: takes messages, and hands each on to the logging service until it is kept, once.
+//! `facade-service`: takes messages, and sends each to the logging service until it is kept, once.
 //!
 //! ```text
 //! client -- POST /message --> facade -- POST /log {id, msg}, up to 5 times --> logging
@@ -9,9 +9,9 @@
 //! `/grpc_message` is the same, with `LogMessage` and `GetLogs` of `proto/logging.proto`.
 //!
 //! **Exactly once** is made of two halves. The facade sends a message again when it does not know
-//! whether it arrived: at least once. The logging service keeps one message an id: at most once. So
-//! all that the facade has to do is to send the same id each time (`key` says where it is from), and
-//! to stop when that is no use (`services/retry.rs` says when). What it answers is honest:
+//! whether it arrived: at least once. The logging service keeps one message for each id: at most once.
+//! So the facade only has to send the same id each time (`key` says where it comes from), and to stop
+//! when trying again is no use (`services/retry.rs` says when). Its answers are honest:
 //!
 //! | answer | the message |
 //! |---|---|
@@ -20,16 +20,17 @@
 //! | 502 | is not: the logging service does not take it |
 //! | 503 | is not, or may be; it can be sent again with the `message_id` that is in the answer |
 //!
-//! Reading is for people who wait: it is given up after a few seconds, and the part that is missing is
-//! named in its place.
+//! Reading is for people, who do not wait for long: it is given up after a few seconds, and the answer
+//! says which part is missing and why.
 
 mod failover;
 mod grpc;
-mod held;
+mod held_body;
 mod http;
 mod key;
 pub mod limits;
 mod list;
+mod logging;
 mod routes;
 
 use std::{net::Ipv4Addr, str::FromStr, sync::Arc, time::Duration};
@@ -43,17 +44,17 @@ use self::{
     http::{HttpLogging, HttpMessages},
     limits::{
         ANSWER_BYTES_MAX, ATTEMPT_TIMEOUT_MIN, ATTEMPTS_MAX, BACKOFF_CAP, BODY_BYTES_MAX,
-        CALLS_MAX, GET_BASE, GET_FOR, GETS_MAX, LAST_AFTER_PART, LIST_BYTES_MAX, PLACES_MAX,
-        POST_BASE, TEXT_BYTES_MAX,
+        CALLS_MAX, GET_BASE, GET_FOR, GETS_MAX, LAST_AFTER_PART, LIST_BYTES_MAX, POST_BASE,
+        SERVICES_MAX, TEXT_BYTES_MAX,
     },
-    routes::{Route, Shared},
+    routes::{FacadeShared, Route},
 };
 use super::{
-    outgoing::{Callee, Place, in_words},
+    outgoing::{Callee, ServiceUrl, in_words},
     retry::Policy,
 };
 use crate::{
-    cli::{self, Exit, Period, UsageError, optional, setting},
+    cli::{Exit, Period, UsageError, optional, setting},
     grpc::Endpoint,
     http::{
         Lines, Options,
@@ -84,17 +85,17 @@ struct Arguments {
     /// where the logging service is, without its /log; may be given several times: the next
     /// attempt goes to the next one; default http://127.0.0.1:8001 (LOGGING_URL, with commas)
     #[argh(option, arg_name = "url")]
-    logging_url: Vec<Places<Place>>,
+    logging_url: Vec<CommaList<ServiceUrl>>,
 
     /// where the logging service is over gRPC; may be given several times, as --logging-url;
     /// default 127.0.0.1:50051 (LOGGING_GRPC, with commas)
     #[argh(option, arg_name = "ip:port")]
-    logging_grpc: Vec<Places<Endpoint>>,
+    logging_grpc: Vec<CommaList<Endpoint>>,
 
     /// where the messages service is, without its /static; default http://127.0.0.1:8002
     /// (MESSAGES_URL)
     #[argh(option, arg_name = "url")]
-    messages_url: Option<Place>,
+    messages_url: Option<ServiceUrl>,
 
     /// how often a message is sent at most, from 1 to 5; default 5 (ATTEMPTS)
     #[argh(option, arg_name = "number")]
@@ -113,25 +114,20 @@ struct Arguments {
 
 /// Runs the service until it is told to end. Blocks.
 pub fn run(name: &str, args: &[String]) -> Exit {
-    let (arguments, options) = match crate::http::parse::<Arguments>(name, args, defaults()) {
-        Ok(parsed) => parsed,
-        Err(exit) => return exit,
-    };
-    let settings = match Settings::new(arguments, &options) {
-        Ok(settings) => settings,
-        Err(error) => return cli::usage(name, &error),
-    };
-    let announced = settings.announced();
-    let app = |lines: Lines| settings.app(&lines);
-    crate::http::serve_saying(name, options, app, |address| {
-        format!(
-            "Facade service listening on http://{address}\n{announced}\n\
-             Try curl -d '{{\"msg\":\"hello\"}}' http://{address}/message"
-        )
+    super::start(name, args, defaults(), |arguments, options| {
+        let settings = Settings::new(arguments, &options)?;
+        let announced = settings.announced();
+        let app = |lines: Lines| settings.app(&lines);
+        Ok(crate::http::serve_saying(name, options, app, |address| {
+            format!(
+                "Facade service listening on http://{address}\n{announced}\n\
+                 Try curl -d '{{\"msg\":\"hello\"}}' http://{address}/message"
+            )
+        }))
     })
 }
 
-/// Port 8000 of 127.0.0.1, and enough time at the end for what is being repeated.
+/// Port 8000 of 127.0.0.1, and enough time at the end for messages that are still being tried.
 pub fn defaults() -> Options {
     Options {
         ip: Some(Ipv4Addr::LOCALHOST.into()),
@@ -143,13 +139,13 @@ pub fn defaults() -> Options {
     }
 }
 
-/// How messages are handed on.
+/// When and how often a message is sent on.
 pub(super) fn posts(attempts: u32, attempt_timeout: Duration, overall: Duration) -> Policy {
     let last_after = (overall / LAST_AFTER_PART).min(overall.saturating_sub(attempt_timeout));
     Policy { attempts, base: POST_BASE, cap: BACKOFF_CAP, last_after, attempt_timeout, overall }
 }
 
-/// How they are read: nobody waits for a service to come back.
+/// The same for reading: nobody waits for a service to come back.
 fn gets(posts: &Policy) -> Policy {
     let overall = posts.overall.min(GET_FOR);
     let attempt_timeout = posts.attempt_timeout.min(overall / 2);
@@ -158,18 +154,22 @@ fn gets(posts: &Policy) -> Policy {
 
 /// What the command line and the environment say.
 struct Settings {
-    logging: Vec<Place>,
+    logging: Vec<ServiceUrl>,
     grpc: Vec<Endpoint>,
-    messages: Place,
+    messages: ServiceUrl,
     posts: Policy,
 }
 
 impl Settings {
     fn new(arguments: Arguments, options: &Options) -> Result<Self, UsageError> {
-        let logging =
-            places(arguments.logging_url, "--logging-url", "LOGGING_URL", "http://127.0.0.1:8001")?;
+        let logging = addresses(
+            arguments.logging_url,
+            "--logging-url",
+            "LOGGING_URL",
+            "http://127.0.0.1:8001",
+        )?;
         let grpc =
-            places(arguments.logging_grpc, "--logging-grpc", "LOGGING_GRPC", "127.0.0.1:50051")?;
+            addresses(arguments.logging_grpc, "--logging-grpc", "LOGGING_GRPC", "127.0.0.1:50051")?;
         let default = "http://127.0.0.1:8002".parse().map_err(UsageError)?;
         let messages = setting(arguments.messages_url, "MESSAGES_URL", default)?;
         let attempts = setting(arguments.attempts, "ATTEMPTS", ATTEMPTS_MAX)?;
@@ -192,7 +192,7 @@ impl Settings {
         Ok(Self { logging, grpc, messages, posts: posts(attempts, timeout, overall) })
     }
 
-    /// What is told at the start.
+    /// The lines about it that are printed when the port is open.
     fn announced(&self) -> String {
         let (logging, grpc) = (any_of(&self.logging), any_of(&self.grpc));
         let messages = &self.messages;
@@ -207,17 +207,17 @@ impl Settings {
     fn app(self, lines: &Lines) -> tide::Server<()> {
         let gets = gets(&self.posts);
         let (post, get) = (self.posts.attempt_timeout, gets.attempt_timeout);
-        let places = self.logging.len();
-        let posts = transport(places, post, ANSWER_BYTES_MAX);
-        let lists = transport(places, get, LIST_BYTES_MAX);
+        let services = self.logging.len();
+        let posts = transport(services, post, ANSWER_BYTES_MAX);
+        let lists = transport(services, get, LIST_BYTES_MAX);
         let texts = transport(1, get, TEXT_BYTES_MAX);
-        let logging = self.logging.into_iter().map(|place| HttpLogging {
-            posts: Callee::new(place.clone(), &posts, post),
-            lists: Callee::new(place, &lists, get),
+        let logging = self.logging.into_iter().map(|url| HttpLogging {
+            posts: Callee::new(url.clone(), &posts, post),
+            lists: Callee::new(url, &lists, get),
         });
         let logging = Failover::new(logging.collect(), lines.clone());
         let messages = vec![HttpMessages(Callee::new(self.messages, &texts, get))];
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(FacadeShared {
             messages: Failover::new(messages, lines.clone()),
             posts: self.posts,
             gets,
@@ -226,7 +226,7 @@ impl Settings {
         let mut app = routes::app();
         let route = Route { path: "/message", logging, between: ", ", before_static: " | " };
         routes::add(&mut app, &shared, route);
-        let logging = self.grpc.into_iter().map(|place| GrpcLogging::new(place, post, get));
+        let logging = self.grpc.into_iter().map(|endpoint| GrpcLogging::new(endpoint, post, get));
         let logging = Failover::new(logging.collect(), lines.clone());
         let route = Route { path: "/grpc_message", logging, between: " ", before_static: " " };
         routes::add(&mut app, &shared, route);
@@ -234,17 +234,18 @@ impl Settings {
     }
 }
 
-fn transport(places: usize, timeout: Duration, body_bytes_max: u64) -> Transport {
+fn transport(services: usize, timeout: Duration, body_bytes_max: u64) -> Transport {
     let deadlines = Deadlines { connect: timeout, read: timeout, total: timeout };
     let limits = Limits {
         body_bytes_max,
         connections_per_host: CALLS_MAX,
-        connections_max: CALLS_MAX * places,
+        connections_max: CALLS_MAX * services,
         ..Limits::default()
     };
     Transport::new(deadlines, limits)
 }
 
+/// An error unless `one` option's time is shorter than the `other`'s.
 fn shorter(one: (&str, Duration), other: (&str, Duration)) -> Result<(), UsageError> {
     if one.1 < other.1 {
         return Ok(());
@@ -255,38 +256,38 @@ fn shorter(one: (&str, Duration), other: (&str, Duration)) -> Result<(), UsageEr
     )))
 }
 
-/// What was given as a flag, else in the environment, else the default.
-fn places<P: FromStr<Err = String>>(
-    given: Vec<Places<P>>,
+/// The addresses that were given as flags, else in the environment, else the default.
+fn addresses<A: FromStr<Err = String>>(
+    given: Vec<CommaList<A>>,
     flag: &str,
     variable: &str,
     default: &str,
-) -> Result<Vec<P>, UsageError> {
+) -> Result<Vec<A>, UsageError> {
     let given = match given.is_empty() {
-        true => optional::<Places<P>>(None, variable)?.into_iter().collect(),
+        true => optional::<CommaList<A>>(None, variable)?.into_iter().collect(),
         false => given,
     };
-    let mut places: Vec<P> = given.into_iter().flat_map(|Places(places)| places).collect();
-    if places.is_empty() {
-        places.push(default.parse().map_err(UsageError)?);
+    let mut addresses: Vec<A> = given.into_iter().flat_map(|CommaList(list)| list).collect();
+    if addresses.is_empty() {
+        addresses.push(default.parse().map_err(UsageError)?);
     }
-    match places.len() {
-        1..=PLACES_MAX => Ok(places),
-        count => Err(UsageError(format!("{count} times {flag}: give {PLACES_MAX} at most"))),
+    match addresses.len() {
+        1..=SERVICES_MAX => Ok(addresses),
+        count => Err(UsageError(format!("{count} times {flag}: give {SERVICES_MAX} at most"))),
     }
 }
 
-fn any_of(places: &[impl ToString]) -> String {
-    places.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
+fn any_of(addresses: &[impl ToString]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
 }
 
-/// One place or several, with commas between them.
-struct Places<P>(Vec<P>);
+/// One or several, with commas between them.
+struct CommaList<T>(Vec<T>);
 
-impl<P: FromStr<Err = String>> FromStr for Places<P> {
+impl<T: FromStr<Err = String>> FromStr for CommaList<T> {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.split(',').map(|place| place.trim().parse()).collect::<Result<_, _>>().map(Self)
+        text.split(',').map(|item| item.trim().parse()).collect::<Result<_, _>>().map(Self)
     }
 }

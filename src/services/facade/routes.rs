@@ -1,7 +1,6 @@
-//! What clients ask of the facade, and what they are answered.
+//! What the facade answers its clients.
 
 use std::{
-    fmt::Display,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -16,7 +15,14 @@ use tide::{
     http::headers::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
 };
 
-use super::{failover::Failover, held::Held, http::HttpMessages, key, limits::HELD_BYTES_MIN};
+use super::{
+    failover::Failover,
+    held_body::HeldBody,
+    http::HttpMessages,
+    key,
+    limits::HELD_BYTES_MIN,
+    logging::{LoggingClient, Outcome},
+};
 use crate::{
     http::{Trace, within},
     services::{
@@ -25,52 +31,21 @@ use crate::{
     },
 };
 
-/// After how many seconds a client may try again what failed here after many attempts.
+/// Seconds after which a client may try again. Many attempts were made here already, so they are few.
 const RETRY_AFTER_S: &str = "1";
-/// The same if somebody has to make room first.
+/// The same where somebody has to make room in the log first.
 const RETRY_AFTER_FULL_S: &str = "60";
 
-/// A way to the logging service at one place. Its text is the place.
-pub(super) trait Logging: Display + Send + Sync + 'static {
-    /// Has a message kept. May be repeated with the same id.
-    fn log(
-        &self,
-        id: &str,
-        msg: &str,
-        trace: Option<&Trace>,
-    ) -> impl Future<Output = Result<Outcome, Failed>> + Send;
-
-    /// All messages, oldest first, with `between` between each two.
-    fn logs(
-        &self,
-        between: &str,
-        trace: Option<&Trace>,
-    ) -> impl Future<Output = Result<String, Failed>> + Send;
-}
-
-/// What became of a message that was handed to the logging service.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Outcome {
-    /// It is in the log, since now.
-    #[default]
-    Logged,
-    /// It was there already.
-    Duplicate,
-    /// Another message is there with this id.
-    Conflict,
-}
-
 /// What all routes share.
-pub(super) struct Shared {
+pub(super) struct FacadeShared {
     pub(super) messages: Failover<HttpMessages>,
     pub(super) posts: Policy,
     pub(super) gets: Policy,
-    /// A permit for each `GET` in progress.
+    /// A permit for each further `GET` that may be in progress.
     pub(super) gets_left: Arc<Semaphore>,
 }
 
-/// One path, the way to the logging service behind it, and how its texts are put together.
+/// A path, the logging service that it stands for, and how the messages are joined into one text.
 pub(super) struct Route<L> {
     pub(super) path: &'static str,
     pub(super) logging: Failover<L>,
@@ -80,15 +55,19 @@ pub(super) struct Route<L> {
     pub(super) before_static: &'static str,
 }
 
-/// An application that says that it is well, and does nothing else yet.
+/// An application that answers `GET /health`, and nothing else yet.
 pub(super) fn app() -> tide::Server<()> {
     let mut app = tide::new();
     at_get(&mut app, "/health", |_| async { json(StatusCode::Ok, &OK) });
     app
 }
 
-/// Has the application answer `POST` and `GET` of a route.
-pub(super) fn add<L: Logging>(app: &mut tide::Server<()>, shared: &Arc<Shared>, route: Route<L>) {
+/// Adds a route to the application: its `POST` and `GET`.
+pub(super) fn add<L: LoggingClient>(
+    app: &mut tide::Server<()>,
+    shared: &Arc<FacadeShared>,
+    route: Route<L>,
+) {
     let route = Arc::new(route);
     let mut at = app.at(route.path);
     at.all(|_| async {
@@ -126,9 +105,9 @@ struct Failure<'a> {
     message_id: Option<&'a str>,
 }
 
-/// Hands a message on until it is kept.
-async fn post<L: Logging>(
-    shared: &Shared,
+/// Sends a message to the logging service until it is kept.
+async fn post<L: LoggingClient>(
+    shared: &FacadeShared,
     route: &Route<L>,
     mut request: Request<()>,
 ) -> tide::Result {
@@ -165,14 +144,14 @@ async fn post<L: Logging>(
             return json(StatusCode::Ok, &Kept { message_id: &id, message: &msg });
         }
         Ok(Outcome::Conflict) => None,
-        // Who refuses it now does not know of an attempt before, which may have arrived elsewhere.
+        // An earlier attempt may have kept it, which the service that refuses it now need not know.
         Err(Failed { why, .. }) if may_be_kept.load(Relaxed) => Some(Failed::passing(why)),
         Err(failed) => Some(failed),
     };
     not_kept(&id, failed)
 }
 
-/// Tells a client why its message is not kept, or may not be; with no failure, it is a conflict.
+/// The answer to a client whose message is not kept, or may not be; `None` is a conflict.
 fn not_kept(id: &str, failed: Option<Failed>) -> tide::Result {
     let Failed { why, kind } = match failed {
         Some(failed) => failed,
@@ -215,11 +194,15 @@ struct Combined {
     combined: String,
 }
 
-/// All messages and the static text, or in place of each why it is not there.
-async fn get<L: Logging>(shared: &Shared, route: &Route<L>, request: Request<()>) -> tide::Result {
+/// All messages and the static text, or in the place of each the reason why it is missing.
+async fn get<L: LoggingClient>(
+    shared: &FacadeShared,
+    route: &Route<L>,
+    request: Request<()>,
+) -> tide::Result {
     let began = Instant::now();
     let permit = Arc::clone(&shared.gets_left);
-    // What it takes to get a place is taken from the time for the attempts.
+    // The wait for a permit is part of the time for the attempts, of which one must remain.
     let patience = shared.gets.overall.saturating_sub(shared.gets.attempt_timeout);
     let Some(permit) = within(patience, permit.acquire_arc()).await else {
         let error = "too many ask at the same time: try again".into();
@@ -236,7 +219,7 @@ async fn get<L: Logging>(shared: &Shared, route: &Route<L>, request: Request<()>
     let text = shared.messages.call(&shared.gets, began, &what, text);
     let (logs, text) = future::zip(logs, text).await;
     let mut combined = logs.unwrap_or_else(|failed| format!("[logging unavailable: {failed}]"));
-    // What is joined by the same throughout has nothing in front of the first.
+    // Where one separator joins everything, there is none before the first text.
     if !combined.is_empty() || route.before_static != route.between {
         combined.push_str(route.before_static);
     }
@@ -249,7 +232,7 @@ async fn get<L: Logging>(shared: &Shared, route: &Route<L>, request: Request<()>
         Body::from_bytes(body)
     } else {
         let bytes = body.len();
-        Body::from_reader(Held::new(body, permit), Some(bytes))
+        Body::from_reader(HeldBody::new(body, permit), Some(bytes))
     };
     let answer = Response::builder(StatusCode::Ok).header(CONTENT_TYPE, "application/json");
     Ok(answer.body(body).build())

@@ -9,12 +9,12 @@ use tonic::{
 };
 
 use super::{
-    Follower, LogError, Logging,
     limits::{FOLLOWERS_MAX, LIST_BYTES_MAX, LIST_OVERHEAD_BYTES, PAGE_BYTES},
-    store::{Entry, Outcome, StoreError},
+    log::{Follower, LogError, MessageLog},
+    store::{Outcome, StoreEntry, StoreError},
 };
 use crate::grpc::{
-    Held, Server, health,
+    HeldUntilSent, Server, health,
     logging::{
         self, Empty, LOG_FULL, LogEntry, LogList, LogRequest, LogResponse, REASON, TailRequest,
         logging_service_server::{LoggingService, LoggingServiceServer},
@@ -22,22 +22,23 @@ use crate::grpc::{
     reflection,
 };
 
-/// The service itself, health and reflection. Messages may have `bytes_max`.
-pub(super) fn server(logging: &Arc<Logging>, bytes_max: usize) -> Server {
-    let service = LoggingServiceServer::new(Front(logging.clone()))
+/// The service itself, health and reflection. A message may have `bytes_max`.
+pub(super) fn server(log: &Arc<MessageLog>, bytes_max: usize) -> Server {
+    let service = LoggingServiceServer::new(GrpcFront(log.clone()))
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(bytes_max);
-    let server = Server::new().with(service).with(health::server(Front(logging.clone())));
-    // The same proto without its package, as it is often written.
+    let server = Server::new().with(service).with(health::server(GrpcFront(log.clone())));
+    // Clients often have the same proto without its package.
     let server = server.also_as("LoggingService", "logging.LoggingService");
     let sets = [logging::FILE_DESCRIPTOR_SET, health::FILE_DESCRIPTOR_SET];
     reflection::add(server, &sets).expect("what the generator made can be read")
 }
 
-struct Front(Arc<Logging>);
+/// The log as a gRPC service.
+struct GrpcFront(Arc<MessageLog>);
 
-impl health::Doctor for Front {
+impl health::Readiness for GrpcFront {
     async fn is_ready(&self, service: &str) -> Option<bool> {
         let is_known = ["", LoggingServiceServer::<Self>::NAME].contains(&service);
         if is_known { Some(self.0.store().last().await.is_ok()) } else { None }
@@ -45,26 +46,26 @@ impl health::Doctor for Front {
 }
 
 #[tonic::async_trait]
-impl LoggingService for Front {
+impl LoggingService for GrpcFront {
     async fn log_message(
         &self,
         request: Request<LogRequest>,
     ) -> Result<Response<LogResponse>, Status> {
         let LogRequest { id, msg } = request.into_inner();
-        let outcome = match self.0.log(&id, &msg).await? {
+        let outcome = match self.0.append(&id, &msg).await? {
             Outcome::Logged => logging::Outcome::Logged,
             Outcome::Duplicate => logging::Outcome::Duplicate,
             Outcome::Conflict => logging::Outcome::Conflict,
         };
         if self.0.drops_reply() {
-            // The caller's deadline ends this.
+            // The caller's deadline ends the call.
             future::pending::<()>().await;
         }
         Ok(Response::new(LogResponse { detail: "logged".into(), outcome: outcome.into() }))
     }
 
     async fn get_logs(&self, _: Request<Empty>) -> Result<Response<LogList>, Status> {
-        let place = self.0.lists.acquire_arc().await;
+        let permit = self.0.list_permit().await;
         let mut logs = Vec::new();
         let (mut position, mut bytes) = (0, 0);
         loop {
@@ -80,8 +81,8 @@ impl LoggingService for Front {
         }
         let mut answer = Response::new(LogList { logs });
         if bytes > PAGE_BYTES {
-            // A caller that reads slowly keeps it in memory.
-            answer.extensions_mut().insert(Held::until_sent(place));
+            // While its caller reads slowly, it stays in memory.
+            answer.extensions_mut().insert(HeldUntilSent::new(permit));
         }
         Ok(answer)
     }
@@ -97,7 +98,7 @@ impl LoggingService for Front {
         })?;
         let position = self.0.begin(request.get_ref().after).await.map_err(LogError::from)?;
         let page = VecDeque::new();
-        let tail = Tail { logging: self.0.clone(), _follower: follower, position, page };
+        let tail = Tail { log: self.0.clone(), _follower: follower, position, page };
         Ok(Response::new(Box::pin(stream::try_unfold(tail, |mut tail| async {
             let entry = tail.next().await.map_err(LogError::from)?;
             Ok(Some((entry, tail)))
@@ -105,23 +106,23 @@ impl LoggingService for Front {
     }
 }
 
-/// One who follows the log.
+/// A caller that follows the log.
 struct Tail {
-    logging: Arc<Logging>,
+    log: Arc<MessageLog>,
     _follower: Follower,
     position: u64,
-    page: VecDeque<Entry>,
+    page: VecDeque<StoreEntry>,
 }
 
 impl Tail {
-    /// The next entry, when it is there.
+    /// The next entry. Waits until there is one.
     async fn next(&mut self) -> Result<LogEntry, StoreError> {
         loop {
-            if let Some(Entry { position, id, msg }) = self.page.pop_front() {
+            if let Some(StoreEntry { position, id, msg }) = self.page.pop_front() {
                 self.position = position;
                 return Ok(LogEntry { position, id: (*id).into(), msg: (*msg).into() });
             }
-            let store = self.logging.store();
+            let store = self.log.store();
             store.arrival(self.position).await?;
             self.page = store.read(self.position, PAGE_BYTES).await?.into();
         }

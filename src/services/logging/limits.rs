@@ -18,28 +18,28 @@ pub const PAGE_BYTES: usize = 64 << 10;
 /// Bytes of all messages in one answer over gRPC, which has to be built whole: as much as clients
 /// take unless they are told otherwise.
 pub const LIST_BYTES_MAX: usize = 4 << 20;
-/// Bytes that each message adds to it.
+/// Bytes that each message counts in it besides its own.
 pub const LIST_OVERHEAD_BYTES: usize = 5;
-/// Such answers in the making or, if they are longer than a page, on their way; further ones wait
-/// for a place.
+/// Such answers that are being built or, if they are longer than a page, sent. Further ones wait until
+/// another is done.
 pub const LISTS_MAX: usize = 16;
-/// Those who follow the log at a time.
+/// Followers of the log at a time.
 pub const FOLLOWERS_MAX: usize = 256;
 /// How often a follower hears that it is still connected.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Bytes of a message that are shown on stdout.
 pub const SHOWN_BYTES_MAX: usize = 16 << 10;
-/// Messages that wait for the disk or for Redis. Further ones wait for a place.
+/// Messages that are queued for the disk or for Redis. Further ones wait until there is room.
 pub const QUEUE_APPENDS_MAX: usize = 256;
 /// Messages that one commit of the disk or one call of Redis takes.
 pub const BATCH_APPENDS_MAX: usize = 256;
-/// Bytes of them, after which no other is added.
+/// Bytes of such a batch after which no other message is added.
 pub const BATCH_BYTES: usize = 4 << 20;
 /// Bytes of the file that the disk store holds in memory.
 pub const DISK_CACHE_BYTES: usize = 8 << 20;
 /// How often a disk that was full is tried again.
 pub const DISK_RETRY: Duration = Duration::from_secs(1);
-/// How long Redis may take for anything, connecting included.
+/// How long Redis may take for any answer, connecting included.
 pub const REDIS_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long one question for new entries stays with Redis.
+/// How long Redis waits for new entries before it answers that there are none.
 pub const REDIS_BLOCK: Duration = Duration::from_secs(1);

@@ -11,44 +11,45 @@ use tide::{
 
 use super::{
     super::{OK, at_get, json, object},
-    LogError, Logging, follow,
+    follow,
     limits::{FOLLOWERS_MAX, PAGE_BYTES},
-    store::{Entry, Outcome, StoreError},
+    log::{LogError, MessageLog},
+    store::{Outcome, StoreEntry, StoreError},
     streamed,
 };
 use crate::http::{self, shutdown::Shutdown};
 
-/// After how many seconds a client may try again.
+/// Seconds after which a client may try again.
 const RETRY_AFTER_S: &str = "1";
 
-/// The application. Those who follow the log are sent home when `shutdown` begins.
-pub(super) fn app(logging: &Arc<Logging>, shutdown: Shutdown) -> tide::Server<()> {
+/// The application. Its answers to followers end when `shutdown` begins.
+pub(super) fn app(log: &Arc<MessageLog>, shutdown: Shutdown) -> tide::Server<()> {
     let mut app = tide::new();
-    let mut log = app.at("/log");
-    let state = logging.clone();
-    log.post(move |request| {
-        let logging = state.clone();
-        async move { log_message(&logging, request).await }
+    let mut route = app.at("/log");
+    let state = log.clone();
+    route.post(move |request| {
+        let log = state.clone();
+        async move { log_message(&log, request).await }
     });
-    log.all(|_| async {
+    route.all(|_| async {
         Ok(Response::builder(StatusCode::MethodNotAllowed).header(ALLOW, "POST").build())
     });
-    let state = logging.clone();
+    let state = log.clone();
     at_get(&mut app, "/logs", move |request: Request<()>| {
-        let (logging, shutdown) = (state.clone(), shutdown.clone());
+        let (log, shutdown) = (state.clone(), shutdown.clone());
         async move {
             if request.url().query_pairs().any(|(name, _)| name == "follow") {
-                follow_log(logging, &request, shutdown).await
+                follow_log(log, &request, shutdown).await
             } else {
-                whole_log(logging).await
+                whole_log(log).await
             }
         }
     });
-    let state = logging.clone();
+    let state = log.clone();
     at_get(&mut app, "/health", move |_| {
-        let logging = state.clone();
+        let log = state.clone();
         async move {
-            match logging.store().last().await {
+            match log.store().last().await {
                 Ok(_) => json(StatusCode::Ok, &OK),
                 Err(error) => refused(&error.into()),
             }
@@ -57,7 +58,7 @@ pub(super) fn app(logging: &Arc<Logging>, shutdown: Shutdown) -> tide::Server<()
     app
 }
 
-/// What is to be logged.
+/// The body of `POST /log`.
 #[derive(Deserialize)]
 struct Message {
     id: String,
@@ -66,7 +67,7 @@ struct Message {
 
 #[derive(Serialize)]
 struct Logged {
-    /// What a sender wants to hear: its message is in the log.
+    /// The same for a repeated message: a sender wants to know that its message is in the log.
     detail: &'static str,
     outcome: &'static str,
 }
@@ -76,7 +77,7 @@ struct Refused {
     error: String,
 }
 
-async fn log_message(logging: &Logging, mut request: Request<()>) -> tide::Result {
+async fn log_message(log: &MessageLog, mut request: Request<()>) -> tide::Result {
     let body = request.body_bytes().await?;
     let message: Message = match object(&body) {
         Ok(message) => message,
@@ -85,11 +86,11 @@ async fn log_message(logging: &Logging, mut request: Request<()>) -> tide::Resul
             return json(StatusCode::BadRequest, &Refused { error });
         }
     };
-    let outcome = match logging.log(&message.id, &message.msg).await {
+    let outcome = match log.append(&message.id, &message.msg).await {
         Ok(outcome) => outcome,
         Err(error) => return refused(&error),
     };
-    if logging.drops_reply() {
+    if log.drops_reply() {
         return Ok(http::lost());
     }
     let outcome = match outcome {
@@ -100,7 +101,7 @@ async fn log_message(logging: &Logging, mut request: Request<()>) -> tide::Resul
     json(StatusCode::Ok, &Logged { detail: "logged", outcome })
 }
 
-/// Says why not, and whether it helps to try again.
+/// The answer that says why the log refuses, and whether it helps to try again.
 fn refused(error: &LogError) -> tide::Result {
     let status = match error {
         LogError::BadId => StatusCode::BadRequest,
@@ -116,15 +117,15 @@ fn refused(error: &LogError) -> tide::Result {
     Ok(answer)
 }
 
-/// All messages that are there now, as a list.
-async fn whole_log(logging: Arc<Logging>) -> tide::Result {
-    let store = logging.store();
+/// All messages that are in the log now, as a list.
+async fn whole_log(log: Arc<MessageLog>) -> tide::Result {
+    let store = log.store();
     let begun = async { Ok((store.last().await?, store.read(0, PAGE_BYTES).await?)) };
     let (last, first) = match begun.await {
         Ok(begun) => begun,
         Err(error) => return refused(&LogError::Store(error)),
     };
-    let body = if last == 0 { "[]".into() } else { streamed::body(list(logging, last, first)) };
+    let body = if last == 0 { "[]".into() } else { streamed::body(list(log, last, first)) };
     // The type comes first, so that the body does not bring its own.
     Ok(Response::builder(StatusCode::Ok)
         .header(CONTENT_TYPE, "application/json")
@@ -132,30 +133,30 @@ async fn whole_log(logging: Arc<Logging>) -> tide::Result {
         .build())
 }
 
-/// The entries up to `last` as a JSON list, page by page, of which `first` is the first.
+/// The entries up to `last` as a JSON list, page by page. `first` is the first page.
 fn list(
-    logging: Arc<Logging>,
+    log: Arc<MessageLog>,
     last: u64,
-    first: Vec<Entry>,
+    first: Vec<StoreEntry>,
 ) -> impl Stream<Item = io::Result<Vec<u8>>> + Send {
-    stream::unfold((logging, 0, Some(first)), move |(logging, position, first)| async move {
+    stream::unfold((log, 0, Some(first)), move |(log, position, first)| async move {
         if position >= last {
             return None;
         }
         let page = match first {
             Some(page) => Ok(page),
-            None => logging.store().read(position, PAGE_BYTES).await,
+            None => log.store().read(position, PAGE_BYTES).await,
         };
         let written = page.map_err(io::Error::other).and_then(|page| list_page(&page, last));
         match written {
-            Ok((text, position)) => Some((Ok(text), (logging, position, None))),
-            Err(error) => Some((Err(error), (logging, last, None))),
+            Ok((text, position)) => Some((Ok(text), (log, position, None))),
+            Err(error) => Some((Err(error), (log, last, None))),
         }
     })
 }
 
 /// A part of the list, and the last position in it.
-fn list_page(page: &[Entry], last: u64) -> io::Result<(Vec<u8>, u64)> {
+fn list_page(page: &[StoreEntry], last: u64) -> io::Result<(Vec<u8>, u64)> {
     let mut text = Vec::new();
     let mut position = 0;
     for entry in page.iter().take_while(|entry| entry.position <= last) {
@@ -172,9 +173,9 @@ fn list_page(page: &[Entry], last: u64) -> io::Result<(Vec<u8>, u64)> {
     Ok((text, position))
 }
 
-/// What arrives, as server-sent events: from now on, or after the entry that the client names.
+/// Messages as they arrive, as server-sent events: from now on, or after the entry that the client names.
 async fn follow_log(
-    logging: Arc<Logging>,
+    log: Arc<MessageLog>,
     request: &Request<()>,
     shutdown: Shutdown,
 ) -> tide::Result {
@@ -182,16 +183,16 @@ async fn follow_log(
         let error = "after and Last-Event-ID are positions: write a number, 0 is before the first";
         return json(StatusCode::BadRequest, &Refused { error: error.into() });
     };
-    let position = match logging.begin(after).await {
+    let position = match log.begin(after).await {
         Ok(position) => position,
         Err(error) => return refused(&LogError::Store(error)),
     };
-    let Some(follower) = logging.follower() else {
+    let Some(follower) = log.follower() else {
         let many = format!("{FOLLOWERS_MAX} follow the log already; try again soon");
         return refused(&LogError::Store(StoreError::Unavailable(many)));
     };
     let closing = async move { shutdown.draining().await };
-    let events = follow::events(logging, follower, position, closing);
+    let events = follow::events(log, follower, position, closing);
     Ok(Response::builder(StatusCode::Ok)
         .header(CONTENT_TYPE, "text/event-stream")
         .header(CACHE_CONTROL, "no-store")
@@ -199,8 +200,8 @@ async fn follow_log(
         .build())
 }
 
-/// The position that the client has seen last. A browser that connects again says so in a header,
-/// and keeps the URL that it began with.
+/// The position that the client has seen last. A browser that connects again gives it in a header, and
+/// keeps the URL that it began with.
 fn after(request: &Request<()>) -> Result<Option<u64>, std::num::ParseIntError> {
     let in_header = request.header("last-event-id").map(|values| values.last().as_str().to_owned());
     let in_query = || {

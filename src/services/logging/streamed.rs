@@ -1,5 +1,4 @@
-//! An answer whose body is made while it is sent: the next piece when the client has taken the
-//! last.
+//! A body that is made while it is sent: the next piece when the client has taken the last.
 
 use std::{
     io,
@@ -14,22 +13,22 @@ use smol::{
 };
 use tide::Body;
 
-/// A body of these pieces. An error cuts the answer off, so that nobody takes it for a whole one.
+/// A body of these pieces. An error cuts the answer off, so that no client takes it for a whole one.
 pub(super) fn body(pieces: impl Stream<Item = io::Result<Vec<u8>>> + Send + 'static) -> Body {
     let pieces = Mutex::new(Box::pin(pieces) as Pieces);
-    Body::from_reader(Streamed { pieces, piece: Vec::new(), taken: 0 }, None)
+    Body::from_reader(StreamedBody { pieces, piece: Vec::new(), taken: 0 }, None)
 }
 
 type Pieces = Pin<Box<dyn Stream<Item = io::Result<Vec<u8>>> + Send>>;
 
-struct Streamed {
-    /// Never locked: tide wants a body that is `Sync`, and this is what makes it so.
+struct StreamedBody {
+    /// Never locked. tide wants a body that is `Sync`, and the mutex makes it so.
     pieces: Mutex<Pieces>,
     piece: Vec<u8>,
     taken: usize,
 }
 
-impl AsyncBufRead for Streamed {
+impl AsyncBufRead for StreamedBody {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
         while this.taken == this.piece.len() {
@@ -47,7 +46,7 @@ impl AsyncBufRead for Streamed {
     }
 }
 
-impl AsyncRead for Streamed {
+impl AsyncRead for StreamedBody {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -71,13 +71,11 @@ struct Arguments {}
 
 /// Runs the server until it is told to end. Blocks.
 pub fn run(name: &str, args: &[String]) -> Exit {
-    let options = match http::parse::<Arguments>(name, args, api::defaults()) {
-        Ok((Arguments {}, options)) => options,
-        Err(exit) => return exit,
-    };
-    http::run(name, options, |bound, reasons| {
-        let lines = api::announce(bound.address());
-        serve(bound, routes(), &lines, reasons)
+    super::start(name, args, api::defaults(), |Arguments {}, options| {
+        Ok(http::run(name, options, |bound, reasons| {
+            let lines = api::announce(bound.address());
+            serve(bound, routes(), &lines, reasons)
+        }))
     })
 }
 
@@ -95,7 +93,7 @@ fn answer_form(request: &Request) -> Reply {
     form::answer(Form::Body { content_type, bytes: &request.body })
 }
 
-/// Serves any table of routes until `reasons` has one to stop; prints `lines` first. Blocks, as
+/// Serves any table of routes until `reasons` yields a reason to stop; prints `lines` first. Blocks, as
 /// [`Bound::serve`] does.
 pub fn serve(
     bound: Bound,

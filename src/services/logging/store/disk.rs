@@ -1,11 +1,11 @@
 //! The log in a file of redb: what was acknowledged outlives the process and the machine.
 //!
 //! One thread writes. It takes all appends that have queued up into one transaction, so that they
-//! share one fsync, and answers them after it. Reads see the last commit and disturb nobody.
+//! share one fsync, and answers them after it. Reads see the last commit, and wait for no writer.
 //!
-//! When the disk is full, redb wants to be closed and opened again, and the writer tries that until
-//! it succeeds. After any other error nobody knows what the system still remembers of the pages
-//! that it could not write, and to go on could lose what is acknowledged later: so the store stays
+//! When the disk is full, redb must be closed and opened again, and the writer tries that until
+//! it succeeds. After any other error it is unknown which of the pages that could not be written the
+//! system still remembers, and going on could lose what is acknowledged later: so the store stays
 //! broken until the process is started again.
 
 use std::{
@@ -20,7 +20,8 @@ use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, Tab
 use uuid::Uuid;
 
 use super::{
-    CannotOpen, End, Entry, Outcome, Pending, Store, StoreError, Witness, cost,
+    contract::{CannotOpen, OnAppend, Outcome, Pending, Store, StoreEntry, StoreError, cost},
+    end::LogEnd,
     queue::{Append, Batches, Queue},
 };
 use crate::{
@@ -32,36 +33,36 @@ use crate::{
 const ENTRIES: TableDefinition<u64, (&str, &str)> = TableDefinition::new("log-entries-1");
 /// Id -> position.
 const IDS: TableDefinition<&str, u64> = TableDefinition::new("log-ids-1");
-/// What all entries count together, under the key ().
+/// The cost of all entries together, under the key ().
 const BYTES: TableDefinition<(), u64> = TableDefinition::new("log-bytes-1");
 
 /// A log in a file, which belongs to one process at a time.
 pub struct Disk {
     queue: Queue,
-    shared: Arc<Shared>,
+    shared: Arc<DiskShared>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct Shared {
+struct DiskShared {
     path: PathBuf,
     bytes_max: u64,
-    end: End,
-    witness: Witness,
-    /// Or why it is closed.
+    end: LogEnd,
+    on_append: OnAppend,
+    /// The open file, or why it is closed.
     database: Mutex<Result<Arc<Database>, StoreError>>,
 }
 
 impl Disk {
     /// Opens the log in the file at `path`, or makes one; it takes entries of `bytes_max` in all.
     /// Blocks; after a crash for as long as redb takes to check the file.
-    pub fn open(path: &Path, bytes_max: u64, witness: Witness) -> Result<Self, CannotOpen> {
+    pub fn open(path: &Path, bytes_max: u64, on_append: OnAppend) -> Result<Self, CannotOpen> {
         let opened = create(path).and_then(|database| Ok((last(&database)?, database)));
         let (last, database) = opened.map_err(|error| cannot_open(path, &error))?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(DiskShared {
             path: path.into(),
             bytes_max,
-            end: End::at(last),
-            witness,
+            end: LogEnd::at(last),
+            on_append,
             database: Mutex::new(Ok(Arc::new(database))),
         });
         let (queue, batches) = Queue::new();
@@ -79,7 +80,11 @@ impl Store for Disk {
         Box::pin(self.queue.append(id, msg))
     }
 
-    fn read(&self, position: u64, bytes: usize) -> Pending<'_, Result<Vec<Entry>, StoreError>> {
+    fn read(
+        &self,
+        position: u64,
+        bytes: usize,
+    ) -> Pending<'_, Result<Vec<StoreEntry>, StoreError>> {
         let shared = self.shared.clone();
         Box::pin(smol::unblock(move || {
             let database = shared.database()?;
@@ -115,7 +120,7 @@ impl Drop for Disk {
     }
 }
 
-impl Shared {
+impl DiskShared {
     fn state(&self) -> MutexGuard<'_, Result<Arc<Database>, StoreError>> {
         self.database.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -124,7 +129,7 @@ impl Shared {
         self.state().clone()
     }
 
-    /// Closes the database after an error, unless it is another one by now.
+    /// Closes the database after an error, unless it has been replaced by now.
     fn fail(&self, database: &Arc<Database>, error: &redb::Error) -> StoreError {
         let why = explain(&self.path, error);
         let mut state = self.state();
@@ -160,7 +165,7 @@ impl Shared {
                 *self.state() = Ok(Arc::new(database));
                 self.end.set(last);
             }
-            // Somebody still reads from the one that failed.
+            // A read from the one that failed is still under way.
             Err(redb::Error::DatabaseAlreadyOpen) => {}
             Err(error) => *self.state() = Err(explain(&self.path, &error)),
         }
@@ -174,14 +179,14 @@ impl Shared {
             Ok((last, outcomes)) => {
                 for (append, outcome) in batch.iter().zip(&outcomes) {
                     if let Ok(outcome) = outcome {
-                        (self.witness)(&append.id, &append.msg, *outcome);
+                        (self.on_append)(&append.id, &append.msg, *outcome);
                     }
                 }
                 self.end.set(last);
                 batch.iter().zip(outcomes).for_each(|(append, outcome)| append.answer(outcome));
             }
             Err(error) => {
-                // What is there may be read, even if nothing can be added.
+                // Its entries may be readable even if nothing can be added.
                 self.reopen();
                 batch.iter().for_each(|append| append.answer(Err(error.clone())));
             }
@@ -189,11 +194,11 @@ impl Shared {
     }
 }
 
-/// Opens the file, or makes it and sees to it that it stays in its folder: redb syncs the file and
-/// not the folder's entry for it.
+/// Opens the file, or makes it, and syncs its folder: redb syncs the file, but not the folder's entry
+/// for it.
 fn create(path: &Path) -> Result<Database, redb::Error> {
     if !path.exists() {
-        // If it fails, what comes next says why, or does without.
+        // If this fails, opening says why, or does without it.
         let _ = make(path);
     }
     let database = redb::Builder::new().set_cache_size(DISK_CACHE_BYTES).create(path)?;
@@ -207,19 +212,19 @@ fn create(path: &Path) -> Result<Database, redb::Error> {
     Ok(database)
 }
 
-/// Makes the file under another name, and gives it its own when it is complete: redb writes last by
-/// what it knows a file again, and if it is killed before that, what is left can never be opened.
+/// Makes the file under another name, and links it to its own name when it is complete: redb writes last what marks
+/// a file as its own, and a file that is left without that can never be opened.
 fn make(path: &Path) -> Result<(), redb::Error> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}.new", Uuid::new_v4()));
     let made = redb::Builder::new().create(&draft).map_err(redb::Error::from);
-    // A link does not replace what another process has made meanwhile.
+    // Unlike a rename, a link does not replace a file that another process has made meanwhile.
     let named = made.and_then(|_complete| Ok(fs::hard_link(&draft, path)?));
     let _ = fs::remove_file(&draft);
     named
 }
 
-/// Opens a file that has been a log already.
+/// Opens a file that is a log already.
 fn open(path: &Path) -> Result<Database, redb::Error> {
     Ok(redb::Builder::new().set_cache_size(DISK_CACHE_BYTES).open(path)?)
 }
@@ -230,7 +235,7 @@ fn last(database: &Database) -> Result<u64, redb::Error> {
     Ok(entries.len()?)
 }
 
-/// One transaction for all of them. Returns the last position, and what came of each.
+/// Appends the whole batch in one transaction. Returns the last position, and each append's outcome.
 fn commit(
     database: &Database,
     batch: &[Append],
@@ -272,7 +277,7 @@ fn commit(
     Ok((last, outcomes))
 }
 
-fn page(database: &Database, position: u64, bytes: usize) -> Result<Vec<Entry>, redb::Error> {
+fn page(database: &Database, position: u64, bytes: usize) -> Result<Vec<StoreEntry>, redb::Error> {
     let entries = database.begin_read()?.open_table(ENTRIES)?;
     let mut left = bytes as u64;
     let mut page = Vec::new();
@@ -284,12 +289,12 @@ fn page(database: &Database, position: u64, bytes: usize) -> Result<Vec<Entry>, 
             break;
         }
         left = left.saturating_sub(cost);
-        page.push(Entry { position: position.value(), id: id.into(), msg: msg.into() });
+        page.push(StoreEntry { position: position.value(), id: id.into(), msg: msg.into() });
     }
     Ok(page)
 }
 
-/// Why there is no log in this file.
+/// Why this file could not be opened as a log.
 fn cannot_open(path: &Path, error: &redb::Error) -> CannotOpen {
     let path = path.display();
     CannotOpen(match error {
@@ -306,7 +311,7 @@ fn cannot_open(path: &Path, error: &redb::Error) -> CannotOpen {
     })
 }
 
-/// What a user can do about a store that does not work any more.
+/// The error for a store that has stopped working, with what a user can do about it.
 fn explain(path: &Path, error: &redb::Error) -> StoreError {
     let path = path.display();
     match error {
@@ -320,7 +325,7 @@ fn explain(path: &Path, error: &redb::Error) -> StoreError {
     }
 }
 
-/// The disk, the user's share of it, or what a file may grow to.
+/// Whether the disk is full, or the user's quota of it, or a file has its largest size.
 fn is_full(cause: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(cause.kind(), StorageFull | QuotaExceeded | FileTooLarge)

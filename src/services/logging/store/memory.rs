@@ -5,66 +5,69 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{End, Entry, Outcome, Pending, Store, StoreError, Witness, cost};
+use super::{
+    contract::{OnAppend, Outcome, Pending, Store, StoreEntry, StoreError, cost},
+    end::LogEnd,
+};
 
-/// A log in memory, of a bounded size. Nothing in it blocks for longer than a page takes to copy.
+/// A log in memory, of a bounded size. No call blocks for longer than a page takes to copy.
 pub struct Memory {
-    log: Mutex<Log>,
-    end: End,
+    log: Mutex<Entries>,
+    end: LogEnd,
     bytes_max: u64,
-    witness: Witness,
+    on_append: OnAppend,
 }
 
 #[derive(Default)]
-struct Log {
-    entries: Vec<Entry>,
-    /// Where an id's entry is in `entries`.
-    places: HashMap<Arc<str>, usize>,
+struct Entries {
+    entries: Vec<StoreEntry>,
+    /// The index in `entries` of an id.
+    by_id: HashMap<Arc<str>, usize>,
     bytes: u64,
 }
 
 impl Memory {
     /// An empty log that takes entries of `bytes_max` in all.
-    pub fn new(bytes_max: u64, witness: Witness) -> Self {
-        Self { log: Mutex::default(), end: End::at(0), bytes_max, witness }
+    pub fn new(bytes_max: u64, on_append: OnAppend) -> Self {
+        Self { log: Mutex::default(), end: LogEnd::at(0), bytes_max, on_append }
     }
 
-    fn log(&self) -> MutexGuard<'_, Log> {
+    fn log(&self) -> MutexGuard<'_, Entries> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn append_now(&self, id: &str, msg: &str) -> Result<Outcome, StoreError> {
         let mut log = self.log();
-        let outcome = match log.places.get(id) {
-            Some(&place) if *log.entries[place].msg == *msg => Outcome::Duplicate,
+        let outcome = match log.by_id.get(id) {
+            Some(&index) if *log.entries[index].msg == *msg => Outcome::Duplicate,
             Some(_) => Outcome::Conflict,
             None => {
                 log.push(id, msg, self.bytes_max)?;
                 Outcome::Logged
             }
         };
-        // With the lock in hand, so that lines stand in the order of the log.
-        (self.witness)(id, msg, outcome);
+        // Under the lock, so that the calls come in the order of the log.
+        (self.on_append)(id, msg, outcome);
         self.end.set(log.entries.len() as u64);
         Ok(outcome)
     }
 }
 
-impl Log {
+impl Entries {
     fn push(&mut self, id: &str, msg: &str, bytes_max: u64) -> Result<(), StoreError> {
         let bytes = self.bytes + cost(id, msg);
         if bytes > bytes_max {
             return Err(StoreError::Full);
         }
         self.bytes = bytes;
-        let place = self.entries.len();
+        let index = self.entries.len();
         let id: Arc<str> = id.into();
-        self.places.insert(id.clone(), place);
-        self.entries.push(Entry { position: place as u64 + 1, id, msg: msg.into() });
+        self.by_id.insert(id.clone(), index);
+        self.entries.push(StoreEntry { position: index as u64 + 1, id, msg: msg.into() });
         Ok(())
     }
 
-    fn page(&self, position: u64, bytes: usize) -> Vec<Entry> {
+    fn page(&self, position: u64, bytes: usize) -> Vec<StoreEntry> {
         let from = usize::try_from(position).unwrap_or(usize::MAX).min(self.entries.len());
         let mut left = bytes as u64;
         let mut page = Vec::new();
@@ -85,7 +88,11 @@ impl Store for Memory {
         Box::pin(async move { self.append_now(id, msg) })
     }
 
-    fn read(&self, position: u64, bytes: usize) -> Pending<'_, Result<Vec<Entry>, StoreError>> {
+    fn read(
+        &self,
+        position: u64,
+        bytes: usize,
+    ) -> Pending<'_, Result<Vec<StoreEntry>, StoreError>> {
         Box::pin(async move { Ok(self.log().page(position, bytes)) })
     }
 

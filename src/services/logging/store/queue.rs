@@ -1,14 +1,14 @@
-//! Appends on their way to one who does them in batches, and their outcomes on the way back.
+//! Appends on their way to one writer that does them in batches, and their outcomes on the way back.
 //!
-//! One who does all of them keeps the log's order, and goes on when the one who asked has gone
-//! away; and while it is busy with one batch, the next one gathers.
+//! One writer for all keeps the log's order, and goes on when the sender of a message has gone away.
+//! While it is busy with one batch, the next one gathers.
 
 use smol::channel::{Receiver, Sender, bounded};
 
-use super::{Outcome, StoreError};
+use super::contract::{Outcome, StoreError};
 use crate::services::logging::limits::{BATCH_APPENDS_MAX, BATCH_BYTES, QUEUE_APPENDS_MAX};
 
-/// Somebody wants this kept.
+/// A message that is to be kept.
 pub(super) struct Append {
     pub(super) id: String,
     pub(super) msg: String,
@@ -16,7 +16,7 @@ pub(super) struct Append {
 }
 
 impl Append {
-    /// Tells the one who waits for it, if anybody does. Does not block.
+    /// Gives the outcome to the task that waits for it, if one still does. Does not block.
     pub(super) fn answer(&self, outcome: Result<Outcome, StoreError>) {
         let _ = self.reply.try_send(outcome);
     }
@@ -40,7 +40,7 @@ impl Queue {
         outcome.recv().await.map_err(|_| gone())?
     }
 
-    /// From now on nothing goes in.
+    /// From now on appends are refused.
     pub(super) fn close(&self) {
         self.0.close();
     }
@@ -50,15 +50,15 @@ impl Queue {
 pub(super) struct Batches(Receiver<Append>);
 
 impl Batches {
-    /// All that has queued up, but not too much of it. Waits for the first; `None`: there will be
-    /// no more.
+    /// All appends that have queued up, within limits. Waits for the first; `None`: the queue is closed
+    /// and empty.
     pub(super) async fn next(&self) -> Option<Vec<Append>> {
         loop {
             let mut bytes = 0;
             let mut batch = Vec::new();
             let mut more = Some(self.0.recv().await.ok()?);
             while let Some(append) = more {
-                // One who has given up has been told that it failed, and it has not begun yet.
+                // Whoever waited for this has given up and taken it for failed, and it has not begun.
                 if !append.reply.is_closed() {
                     bytes += append.id.len() + append.msg.len();
                     batch.push(append);

@@ -1,22 +1,22 @@
 //! The log in Redis (or Valkey), for several processes at a time: the duplicate test and the append
-//! are one script, and so nothing comes between them, whoever asks.
+//! are one script, so nothing comes between them.
 //!
 //! | key | type | what |
 //! |---|---|---|
 //! | `{smolring-log}:entries` | stream | entry `<position>-0` with the fields `id` and `msg` |
 //! | `{smolring-log}:ids` | hash | id -> position |
-//! | `{smolring-log}:bytes` | number | what all entries count together |
+//! | `{smolring-log}:bytes` | number | the cost of all entries together |
 //!
-//! What is in braces decides where a key lies in a cluster: all of them in one place.
+//! The part in braces decides on which node of a cluster a key lies: all of them on the same.
 //!
-//! How safe an acknowledged message is, is a matter of Redis' configuration: `appendonly yes` with
+//! How safe an acknowledged message is depends on Redis' configuration: `appendonly yes` with
 //! `appendfsync always` makes it outlive a crash of Redis. It must not evict keys
 //! (`maxmemory-policy noeviction`, which is its default): an id that is gone could be logged twice.
 //!
-//! A replica that takes over may lack what was acknowledged last: Redis replicates afterwards.
+//! A replica that takes over may lack what was acknowledged last: Redis replicates after it answers.
 //!
-//! A Redis that hangs may do what it was asked to when it wakes up, after the sender was told that
-//! nobody knows. The message is in the log then, and the witness has not heard of it.
+//! A Redis that hangs may do what it was asked when it goes on, after the sender was told that the
+//! outcome is unknown. The message is in the log then, and `OnAppend` was not called for it.
 
 use std::{
     str::FromStr,
@@ -34,7 +34,8 @@ use redis::{
 use smol::{Task, Timer, lock::Mutex};
 
 use super::{
-    CannotOpen, End, Entry, Outcome, Pending, Store, StoreError, Witness,
+    contract::{CannotOpen, OnAppend, Outcome, Pending, Store, StoreEntry, StoreError},
+    end::LogEnd,
     queue::{Append, Batches, Queue},
 };
 use crate::{
@@ -46,8 +47,8 @@ const ENTRIES: &str = "{smolring-log}:entries";
 const IDS: &str = "{smolring-log}:ids";
 const BYTES: &str = "{smolring-log}:bytes";
 
-/// Of each id and message: 0 it is known, -1 with another message, -2 there is no room, or else
-/// the position that it has now.
+/// Appends ids and messages. Returns for each: 0 if the id is known, -1 if it is known with another
+/// message, -2 if there is no room, or else the position that it has now.
 const APPEND: &str = r"
 local entries, ids, sum = KEYS[1], KEYS[2], KEYS[3]
 local most, overhead = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -77,11 +78,11 @@ end
 return outcomes
 ";
 
-/// Entries from a position on, of so many bytes: id and message, one after another.
+/// Entries from a position on, of so many bytes: their ids and messages in turn.
 const READ: &str = r"
 local position, left, overhead = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local page = {}
--- Beyond that, not every number is one.
+-- Beyond that, not every integer can be written.
 while position <= 2 ^ 53 do
   local at = string.format('%.0f-0', position)
   local entry = redis.call('XRANGE', KEYS[1], at, at)[1]
@@ -96,39 +97,39 @@ end
 return page
 ";
 
-/// A log in Redis. It connects when there is something to do, and anew when the connection broke.
+/// A log in Redis. It connects when there is something to do, and again after the connection broke.
 pub struct Redis {
     queue: Queue,
-    shared: Arc<Shared>,
+    shared: Arc<RedisShared>,
     _writer: Task<()>,
-    /// Asks for what other processes append; begins when somebody waits for it.
+    /// Watches for entries of other processes. It begins when somebody waits for an entry.
     watch: OnceLock<Task<()>>,
 }
 
-struct Shared {
-    link: Link,
+struct RedisShared {
+    link: RedisLink,
     read: Script,
-    end: End,
+    end: LogEnd,
 }
 
 impl Redis {
     /// A log in the database that `url` names, like `redis://127.0.0.1:6379/0`, or in a cluster of
     /// which it names some nodes, like `redis+cluster://127.0.0.1:7000,127.0.0.1:7001`; it takes
     /// entries of `bytes_max` in all. Does not block, and does not connect yet.
-    pub fn new(url: &str, bytes_max: u64, witness: Witness) -> Result<Self, CannotOpen> {
-        let link = Link::to(url.parse().map_err(CannotOpen)?, REDIS_TIMEOUT);
-        let shared = Arc::new(Shared { link, read: Script::new(READ), end: End::at(0) });
+    pub fn new(url: &str, bytes_max: u64, on_append: OnAppend) -> Result<Self, CannotOpen> {
+        let link = RedisLink::to(url.parse().map_err(CannotOpen)?, REDIS_TIMEOUT);
+        let shared = Arc::new(RedisShared { link, read: Script::new(READ), end: LogEnd::at(0) });
         let (queue, batches) = Queue::new();
         let writer = shared.clone();
         let _writer =
-            smol::spawn(async move { writer.write_all(batches, bytes_max, witness).await });
+            smol::spawn(async move { writer.write_all(batches, bytes_max, on_append).await });
         Ok(Self { queue, shared, _writer, watch: OnceLock::new() })
     }
 }
 
-/// Whether `url` can be one of Redis at all; if not, what is wrong with it.
+/// An error says why `url` cannot be one of Redis.
 pub(crate) fn check(url: &str) -> Result<(), String> {
-    url.parse::<Place>().map(|_| ())
+    url.parse::<RedisPlace>().map(|_| ())
 }
 
 impl Store for Redis {
@@ -139,12 +140,16 @@ impl Store for Redis {
         })
     }
 
-    fn read(&self, position: u64, bytes: usize) -> Pending<'_, Result<Vec<Entry>, StoreError>> {
+    fn read(
+        &self,
+        position: u64,
+        bytes: usize,
+    ) -> Pending<'_, Result<Vec<StoreEntry>, StoreError>> {
         let mut ask = self.shared.read.key(ENTRIES);
         ask.arg(position.saturating_add(1)).arg(bytes).arg(ENTRY_OVERHEAD_BYTES);
         Box::pin(async move {
             let page: Vec<(String, String)> = self.shared.link.run(&ask).await?;
-            let entry = |((id, msg), position): ((String, String), u64)| Entry {
+            let entry = |((id, msg), position): ((String, String), u64)| StoreEntry {
                 position,
                 id: id.into(),
                 msg: msg.into(),
@@ -167,13 +172,13 @@ impl Store for Redis {
     }
 }
 
-impl Shared {
+impl RedisShared {
     async fn last(&self) -> Result<u64, StoreError> {
         self.link.query(Cmd::new().arg("HLEN").arg(IDS)).await
     }
 
     /// The writer: batch by batch, each in one call.
-    async fn write_all(&self, batches: Batches, bytes_max: u64, witness: Witness) {
+    async fn write_all(&self, batches: Batches, bytes_max: u64, on_append: OnAppend) {
         let script = Script::new(APPEND);
         while let Some(batch) = batches.next().await {
             let mut ask = script.key(ENTRIES);
@@ -194,7 +199,7 @@ impl Shared {
                             }
                         };
                         if let Ok(outcome) = outcome {
-                            witness(&append.id, &append.msg, outcome);
+                            on_append(&append.id, &append.msg, outcome);
                         }
                         append.answer(outcome);
                     }
@@ -208,12 +213,12 @@ impl Shared {
         }
     }
 
-    /// Watches where the log ends, on a connection of its own: one question stays with Redis until
-    /// it can be answered, and would keep others waiting.
+    /// Watches where the log ends, on a connection of its own: its command waits in Redis for the next
+    /// entry, and would hold up the others.
     async fn watch(self: Arc<Self>) {
-        let link = Link::to(self.link.place.clone(), REDIS_BLOCK + REDIS_TIMEOUT);
+        let link = RedisLink::to(self.link.place.clone(), REDIS_BLOCK + REDIS_TIMEOUT);
         loop {
-            // The end itself is read each time: the log may also be emptied by somebody.
+            // The end is read anew each time: somebody may have emptied the log.
             if let Ok(last) = self.last().await {
                 self.end.set(last);
                 let mut wait = Cmd::new();
@@ -229,25 +234,25 @@ impl Shared {
     }
 }
 
-/// A connection to Redis that is made when it is needed, shared by all who ask, and given up when
+/// A connection to Redis that is made when it is needed, shared by all commands, and given up when
 /// something is wrong with it.
-struct Link {
-    place: Place,
-    /// For one question, connecting included.
+struct RedisLink {
+    place: RedisPlace,
+    /// For one command, connecting included.
     timeout: Duration,
-    connection: Mutex<Option<Connection>>,
+    connection: Mutex<Option<RedisConnection>>,
 }
 
 /// Where Redis is.
 #[derive(Clone)]
-struct Place {
+struct RedisPlace {
     urls: Vec<String>,
     is_cluster: bool,
-    /// For people: without passwords.
+    /// To be printed: it has no passwords.
     address: String,
 }
 
-impl FromStr for Place {
+impl FromStr for RedisPlace {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -272,31 +277,31 @@ impl FromStr for Place {
     }
 }
 
-impl Place {
-    /// Connects without a timer of its own.
-    async fn connect(&self) -> RedisResult<Connection> {
+impl RedisPlace {
+    /// Connects. To one server it takes as long as the caller lets it.
+    async fn connect(&self) -> RedisResult<RedisConnection> {
         if self.is_cluster {
             let client = ClusterClient::builder(self.urls.clone())
                 .connection_timeout(REDIS_TIMEOUT)
                 .response_timeout(REDIS_TIMEOUT + REDIS_BLOCK)
                 .build()?;
-            return client.get_async_connection().await.map(Connection::Cluster);
+            return client.get_async_connection().await.map(RedisConnection::Cluster);
         }
         let config = AsyncConnectionConfig::new().set_connection_timeout(None);
         let config = config.set_response_timeout(None);
         let client = Client::open(&*self.urls[0])?;
-        client.get_multiplexed_async_connection_with_config(&config).await.map(Connection::One)
+        client.get_multiplexed_async_connection_with_config(&config).await.map(RedisConnection::One)
     }
 }
 
 /// To one server, or to a cluster.
 #[derive(Clone)]
-enum Connection {
+enum RedisConnection {
     One(MultiplexedConnection),
     Cluster(ClusterConnection),
 }
 
-impl ConnectionLike for Connection {
+impl ConnectionLike for RedisConnection {
     fn req_packed_command<'a>(&'a mut self, ask: &'a Cmd) -> RedisFuture<'a, Value> {
         match self {
             Self::One(connection) => connection.req_packed_command(ask),
@@ -324,8 +329,8 @@ impl ConnectionLike for Connection {
     }
 }
 
-impl Link {
-    fn to(place: Place, timeout: Duration) -> Self {
+impl RedisLink {
+    fn to(place: RedisPlace, timeout: Duration) -> Self {
         Self { place, timeout, connection: Mutex::default() }
     }
 
@@ -337,7 +342,7 @@ impl Link {
         self.answer(async { ask.invoke_async(&mut self.connection().await?).await }).await
     }
 
-    async fn connection(&self) -> RedisResult<Connection> {
+    async fn connection(&self) -> RedisResult<RedisConnection> {
         let mut connection = self.connection.lock().await;
         match &*connection {
             Some(connection) => Ok(connection.clone()),
@@ -357,8 +362,8 @@ impl Link {
             }
             None => self.silence(),
         };
-        // Whatever it was: a server that has become a replica, for example, stays one. If somebody
-        // has the lock, a new connection is being made.
+        // Whatever the error was: a server that has become a replica, for example, stays one. Where the
+        // lock is held, a new connection is being made.
         if let Some(mut connection) = self.connection.try_lock() {
             *connection = None;
         }

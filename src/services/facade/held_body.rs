@@ -1,5 +1,5 @@
-//! A long answer, which holds its place among those in progress until it is sent: a client that
-//! reads slowly keeps it in memory.
+//! The body of a long answer, which counts as in progress until it is sent: while its client reads
+//! slowly, it stays in memory.
 
 use std::{
     io::{self, BufRead as _, Cursor, Read as _},
@@ -14,20 +14,20 @@ use smol::{
 
 use super::limits::PIECE_BYTES_MAX;
 
-/// The bytes, and the permit that they hold. They are shown a piece at a time: what is shown whole
-/// is copied whole, and let go of.
-pub(super) struct Held {
+/// The bytes, and the permit that is held until they are sent. The reader sees a piece at a time: if it
+/// saw all, it would copy all at once and drop this.
+pub(super) struct HeldBody {
     bytes: Cursor<Vec<u8>>,
     _permit: SemaphoreGuardArc,
 }
 
-impl Held {
+impl HeldBody {
     pub(super) fn new(bytes: Vec<u8>, permit: SemaphoreGuardArc) -> Self {
         Self { bytes: Cursor::new(bytes), _permit: permit }
     }
 }
 
-impl AsyncRead for Held {
+impl AsyncRead for HeldBody {
     fn poll_read(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
@@ -37,7 +37,7 @@ impl AsyncRead for Held {
     }
 }
 
-impl AsyncBufRead for Held {
+impl AsyncBufRead for HeldBody {
     fn poll_fill_buf(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let rest = self.get_mut().bytes.fill_buf()?;
         Poll::Ready(Ok(&rest[..rest.len().min(PIECE_BYTES_MAX)]))
