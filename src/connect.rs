@@ -1,17 +1,16 @@
-//! From a place on the network to a TCP connection: soon where anybody answers at all.
+//! From an address or a name to a TCP connection, quickly where anybody answers at all.
 //!
-//! The first packet of a connection may meet a listener that is just going, a host without power,
-//! or a network that is down: it is lost, and nobody says so. The system sends it again after a
-//! second, then after two, four and so on. A new socket sends one at once. So a connect that has
+//! The first packet of a connection may meet a listener that is just ending, a host without power,
+//! or a network that is down: it is lost, and no error comes back. The system sends it again after a
+//! second, then after two, four and so on. A new socket sends one at once. So a connect that gets
 //! no answer is tried again on another socket while the first still waits, and the socket that
 //! connects first is the connection.
 //!
-//! A name may have several addresses. The tries go to them in turn, IPv6 and IPv4 alternating: an
-//! address that swallows everything keeps nobody from the next one, and an address that refuses
-//! is not tried again.
+//! A name may have several addresses. They are tried in turn, IPv6 and IPv4 alternating: an address
+//! that answers nothing does not hold up the next one, and an address that refuses is not tried again.
 //!
-//! Nothing in here ends by itself while an address is silent. How long to wait is for the caller
-//! to say, who drops the future.
+//! Nothing here ends by itself while an address is silent. The caller decides how long to wait, and
+//! drops the future then.
 
 use std::{
     collections::VecDeque,
@@ -27,30 +26,31 @@ use async_io::{Async, Timer};
 use async_net::AsyncToSocketAddrs;
 use smol::future;
 
-/// After so long without an answer the next socket is tried; the last of these holds from then on.
+/// How long each socket in turn has for an answer before the next one is opened. The last holds from
+/// then on.
 const PAUSES: [Duration; 4] = [
     Duration::from_millis(20),
     Duration::from_millis(30),
     Duration::from_millis(50),
     Duration::from_millis(250),
 ];
-/// Sockets that wait for an answer of one address.
+/// Sockets that wait for an answer from one address.
 const SOCKETS_PER_ADDRESS_MAX: usize = 3;
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 8;
-/// Before a name that is not known is looked up again.
+/// The pause before a name that is not known is looked up again.
 const LOOKUP_PAUSE: Duration = Duration::from_millis(100);
 
 type Connecting = Pin<Box<dyn Future<Output = io::Result<Async<TcpStream>>>>>;
 
-/// Looks a place up and connects to it: an address, `(HOST, PORT)`, or `HOST:PORT`. A name is
-/// looked up on smol's threads for what blocks.
+/// Connects to an address, `(HOST, PORT)`, or `HOST:PORT`. A name is looked up on smol's threads for
+/// blocking work.
 pub async fn connect(to: impl AsyncToSocketAddrs) -> io::Result<Async<TcpStream>> {
     race(&async_net::resolve(to).await?).await
 }
 
-/// The same for at most `timeout`. A name that is not known is looked up again until then: it may
-/// be that of a container that is just starting. A refusal is an error at once.
+/// The same within `timeout`. A name that is not known is looked up again until then: it may be that
+/// of a container that is just starting. A refusal is an error at once.
 pub async fn connect_within(
     timeout: Duration,
     to: impl AsyncToSocketAddrs + Clone,
@@ -78,8 +78,8 @@ pub async fn connect_within(
     })
 }
 
-/// Connects to whichever of these addresses answers first. An error is that of the address that
-/// refused last, when all have.
+/// Connects to whichever of these addresses answers first. If all refuse, the error is that of the last
+/// to do so.
 pub async fn race(addresses: &[SocketAddr]) -> io::Result<Async<TcpStream>> {
     race_with(addresses, |address| {
         Box::pin(async move {
@@ -122,15 +122,15 @@ async fn race_with(
 
 /// The sockets of which one will be the connection.
 struct Race {
-    /// Those that have not refused; the next to be tried first.
+    /// Those that have not refused. The first is tried next.
     addresses: VecDeque<SocketAddr>,
     /// The oldest first.
     sockets: Vec<(SocketAddr, Connecting)>,
 }
 
 impl Race {
-    /// Tries the next address. The first socket of each stays to the end, since an answer may be
-    /// slower than all pauses together; of the others the oldest gives way.
+    /// Tries the next address. Its first socket stays to the end, since an answer may take longer than all
+    /// pauses together; where there are too many others, the oldest of them is closed.
     fn begin(&mut self, open: impl Fn(SocketAddr) -> Connecting) {
         let address = self.addresses[0];
         self.addresses.rotate_left(1);
@@ -142,7 +142,7 @@ impl Race {
         self.sockets.push((address, open(address)));
     }
 
-    /// The first socket that connects or fails, which is then no longer one of them.
+    /// Waits for the first socket that connects or fails, and removes it.
     async fn ended(&mut self) -> (SocketAddr, io::Result<Async<TcpStream>>) {
         future::poll_fn(|cx| {
             for i in 0..self.sockets.len() {
@@ -155,8 +155,8 @@ impl Race {
         .await
     }
 
-    /// An address that has said no is out. A socket that failed for another reason, as when there
-    /// are no descriptors left for a second one, is out alone.
+    /// Removes an address that has refused, with all of its sockets. After another error, for example
+    /// when there are no descriptors left for a second socket, the others of the address go on.
     fn failed(&mut self, address: SocketAddr, why: &io::Error) {
         if is_refusal(why) || !self.sockets.iter().any(|socket| socket.0 == address) {
             self.sockets.retain(|socket| socket.0 != address);
@@ -165,7 +165,7 @@ impl Race {
     }
 }
 
-/// Whether somebody has answered that there will be no connection.
+/// Whether the error means that there will be no connection, however often it is tried.
 fn is_refusal(error: &io::Error) -> bool {
     use io::ErrorKind::{
         AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable, PermissionDenied,
@@ -180,7 +180,7 @@ fn is_refusal(error: &io::Error) -> bool {
     )
 }
 
-/// IPv6 and IPv4 alternate, beginning with what the resolver has put first.
+/// The addresses with IPv6 and IPv4 alternating, beginning with the family that the resolver put first.
 fn in_turn(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     let first = addresses.first().is_some_and(SocketAddr::is_ipv6);
     let of = |family| addresses.iter().filter(move |it| it.is_ipv6() == family);
@@ -199,8 +199,8 @@ fn in_turn(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     }
 }
 
-/// Where nobody listens at a port that the system may give to a connection, a connection to that
-/// port can be given just this port, and then it is connected to itself.
+/// Whether a socket is connected to itself. The system may give a connection the very port that it goes
+/// to, if nothing listens there.
 fn is_to_itself(stream: &TcpStream) -> bool {
     matches!((stream.local_addr(), stream.peer_addr()), (Ok(local), Ok(peer)) if local == peer)
 }
@@ -225,7 +225,7 @@ mod tests {
         (listener, address)
     }
 
-    /// A socket that nobody ever answers, and that is counted while it waits.
+    /// A socket that never gets an answer, and is counted while it waits.
     fn silent(waiting: &Rc<Cell<usize>>) -> Connecting {
         struct Counted(Rc<Cell<usize>>);
         impl Drop for Counted {
@@ -325,7 +325,7 @@ mod tests {
         let stream = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
         bind(&stream, &address("127.0.0.1:0")).unwrap();
         let own = SocketAddr::try_from(getsockname(&stream).unwrap()).unwrap();
-        // Where the system does not do that there is nothing to be told.
+        // A system that does not do that leaves nothing to test.
         if connect(&stream, &own).is_ok() {
             assert!(is_to_itself(&TcpStream::from(stream)));
         }

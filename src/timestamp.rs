@@ -1,4 +1,4 @@
-//! The time as it stands in front of lines: RFC 3339 with milliseconds, which sorts as text.
+//! The time at the beginning of a line: RFC 3339 with milliseconds, which sorts as text.
 
 use std::{
     fmt::{self, Display, Write as _},
@@ -9,7 +9,7 @@ use std::{
 pub(crate) struct Timestamp(pub SystemTime);
 
 impl Timestamp {
-    /// What time it is.
+    /// The present time.
     pub fn now() -> Self {
         Self(SystemTime::now())
     }
@@ -21,7 +21,7 @@ impl Display for Timestamp {
         let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
         let (year, month, day) = civil(days);
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        // Digit by digit: this stands in every line.
+        // Digit by digit, since every line has one.
         let mut text = *b"0000-00-00T00:00:00.000Z";
         digits(&mut text[0..4], year);
         digits(&mut text[5..7], month);
@@ -41,8 +41,8 @@ fn digits(place: &mut [u8], mut number: u64) {
     }
 }
 
-/// Days since 1970 to year, month and day, in the Gregorian calendar with years that begin in
-/// March, so that the leap day is the last of its year.
+/// Year, month and day from the days since 1970. It counts years from March, so that the leap day is
+/// the last of its year.
 fn civil(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let era = days / 146_097;

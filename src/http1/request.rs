@@ -29,7 +29,7 @@
 //! # What is refused, and why
 //! A head that two readers could read in two ways is refused with 400, and the connection closed:
 //! an attacker who gets a proxy and a server to disagree about where a request ends can put a request
-//! of his own into someone else's connection. Hence one `Host`, lengths that agree, no blanks before
+//! into someone else's connection. Hence one `Host`, lengths that agree, no blanks before
 //! a colon, no continued lines, no control characters. Where a length stands next to chunks, the chunks
 //! count, and then the connection is closed: the sender may have meant something else.
 //! Bytes over 127 are refused as well: a URL percent-encodes them.

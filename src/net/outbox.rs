@@ -1,4 +1,5 @@
-//! What is to be written on a connection: small things in one buffer, large contents where they lie.
+//! What is still to be written on a connection: lines and small contents are copied into a buffer, large
+//! contents are written from where they lie in memory.
 
 use std::{
     collections::VecDeque,
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::ring::codec::Encode;
 
-/// Slices that one system call writes at most.
+/// The most slices that one system call writes.
 const SLICES_MAX: usize = 32;
 
 /// Bytes on their way out, in order.
@@ -21,13 +22,13 @@ pub(super) struct Outbox {
     segments: VecDeque<Segment>,
     /// What comes after the segments.
     tail: Vec<u8>,
-    /// How much of the first segment, or of the tail if there is none, is written. What is written
-    /// stays where it is until its segment is done: nothing is ever moved down.
+    /// How much of the first segment, or of the tail if there is none, is written. Written bytes stay in
+    /// the buffer until all of it is written, so the rest is never moved to its front.
     written: usize,
     bytes: usize,
 }
 
-/// What leaves in one piece, where it lies.
+/// Bytes that lie in one piece.
 enum Segment {
     /// Lines, and small contents.
     Copied(Vec<u8>),
@@ -48,12 +49,12 @@ impl Outbox {
         Self { flight, segments: VecDeque::new(), tail: Vec::new(), written: 0, bytes: 0 }
     }
 
-    /// Bytes that are still to be written.
+    /// How many bytes are still to be written.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Appends a message, of which it is said where it waits.
+    /// Appends a message. `place` says on whose way its content waits, if it is a large one.
     pub(super) fn push(&mut self, message: &impl Encode, place: Place) {
         if self.tail.len() >= OUTBOX_KEPT_BYTES_MAX {
             self.seal();
@@ -83,7 +84,7 @@ impl Outbox {
         self.flight.add_copied(bytes);
     }
 
-    /// Writes as much as the other end takes in one system call.
+    /// Writes in one system call, as much as the other end takes.
     pub(super) fn write_to(&mut self, mut stream: impl Write) -> io::Result<usize> {
         let written = if self.segments.is_empty() {
             stream.write(&self.tail[self.written..])?

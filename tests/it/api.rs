@@ -51,7 +51,7 @@ const BOUNDARY: &str = "multipart/form-data; boundary=cut";
 const MULTIPART: &str = "--cut\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n\
                          --cut\r\nContent-Disposition: form-data; name=\"b\"\r\n\r\n2\r\n--cut--\r\n";
 
-/// A request, the status, and the body where it matters here.
+/// A request, its status, and its body where that matters here.
 fn cases() -> Vec<(String, u16, Option<&'static str>)> {
     let mut cases = vec![
         (get("/api?a=1&b=2"), 200, Some(TWO_FIELDS)),
@@ -127,7 +127,7 @@ fn cases() -> Vec<(String, u16, Option<&'static str>)> {
     cases
 }
 
-/// The same of two answers that has to be the same.
+/// The parts of an answer that must be the same from both servers.
 fn essence(reply: &Reply) -> (u16, Option<&str>, Option<&str>, bool, &str) {
     let (kind, allow) = (reply.header("content-type"), reply.header("allow"));
     (reply.status, kind, allow, reply.closes(), &reply.body)
@@ -333,7 +333,7 @@ fn silence_and_slowness_end_in_408() {
             assert!(began.elapsed() >= SHORT * 9 / 10, "{request}");
             assert!(began.elapsed() < SHORT + PATIENCE / 4, "{request}");
         }
-        // A byte now and then does not put the deadline off.
+        // A byte now and then does not postpone the deadline.
         let mut client = served.client();
         let began = Instant::now();
         client.send("GET /");
@@ -376,7 +376,7 @@ fn a_thousand_idle_connections_and_one_that_asks() {
         idle.iter_mut().for_each(|it| assert_eq!(it.get("/api?a=1&b=2").body, TWO_FIELDS));
         assert_eq!(served.client().get("/api").status, 200);
     }
-    // With fewer allowed than there are, the idle ones give way.
+    // Where fewer are allowed than there are, idle ones are closed.
     for served in both(|options| options.connections_max = 10) {
         let mut idle: Vec<Client> = (0..12).map(|_| Client::connect(served.port)).collect();
         assert_eq!(idle[11].get("/api").status, 200);

@@ -1,5 +1,5 @@
-//! `caller-service` and `echo-service` as processes: what is said through both, what the caller
-//! says when the echo service fails it, and that it outlives all of that.
+//! `caller-service` and `echo-service` as processes: answers that go through both, the caller's answers
+//! when the echo service fails, and that the caller outlives all of it.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -30,7 +30,7 @@ fn caller_of(port: u16, args: &[&str]) -> Service {
     Service::start(CALLER, &[&["--echo-url", &url], args].concat())
 }
 
-/// The 503 has all that it should have; returns the cause.
+/// Checks that the 503 has all that it should have; returns the cause.
 fn cause(reply: &Reply) -> String {
     assert_eq!(reply.status, 503, "{reply:?}");
     assert_eq!(reply.header("content-type"), Some("application/json"));
@@ -87,7 +87,7 @@ fn a_request_can_be_followed_through_both() {
     assert!(of_caller.contains(" - GET /call-echo?msg=a%20b 200 "), "{of_caller}");
     assert!(of_caller.ends_with(&format!(" service=caller-service{names}")), "{of_caller}");
 
-    // Also one to which nobody gave names, and with a log in JSON.
+    // The same for a request without such headers, and with a log in JSON.
     let mut caller = caller_of(echo.port, &["--log-format", "json"]);
     let reply = caller.get("/call-echo?msg=x");
     let entry: Value = serde_json::from_str(&caller.line()).unwrap();
@@ -216,7 +216,7 @@ fn it_waits_for_its_timeout_and_no_longer() {
         assert!(elapsed_ms >= least && elapsed_ms <= took.as_millis() as u64, "{body}");
         assert!(took < Duration::from_millis(least) + SLACK, "{took:?}");
     }
-    // A stopped process would not hear of a gentler end.
+    // A stopped process would not receive a gentler signal.
     stopped.kill();
 }
 
@@ -265,7 +265,7 @@ impl Load {
     }
 }
 
-/// Ends the load also if a test fails, so that its clients do not go on for ever.
+/// Ends the load even if a test fails, so that its clients do not go on for ever.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -274,7 +274,7 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Has clients ask while `disturb` has the echo service go, and at last come back.
+/// Lets clients ask while `disturb` makes the echo service go away and at last come back.
 fn under_load(disturb: impl FnOnce(&Load, Service) -> Service) {
     let echo = Service::start(ECHO, &["--quiet"]);
     let mut caller = caller_of(echo.port, &["--quiet", "--timeout", "500ms"]);

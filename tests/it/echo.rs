@@ -1,5 +1,5 @@
-//! `echo-service` as a process: what it says, how its requests can be followed, and what can be
-//! made to go wrong in it.
+//! `echo-service` as a process: its answers, the headers that make requests traceable, and its faults on
+//! purpose.
 
 use std::{
     net::TcpListener,
@@ -85,7 +85,7 @@ fn a_line_of_the_log_has_the_names_of_the_request() {
     let parent = format!("traceparent={PARENT}");
     assert_eq!(words[6..], ["service=echo-service", "request_id=my-1", &parent], "{line}");
 
-    // What is missing, too long or of other characters is made anew.
+    // Headers that are missing, too long or have other characters are replaced.
     let long = format!("X-Request-Id: {}\r\n", "x".repeat(129));
     let mut seen = vec![id];
     for headers in ["", "X-Request-Id: a b\r\ntraceparent: 00-0-0-0\r\n", &long] {
@@ -97,7 +97,7 @@ fn a_line_of_the_log_has_the_names_of_the_request() {
         assert!(line.contains(&names), "{line}");
         seen.push(id);
     }
-    // So has an answer that is none of the application's, and a line without a request has none.
+    // An answer that is not the application's has them too; a line without a request has none.
     assert!(client.get("/nowhere").header("x-request-id").is_some());
     assert!(echo.line().contains(" - GET /nowhere 404 9 "));
     client.send("NONSENSE\r\n\r\n");

@@ -37,7 +37,7 @@ impl Place {
         Self { http: service.port, grpc: service.grpc_port() }
     }
 
-    /// One at which nobody is.
+    /// One where nothing listens.
     fn free() -> Self {
         let service = Service::start(LOGGING, &["--quiet"]);
         let place = Self::of(&service);
@@ -52,7 +52,7 @@ impl Place {
     }
 }
 
-/// A facade of logging services at these places.
+/// A facade with logging services at these places.
 fn facade_of(places: &[Place], args: &[&str]) -> Service {
     let mut all = vec!["--quiet".to_owned()];
     all.extend(args.iter().map(|arg| arg.to_string()));
@@ -87,7 +87,7 @@ fn entries(service: &Service) -> Vec<(String, String)> {
     entries
 }
 
-/// A message is posted while logging is down, which comes when three attempts have failed.
+/// A message is posted while logging is down; logging starts when three attempts have failed.
 fn a_post_waits_for_logging(path: &'static str, at: fn(Place) -> (String, u16)) {
     let place = Place::free();
     let mut facade = facade_of(&[place], &[]);

@@ -1,5 +1,5 @@
-//! `facade-service` as a process, before a logging service that fails in every way: each message is
-//! kept once, or the client is told that it is not.
+//! `facade-service` as a process, with a logging service that fails in every way: each message is kept
+//! once, or the client is told that it is not.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -18,10 +18,10 @@ use crate::{
 mod logging;
 mod reading;
 
-/// A facade that asks for an answer within this, and for all of them within four seconds.
+/// How long an attempt may take; all of them together may take four seconds.
 const HASTY: &[&str] = &["--attempt-timeout", "400ms", "--retry-for", "4s", "--quiet"];
 
-/// A facade of logging services at these addresses, and of no messages service.
+/// A facade with logging services at these addresses, and without a messages service.
 fn facade_of(logging: &[SocketAddr], args: &[&str]) -> Service {
     let mut all: Vec<String> = args.iter().map(|arg| arg.to_string()).collect();
     for address in logging {
@@ -31,7 +31,7 @@ fn facade_of(logging: &[SocketAddr], args: &[&str]) -> Service {
     Service::start(FACADE, &all)
 }
 
-/// An address at which nobody listens. No connection to it can come from it either.
+/// An address where nobody listens, and that no connection to it can be given as its own.
 fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.44.1:0").unwrap().local_addr().unwrap()
 }
@@ -53,7 +53,7 @@ fn body(reply: &Reply) -> Value {
     serde_json::from_str(&reply.body).unwrap()
 }
 
-/// The message was taken; returns its id.
+/// Checks that the message was accepted; returns its id.
 fn id_of(reply: &Reply, msg: &str) -> String {
     assert_eq!(reply.status, 200, "{reply:?}");
     let body = body(reply);
@@ -62,7 +62,7 @@ fn id_of(reply: &Reply, msg: &str) -> String {
     body["message_id"].as_str().unwrap().to_owned()
 }
 
-/// The message was not taken: what the client is told, and under which id.
+/// Checks that the message was not accepted; returns what the client is told, and the id.
 fn error_of(reply: &Reply, status: u16) -> (String, String) {
     assert_eq!(reply.status, status, "{reply:?}");
     assert_eq!(reply.header("retry-after").is_some(), status == 503, "{reply:?}");
@@ -236,7 +236,7 @@ fn a_logging_service_that_comes_back_gets_the_message() {
     let mut facade = facade_of(&[address], &["--quiet"]);
     let port = facade.port;
     let client = thread::spawn(move || post_with(port, "", r#"{"msg":"retry"}"#));
-    // Away until only the last attempt is left, which comes five seconds after the first.
+    // Down until only the last attempt is left, which comes five seconds after the first.
     let mut waits_ms = 0;
     for number in 1..=4 {
         let line = facade.line();
@@ -267,7 +267,7 @@ fn when_nothing_helps_the_client_is_told_and_can_go_on() {
         assert!(line.contains(&part) && line.ends_with("; given up") == (number == 5), "{line}");
     }
     assert_eq!(facade.get("/health").status, 200);
-    // Kept, but its answers are lost until nothing helps; then sent again as the answer says.
+    // Kept, but all answers are lost; then sent again as the facade's answer says.
     let logging = Logging::at(&address.to_string(), &[Mood::Lose; 5]);
     let key = format!("Idempotency-Key: {id}\r\n");
     let (error, again) = error_of(&post_with(facade.port, &key, r#"{"msg":"hello"}"#), 503);

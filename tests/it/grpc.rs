@@ -1,4 +1,4 @@
-//! gRPC's transport: a service of this test behind a real port, asked by our own channel and by
+//! gRPC's transport: a service of this test on a real port, called through our own channel and by raw
 //! bytes.
 
 use std::{
@@ -37,7 +37,7 @@ const TAIL: &str = "/logging.LoggingService/Tail";
 
 type Client = LoggingServiceClient<Channel>;
 
-/// Does with a call what its message says.
+/// Treats a call as its message says.
 #[derive(Clone, Default)]
 struct Obedient {
     calls: Arc<AtomicUsize>,
@@ -174,19 +174,19 @@ fn the_server_keeps_the_deadline_if_the_client_does_not() {
     // A stream ends as well, with trailers after what has come.
     let (_, trailers) = by_curl(served.port, TAIL, &[0, 0, 0, 0, 2, 8, 3], &timed);
     assert!(trailers.contains("grpc-status: 4"), "{trailers}");
-    // Who gives no deadline gets the server's.
+    // A call without a deadline gets the server's.
     let (served, _) = start(Options { request_timeout: Duration::from_millis(100), ..quiet() });
     let error = block_on(client(served.port).log_message(message("sleep"))).unwrap_err();
     assert_eq!(error.code(), Code::DeadlineExceeded);
 }
 
-/// A message with its five bytes in front.
+/// A message with the five bytes that come before it.
 fn message_bytes(msg: &str) -> Vec<u8> {
     let length = msg.len() as u8;
     [&[0, 0, 0, 0, length + 5, 10, 1, b'1', 18, length][..], msg.as_bytes()].concat()
 }
 
-/// Calls by hand: what stands in front of the body, and what behind.
+/// A call made with curl. Returns the headers of the answer, and its trailers.
 fn by_curl(port: u16, path: &str, body: &[u8], more: &[&str]) -> (String, String) {
     let dir = tempfile::tempdir().unwrap();
     let (from, head) = (dir.path().join("body"), dir.path().join("head"));

@@ -83,7 +83,7 @@ fn servers_that_nobody_here_wrote() {
         assert_eq!((exit, shown.as_str()), (code, out), "{answer}: {err}");
         assert_eq!(err.is_empty(), code != 1, "{answer}: {err}");
     }
-    // An answer ends where it says so, also if its connection does not.
+    // An answer ends where its head says, even if its connection stays open.
     for (answer, out) in [
         ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nab", "ab"),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n", "a"),
@@ -116,7 +116,7 @@ fn nobody_there_and_usage() {
     assert!(status.unwrap().success());
 }
 
-/// Port 5000 may be taken by others, so this test is content with what can be seen without it.
+/// Port 5000 may be taken by another process, so this tests only what needs no server there.
 #[test]
 fn without_arguments_they_ask_as_the_example_does() {
     for (program, line, body) in [

@@ -32,7 +32,7 @@ fn send_text(client: &mut Client, body: &str) {
     client.send(body);
 }
 
-/// What came of a message that was taken.
+/// The outcome of a message that was accepted.
 pub fn outcome(reply: &Reply) -> String {
     assert_eq!(reply.status, 200, "{reply:?}");
     let body: Value = serde_json::from_str(&reply.body).unwrap();
@@ -176,7 +176,7 @@ fn an_answer_can_be_lost_on_purpose() {
         .output()
         .unwrap();
     assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
-    // What is wrong, and what only asks, is answered.
+    // Errors and questions are answered.
     let mut client = Client::connect(service.port);
     send_text(&mut client, "{}");
     assert_eq!(client.reply().status, 400);
@@ -230,7 +230,7 @@ impl Follower {
     }
 }
 
-/// An event that is complete, behind its `id: `.
+/// A whole event, after its `id: `.
 fn event(text: &str) -> Option<(u64, String)> {
     let (id, rest) = text.split_once("\ndata: ")?;
     let (data, _) = rest.split_once("\n\n")?;
@@ -274,7 +274,7 @@ fn followers_do_not_hold_up_the_end_and_are_not_too_many() {
     assert_eq!((reply.status, reply.header("retry-after")), (503, Some("1")), "{reply:?}");
     post(&mut Client::connect(service.port), "1", "x");
     followers.pop();
-    // That it has gone is seen when something is written to it.
+    // The server notices that it has gone when it writes to it.
     let mut ids = 2..;
     eventually("a place", || {
         let mut client = Client::connect(service.port);
@@ -302,7 +302,7 @@ fn a_large_log_is_streamed_and_its_readers_cost_no_memory() {
         post(&mut client, &id.to_string(), &msg);
     }
     let before = service.memory_kib();
-    // They ask, and do not read.
+    // They send requests and do not read.
     let slow: Vec<Client> = (0..40)
         .map(|number| {
             let mut client = Client::connect(service.port);

@@ -1,5 +1,5 @@
-//! What `logging-service` has acknowledged is there once and in order, whatever is killed; and while
-//! something is missing, it says so and lives.
+//! What `logging-service` has acknowledged is in the log once and in order, whatever is killed; and while
+//! the store is missing, the service says so and goes on.
 
 use std::{
     collections::HashMap,
@@ -51,7 +51,7 @@ fn deliver(ports: &[u16], id: &str, acknowledged: &AtomicUsize, is_over: &Atomic
     unreachable!("there are ports")
 }
 
-/// Ends the clients also when a test fails.
+/// Ends the clients even if a test fails.
 struct Over<'a>(&'a AtomicBool);
 
 impl Drop for Over<'_> {
@@ -60,8 +60,8 @@ impl Drop for Over<'_> {
     }
 }
 
-/// Has clients deliver messages while `disturb` goes on; it is given a way to wait for more of
-/// them. Returns what each client was acknowledged, in its order.
+/// Lets clients deliver messages while `disturb` goes on, which is given a way to wait for more of them.
+/// Returns the messages that each client got acknowledged, in its order.
 fn under_fire(ports: &[u16], disturb: impl FnOnce(&dyn Fn(usize))) -> Vec<Vec<String>> {
     let (acknowledged, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
     let client = |number: usize| {
@@ -133,7 +133,7 @@ fn what_was_acknowledged_outlives_kill_9() {
         wait_for(100);
     });
     all_are_there_once(&delivered, &logs(&service));
-    // And a gentle end.
+    // And an orderly end.
     let before = logs(&service);
     service.signal(Signal::TERM);
     assert_eq!(service.end().1, Some(0));
@@ -263,7 +263,7 @@ fn of_the_same_id_through_two_processes_one_is_the_first() {
     services.iter().for_each(|service| assert_eq!(logs(service).len(), 20));
 }
 
-/// It says that Redis is missing, and does not take long for it.
+/// Checks that the service says soon that Redis is missing.
 fn is_unavailable(service: &Service, id: &str) {
     let asks: [&dyn Fn() -> Reply; 4] = [
         &|| post(&mut Client::connect(service.port), id, "x"),

@@ -1,4 +1,4 @@
-//! `raw-api-server`'s table of routes with other functions in it, and the bound of all bodies.
+//! `raw-api-server` with other functions in its table of routes, and the bound of all bodies together.
 
 use smolring::services::{
     form::Reply,

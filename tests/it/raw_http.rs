@@ -1,4 +1,4 @@
-//! Bytes of chance must not break the parser of `raw-api-server`. `fuzz/` runs the same body under
+//! Random bytes must not break the parser of `raw-api-server`. `fuzz/` runs the same function under
 //! libFuzzer for as long as one likes.
 
 use smolring::{
@@ -107,7 +107,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(5000) })]
 
-        /// tide's URLs are read by somebody else: whatever is a host here has to be one there.
+        /// tide's URLs are parsed by another crate: whatever is a host here must be one there.
         #[test]
         fn every_host_can_stand_in_a_url(text in "[0-9a-zA-Zx.:%\\[\\]~!$&'()*+,;=_-]{1,12}(\\.[0-9x]{1,3}\\.?)?(:[0-9]{0,6})?") {
             if is_host(&text) {

@@ -291,7 +291,7 @@ fn serve() -> Served {
     Served::start(quiet(), app)
 }
 
-/// Reads the body, as an application that does something would.
+/// Reads the body, as a real application would.
 async fn answer(mut request: Request<()>) -> tide::Result {
     let length = request.body_bytes().await?.len();
     Ok(Response::builder(200).body(length.to_string()).build())
@@ -374,7 +374,7 @@ fn check_other_bytes(served: &Served) {
             check(served, &format!("{byte:#x} in {place}"), &input, &[400], Closed);
         }
     }
-    // Whole characters, as a careless client may send them, in a path and in a header.
+    // UTF-8, as a careless client may send it, in a path and in a header.
     for input in [
         "GET /Grüße?ä=ö HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: x\r\nX: Grüße\r\n\r\n",

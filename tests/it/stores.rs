@@ -17,15 +17,15 @@ use crate::{
     served::PATIENCE,
 };
 
-/// What a store's witness has heard.
+/// The appends that a store has reported.
 type Heard = Arc<Mutex<Vec<(String, String, Outcome)>>>;
 
-/// A store with what it needs, for as long as it needs it.
+/// A store, with what must live as long as it does.
 struct Kept {
     kind: &'static str,
     store: Box<dyn Store>,
     heard: Heard,
-    /// Opens it again, as another process would that comes after.
+    /// Opens it again, as a later process would.
     again: Option<Again>,
     _support: Box<dyn Any>,
 }
@@ -107,7 +107,7 @@ impl Kept {
         }
     }
 
-    /// What the witness says is in the log.
+    /// The log according to the reported appends.
     fn logged(&self) -> Vec<(String, String)> {
         let heard = self.heard.lock().unwrap();
         let logged = heard.iter().filter(|(.., outcome)| *outcome == Outcome::Logged);
@@ -285,7 +285,7 @@ fn an_append_that_nobody_waits_for_is_done_or_not_done() {
             let begun = async {
                 let _ = kept.store.append(&id, "x").await;
             };
-            // It is polled once.
+            // Poll it once.
             block_on(smol::future::or(begun, async {}));
         }
         assert_eq!(kept.append("last", "x"), Ok(Outcome::Logged), "{}", kept.kind);
@@ -325,7 +325,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     vec(step, 0..40)
 }
 
-/// A log as simple as can be.
+/// The simplest possible log.
 #[derive(Default)]
 struct Model(Vec<(String, String)>);
 

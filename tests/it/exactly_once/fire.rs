@@ -91,7 +91,7 @@ fn path(client: usize) -> &'static str {
     if client.is_multiple_of(2) { HTTP } else { GRPC }
 }
 
-/// Does with each message that may not be kept what its answer says, until it is.
+/// Sends each message that may not be kept again, as its answer says, until it is kept.
 fn repeat(facade: &Service, messages: &mut [Vec<Message>]) {
     thread::scope(|scope| {
         for (messages, number) in messages.iter_mut().zip(0..) {
@@ -134,7 +134,7 @@ fn is_in_order(messages: &[Vec<Message>], log: &[(String, String)]) {
     }
 }
 
-/// All that has to hold of messages that were posted under fire. Repeats what may not be kept;
+/// Checks all that must hold of messages that were posted under fire. Repeats what may not be kept;
 /// returns the log, which has all of them then.
 fn holds(
     facade: &Service,

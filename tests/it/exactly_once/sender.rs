@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::served::{Client, Reply};
 
-/// What may be the matter with a logging service that is killed and that loses its answers.
+/// The causes that may be given for a logging service that is killed and loses its answers.
 const CAUSES: &[&str] = &[
     "bad answer: closed half way",
     "connection lost",

@@ -1,4 +1,4 @@
-//! A logging service that a test makes: it keeps each message once, and fails as it is told.
+//! A logging service inside the test: it keeps each message once, and fails as it is told.
 
 use std::{
     collections::VecDeque,
@@ -31,7 +31,7 @@ pub struct Logging {
 }
 
 impl Logging {
-    /// One that has these moods, a message after the other, and then is good.
+    /// One that treats its messages in these ways, one after another, and then well.
     pub fn new(moods: &[Mood]) -> Self {
         Self::at("127.0.0.1:0", moods)
     }

@@ -1,4 +1,4 @@
-//! `GET /message`: the part that is missing is named in its place, and the other is there.
+//! `GET /message`: a missing part is named in its place, and the other part is there.
 
 use std::net::SocketAddr;
 
