@@ -7,11 +7,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use argh::FromArgs;
 use tide::{
-    Request, Response, StatusCode,
-    http::{
-        Method,
-        headers::{ALLOW, CONTENT_TYPE},
-    },
+    Request, StatusCode,
+    http::{Method, headers::CONTENT_TYPE},
 };
 
 use super::form::{self, Form};
@@ -19,9 +16,6 @@ use crate::{
     cli::Exit,
     http::{self, Options},
 };
-
-/// The methods of `/api`, as the `Allow` header of a 405 lists them.
-pub(super) const ALLOWED: &str = "GET, HEAD, POST";
 
 /// Answers `GET /api?a=1` and `POST /api` with the fields of the query or the form as JSON.
 #[derive(FromArgs)]
@@ -61,26 +55,21 @@ pub(super) fn announce(address: SocketAddr) -> String {
 pub fn app() -> tide::Server<()> {
     let mut app = tide::new();
     let mut api = app.at("/api");
-    api.all(|_| async {
-        Ok(Response::builder(StatusCode::MethodNotAllowed).header(ALLOW, ALLOWED).build())
-    });
+    super::refuse_others(&mut api, "GET, HEAD, POST");
     for method in [Method::Get, Method::Head] {
         api.method(method, |request: Request<()>| async move {
-            Ok(response(form::answer(Form::Query(request.url().query().unwrap_or_default()))))
+            response(form::answer(Form::Query(request.url().query().unwrap_or_default())))
         });
     }
     api.post(|mut request: Request<()>| async move {
         let bytes = request.body_bytes().await?;
         let content_type = request.header(CONTENT_TYPE).map(|values| values.last().as_str());
-        Ok(response(form::answer(Form::Body { content_type, bytes: &bytes })))
+        response(form::answer(Form::Body { content_type, bytes: &bytes }))
     });
     app
 }
 
-fn response(reply: form::Reply) -> Response {
-    // The type comes first, so that the body does not bring its own.
-    Response::builder(reply.status)
-        .header(CONTENT_TYPE, reply.content_type)
-        .body(reply.body)
-        .build()
+fn response(reply: form::Reply) -> tide::Result {
+    let status = StatusCode::try_from(reply.status)?;
+    Ok(super::answer(status, reply.content_type, reply.body))
 }

@@ -14,29 +14,23 @@ use tide::{
 };
 
 use super::{
-    OK, at_get,
+    add_health, at_get,
     echo::{self, Echo},
     json,
-    outgoing::{Callee, ServiceUrl, in_words},
+    outgoing::{Callee, ServiceUrl, check_shorter, check_timeout, in_words, transport},
     parameter,
 };
 use crate::{
     cli::{Exit, Period, UsageError, setting},
-    http::{
-        self, Options, Trace,
-        client::{Deadlines, Limits, Transport},
-    },
+    http::{self, Options, Trace},
 };
 
 /// Bytes of an echo that are read at most.
 const ECHO_BYTES_MAX: u64 = 1 << 20;
-/// Requests to the echo service at a time. Others wait, for the timeout at most.
-const CALLS_MAX: usize = 256;
 /// Seconds after which a client may try again. A try that fails is cheap, so they are few.
 const RETRY_AFTER_S: &str = "1";
 /// The path of the echo service that is called.
 const PATH: &str = "/echo";
-const TIMEOUT_MIN: Duration = Duration::from_millis(10);
 
 /// Answers `GET /call-echo?msg=hello` with what the echo service says to it, and with 503 and the
 /// cause if that does not answer well and in time.
@@ -87,7 +81,7 @@ pub fn defaults() -> Options {
 fn app(caller: Caller) -> tide::Server<()> {
     let caller = Arc::new(caller);
     let mut app = tide::new();
-    at_get(&mut app, "/health", |_| async { json(StatusCode::Ok, &OK) });
+    add_health(&mut app);
     at_get(&mut app, "/call-echo", move |request| {
         let caller = Arc::clone(&caller);
         async move { answer(&caller, &request).await }
@@ -148,25 +142,9 @@ impl Caller {
         let service = setting(arguments.echo_url, "ECHO_URL", default)?;
         let second = Period(Duration::from_secs(1));
         let Period(timeout) = setting(arguments.timeout, "TIMEOUT", second)?;
-        if timeout < TIMEOUT_MIN {
-            let least = TIMEOUT_MIN;
-            return Err(UsageError(format!("--timeout {timeout:?} is less than {least:?}")));
-        }
-        if timeout >= options.request_timeout {
-            return Err(UsageError(format!(
-                "--timeout {timeout:?} would never pass before --request-timeout {:?}. Give more \
-                 to the second, or less to the first",
-                options.request_timeout
-            )));
-        }
-        let deadlines = Deadlines { connect: timeout, read: timeout, total: timeout };
-        let limits = Limits {
-            body_bytes_max: ECHO_BYTES_MAX,
-            connections_per_host: CALLS_MAX,
-            connections_max: CALLS_MAX,
-            ..Limits::default()
-        };
-        let transport = Transport::new(deadlines, limits);
+        check_timeout("--timeout", timeout)?;
+        check_shorter(("--timeout", timeout), ("--request-timeout", options.request_timeout))?;
+        let transport = transport(1, timeout, ECHO_BYTES_MAX);
         let echo = Callee::new(service, &transport, timeout);
         Ok(Self { echo, url_bytes_max: options.url_bytes_max })
     }

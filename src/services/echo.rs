@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use smol::Timer;
 use tide::StatusCode;
 
-use super::{OK, at_get, json, parameter};
+use super::{add_health, at_get, json, parameter};
 use crate::{
     cli::{Exit, Period, UsageError, setting},
     http::{self, Options},
@@ -92,7 +92,7 @@ pub struct Echo {
 pub fn app(faults: Faults) -> tide::Server<()> {
     let faults = Arc::new(faults);
     let mut app = tide::new();
-    at_get(&mut app, "/health", |_| async { json(StatusCode::Ok, &OK) });
+    add_health(&mut app);
     at_get(&mut app, "/echo", move |request| {
         let faults = Arc::clone(&faults);
         async move {

@@ -7,10 +7,7 @@ use std::{
 
 use argh::FromArgs;
 use serde::Serialize;
-use tide::{
-    Body, Response, StatusCode,
-    http::{Method, headers::CONTENT_TYPE},
-};
+use tide::{Response, StatusCode, http::Method};
 
 use crate::{
     cli::Exit,
@@ -67,8 +64,7 @@ pub fn app() -> tide::Server<()> {
 }
 
 fn hello() -> Response {
-    // The type comes first, so that the body does not bring its own.
-    Response::builder(StatusCode::Ok).header(CONTENT_TYPE, TEXT).body(GREETING).build()
+    super::answer(StatusCode::Ok, TEXT, GREETING)
 }
 
 /// The answer to `GET /health`, which load balancers ask for.
@@ -81,6 +77,5 @@ struct Health {
 
 fn health(uptime: Duration) -> tide::Result {
     let uptime = uptime.as_millis() as f64 / 1e3;
-    let body = Body::from_json(&Health { status: "healthy", uptime })?;
-    Ok(Response::builder(StatusCode::Ok).body(body).build())
+    super::json(StatusCode::Ok, &Health { status: "healthy", uptime })
 }

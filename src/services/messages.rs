@@ -3,9 +3,9 @@
 use std::{net::Ipv4Addr, sync::Arc};
 
 use argh::FromArgs;
-use tide::{Response, StatusCode, http::headers::CONTENT_TYPE};
+use tide::StatusCode;
 
-use super::{OK, at_get, json};
+use super::{add_health, answer, at_get};
 use crate::{
     cli::{Exit, setting},
     http::{self, Options},
@@ -54,18 +54,12 @@ pub fn defaults() -> Options {
 pub fn app(text: &str) -> tide::Server<()> {
     let text: Arc<str> = text.into();
     let mut app = tide::new();
-    at_get(&mut app, "/health", |_| async { json(StatusCode::Ok, &OK) });
+    add_health(&mut app);
     for path in ["/static", "/message"] {
         let text = Arc::clone(&text);
         at_get(&mut app, path, move |_| {
             let text = Arc::clone(&text);
-            async move {
-                // The type comes first, so that the body does not bring its own.
-                Ok(Response::builder(StatusCode::Ok)
-                    .header(CONTENT_TYPE, "text/plain; charset=utf-8")
-                    .body(&*text)
-                    .build())
-            }
+            async move { Ok(answer(StatusCode::Ok, "text/plain; charset=utf-8", &*text)) }
         });
     }
     app

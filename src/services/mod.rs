@@ -27,6 +27,8 @@ use crate::{
     http::{self, Options},
 };
 
+const JSON: &str = "application/json";
+
 /// How each service starts: reads the command line and the environment, and hands to `serve` what is
 /// the service's own and what all services share. `serve` blocks until the service has ended.
 fn start<A: FromArgs>(
@@ -41,20 +43,34 @@ fn start<A: FromArgs>(
     }
 }
 
-/// Lets `endpoint` answer GET and HEAD of a path. Other methods are answered 405.
+/// Lets `endpoint` answer GET and HEAD of a path.
 fn at_get(app: &mut tide::Server<()>, path: &str, endpoint: impl Endpoint<()> + Clone) {
     let mut route = app.at(path);
-    route.get(endpoint.clone()).head(endpoint).all(|_| async {
-        Ok(Response::builder(StatusCode::MethodNotAllowed).header(ALLOW, "GET, HEAD").build())
+    route.get(endpoint.clone()).head(endpoint);
+    refuse_others(&mut route, "GET, HEAD");
+}
+
+/// Answers 405 to the methods that a route does not have; `allowed` are those that it has.
+fn refuse_others(route: &mut tide::Route<'_, ()>, allowed: &'static str) {
+    route.all(move |_| async move {
+        Ok(Response::builder(StatusCode::MethodNotAllowed).header(ALLOW, allowed).build())
     });
+}
+
+/// Answers `GET /health`, for a service that is well as long as it answers.
+fn add_health(app: &mut tide::Server<()>) {
+    at_get(app, "/health", |_| async { json(StatusCode::Ok, &OK) });
+}
+
+/// An answer of this type.
+fn answer(status: StatusCode, content_type: &str, body: impl Into<Body>) -> Response {
+    // The type comes first, so that the body does not bring its own.
+    Response::builder(status).header(CONTENT_TYPE, content_type).body(body).build()
 }
 
 /// An answer in JSON.
 fn json(status: StatusCode, value: &impl Serialize) -> tide::Result {
-    Ok(Response::builder(status)
-        .header(CONTENT_TYPE, "application/json")
-        .body(Body::from_json(value)?)
-        .build())
+    Ok(answer(status, JSON, Body::from_json(value)?))
 }
 
 /// Reads a body in JSON, which must be an object: serde would also take a list of the object's values.

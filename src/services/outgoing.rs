@@ -1,5 +1,5 @@
-//! What the services that call others over HTTP share: where to call, the headers that make a request
-//! traceable, and words for what went wrong.
+//! What the services that call others over HTTP share: where to call, how many requests at a time and for
+//! how long, the headers that make a request traceable, and words for what went wrong.
 
 use std::{
     fmt::{self, Display},
@@ -9,10 +9,18 @@ use std::{
 
 use surf::http::Url;
 
-use crate::http::{
-    Trace,
-    client::{Cause, Transport, cause},
+use crate::{
+    cli::UsageError,
+    http::{
+        Trace,
+        client::{Cause, Deadlines, Limits, Transport, cause},
+    },
 };
+
+/// Requests to one service at a time. Others wait, as long as one request may take at most.
+const CALLS_MAX: usize = 256;
+/// The shortest time that one request may be given.
+const TIMEOUT_MIN: Duration = Duration::from_millis(10);
 
 /// A service that is called over HTTP.
 pub(super) struct Callee {
@@ -99,6 +107,40 @@ impl Display for ServiceUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.as_str().trim_end_matches('/'))
     }
+}
+
+/// A transport to so many services, where one request takes `timeout` at most.
+pub(super) fn transport(services: usize, timeout: Duration, body_bytes_max: u64) -> Transport {
+    let deadlines = Deadlines { connect: timeout, read: timeout, total: timeout };
+    let limits = Limits {
+        body_bytes_max,
+        connections_per_host: CALLS_MAX,
+        connections_max: CALLS_MAX * services,
+        ..Limits::default()
+    };
+    Transport::new(deadlines, limits)
+}
+
+/// An error if an option gives less time than a request needs.
+pub(super) fn check_timeout(option: &str, time: Duration) -> Result<(), UsageError> {
+    if time >= TIMEOUT_MIN {
+        return Ok(());
+    }
+    Err(UsageError(format!("{option} {time:?} is less than {TIMEOUT_MIN:?}")))
+}
+
+/// An error unless one option gives less time than the other.
+pub(super) fn check_shorter(
+    one: (&str, Duration),
+    other: (&str, Duration),
+) -> Result<(), UsageError> {
+    if one.1 < other.1 {
+        return Ok(());
+    }
+    Err(UsageError(format!(
+        "{} {:?} would never pass before {} {:?}. Give more to the second, or less to the first",
+        one.0, one.1, other.0, other.1
+    )))
 }
 
 /// `1 s`, `250 ms`.

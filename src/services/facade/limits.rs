@@ -4,8 +4,6 @@ use std::time::Duration;
 
 /// Attempts to send one message on: the most, and the default.
 pub const ATTEMPTS_MAX: u32 = 5;
-/// The shortest time that one attempt may be given.
-pub const ATTEMPT_TIMEOUT_MIN: Duration = Duration::from_millis(10);
 /// The longest wait after a first failure to send a message on.
 pub const POST_BASE: Duration = Duration::from_millis(200);
 /// The longest wait after any failure, apart from the rule for the last attempt.
@@ -30,8 +28,6 @@ pub const GRPC_LIST_BYTES_MAX: usize = 4 << 20;
 pub const TEXT_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of the answer to one message.
 pub const ANSWER_BYTES_MAX: u64 = 64 << 10;
-/// Requests to one service at a time. Others wait, for as long as an attempt may take at most.
-pub const CALLS_MAX: usize = 256;
 /// Addresses of the logging service.
 pub const SERVICES_MAX: usize = 16;
 /// Bytes of the key that a client may give to its message.

@@ -43,23 +43,19 @@ use self::{
     grpc::GrpcLogging,
     http::{HttpLogging, HttpMessages},
     limits::{
-        ANSWER_BYTES_MAX, ATTEMPT_TIMEOUT_MIN, ATTEMPTS_MAX, BACKOFF_CAP, BODY_BYTES_MAX,
-        CALLS_MAX, GET_BASE, GET_FOR, GETS_MAX, LAST_AFTER_PART, LIST_BYTES_MAX, POST_BASE,
-        SERVICES_MAX, TEXT_BYTES_MAX,
+        ANSWER_BYTES_MAX, ATTEMPTS_MAX, BACKOFF_CAP, BODY_BYTES_MAX, GET_BASE, GET_FOR, GETS_MAX,
+        LAST_AFTER_PART, LIST_BYTES_MAX, POST_BASE, SERVICES_MAX, TEXT_BYTES_MAX,
     },
     routes::{FacadeShared, Route},
 };
 use super::{
-    outgoing::{Callee, ServiceUrl, in_words},
+    outgoing::{Callee, ServiceUrl, check_shorter, check_timeout, in_words, transport},
     retry::Policy,
 };
 use crate::{
     cli::{Exit, Period, UsageError, optional, setting},
     grpc::Endpoint,
-    http::{
-        Lines, Options,
-        client::{Deadlines, Limits, Transport},
-    },
+    http::{Lines, Options},
 };
 
 /// Takes messages with POST /message, hands each to the logging service until it is kept once, and
@@ -181,14 +177,9 @@ impl Settings {
         let seconds = |seconds| Period(Duration::from_secs(seconds));
         let Period(timeout) = setting(arguments.attempt_timeout, "ATTEMPT_TIMEOUT", seconds(1))?;
         let Period(overall) = setting(arguments.retry_for, "RETRY_FOR", seconds(15))?;
-        if timeout < ATTEMPT_TIMEOUT_MIN {
-            let least = ATTEMPT_TIMEOUT_MIN;
-            return Err(UsageError(format!(
-                "--attempt-timeout {timeout:?} is less than {least:?}"
-            )));
-        }
-        shorter(("--attempt-timeout", timeout), ("--retry-for", overall))?;
-        shorter(("--retry-for", overall), ("--request-timeout", options.request_timeout))?;
+        check_timeout("--attempt-timeout", timeout)?;
+        check_shorter(("--attempt-timeout", timeout), ("--retry-for", overall))?;
+        check_shorter(("--retry-for", overall), ("--request-timeout", options.request_timeout))?;
         Ok(Self { logging, grpc, messages, posts: posts(attempts, timeout, overall) })
     }
 
@@ -232,28 +223,6 @@ impl Settings {
         routes::add(&mut app, &shared, route);
         app
     }
-}
-
-fn transport(services: usize, timeout: Duration, body_bytes_max: u64) -> Transport {
-    let deadlines = Deadlines { connect: timeout, read: timeout, total: timeout };
-    let limits = Limits {
-        body_bytes_max,
-        connections_per_host: CALLS_MAX,
-        connections_max: CALLS_MAX * services,
-        ..Limits::default()
-    };
-    Transport::new(deadlines, limits)
-}
-
-/// An error unless `one` option's time is shorter than the `other`'s.
-fn shorter(one: (&str, Duration), other: (&str, Duration)) -> Result<(), UsageError> {
-    if one.1 < other.1 {
-        return Ok(());
-    }
-    Err(UsageError(format!(
-        "{} {:?} would never pass before {} {:?}. Give more to the second, or less to the first",
-        one.0, one.1, other.0, other.1
-    )))
 }
 
 /// The addresses that were given as flags, else in the environment, else the default.

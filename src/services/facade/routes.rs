@@ -10,10 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use smol::{future, lock::Semaphore};
-use tide::{
-    Body, Request, Response, StatusCode,
-    http::headers::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
-};
+use tide::{Body, Request, StatusCode, http::headers::RETRY_AFTER};
 
 use super::{
     failover::Failover,
@@ -26,7 +23,7 @@ use super::{
 use crate::{
     http::{Trace, within},
     services::{
-        OK, at_get, json, object,
+        JSON, add_health, answer, json, object, refuse_others,
         retry::{Failed, Kind, Policy},
     },
 };
@@ -58,7 +55,7 @@ pub(super) struct Route<L> {
 /// An application that answers `GET /health`, and nothing else yet.
 pub(super) fn app() -> tide::Server<()> {
     let mut app = tide::new();
-    at_get(&mut app, "/health", |_| async { json(StatusCode::Ok, &OK) });
+    add_health(&mut app);
     app
 }
 
@@ -70,10 +67,7 @@ pub(super) fn add<L: LoggingClient>(
 ) {
     let route = Arc::new(route);
     let mut at = app.at(route.path);
-    at.all(|_| async {
-        let allowed = "GET, HEAD, POST";
-        Ok(Response::builder(StatusCode::MethodNotAllowed).header(ALLOW, allowed).build())
-    });
+    refuse_others(&mut at, "GET, HEAD, POST");
     let both = (Arc::clone(shared), Arc::clone(&route));
     at.post(move |request| {
         let (shared, route) = both.clone();
@@ -234,6 +228,5 @@ async fn get<L: LoggingClient>(
         let bytes = body.len();
         Body::from_reader(HeldBody::new(body, permit), Some(bytes))
     };
-    let answer = Response::builder(StatusCode::Ok).header(CONTENT_TYPE, "application/json");
-    Ok(answer.body(body).build())
+    Ok(answer(StatusCode::Ok, JSON, body))
 }

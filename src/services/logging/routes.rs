@@ -5,12 +5,12 @@ use std::{io, sync::Arc};
 use serde::{Deserialize, Serialize};
 use smol::stream::{self, Stream};
 use tide::{
-    Request, Response, StatusCode,
-    http::headers::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER},
+    Request, StatusCode,
+    http::headers::{CACHE_CONTROL, RETRY_AFTER},
 };
 
 use super::{
-    super::{OK, at_get, json, object},
+    super::{JSON, OK, answer, at_get, json, object, refuse_others},
     follow,
     limits::{FOLLOWERS_MAX, PAGE_BYTES},
     log::{LogError, MessageLog},
@@ -31,9 +31,7 @@ pub(super) fn app(log: &Arc<MessageLog>, shutdown: Shutdown) -> tide::Server<()>
         let log = state.clone();
         async move { log_message(&log, request).await }
     });
-    route.all(|_| async {
-        Ok(Response::builder(StatusCode::MethodNotAllowed).header(ALLOW, "POST").build())
-    });
+    refuse_others(&mut route, "POST");
     let state = log.clone();
     at_get(&mut app, "/logs", move |request: Request<()>| {
         let (log, shutdown) = (state.clone(), shutdown.clone());
@@ -126,11 +124,7 @@ async fn whole_log(log: Arc<MessageLog>) -> tide::Result {
         Err(error) => return refused(&LogError::Store(error)),
     };
     let body = if last == 0 { "[]".into() } else { streamed::body(list(log, last, first)) };
-    // The type comes first, so that the body does not bring its own.
-    Ok(Response::builder(StatusCode::Ok)
-        .header(CONTENT_TYPE, "application/json")
-        .body(body)
-        .build())
+    Ok(answer(StatusCode::Ok, JSON, body))
 }
 
 /// The entries up to `last` as a JSON list, page by page. `first` is the first page.
@@ -193,11 +187,9 @@ async fn follow_log(
     };
     let closing = async move { shutdown.draining().await };
     let events = follow::events(log, follower, position, closing);
-    Ok(Response::builder(StatusCode::Ok)
-        .header(CONTENT_TYPE, "text/event-stream")
-        .header(CACHE_CONTROL, "no-store")
-        .body(streamed::body(events))
-        .build())
+    let mut answer = answer(StatusCode::Ok, "text/event-stream", streamed::body(events));
+    answer.insert_header(CACHE_CONTROL, "no-store");
+    Ok(answer)
 }
 
 /// The position that the client has seen last. A browser that connects again gives it in a header, and
