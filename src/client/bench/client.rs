@@ -11,10 +11,11 @@ use std::{
 };
 
 use async_io::{Async, Timer};
+use fastrand::Rng;
 
 use super::{
     report::{Kind, Tally},
-    work::{Asked, Random, Workload},
+    work::{Asked, Workload},
 };
 use crate::{
     client::{
@@ -41,7 +42,7 @@ pub(super) struct Runner<'a> {
     number: usize,
     /// When to stop.
     end: Instant,
-    random: Random,
+    random: Rng,
     /// Requests of this round, and how much of them is written.
     out: Vec<u8>,
     written: usize,
@@ -60,7 +61,7 @@ impl<'a> Runner<'a> {
             tally,
             number,
             end,
-            random: Random::new(number as u64 + 1),
+            random: Rng::with_seed(number as u64 + 1),
             out: Vec::new(),
             written: 0,
             asked: Vec::with_capacity(work.pipeline),

@@ -1,5 +1,7 @@
 //! What the clients of a benchmark ask for, made before the clock starts.
 
+use fastrand::Rng;
+
 use super::{Mode, Plan};
 use crate::ring::name::Name;
 
@@ -38,12 +40,12 @@ impl Workload {
         let name = |index| Name::new(&format!("bench/{size}/{index:06}"));
         let names: Vec<Name> =
             (0..plan.names).map(|index| name(index).expect("a valid name")).collect();
-        let mut random = Random::new(0);
+        let mut random = Rng::with_seed(0);
         let words = (size + names.len() * STRIDE_BYTES).div_ceil(8);
         Self {
             gets: names.iter().map(|name| format!("GET {}\n", name.wire())).collect(),
             puts: names.iter().map(|name| format!("PUT {} len={size}\n", name.wire())).collect(),
-            pool: (0..words).flat_map(|_| random.next().to_le_bytes()).collect(),
+            pool: (0..words).flat_map(|_| random.u64(..).to_le_bytes()).collect(),
             names,
             size_bytes: size,
             pipeline: plan.pipeline,
@@ -57,12 +59,12 @@ impl Workload {
     }
 
     /// Appends the next request of a client to what it will write.
-    pub fn ask(&self, random: &mut Random, out: &mut Vec<u8>) -> Asked {
-        let index = random.below(self.names.len() as u64) as usize;
+    pub fn ask(&self, random: &mut Rng, out: &mut Vec<u8>) -> Asked {
+        let index = random.usize(..self.names.len());
         let put = match self.mode {
             Mode::Get => false,
             Mode::Put => true,
-            Mode::Mixed => random.below(MIXED_PUT_ONE_IN) == 0,
+            Mode::Mixed => random.u64(..MIXED_PUT_ONE_IN) == 0,
         };
         if put {
             out.extend_from_slice(self.puts[index].as_bytes());
@@ -71,27 +73,6 @@ impl Workload {
             out.extend_from_slice(self.gets[index].as_bytes());
         }
         Asked { index, put }
-    }
-}
-
-/// SplitMix64: a small generator, the same numbers from the same seed.
-pub(super) struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }
 }
 
@@ -115,7 +96,7 @@ mod tests {
         let contents: BTreeSet<&[u8]> = (0..500).map(|index| work.content(index)).collect();
         assert_eq!(contents.len(), 500);
         assert!(contents.iter().all(|content| content.len() == 13));
-        let (mut random, mut out) = (Random::new(1), Vec::new());
+        let (mut random, mut out) = (Rng::with_seed(1), Vec::new());
         let puts = (0..1000).filter(|_| work.ask(&mut random, &mut out).put).count();
         assert!((50..200).contains(&puts), "{puts}");
     }
