@@ -20,7 +20,7 @@ const SLICES_MAX: usize = 32;
 pub(super) struct Outbox {
     flight: Rc<Flight>,
     segments: VecDeque<Segment>,
-    /// What comes after the segments.
+    /// What comes after the segments. A `BytesMut` would take a tenth longer for short messages.
     tail: Vec<u8>,
     /// How much of the first segment, or of the tail if there is none, is written. Written bytes stay in
     /// the buffer until all of it is written, so the rest is never moved to its front.

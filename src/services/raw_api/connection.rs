@@ -163,7 +163,7 @@ struct RawTask<'a> {
     /// When the timer fires, if it is set.
     timer_at: Option<Instant>,
     requests: u64,
-    /// Counted in [`RawShared::bodies_bytes`].
+    /// Bytes of this connection that are counted in [`RawShared::bodies_bytes`].
     held: usize,
     out: Vec<u8>,
     is_closing: bool,
