@@ -1,10 +1,7 @@
 //! `api-server`: answers a form's fields as JSON, over tide.
 
-use smolring::{
-    cli::{self, Exit},
-    services::api,
-};
+mod launch;
 
-fn main() -> Exit {
-    cli::start("api-server", api::run)
+fn main() -> std::process::ExitCode {
+    launch::smolring("api-server")
 }

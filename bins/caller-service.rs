@@ -1,10 +1,7 @@
 //! `caller-service`: asks the echo service over HTTP, and answers also when that does not.
 
-use smolring::{
-    cli::{self, Exit},
-    services::caller,
-};
+mod launch;
 
-fn main() -> Exit {
-    cli::start("caller-service", caller::run)
+fn main() -> std::process::ExitCode {
+    launch::smolring("caller-service")
 }

@@ -1,10 +1,7 @@
 //! `echo-service`: says over HTTP what it was told.
 
-use smolring::{
-    cli::{self, Exit},
-    services::echo,
-};
+mod launch;
 
-fn main() -> Exit {
-    cli::start("echo-service", echo::run)
+fn main() -> std::process::ExitCode {
+    launch::smolring("echo-service")
 }

@@ -1,10 +1,7 @@
 //! `facade-service`: takes messages over HTTP and hands each on until it is kept, once.
 
-use smolring::{
-    cli::{self, Exit},
-    services::facade,
-};
+mod launch;
 
-fn main() -> Exit {
-    cli::start("facade-service", facade::run)
+fn main() -> std::process::ExitCode {
+    launch::smolring("facade-service")
 }

@@ -1,10 +1,7 @@
 //! `hello-server`: answers `Hello, World!` to every request.
 
-use smolring::{
-    cli::{self, Exit},
-    services::hello,
-};
+mod launch;
 
-fn main() -> Exit {
-    cli::start("hello-server", hello::run)
+fn main() -> std::process::ExitCode {
+    launch::smolring("hello-server")
 }

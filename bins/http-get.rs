@@ -1,10 +1,7 @@
 //! `http-get`: sends a GET request by hand.
 
-use smolring::{
-    cli::{self, Exit},
-    http_tools,
-};
+mod launch;
 
-fn main() -> Exit {
-    cli::start("http-get", http_tools::get)
+fn main() -> std::process::ExitCode {
+    launch::smolring("http-get")
 }

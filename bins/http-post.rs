@@ -1,10 +1,7 @@
 //! `http-post`: sends a form by hand.
 
-use smolring::{
-    cli::{self, Exit},
-    http_tools,
-};
+mod launch;
 
-fn main() -> Exit {
-    cli::start("http-post", http_tools::post)
+fn main() -> std::process::ExitCode {
+    launch::smolring("http-post")
 }

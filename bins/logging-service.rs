@@ -1,10 +1,7 @@
 //! `logging-service`: keeps every message once, in order.
 
-use smolring::{
-    cli::{self, Exit},
-    services::logging,
-};
+mod launch;
 
-fn main() -> Exit {
-    cli::start("logging-service", logging::run)
+fn main() -> std::process::ExitCode {
+    launch::smolring("logging-service")
 }

@@ -1,10 +1,7 @@
 //! `messages-service`: says one text.
 
-use smolring::{
-    cli::{self, Exit},
-    services::messages,
-};
+mod launch;
 
-fn main() -> Exit {
-    cli::start("messages-service", messages::run)
+fn main() -> std::process::ExitCode {
+    launch::smolring("messages-service")
 }

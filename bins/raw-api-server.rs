@@ -1,10 +1,7 @@
 //! `raw-api-server`: answers a form's fields as JSON, with HTTP read by hand.
 
-use smolring::{
-    cli::{self, Exit},
-    services::raw_api,
-};
+mod launch;
 
-fn main() -> Exit {
-    cli::start("raw-api-server", raw_api::run)
+fn main() -> std::process::ExitCode {
+    launch::smolring("raw-api-server")
 }

@@ -1,10 +1,7 @@
 //! `ring-client`: puts files into a ring, gets and lists them, shows the ring and measures it.
 
-use smolring::{
-    cli::{self, Exit},
-    client,
-};
+mod launch;
 
-fn main() -> Exit {
-    cli::start("ring-client", client::run)
+fn main() -> std::process::ExitCode {
+    launch::smolring("ring-client")
 }

@@ -1,10 +1,7 @@
 //! `ring-node`: one node of a ring.
 
-use smolring::{
-    cli::{self, Exit},
-    command::ring_node,
-};
+mod launch;
 
-fn main() -> Exit {
-    cli::start("ring-node", ring_node::run)
+fn main() -> std::process::ExitCode {
+    launch::smolring("ring-node")
 }
