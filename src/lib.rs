@@ -26,19 +26,36 @@
 //! - [`http_tools`] ask over HTTP by hand: `http-get` and `http-post`.
 //! - [`connect`] goes from a host name to a connection.
 //! - [`cli`] is what all command lines share; [`command`] starts things.
+//!
+//! Cargo features choose the rooms, all of them by default: `ring` (the node, its client, `up`), `http`,
+//! `services`, `grpc`, and `redis` as a store of the logging service.
+
+// Where rooms are left out, nothing may use what others have ready for them.
+#![cfg_attr(
+    not(all(feature = "ring", feature = "services", feature = "grpc", feature = "redis")),
+    allow(dead_code, unused_imports)
+)]
 
 pub mod cli;
+#[cfg(feature = "ring")]
 pub mod client;
 pub mod command;
 pub mod connect;
 pub mod descriptors;
+#[cfg(feature = "grpc")]
 pub mod grpc;
+#[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "http")]
 pub mod http1;
+#[cfg(feature = "http")]
 pub mod http_tools;
 mod listening;
+#[cfg(feature = "ring")]
 pub mod net;
 mod random;
+#[cfg(feature = "ring")]
 pub mod ring;
+#[cfg(feature = "services")]
 pub mod services;
 mod timestamp;

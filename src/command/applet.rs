@@ -3,35 +3,51 @@
 use std::fmt::Write as _;
 
 use super::parent;
-use crate::{
-    cli::{self, Exit, UsageError},
-    client, http_tools, services,
-};
+use crate::cli::{self, Exit, UsageError};
+#[cfg(feature = "ring")]
+use crate::client;
+#[cfg(feature = "http")]
+use crate::http_tools;
+#[cfg(feature = "services")]
+use crate::services;
 
 /// A command: what it is called, what it is for, and what it does.
 type Applet = (&'static str, &'static str, fn(&str, &[String]) -> Exit);
 
 const APPLETS: &[Applet] = &[
+    #[cfg(feature = "ring")]
     ("up", "run a whole ring on this machine, to look at and to try", super::up::run),
+    #[cfg(feature = "ring")]
     ("ring-node", "run one node of a ring", super::ring_node::run),
-    ("ring-client", "put, get, list, watch and measure", client::run),
+    #[cfg(feature = "ring")]
+    ("ring-client", "put, get and list files, show the ring and measure it", client::run),
+    #[cfg(feature = "services")]
     ("hello-server", "say hello to everyone over HTTP", services::hello::run),
+    #[cfg(feature = "services")]
     ("echo-service", "say over HTTP what it was told", services::echo::run),
+    #[cfg(feature = "services")]
     (
         "caller-service",
         "ask the echo service, and answer also when it does not",
         services::caller::run,
     ),
+    #[cfg(all(feature = "services", feature = "grpc"))]
     (
         "facade-service",
         "take messages, and hand each on until it is kept once",
         services::facade::run,
     ),
+    #[cfg(feature = "services")]
     ("messages-service", "say one text, for the facade to show", services::messages::run),
+    #[cfg(all(feature = "services", feature = "grpc"))]
     ("logging-service", "keep every message once, in order", services::logging::run),
+    #[cfg(feature = "services")]
     ("api-server", "answer a form's fields as JSON", services::api::run),
+    #[cfg(feature = "services")]
     ("raw-api-server", "the same, with HTTP read by hand", services::raw_api::run),
+    #[cfg(feature = "http")]
     ("http-get", "send a GET request by hand, and show the answer", http_tools::get),
+    #[cfg(feature = "http")]
     ("http-post", "send a form by hand, and show the answer", http_tools::post),
 ];
 
@@ -39,6 +55,7 @@ const APPLETS: &[Applet] = &[
 /// by: a link called `ring-node` is `ring-node`. Blocks as long as that command does.
 pub fn run(name: &str, args: &[String]) -> Exit {
     if let Some((applet, _, run)) = find(name) {
+        name_process(applet);
         return run(applet, args);
     }
     match args.split_first() {
@@ -76,6 +93,18 @@ fn child(name: &str, args: &[String]) -> Exit {
         Err(_) => cli::usage(name, &wrong()),
     }
 }
+
+/// Has `ps` and `pgrep` show the command's name: the system shows that of the program's file.
+#[cfg(target_os = "linux")]
+fn name_process(name: &str) {
+    if let Ok(name) = std::ffi::CString::new(name) {
+        let _ = rustix::thread::set_name(&name);
+    }
+}
+
+/// Nothing like it elsewhere.
+#[cfg(not(target_os = "linux"))]
+fn name_process(_: &str) {}
 
 fn find(name: &str) -> Option<&'static Applet> {
     APPLETS.iter().find(|(applet, ..)| *applet == name)

@@ -6,9 +6,11 @@
 pub mod api;
 pub mod caller;
 pub mod echo;
+#[cfg(feature = "grpc")]
 pub mod facade;
 pub mod form;
 pub mod hello;
+#[cfg(feature = "grpc")]
 pub mod logging;
 pub mod messages;
 mod outgoing;

@@ -3,6 +3,7 @@
 mod check;
 mod children;
 mod nodes;
+#[cfg_attr(not(all(feature = "services", feature = "grpc")), path = "no_services.rs")]
 mod services;
 
 use std::{

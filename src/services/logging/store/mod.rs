@@ -18,6 +18,7 @@ mod disk;
 mod end;
 mod memory;
 mod queue;
+#[cfg_attr(not(feature = "redis"), path = "no_redis.rs")]
 mod redis;
 
 pub(crate) use self::redis::check as check_redis;

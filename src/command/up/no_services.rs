@@ -1,0 +1,26 @@
+//! What stands in for the services where this program is built without them.
+
+use std::time::Duration;
+
+use super::children::Children;
+
+/// No services run.
+#[derive(Default)]
+pub(super) struct Services;
+
+impl Services {
+    /// Always an error.
+    pub(super) async fn start(_: &mut Children, _: Duration) -> Result<Self, String> {
+        Err("this program is built without the services: build it with all features".into())
+    }
+
+    /// No label is one of a service.
+    pub(super) fn again(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    /// An empty table.
+    pub(super) fn table(&self) -> String {
+        String::new()
+    }
+}
