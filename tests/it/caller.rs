@@ -44,6 +44,7 @@ fn cause(reply: &Reply) -> String {
 
 #[test]
 fn it_passes_on_what_the_echo_service_says() {
+    needs!("curl", "python3 requests");
     let echo = Service::start(ECHO, &["--quiet"]);
     let caller = caller_of(echo.port, &["--quiet"]);
     assert_eq!(curl(&[&caller.url("/health")]), r#"{"status":"ok"}"#);
@@ -68,6 +69,7 @@ fn it_passes_on_what_the_echo_service_says() {
 
 #[test]
 fn a_request_can_be_followed_through_both() {
+    needs!("curl");
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let mut echo = Service::start(ECHO, &[]);
     let mut caller = caller_of(echo.port, &[]);

@@ -230,21 +230,25 @@ fn a_wrong_clock_is_refused(off_seconds: i64, is_wrong_from_the_start: bool, sai
 
 #[test]
 fn a_clock_that_is_75_seconds_ahead_takes_no_writes_until_it_is_right() {
+    needs!("faketime");
     a_wrong_clock_is_refused(75, true, "75 s ahead of the others'");
 }
 
 #[test]
 fn a_clock_that_jumps_ten_minutes_ahead_takes_no_writes_until_it_is_right() {
+    needs!("faketime");
     a_wrong_clock_is_refused(610, false, "10 min ahead of the others'");
 }
 
 #[test]
 fn a_clock_that_is_ten_minutes_behind_takes_no_writes_until_it_is_right() {
+    needs!("faketime");
     a_wrong_clock_is_refused(-610, true, "10 min behind the others'");
 }
 
 #[test]
 fn of_two_nodes_the_one_that_is_ahead_takes_no_writes() {
+    needs!("faketime");
     let ring = Ring::start(2, 610);
     ring.wait_for_clock("10 min ahead of the others'");
     let [a, b] = &mut ring.clients()[..] else { unreachable!() };
@@ -262,6 +266,7 @@ fn of_two_nodes_the_one_that_is_ahead_takes_no_writes() {
 
 #[test]
 fn a_write_at_a_newcomer_whose_clock_is_behind_replaces_what_was_written_before() {
+    needs!("faketime");
     let ip = own_ip();
     let mut nodes = Vec::new();
     for _ in 0..2 {

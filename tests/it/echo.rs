@@ -17,6 +17,7 @@ use crate::{
 
 #[test]
 fn it_says_what_it_was_told() {
+    needs!("curl", "python3 requests");
     let echo = Service::start(ECHO, &["--quiet"]);
     assert_eq!(curl(&[&echo.url("/health")]), r#"{"status":"ok"}"#);
     assert_eq!(curl(&[&echo.url("/echo?msg=hello")]), r#"{"echo":"hello"}"#);
@@ -52,6 +53,7 @@ fn it_says_what_it_was_told() {
 
 #[test]
 fn other_paths_and_methods_are_refused() {
+    needs!("curl");
     let echo = Service::start(ECHO, &["--quiet"]);
     assert_eq!(echo.get("/").status, 404);
     assert_eq!(echo.get("/echo/more").status, 404);

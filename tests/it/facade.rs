@@ -73,6 +73,7 @@ fn error_of(reply: &Reply, status: u16) -> (String, String) {
 
 #[test]
 fn messages_are_kept_and_shown() {
+    needs!("curl", "python3 requests");
     let logging = Logging::new(&[Mood::Good, Mood::Plain]);
     let messages = Service::start(MESSAGES, &["--quiet"]);
     let facade = facade_of(&[logging.address()], &["--quiet", "--messages-url", &messages.url("")]);

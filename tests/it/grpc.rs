@@ -122,6 +122,7 @@ async fn code_of(client: &Client, msg: &str) -> Code {
 
 #[test]
 fn calls_are_answered_on_the_port_that_speaks_http() {
+    needs!("curl");
     let (served, _) = start(Options { service: Some("test"), ..quiet() });
     let client = client(served.port);
     block_on(async {
@@ -165,6 +166,7 @@ fn a_call_ends_at_its_deadline_and_others_go_on() {
 
 #[test]
 fn the_server_keeps_the_deadline_if_the_client_does_not() {
+    needs!("curl");
     let (served, _) = start(quiet());
     let timed = ["-H", "grpc-timeout: 50m"];
     let (head, trailers) = by_curl(served.port, LOG, &message_bytes("sleep"), &timed);
@@ -224,6 +226,7 @@ fn what_is_too_much_is_named_and_costs_one_call() {
 
 #[test]
 fn what_is_not_there_is_unimplemented() {
+    needs!("curl");
     let (served, service) = start(quiet());
     for (url, status) in [
         ("/logging.LoggingService/Nothing", "12"),

@@ -75,6 +75,7 @@ fn runs_on_smol(service: &Service) {
 
 #[test]
 fn our_facade_hands_messages_to_a_logging_service_of_grpcio() {
+    needs!("curl", "python3 grpc grpc_tools grpc_health grpc_reflection");
     let mut logging = Logging::start();
     let messages = Service::start(MESSAGES, &["--quiet"]);
     let messages = messages.url("");
@@ -101,6 +102,7 @@ fn our_facade_hands_messages_to_a_logging_service_of_grpcio() {
 
 #[test]
 fn grpcio_finds_all_that_it_expects_at_our_logging_service() {
+    needs!("python3 grpc grpc_tools grpc_health grpc_reflection");
     let logging = Service::start(LOGGING, &["--quiet"]);
     let silent = Service::start(LOGGING, &["--quiet", "--drop-replies", "1"]);
     let ports = [logging.grpc_port(), logging.port, silent.grpc_port()];

@@ -102,6 +102,7 @@ fn curl(args: &[&str]) -> String {
 
 #[test]
 fn every_path_and_method_is_greeted() {
+    needs!("curl");
     let hello = Hello::start(&[]);
     for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
         for path in ["/", "/test", "/api/v1/users", "/any/path/here?x=1", "/health/more"] {
@@ -124,6 +125,7 @@ fn every_path_and_method_is_greeted() {
 
 #[test]
 fn health_is_json() {
+    needs!("curl");
     let hello = Hello::start(&[]);
     let answer = curl(&["-i", &hello.url("/health")]);
     assert!(answer.contains("Content-Type: application/json"), "{answer}");
@@ -294,6 +296,7 @@ fn usage_errors_and_help() {
 
 #[test]
 fn it_is_an_applet_too_and_hears_on_ipv4_and_ipv6() {
+    needs!("curl");
     let mut command = Command::new(env!("CARGO_BIN_EXE_smolring"));
     let hello = Hello::of(command.args(["hello-server", "--port", "0"]));
     let url = format!("http://localhost:{}", hello.port);
@@ -307,6 +310,7 @@ fn it_is_an_applet_too_and_hears_on_ipv4_and_ipv6() {
 
 #[test]
 fn no_thread_of_another_runtime() {
+    needs!("curl");
     let hello = Hello::start(&["--quiet"]);
     assert_eq!(curl(&[&hello.url("/")]), "Hello, World!");
     assert_eq!(curl(&["--http2-prior-knowledge", &hello.url("/")]), "Hello, World!");
@@ -397,6 +401,7 @@ fn ten_thousand_idle_connections_cost_little_and_others_are_served() {
 
 #[test]
 fn systemd_is_told_and_its_socket_is_taken() {
+    needs!("python3");
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
@@ -424,6 +429,7 @@ fn systemd_is_told_and_its_socket_is_taken() {
 
 #[test]
 fn other_clients_get_along_with_it() {
+    needs!("curl", "nghttp", "h2load", "python3");
     let hello = Hello::start(&["--quiet"]);
     let url = hello.url("/");
     assert_eq!(curl(&["--http2-prior-knowledge", "-d", "body", &url]), "Hello, World!");
@@ -453,6 +459,7 @@ fn other_clients_get_along_with_it() {
 
 #[test]
 fn limits_hold_over_http2() {
+    needs!("curl");
     let hello = Hello::start(&["--quiet", "--max-body-bytes", "1000", "--max-url-bytes", "100"]);
     let status = |args: &[&str]| {
         let format = ["--http2-prior-knowledge", "-o", "/dev/null", "-w", "%{http_code}"];

@@ -151,6 +151,7 @@ fn without_arguments_they_ask_as_the_example_does() {
 
 #[test]
 fn other_clients_get_along_with_both_servers() {
+    needs!("curl", "python3 requests");
     let script = "import http.client, requests, sys, urllib.parse\n\
         c = http.client.HTTPConnection('127.0.0.1', int(sys.argv[1]), timeout=20)\n\
         kind = {'Content-Type': 'application/x-www-form-urlencoded'}\n\

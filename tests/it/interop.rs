@@ -121,6 +121,7 @@ fn flask_reads_the_fields_as_our_servers_do() {
 
 #[test]
 fn flask_answers_in_every_framing() {
+    needs!("python3 flask");
     for protocol in ["HTTP/1.0", "HTTP/1.1"] {
         let flask = Server::flask(protocol);
         let (head, body) = head_and_body(GET, &flask.url("/pieces"));
@@ -146,6 +147,7 @@ fn flask_answers_in_every_framing() {
 
 #[test]
 fn nginx_answers_files_chunks_and_errors() {
+    needs!("nginx", "python3");
     let dir = tempfile::tempdir().unwrap();
     let files = dir.path().join("files");
     fs::create_dir_all(files.join("parts")).unwrap();
@@ -183,6 +185,7 @@ fn nginx_answers_files_chunks_and_errors() {
 
 #[test]
 fn nginx_passes_requests_on_to_both_servers_and_keeps_its_connections() {
+    needs!("nginx", "python3");
     let dir = tempfile::tempdir().unwrap();
     // A client that is told that this was the last answer connects anew; nginx does.
     let servers = both(|options| options.requests_max = 7);

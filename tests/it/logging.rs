@@ -50,6 +50,7 @@ pub fn logs(service: &Service) -> Vec<String> {
 
 #[test]
 fn it_keeps_every_message_once_and_says_so() {
+    needs!("curl", "python3 requests");
     let mut service = Service::start(LOGGING, &["--quiet"]);
     assert_eq!(curl(&[&service.url("/health")]), r#"{"status":"ok"}"#);
     assert_eq!(curl(&[&service.url("/logs")]), "[]");
@@ -90,6 +91,7 @@ fn any_text_comes_back_in_order() {
 
 #[test]
 fn what_is_wrong_is_said_and_changes_nothing() {
+    needs!("curl");
     let service = Service::start(LOGGING, &["--quiet", "--max-store-bytes", "1000"]);
     let mut client = Client::connect(service.port);
     for (body, part) in [
@@ -131,6 +133,7 @@ fn what_is_wrong_is_said_and_changes_nothing() {
 
 #[test]
 fn it_outlives_a_closed_stdout_and_runs_no_foreign_threads() {
+    needs!("redis-server");
     let server = RedisServer::start();
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("log.redb");
@@ -156,6 +159,7 @@ fn it_outlives_a_closed_stdout_and_runs_no_foreign_threads() {
 
 #[test]
 fn an_answer_can_be_lost_on_purpose() {
+    needs!("curl");
     let mut service = Service::start(LOGGING, &["--drop-replies", "1"]);
     assert!(
         service
@@ -240,6 +244,7 @@ fn event(text: &str) -> Option<(u64, String)> {
 
 #[test]
 fn who_follows_sees_messages_as_they_arrive() {
+    needs!("redis-server");
     let server = RedisServer::start();
     for place in ["memory", &server.url()] {
         let service = Service::start(LOGGING, &["--quiet", "--store", place]);
@@ -323,6 +328,7 @@ fn a_large_log_is_streamed_and_its_readers_cost_no_memory() {
 
 #[test]
 fn an_answer_whose_store_breaks_is_cut_off() {
+    needs!("redis-server");
     let server = RedisServer::start();
     let service = Service::start(LOGGING, &["--quiet", "--store", &server.url()]);
     let mut client = Client::connect(service.port);
@@ -396,6 +402,7 @@ fn usage_and_help() {
 
 #[test]
 fn both_its_ports_may_come_from_systemd() {
+    needs!("python3");
     // Python plays the part of systemd: it binds the sockets, and becomes the service.
     let script = "import os, socket, sys\n\
                   all = [socket.socket() for _ in range(2)]\n\

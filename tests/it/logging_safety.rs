@@ -222,6 +222,7 @@ fn a_full_disk_is_told_and_passes() {
 
 #[test]
 fn several_share_one_redis_and_one_of_them_is_killed() {
+    needs!("redis-server");
     let server = RedisServer::start();
     let args = ["--quiet", "--store", &server.url()];
     let stays = Service::start(LOGGING, &args);
@@ -244,6 +245,7 @@ fn several_share_one_redis_and_one_of_them_is_killed() {
 
 #[test]
 fn of_the_same_id_through_two_processes_one_is_the_first() {
+    needs!("redis-server");
     let server = RedisServer::start();
     let args = ["--quiet", "--store", &server.url()];
     let services = [Service::start(LOGGING, &args), Service::start(LOGGING, &args)];
@@ -285,6 +287,7 @@ fn is_unavailable(service: &Service, id: &str) {
 
 #[test]
 fn it_outlives_its_redis() {
+    needs!("redis-server");
     let server = RedisServer::start();
     let mut service = Service::start(LOGGING, &["--quiet", "--store", &server.url()]);
     let mut client = Client::connect(service.port);
@@ -321,6 +324,7 @@ fn it_outlives_its_redis() {
 
 #[test]
 fn it_starts_before_its_redis() {
+    needs!("redis-server");
     let server = RedisServer::start();
     let (port, url) = (server.port, server.url());
     drop(server);

@@ -1,5 +1,8 @@
 //! The tests that look at the crate from outside, in one binary: it links once.
 
+#[macro_use]
+mod needs;
+
 mod addresses;
 mod api;
 mod bytes;

@@ -9,6 +9,7 @@ use crate::{
 
 #[test]
 fn it_says_its_text() {
+    needs!("curl");
     let messages = Service::start(MESSAGES, &["--quiet"]);
     assert_eq!(curl(&[&messages.url("/static")]), "not implemented yet");
     assert_eq!(curl(&[&messages.url("/message")]), "not implemented yet");
@@ -27,6 +28,7 @@ fn it_says_its_text() {
 
 #[test]
 fn the_text_can_be_chosen() {
+    needs!("curl");
     let messages = Service::start(MESSAGES, &["--quiet", "--text", "до 🎉"]);
     assert_eq!(curl(&[&messages.url("/static")]), "до 🎉");
     let mut command = Command::new(env!("CARGO_BIN_EXE_smolring"));

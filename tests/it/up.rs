@@ -136,6 +136,7 @@ fn a_killed_node_is_shown_nothing_is_lost_and_a_closed_terminal_ends_all() {
 
 #[test]
 fn each_command_that_is_shown_does_what_it_says() {
+    needs!("pgrep");
     // The port of a node that has ended is not to be taken by another test.
     let _alone = DEFAULT_PORTS.write().unwrap_or_else(PoisonError::into_inner);
     let mut up = Up::start(&[]);
@@ -234,6 +235,7 @@ fn services_are_wired_and_each_command_of_their_table_works() {
 
 #[test]
 fn a_killed_service_is_shown_and_comes_back_by_the_command_that_is_shown() {
+    needs!("curl", "pgrep");
     let _ports = DEFAULT_PORTS.read().unwrap_or_else(PoisonError::into_inner);
     let mut up = Up::start(&["--services"]);
     let pid =

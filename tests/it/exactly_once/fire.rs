@@ -184,6 +184,7 @@ fn every_message_once_while_logging_is_killed() {
 
 #[test]
 fn every_message_once_while_one_of_two_is_killed() {
+    needs!("redis-server");
     let mut chance = chance();
     let redis = RedisServer::start();
     let url = redis.url();
