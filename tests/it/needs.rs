@@ -41,7 +41,7 @@ pub fn skip(why: &str) {
     assert!(!is_ci, "{why}, and in CI nothing is skipped");
     let test = thread::current();
     // Not by a macro of the standard library: what these print is shown for failures only.
-    let line = format!("\nSKIPPED {}: {why}\n", test.name().unwrap_or("a test"));
+    let line = format!("SKIPPED {}: {why}\n", test.name().unwrap_or("a test"));
     let _ = io::stderr().write_all(line.as_bytes());
 }
 

@@ -1,9 +1,52 @@
-//! Style that matters.
+//! Style that matters, and how the modules of `src` stand to each other.
+
+mod imports;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
+
+/// The modules of `src`, bottom-up. Each may use those of the lines above its own, and none beside it.
+const LAYERS: &[&[&str]] = &[
+    &["ring", "cli", "random", "timestamp", "descriptors", "listening"],
+    &["connect", "http1"],
+    &["serve"],
+    &["net", "client", "http"],
+    &["grpc", "http_tools"],
+    &["services"],
+    &["command"],
+    &["lib"],
+];
+
+/// Files that may use each other in a circle, by how their names begin. ARCHITECTURE.md says why.
+const CIRCLES: &[&[&str]] = &[
+    // One Node, a file for each of its duties.
+    &[
+        "ring/node",
+        "ring/checks",
+        "ring/errands",
+        "ring/forward",
+        "ring/giving_up",
+        "ring/joining",
+        "ring/links",
+        "ring/membership",
+        "ring/operations",
+        "ring/requests",
+        "ring/sync",
+    ],
+    // To go.
+    &["ring/codec", "ring/parse"],
+    &["ring/message", "ring/table"],
+    &["net/driver", "net/link", "net/task"],
+    &["client/bench/"],
+    &["client/command/"],
+    &["http/"],
+    &["services/facade/"],
+    &["services/logging/"],
+    &["services/raw_api/"],
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -43,10 +86,8 @@ fn the_ring_decides_without_clocks_sockets_or_chance() {
         "thread",
         "std::io::Read",
         "std::env",
-        "crate::net",
-        "crate::client",
-        "crate::cli",
-        "crate::command",
+        "fastrand",
+        "RandomState",
     ];
     for (path, text) in sources("src/ring") {
         let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
@@ -58,17 +99,78 @@ fn the_ring_decides_without_clocks_sockets_or_chance() {
     }
 }
 
+/// What points up and has to go: the files of a module, and what they use.
+const UP: &[(&str, &str)] = &[("http_tools/", "services/raw_api/")];
+
+/// Each file of `src`, and those that it uses.
+fn uses() -> BTreeMap<String, BTreeSet<String>> {
+    imports::uses(&root().join("src"), &sources("src"))
+}
+
+/// Where the module of a file stands in the table.
+fn layer(file: &str) -> usize {
+    let module = file.split('/').next().unwrap_or_default().trim_end_matches(".rs");
+    let layer = LAYERS.iter().position(|it| it.contains(&module));
+    layer.unwrap_or_else(|| panic!("say in LAYERS where the module {module} stands"))
+}
+
 #[test]
 fn arrows_never_point_up() {
-    for (folder, above) in [
-        ("src/net", ["crate::client", "crate::command", "crate::cli"].as_slice()),
-        ("src/client", ["crate::net", "crate::command"].as_slice()),
+    for (file, used) in uses() {
+        let module = file.split('/').next();
+        for other in used.iter().filter(|other| other.split('/').next() != module) {
+            let is_known =
+                UP.iter().any(|(from, to)| file.starts_with(from) && other.starts_with(to));
+            assert!(
+                is_known || layer(other) < layer(&file),
+                "{file} uses {other}, which is not below it"
+            );
+        }
+    }
+}
+
+#[test]
+fn files_use_each_other_in_no_circle_but_those_that_are_named() {
+    for circle in imports::circles(&uses()) {
+        let is_allowed = |names: &&[&str]| {
+            circle.iter().all(|file| names.iter().any(|name| file.starts_with(name)))
+        };
+        assert!(CIRCLES.iter().any(is_allowed), "these use each other: {circle:?}");
+    }
+}
+
+#[test]
+fn libraries_stay_in_their_rooms() {
+    for (library, rooms) in [
+        ("hyper", ["http/", "grpc/"].as_slice()),
+        ("tide", &["http/", "services/"]),
+        ("surf", &["http/", "services/"]),
+        ("tonic", &["grpc/", "services/"]),
+        ("redis", &["services/logging/"]),
+        ("redb", &["services/logging/"]),
     ] {
-        for (path, text) in sources(folder) {
-            for module in above {
-                assert!(!text.contains(module), "{path:?} names {module}");
+        for (path, text) in sources("src") {
+            let file = path.strip_prefix(root().join("src")).unwrap().to_str().unwrap();
+            if rooms.iter().any(|room| file.starts_with(room)) {
+                continue;
+            }
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            for line in code {
+                let mut words = line.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
+                let is_named = words
+                    .any(|it| it.split("::").next() == Some(library) && it != library)
+                    || line.trim_start().starts_with(&format!("use {library}"));
+                assert!(!is_named, "{file} names {library}: {line}");
             }
         }
+    }
+}
+
+#[test]
+fn features_choose_modules_and_not_lines() {
+    for (path, text) in sources("src") {
+        let is_a_boundary = ["lib.rs", "mod.rs", "applet.rs"].iter().any(|it| path.ends_with(it));
+        assert!(is_a_boundary || !text.contains("feature = \""), "{path:?} asks for a feature");
     }
 }
 
