@@ -37,6 +37,7 @@ mod processes;
 mod proto;
 mod raw_api;
 mod raw_http;
+mod readme;
 mod redis_server;
 mod refusals;
 mod restarts;
