@@ -34,6 +34,7 @@ mod nonsense;
 mod outgoing;
 mod ports;
 mod processes;
+mod programs;
 mod proto;
 mod raw_api;
 mod raw_http;
