@@ -1,6 +1,6 @@
 //! What stands in for Redis where this program is built without the feature `redis`.
 
-use super::{CannotOpen, Entry, Outcome, Pending, Store, StoreError, Witness};
+use super::contract::{CannotOpen, OnAppend, Outcome, Pending, Store, StoreEntry, StoreError};
 
 const WHY: &str = "this program is built without Redis: build it with --features redis";
 
@@ -9,7 +9,7 @@ pub enum Redis {}
 
 impl Redis {
     /// Always an error.
-    pub fn new(_: &str, _: u64, _: Witness) -> Result<Self, CannotOpen> {
+    pub fn new(_: &str, _: u64, _: OnAppend) -> Result<Self, CannotOpen> {
         Err(CannotOpen(WHY.into()))
     }
 }
@@ -24,7 +24,7 @@ impl Store for Redis {
         match *self {}
     }
 
-    fn read(&self, _: u64, _: usize) -> Pending<'_, Result<Vec<Entry>, StoreError>> {
+    fn read(&self, _: u64, _: usize) -> Pending<'_, Result<Vec<StoreEntry>, StoreError>> {
         match *self {}
     }
 
