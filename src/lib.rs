@@ -17,6 +17,7 @@
 //! The modules, bottom-up; an arrow never points up:
 //!
 //! - [`ring`] decides: the protocol as a pure state machine, without sockets or clocks.
+//! - [`serve`] is what every process that listens shares: ports, accepting, the end, lines.
 //! - [`net`] moves bytes: a node on real sockets, on one thread.
 //! - [`client`] asks: what `ring-client` does, as a library.
 //! - [`http1`] reads HTTP/1.1 by hand, the lesson: pure, without a library.
@@ -31,14 +32,13 @@ pub mod cli;
 pub mod client;
 pub mod command;
 pub mod connect;
-pub mod descriptors;
 pub mod grpc;
 pub mod http;
 pub mod http1;
 pub mod http_tools;
-mod listening;
 pub mod net;
 mod random;
 pub mod ring;
+pub mod serve;
 pub mod services;
 mod timestamp;

@@ -3,10 +3,8 @@
 //! `bins/` has one file a command; [`applet()`] is all of them in one, as `smolring`.
 
 mod applet;
-mod narrator;
 mod parent;
 pub mod ring_node;
-mod signals;
 pub mod up;
 
 pub use applet::run as applet;

@@ -29,10 +29,12 @@ use tonic::{
 };
 
 use super::{limits::PIECE_BYTES_MAX, timeout};
-use crate::http::{
-    Bound, Upload,
-    shutdown::{Shutdown, within},
-    streamed::{BoxError, Frames, Responding, Streamed},
+use crate::{
+    http::{
+        Bound, Upload,
+        streamed::{BoxError, Frames, Responding, Streamed},
+    },
+    serve::{drain::Shutdown, time::within},
 };
 
 const GRPC_STATUS: &str = "grpc-status";

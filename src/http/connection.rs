@@ -33,10 +33,10 @@ use super::{
     exchange,
     limits::{DRAIN_IDLE, LINGER, LINGER_BYTES_MAX},
     log::Entry,
-    shutdown::within,
     socket::Socket,
     worker::Worker,
 };
+use crate::serve::{Options, time::within};
 
 /// What an HTTP/2 client that knows that we speak it says first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -369,6 +369,6 @@ impl Connection {
 }
 
 /// The shortest of all waits.
-pub(super) fn shortest_wait(options: &super::Options) -> Duration {
+pub(super) fn shortest_wait(options: &Options) -> Duration {
     options.request_timeout.min(options.head_timeout()).min(options.keep_alive)
 }

@@ -12,11 +12,8 @@ use hyper::{
 };
 use tide::http::{self as tide_http, Url, headers as tide_headers};
 
-use super::{
-    Options,
-    limits::{URL_KEPT_BYTES_MAX, URLS_KEPT},
-};
-use crate::http1::host::is_host;
+use super::limits::{URL_KEPT_BYTES_MAX, URLS_KEPT};
+use crate::{http1::host::is_host, serve::Options};
 
 /// The request as tide sees it, without its body, or the status to refuse it with.
 pub(super) fn request<B>(

@@ -24,11 +24,11 @@ use super::{
     convert,
     limits::{BODIES_BYTES_MAX, LINGER, LINGER_BYTES_MAX},
     log::Entry,
-    shutdown::within,
     streamed::{self, Unread},
     trace::{REQUEST_ID, Trace},
     worker::Worker,
 };
+use crate::serve::time::within;
 
 /// The application: what tide makes of a request.
 pub(super) type Handler = std::sync::Arc<dyn Fn(tide_http::Request) -> Responding + Send + Sync>;

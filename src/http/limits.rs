@@ -24,11 +24,6 @@ pub const STREAMS_MAX: u32 = 100;
 pub const STREAMS_A_TURN: usize = 16;
 /// How often a silent h2c peer is asked whether it is alive, and how long it may take to say so.
 pub const H2_PING: Duration = Duration::from_secs(20);
-/// Between two attempts to accept when the process has no more descriptors.
-pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
-/// When all connections are taken and another client waits, the one that has been idle for the
-/// longest is closed, if it has been so for this long.
-pub const IDLE_MIN: Duration = Duration::from_millis(100);
 /// After a refusal, how long the rest of the request is still read (and thrown away), so that the
 /// answer is not lost in a reset.
 pub const LINGER: Duration = Duration::from_secs(2);
@@ -43,17 +38,7 @@ pub const DRAIN_IDLE: Duration = Duration::from_secs(1);
 pub const URLS_KEPT: usize = 64;
 /// Bytes of the longest URL that is kept parsed.
 pub const URL_KEPT_BYTES_MAX: usize = 256;
-/// Bytes of access log that wait to be written. Over that, lines are dropped and counted.
-pub const LOG_BYTES_MAX: usize = 4 << 20;
-/// Lines of the access log are written together as often as this.
-pub const LOG_GATHER: Duration = Duration::from_millis(5);
-/// How long the last lines may take at the end.
-pub const LOG_FAREWELL: Duration = Duration::from_secs(1);
-/// Bytes of a URL that the access log shows.
-pub const LOGGED_URL_BYTES_MAX: usize = 1024;
 /// Bytes of the id that a client may give to its request.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Bytes of the tracestate that comes with a trace; the specification wants this many passed on.
 pub const TRACESTATE_BYTES_MAX: usize = 512;
-/// Bytes of a cause that the access log shows.
-pub const LOGGED_CAUSE_BYTES_MAX: usize = 256;

@@ -26,8 +26,8 @@ use super::{
     body::{Answer, Source},
     exchange::{self, Exchange},
     limits::{BODIES_BYTES_MAX, UNREAD_WAIT},
-    shutdown::{Shutdown, within},
 };
+use crate::serve::{drain::Shutdown, time::within};
 
 /// An application that takes requests as they come.
 #[derive(Clone)]

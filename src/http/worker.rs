@@ -21,15 +21,17 @@ use smol::{LocalExecutor, future::FutureExt};
 use smol_hyper::rt::SmolTimer;
 
 use super::{
-    Options, Post,
-    accept::{self, Guest, Guests},
     connection::{self, Connection},
     convert::Urls,
     exchange::Handler,
     limits::{BUFFER_BYTES_MIN, DRAIN_IDLE, H2_PING, READ_BYTES_MAX, STREAMS_A_TURN, STREAMS_MAX},
     log::Log,
-    shutdown::Shutdown,
     streamed::Streamed,
+};
+use crate::serve::{
+    Options,
+    drain::Shutdown,
+    thread::{self, AcceptedConnection, Connections, ServingThread},
 };
 
 /// What all connections of one thread share.
@@ -48,21 +50,25 @@ pub(super) struct Worker {
     pub(super) urls: RefCell<Urls>,
     /// Of request bodies that are here.
     pub(super) bodies_bytes: Arc<AtomicUsize>,
-    guests: Rc<Guests>,
+    connections: Rc<Connections>,
 }
 
 /// Serves on this thread until the shutdown is complete. Returns the number of connections that
 /// were cut off in the middle of something.
-pub(super) fn run(post: Post, handler: Handler, streamed: Option<Streamed>) -> io::Result<usize> {
-    let (options, log) = (post.options.clone(), post.log.clone());
-    let shutdown = post.shutdown.clone();
-    accept::run(post, |guests, executor| {
-        let new = Worker::new(options, handler, log, shutdown, guests, Streams::new(executor));
+pub(super) fn run(
+    thread: ServingThread,
+    handler: Handler,
+    streamed: Option<Streamed>,
+) -> io::Result<usize> {
+    let (options, log) = (thread.options.clone(), Log::new(thread.lines.clone(), &thread.options));
+    let shutdown = thread.shutdown.clone();
+    thread::run(thread, |connections, executor| {
+        let new = Worker::new(options, handler, log, shutdown, connections, Streams::new(executor));
         let worker = Rc::new(Worker { streamed, ..new });
-        move |_, stream, peer| {
+        move |stream, peer| {
             let connection = Rc::new(Connection::new(worker.clone(), stream, peer));
-            let guest: Rc<dyn Guest> = connection.clone();
-            (guest, move || connection.run())
+            let accepted: Rc<dyn AcceptedConnection> = connection.clone();
+            (accepted, move || connection.run())
         }
     })
 }
@@ -73,7 +79,7 @@ impl Worker {
         handler: Handler,
         log: Log,
         shutdown: Shutdown,
-        guests: Rc<Guests>,
+        connections: Rc<Connections>,
         streams: Streams,
     ) -> Self {
         let mut h1 = http1::Builder::new();
@@ -104,13 +110,13 @@ impl Worker {
             read_buffer: RefCell::new(vec![0; READ_BYTES_MAX]),
             urls: RefCell::new(Urls::new()),
             bodies_bytes: Arc::default(),
-            guests,
+            connections,
         }
     }
 
     /// Since when nothing more is accepted.
     pub(super) fn draining_since(&self) -> Option<Instant> {
-        self.guests.draining_since()
+        self.connections.draining_since()
     }
 
     /// No wait that begins now ends before this.
@@ -120,7 +126,7 @@ impl Worker {
     }
 }
 
-impl Guest for Connection {
+impl AcceptedConnection for Connection {
     fn idle_since(&self) -> Option<Instant> {
         self.idle_since()
     }
