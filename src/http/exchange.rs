@@ -19,11 +19,12 @@ use smol::{
 use tide::http as tide_http;
 
 use super::{
-    body::{Answer, Received, Source},
+    body::{Answer, Source},
     connection::Connection,
     convert,
     limits::{BODIES_BYTES_MAX, LINGER, LINGER_BYTES_MAX},
     log::Entry,
+    pieces::Received,
     streamed::{self, Unread},
     trace::{REQUEST_ID, Trace},
     worker::Worker,

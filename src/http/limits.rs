@@ -5,11 +5,6 @@ use std::time::Duration;
 
 /// Bytes that one read takes at most. One buffer of this size serves all connections of a thread.
 pub const READ_BYTES_MAX: usize = 64 << 10;
-/// Bytes of a body, in a request or an answer, that are handed on in one piece.
-pub const CHUNK_BYTES_MAX: usize = 64 << 10;
-/// A piece of a request's body that is shorter than this is copied next to its neighbours: a
-/// client that sends a byte at a time must not cost us an allocation for each.
-pub const COPIED_CHUNK_BYTES_MAX: usize = 4 << 10;
 /// Bytes of request bodies that wait for their handlers or are with them, in one thread. Over
 /// that, a request is answered 503.
 pub const BODIES_BYTES_MAX: usize = 128 << 20;

@@ -52,6 +52,8 @@ mod convert;
 mod exchange;
 pub mod limits;
 pub(crate) mod log;
+mod pieces;
+mod readiness;
 mod socket;
 pub(crate) mod streamed;
 mod trace;

@@ -16,14 +16,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use async_io::Async;
 use hyper::{
     StatusCode,
     body::{Buf as _, Bytes},
     rt::{Read, ReadBufCursor, Write},
 };
 
-use super::{connection::Connection, limits::GATHERED_BYTES_MAX};
+use super::{connection::Connection, limits::GATHERED_BYTES_MAX, readiness::poll_read};
 
 /// One connection in hyper's hands.
 pub(super) struct Socket {
@@ -149,27 +148,5 @@ impl Write for Socket {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_refusal(cx))?;
         Poll::Ready(self.connection.stream.get_ref().shutdown(Shutdown::Write))
-    }
-}
-
-/// Reads once, when the reactor says so, or at once if the last read left something. `read` says
-/// whether it did.
-pub(super) fn poll_read(
-    stream: &Async<TcpStream>,
-    may_be_readable: &mut bool,
-    cx: &mut Context<'_>,
-    mut read: impl FnMut(&TcpStream) -> io::Result<bool>,
-) -> Poll<io::Result<()>> {
-    loop {
-        if *may_be_readable {
-            match read(stream.get_ref()) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done.map(|has_more| *may_be_readable = has_more)),
-            }
-        }
-        *may_be_readable = false;
-        ready!(stream.poll_readable(cx))?;
-        *may_be_readable = true;
     }
 }
