@@ -21,7 +21,7 @@ const LOGGED_URL_BYTES_MAX: usize = 1024;
 /// Bytes of a cause that the access log shows.
 const LOGGED_CAUSE_BYTES_MAX: usize = 256;
 
-/// One answered request.
+/// What the log says of one request.
 pub(crate) struct Entry<'a> {
     /// `-` where the request was not understood.
     pub(crate) method: &'a str,

@@ -6,21 +6,23 @@
 //! ```text
 //! (serve)     opens the ports; on each thread accepts, makes room, and drains at the end
 //!    |
-//! worker      what the connections of a thread share
-//!    |
-//! connection  one task: the first bytes decide between HTTP/1 and h2c; one timer for all waits
-//!    |
+//! task        one a connection: the first bytes decide between HTTP/1 and h2c; one timer for all
+//!    |        waits. state: which states a connection has, and what ends each
 //! socket      what hyper reads and writes: the system call first, the reactor only if it must
 //!    |
-//!  (hyper)    reads requests and frames answers
+//!  (hyper)    reads requests and frames answers; worker: its settings
 //!    |
-//! exchange    one request: checks, body, handler, answer, a line in the log
+//! answer      from a request to its answer. exchange: what is counted, noted and logged of them;
+//!    |        refusal: the answers that are made here
+//! front       what answers requests: the one trait for that
+//!    |  //!    |   streamed   both bodies frame by frame, for gRPC
+//! app         the whole request, for a tide application
 //!    |
 //! convert     hyper's types to tide's and back, and nothing that http-types would die of
 //! ```
 //!
-//! gRPC leaves this road at `exchange`: `streamed` hands on both bodies frame by frame to
-//! [`crate::grpc`].
+//! `shared` is what the connections of a thread share, `connection` what the task, the socket and the
+//! exchanges of one share. No two files import each other.
 //!
 //! What holds:
 //!
@@ -45,29 +47,35 @@
 //! What it is not: no TLS, no compression, no upgrade to WebSocket. A body is held in memory
 //! before the handler sees it; large files do not belong here.
 
-mod body;
+mod answer;
+mod app;
 pub mod client;
 mod connection;
 mod convert;
-mod exchange;
+pub(crate) mod exchange;
+pub(crate) mod front;
 pub mod limits;
 pub(crate) mod log;
-mod pieces;
+pub(crate) mod pieces;
 mod readiness;
+pub(crate) mod refusal;
+mod shared;
 mod socket;
+mod state;
 pub(crate) mod streamed;
+mod task;
 mod trace;
 mod worker;
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{fmt, io, net::SocketAddr, sync::Arc};
 
 use smol::stream::Stream;
 
-pub use exchange::lost;
+pub use app::lost;
 pub use streamed::Upload;
 pub use trace::{REQUEST_ID, TRACEPARENT, TRACESTATE, Trace};
 
-use self::{exchange::Handler, streamed::Streamed};
+use self::front::{Front, Fronts};
 pub(crate) use crate::serve::time::within;
 pub use crate::serve::{Error, Lines, LogFormat, Options, parse};
 use crate::{
@@ -115,25 +123,30 @@ pub(crate) fn run(
     options: Options,
     serve: impl FnOnce(Bound, EndSignals) -> Result<(), Error>,
 ) -> Exit {
-    serve::run(name, options, |ports, signals| serve(Bound { ports, streamed: None }, signals))
+    serve::run(name, options, |ports, signals| serve(Bound::of(ports), signals))
 }
 
 /// A service whose ports are open, and that does not serve yet.
-#[derive(Debug)]
 pub struct Bound {
     ports: Ports,
-    streamed: Option<Streamed>,
+    /// What answers the requests that it takes, before the application does.
+    fronts: Vec<Arc<dyn Front>>,
 }
 
 impl Bound {
     /// Opens the port, or takes the first socket that systemd has opened. Does not block.
     pub fn new(options: Options) -> Result<Self, Error> {
-        Ok(Self { ports: Ports::open(options)?, streamed: None })
+        Ok(Self::of(Ports::open(options)?))
     }
 
-    /// Serves these requests too, on the same ports.
-    pub(crate) fn with(self, streamed: Streamed) -> Self {
-        Self { streamed: Some(streamed), ..self }
+    fn of(ports: Ports) -> Self {
+        Self { ports, fronts: Vec::new() }
+    }
+
+    /// Has a front answer the requests that it takes, on the same ports.
+    pub(crate) fn with(mut self, front: impl Front + 'static) -> Self {
+        self.fronts.push(Arc::new(front));
+        self
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -151,7 +164,7 @@ impl Bound {
         self.addresses()[0]
     }
 
-    /// Everywhere where it listens, in the order in which the ports were opened.
+    /// All addresses at which it listens, in the order in which the ports were opened.
     pub fn addresses(&self) -> &[SocketAddr] {
         self.ports.addresses()
     }
@@ -180,13 +193,8 @@ impl Bound {
     where
         S: Clone + Send + Sync + 'static,
     {
-        // tide's answers borrow the application; a service has one, for as long as it lives.
-        let app: &'static tide::Server<S> = Box::leak(Box::new(app));
-        let handler: Handler = Arc::new(|request| Box::pin(app.respond(request)));
-        let streamed = self.streamed.clone();
-        self.serve_with(lines, reasons, move |thread| {
-            worker::run(thread, handler.clone(), streamed.clone())
-        })
+        let fronts = Fronts::new(self.fronts.clone(), app::front(app));
+        self.serve_with(lines, reasons, move |thread| task::run(thread, fronts.clone()))
     }
 
     /// Like [`Bound::serve`], where `work` is what each thread does until its shutdown is
@@ -198,5 +206,11 @@ impl Bound {
         work: impl Fn(ServingThread) -> io::Result<usize> + Clone + Send + 'static,
     ) -> Result<(), Error> {
         self.ports.serve(lines, reasons, work)
+    }
+}
+
+impl fmt::Debug for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bound").field("ports", &self.ports).finish_non_exhaustive()
     }
 }

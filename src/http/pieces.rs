@@ -2,12 +2,13 @@
 
 use std::{
     collections::VecDeque,
+    error::Error,
     io,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use hyper::body::{Bytes, SizeHint};
+use hyper::body::{Body as HttpBody, Bytes, SizeHint};
 use smol::{
     future,
     io::{AsyncBufRead, AsyncRead},
@@ -15,7 +16,7 @@ use smol::{
 use tide::Body;
 
 /// Bytes that are handed on in one piece.
-pub(super) const CHUNK_BYTES_MAX: usize = 64 << 10;
+const CHUNK_BYTES_MAX: usize = 64 << 10;
 /// A piece of a request's body that is shorter than this is copied next to its neighbours: a
 /// client that sends a byte at a time must not cost an allocation for each.
 const COPIED_CHUNK_BYTES_MAX: usize = 4 << 10;
@@ -107,7 +108,7 @@ pub(super) fn poll_buffered(
 type Reader = Box<dyn AsyncBufRead + Unpin + Send + Sync>;
 
 /// A body of http-types on its way to hyper.
-pub(super) enum Pieces {
+pub(crate) enum Pieces {
     /// From memory, in one piece.
     Whole(Bytes),
     /// From a reader; the number is what is still to come, if that is known. What the reader has
@@ -187,6 +188,20 @@ impl Pieces {
         }
     }
 }
+
+/// Where the bytes of an answer come from.
+pub(crate) enum Source {
+    /// From http-types.
+    Pieces(Pieces),
+    /// From a protocol that makes its own frames, and maybe trailers.
+    Frames(Frames),
+}
+
+/// A body that makes its own frames.
+pub(crate) type Frames = Pin<Box<dyn HttpBody<Data = Bytes, Error = BoxError> + Send>>;
+
+/// Whatever has gone wrong.
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 #[cfg(test)]
 mod tests {

@@ -23,7 +23,7 @@ use crate::{
     serve::{accept::Acceptor, descriptors, listener::lengthen_queue},
 };
 
-/// Where a first node listens if nobody says otherwise.
+/// Where a first node listens if it is not told otherwise.
 pub const DEFAULT_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1));
 /// The port it tries first.
 pub const DEFAULT_PORT: u16 = 4043;

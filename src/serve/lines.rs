@@ -49,7 +49,7 @@ impl Lines {
     pub(crate) fn start() -> io::Result<Self> {
         let shared = Arc::<LinesShared>::default();
         let writer = shared.clone();
-        thread::Builder::new().name("lines".into()).spawn(move || writer.write_all())?;
+        thread::Builder::new().name("log".into()).spawn(move || writer.write_all())?;
         Ok(Self { shared, is_timed: false })
     }
 

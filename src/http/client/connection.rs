@@ -70,7 +70,7 @@ impl ClientConnection {
         }
     }
 
-    /// Why it broke, if hyper told nobody else.
+    /// Why it broke, if that was not an answer's or a body's error.
     pub(super) fn take_failure(&mut self) -> Option<hyper::Error> {
         self.failed.take()
     }

@@ -27,7 +27,7 @@ pub struct Deadlines {
     /// are several, none may take more than its share of what is left. Default: 5 s.
     pub connect: Duration,
     /// The longest silence: how long it is waited while no byte comes or goes. The time in which
-    /// it is the caller who does not read, or whose body is not ready, does not count.
+    /// the caller does not read, or the body of its request is not ready, does not count.
     /// Default: 10 s.
     pub read: Duration,
     /// From the call to the last byte of the answer's body, with everything in between: waiting

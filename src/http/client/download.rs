@@ -90,7 +90,7 @@ pub(super) struct Download {
     going: Option<(ClientExchange, Incoming)>,
     piece: Bytes,
     bytes_left: u64,
-    /// What is said to whoever reads on after an error.
+    /// The error, for a caller that reads on after it.
     failed: Option<ClientError>,
 }
 

@@ -16,8 +16,8 @@
 //! });
 //! ```
 //!
-//! # Nobody works in the background
-//! A connection moves only while somebody waits for it: the future of a request drives it until
+//! # There is no background work
+//! A connection moves only while something waits for it: the future of a request drives it until
 //! the head of the answer is there, and the reader of the body until its end. So this needs no
 //! executor and no thread of its own, and works on any; a future that is dropped takes its
 //! connection with it. Only a name that must be looked up borrows one of smol's threads for calls

@@ -83,7 +83,7 @@ impl Pool {
         if let Some(permits) = state.hosts.get(peer).and_then(Weak::upgrade) {
             return permits;
         }
-        // Hosts that nobody asks any more are forgotten when others come.
+        // Hosts that are not asked any more are forgotten when others come.
         if state.hosts.len() >= self.limits.connections_max.saturating_mul(2) {
             state.hosts.retain(|_, permits| permits.strong_count() > 0);
         }
