@@ -21,7 +21,7 @@ use hyper::{
 use super::{
     connection::HttpConnection,
     limits::{BODIES_BYTES_MAX, LINGER_BYTES_MAX},
-    log::Entry,
+    log::AccessEntry,
     pieces::Received,
     refusal::SERVER,
     trace::{REQUEST_ID, Trace},
@@ -218,7 +218,7 @@ impl Drop for Exchange {
         self.set_busy(false);
         self.connection.state.exchange_ended(now, self.had_body);
         if let Some(record) = &self.record {
-            connection.shared.log.access(&Entry {
+            connection.shared.log.access(&AccessEntry {
                 method: record.method.as_str(),
                 url: record.uri.path_and_query().map_or("-", PathAndQuery::as_str),
                 status: record.status,

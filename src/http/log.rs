@@ -22,7 +22,7 @@ const LOGGED_URL_BYTES_MAX: usize = 1024;
 const LOGGED_CAUSE_BYTES_MAX: usize = 256;
 
 /// What the log says of one request.
-pub(crate) struct Entry<'a> {
+pub(crate) struct AccessEntry<'a> {
     /// `-` where the request was not understood.
     pub(crate) method: &'a str,
     pub(crate) url: &'a str,
@@ -39,7 +39,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) trace: Option<&'a Trace>,
 }
 
-impl Entry<'_> {
+impl AccessEntry<'_> {
     /// What the request can be followed by; nothing in it needs to be escaped.
     fn names(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let service = self.service.map(|name| ("service", name));
@@ -74,7 +74,7 @@ impl Log {
     }
 
     /// Writes a line of the access log, soon. Does not block.
-    pub(crate) fn access(&self, entry: &Entry<'_>) {
+    pub(crate) fn access(&self, entry: &AccessEntry<'_>) {
         if self.is_quiet {
             return;
         }
@@ -88,7 +88,7 @@ impl Log {
     }
 }
 
-fn text_line(out: &mut Vec<u8>, now: SystemTime, entry: &Entry<'_>) -> io::Result<()> {
+fn text_line(out: &mut Vec<u8>, now: SystemTime, entry: &AccessEntry<'_>) -> io::Result<()> {
     write!(out, "{} - ", Timestamp(now))?;
     printable(out, entry.method);
     out.push(b' ');
@@ -114,7 +114,7 @@ fn text_line(out: &mut Vec<u8>, now: SystemTime, entry: &Entry<'_>) -> io::Resul
     Ok(())
 }
 
-fn json_line(out: &mut Vec<u8>, now: SystemTime, entry: &Entry<'_>) -> io::Result<()> {
+fn json_line(out: &mut Vec<u8>, now: SystemTime, entry: &AccessEntry<'_>) -> io::Result<()> {
     write!(out, r#"{{"time":"{}","method":""#, Timestamp(now))?;
     printable(out, entry.method);
     out.extend_from_slice(br#"","url":""#);
@@ -176,8 +176,8 @@ mod tests {
         UNIX_EPOCH + Duration::from_millis(seconds * 1000 + millis)
     }
 
-    fn entry(url: &str) -> Entry<'_> {
-        Entry {
+    fn entry(url: &str) -> AccessEntry<'_> {
+        AccessEntry {
             method: "GET",
             url,
             status: Some(200),
@@ -210,7 +210,7 @@ mod tests {
         let mut headers = hyper::HeaderMap::new();
         headers.insert("x-request-id", "a:b/c".parse().unwrap());
         let trace = Trace::of(&headers);
-        let entry = Entry { service: Some("x-service"), trace: Some(&trace), ..entry("/") };
+        let entry = AccessEntry { service: Some("x-service"), trace: Some(&trace), ..entry("/") };
         let mut out = Vec::new();
         text_line(&mut out, at(0, 0), &entry).unwrap();
         let line = String::from_utf8(out).unwrap();
@@ -231,7 +231,7 @@ mod tests {
         let trace = Trace::of(&hyper::HeaderMap::new());
         trace.explain(format!("it said \"no\\\"\n{}", "x".repeat(LOGGED_CAUSE_BYTES_MAX)));
         trace.explain("a second one");
-        let entry = Entry { trace: Some(&trace), ..entry("/") };
+        let entry = AccessEntry { trace: Some(&trace), ..entry("/") };
         let (mut text, mut json) = (Vec::new(), Vec::new());
         text_line(&mut text, at(0, 0), &entry).unwrap();
         json_line(&mut json, at(0, 0), &entry).unwrap();

@@ -23,7 +23,7 @@ use super::{
     connection::HttpConnection,
     front::Fronts,
     limits::{LINGER, LINGER_BYTES_MAX},
-    log::Entry,
+    log::AccessEntry,
     refusal,
     shared::HttpShared,
     socket::Socket,
@@ -191,7 +191,7 @@ impl Task {
     /// Answers a request of HTTP/1 that did not become an exchange, and ends the connection.
     async fn refuse(&self, status: StatusCode) {
         let HttpConnection { state, shared, peer, stream, .. } = &*self.connection;
-        shared.log.access(&Entry {
+        shared.log.access(&AccessEntry {
             method: "-",
             url: "-",
             status: Some(status.as_u16()),

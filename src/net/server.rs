@@ -134,7 +134,7 @@ impl Bound {
         let acceptor = Rc::new(Acceptor::new(self.listeners)?);
         let accepting = {
             let (acceptor, driver) = (acceptor.clone(), driver.clone());
-            // A node always takes a client: if it has too many, the longest idle one goes.
+            // It always accepts: `register` closes an idle client for a new one.
             let room = async || ();
             executor.spawn(async move {
                 let take = |stream, _| welcome(&driver, stream);

@@ -1,4 +1,4 @@
-//! The end of a server, in order: what stops it, and what systemd is told of it.
+//! The end of a server, in stages, and what systemd is told of it.
 //!
 //! The first signal stops accepting and lets everything in flight finish; the second ends at
 //! once, and so does the drain timeout.

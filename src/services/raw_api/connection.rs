@@ -38,7 +38,7 @@ use super::{
 use crate::{
     http::{
         limits::{BODIES_BYTES_MAX, DRAIN_IDLE, LINGER, LINGER_BYTES_MAX},
-        log::Entry,
+        log::AccessEntry,
     },
     http1::request::{Parser, Refusal, Request, RequestLimits, Stage},
     serve::{thread::AcceptedConnection, time::within},
@@ -77,7 +77,7 @@ impl RawConnection {
             "" => it.path.clone(),
             query => format!("{}?{query}", it.path),
         });
-        self.shared.log.access(&Entry {
+        self.shared.log.access(&AccessEntry {
             method: asked.map_or("-", |it| &it.method),
             url: url.as_deref().unwrap_or("-"),
             status: Some(status),
