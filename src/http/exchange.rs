@@ -212,22 +212,23 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let connection = self.connection.clone();
-        connection.shared.bodies_bytes.fetch_sub(self.body_bytes, Relaxed);
         let now = Instant::now();
         self.set_busy(false);
-        self.connection.state.exchange_ended(now, self.had_body);
-        if let Some(record) = &self.record {
-            connection.shared.log.access(&AccessEntry {
+        let Self { connection, record, trace, body_bytes, had_body, .. } = self;
+        let HttpConnection { shared, state, peer, .. } = &**connection;
+        shared.bodies_bytes.fetch_sub(*body_bytes, Relaxed);
+        state.exchange_ended(now, *had_body);
+        if let Some(record) = record {
+            shared.log.access(&AccessEntry {
                 method: record.method.as_str(),
                 url: record.uri.path_and_query().map_or("-", PathAndQuery::as_str),
                 status: record.status,
                 grpc_status: record.grpc_status,
                 bytes: record.bytes,
                 duration: now - record.began,
-                client: self.connection.peer,
-                service: connection.shared.options.service,
-                trace: self.trace.as_ref(),
+                client: *peer,
+                service: shared.options.service,
+                trace: trace.as_ref(),
             });
         }
     }
