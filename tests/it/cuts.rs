@@ -90,6 +90,12 @@ impl Case {
         });
         ends.take_while(|end| *end <= bytes).count()
     }
+
+    /// Whether the first bytes end between two requests.
+    fn is_between(&self, bytes: usize) -> bool {
+        let whole = &self.requests[..self.whole_in(bytes)];
+        whole.iter().map(|(request, ..)| request.len()).sum::<usize>() == bytes
+    }
 }
 
 /// The next answer that is not `100 Continue`.
@@ -164,7 +170,9 @@ fn half_a_request_is_finished_in_a_shutdown() {
     let server = start(Options { drain_timeout: PATIENCE, ..quiet() });
     let mut halves = Vec::new();
     for case in CASES {
-        for (first, second) in case.cuts() {
+        // An idle connection has only a second in a shutdown.
+        let cuts = case.cuts().filter(|(first, _)| !case.is_between(first.len()));
+        for (first, second) in cuts {
             let mut client = server.client();
             client.send(&first);
             halves.push((case, client, first, second));
@@ -187,7 +195,7 @@ fn half_a_request_is_finished_in_a_shutdown() {
 
 #[test]
 fn half_a_request_and_then_nothing_is_refused() {
-    let short = Duration::from_millis(300);
+    let short = Duration::from_secs(1);
     let server = start(Options {
         request_timeout: short,
         keep_alive: short,
@@ -207,11 +215,9 @@ fn half_a_request_and_then_nothing_is_refused() {
         let whole = case.whole_in(first.len());
         case.assert_answered(whole, &mut client, &first);
         let (_, status, _) = case.requests[whole];
-        let is_between =
-            case.requests[..whole].iter().map(|it| it.0.len()).sum::<usize>() == first.len();
         // This may be the beginning of HTTP/2: there is no telling what the client would understand.
         let may_be_h2 = first == "P";
-        if !is_between && !may_be_h2 {
+        if !case.is_between(first.len()) && !may_be_h2 {
             let reply = final_reply(&mut client, true);
             // What is wrong may be seen before it is whole.
             let is_refused = reply.status == 408 || (reply.status == status && status == 400);
