@@ -25,11 +25,11 @@ use smol::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     cli::{self, Exit, Period, UsageError},
-    http::shutdown::within,
     http1::{
         response::Response,
         url::{self, Url},
     },
+    serve::time::within,
 };
 
 /// What is asked for without arguments.

@@ -17,6 +17,7 @@
 //! The modules, bottom-up; an arrow never points up:
 //!
 //! - [`ring`] decides: the protocol as a pure state machine, without sockets or clocks.
+//! - [`serve`] is what every process that listens shares: ports, accepting, the end, lines.
 //! - [`net`] moves bytes: a node on real sockets, on one thread.
 //! - [`client`] asks: what `ring-client` does, as a library.
 //! - [`http1`] reads HTTP/1.1 by hand, the lesson: pure, without a library.
@@ -41,7 +42,6 @@ pub mod cli;
 pub mod client;
 pub mod command;
 pub mod connect;
-pub mod descriptors;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 #[cfg(feature = "http")]
@@ -50,12 +50,12 @@ pub mod http;
 pub mod http1;
 #[cfg(feature = "http")]
 pub mod http_tools;
-mod listening;
 #[cfg(feature = "ring")]
 pub mod net;
 mod random;
 #[cfg(feature = "ring")]
 pub mod ring;
+pub mod serve;
 #[cfg(feature = "services")]
 pub mod services;
 mod timestamp;

@@ -3,13 +3,9 @@
 //! `bins/` has one file a command; [`applet()`] is all of them in one, as `smolring`.
 
 mod applet;
-#[cfg(feature = "ring")]
-mod narrator;
 mod parent;
 #[cfg(feature = "ring")]
 pub mod ring_node;
-#[cfg(feature = "ring")]
-mod signals;
 #[cfg(feature = "ring")]
 pub mod up;
 

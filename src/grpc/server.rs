@@ -16,9 +16,9 @@ use std::{
 use async_io::Timer;
 use hyper::{
     HeaderMap, Method, Request, Response, Version,
-    body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint},
+    body::{Body as HttpBody, Bytes, Frame, SizeHint},
     header::{CONTENT_TYPE, HeaderValue},
-    http::{Uri, uri::PathAndQuery},
+    http::{Uri, request, uri::PathAndQuery},
 };
 use smol::future::FutureExt;
 use tonic::{
@@ -29,10 +29,15 @@ use tonic::{
 };
 
 use super::{limits::PIECE_BYTES_MAX, timeout};
-use crate::http::{
-    Bound, Upload,
-    shutdown::{Shutdown, within},
-    streamed::{BoxError, Frames, Responding, Streamed},
+use crate::{
+    http::{
+        Bound, Upload,
+        exchange::Exchange,
+        front::{Answering, Front},
+        pieces::{BoxError, Frames},
+        streamed,
+    },
+    serve::{drain::Shutdown, time::within},
 };
 
 const GRPC_STATUS: &str = "grpc-status";
@@ -86,41 +91,36 @@ impl Server {
     /// Answers calls on an open port, where tide answers everything else. A call must begin to answer
     /// within the request timeout, like any other request.
     pub fn behind(self, bound: Bound) -> Bound {
-        let timeout = bound.options().request_timeout;
-        let respond = move |request, shutdown: &_| self.respond(request, timeout, shutdown);
-        bound.with(Streamed { takes: is_call, respond: Arc::new(respond) })
+        bound.with(self)
     }
 
-    fn respond(
+    async fn respond(
         &self,
         mut request: Request<Upload>,
         timeout: Duration,
-        shutdown: &Shutdown,
-    ) -> Responding {
+        shutdown: Shutdown,
+    ) -> Response<Frames> {
         self.rename(&mut request);
         let deadline = timeout::of(request.headers());
         let deadline = deadline.map(|it| it.and_then(|it| Instant::now().checked_add(it)));
         let path = request.uri().path();
         let route = self.routes.iter().find(|(prefix, _)| path.starts_with(prefix));
         let work = route.map(|(_, service)| service.call(request));
-        let shutdown = shutdown.clone();
-        Box::pin(async move {
-            let started = start(work, deadline.clone(), timeout).await;
-            let mut response = started.unwrap_or_else(Status::into_http);
-            rename_status(response.headers_mut());
-            let deadline = deadline.ok().flatten();
-            let held = response.extensions_mut().remove();
-            let reply = |body| Reply {
-                body,
-                rest: Bytes::new(),
-                deadline,
-                shutdown,
-                ended: None,
-                is_over: false,
-                _held: held,
-            };
-            response.map(|body| Box::pin(reply(body)) as Frames)
-        })
+        let started = start(work, deadline.clone(), timeout).await;
+        let mut response = started.unwrap_or_else(Status::into_http);
+        rename_status(response.headers_mut());
+        let deadline = deadline.ok().flatten();
+        let held = response.extensions_mut().remove();
+        let reply = |body| Reply {
+            body,
+            rest: Bytes::new(),
+            deadline,
+            shutdown,
+            ended: None,
+            is_over: false,
+            _held: held,
+        };
+        response.map(|body| Box::pin(reply(body)) as Frames)
     }
 
     fn rename(&self, request: &mut Request<Upload>) {
@@ -132,6 +132,30 @@ impl Server {
                 return;
             }
         }
+    }
+}
+
+impl Front for Server {
+    /// Whether a request is a call: `POST` of `application/grpc` over HTTP/2.
+    fn takes(&self, head: &request::Parts) -> bool {
+        const TYPE: &[u8] = b"application/grpc";
+        let is_grpc = |value: &HeaderValue| {
+            let rest = value.as_bytes().strip_prefix(TYPE);
+            rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+        };
+        head.version == Version::HTTP_2
+            && head.method == Method::POST
+            && head.headers.get(CONTENT_TYPE).is_some_and(is_grpc)
+    }
+
+    fn answer<'a>(
+        &'a self,
+        exchange: &'a mut Exchange,
+        head: &'a mut request::Parts,
+    ) -> Answering<'a> {
+        let (timeout, shutdown) = (exchange.options().request_timeout, exchange.shutdown().clone());
+        let respond = move |request| self.respond(request, timeout, shutdown);
+        Box::pin(async { Ok(streamed::answer(exchange, head, respond).await) })
     }
 }
 
@@ -153,18 +177,6 @@ where
     fn call(&self, request: Request<Upload>) -> BoxFuture<Response<Body>, Infallible> {
         Service::call(&mut self.clone(), request)
     }
-}
-
-/// Whether a request is a call: `POST` of `application/grpc` over HTTP/2.
-fn is_call(request: &Request<Incoming>) -> bool {
-    const TYPE: &[u8] = b"application/grpc";
-    let is_grpc = |value: &HeaderValue| {
-        let rest = value.as_bytes().strip_prefix(TYPE);
-        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
-    };
-    request.version() == Version::HTTP_2
-        && request.method() == Method::POST
-        && request.headers().get(CONTENT_TYPE).is_some_and(is_grpc)
 }
 
 /// Runs a call until it begins to answer, for as long as it may take.

@@ -6,43 +6,44 @@
 //! not parsed again.
 
 use hyper::{
-    HeaderMap, Method, Request, StatusCode, Version,
+    HeaderMap, Method, StatusCode, Version,
     header::{self, HeaderName, HeaderValue},
-    http::uri::PathAndQuery,
+    http::{request, uri::PathAndQuery},
 };
 use tide::http::{self as tide_http, Url, headers as tide_headers};
 
-use super::{
-    Options,
-    limits::{URL_KEPT_BYTES_MAX, URLS_KEPT},
-};
-use crate::http1::host::is_host;
+use crate::{http1::host::is_host, serve::Options};
+
+/// URLs of one thread that are kept parsed.
+const URLS_KEPT: usize = 64;
+/// Bytes of the longest URL that is kept parsed.
+const URL_KEPT_BYTES_MAX: usize = 256;
 
 /// The request as tide sees it, without its body, or the status to refuse it with.
-pub(super) fn request<B>(
-    head: &Request<B>,
+pub(super) fn request(
+    head: &request::Parts,
     urls: &mut Urls,
     options: &Options,
 ) -> Result<tide_http::Request, StatusCode> {
-    let method = method(head.method()).ok_or(StatusCode::NOT_IMPLEMENTED)?;
+    let method = method(&head.method).ok_or(StatusCode::NOT_IMPLEMENTED)?;
     // A host alone is a target for CONNECT only.
-    if head.uri().scheme().is_none() && head.uri().authority().is_some() {
+    if head.uri.scheme().is_none() && head.uri.authority().is_some() {
         return Err(StatusCode::BAD_REQUEST);
     }
-    let path = head.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+    let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     if path.len() > options.url_bytes_max {
         return Err(StatusCode::URI_TOO_LONG);
     }
     if !path.is_ascii() {
         return Err(StatusCode::BAD_REQUEST);
     }
-    if head.headers().len() > options.headers_max {
+    if head.headers.len() > options.headers_max {
         return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     }
     let url = urls.get(authority(head)?, path).ok_or(StatusCode::BAD_REQUEST)?;
     let mut request = tide_http::Request::new(method, url);
     let mut last = None;
-    for (name, value) in head.headers() {
+    for (name, value) in &head.headers {
         if !value.as_bytes().is_ascii() {
             return Err(StatusCode::BAD_REQUEST);
         }
@@ -63,17 +64,17 @@ pub(super) fn request<B>(
 
 /// The names of hosts that a request may ask: RFC 9112 wants the one `Host` from HTTP/1.1 on, and
 /// a name in the request's target beats it.
-fn authority<B>(head: &Request<B>) -> Result<&str, StatusCode> {
-    let mut hosts = head.headers().get_all(header::HOST).iter();
+fn authority(head: &request::Parts) -> Result<&str, StatusCode> {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => Some(host.to_str().map_err(|_| StatusCode::BAD_REQUEST)?),
-        (None, _) if head.version() != Version::HTTP_11 => None,
+        (None, _) if head.version != Version::HTTP_11 => None,
         _ => return Err(StatusCode::BAD_REQUEST),
     };
     if !host.is_none_or(is_host) {
         return Err(StatusCode::BAD_REQUEST);
     }
-    match (head.uri().authority(), host) {
+    match (head.uri.authority(), host) {
         (Some(authority), _) if is_host(authority.as_str()) => Ok(authority.as_str()),
         (Some(_), _) => Err(StatusCode::BAD_REQUEST),
         (None, Some("") | None) => Ok("localhost"),
@@ -196,12 +197,10 @@ fn absolute(path: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use hyper::http::request;
-
     use super::*;
 
     fn convert(builder: request::Builder) -> Result<tide_http::Request, StatusCode> {
-        let head = builder.body(()).unwrap();
+        let head = builder.body(()).unwrap().into_parts().0;
         let options = Options { url_bytes_max: 100, headers_max: 10, ..Options::default() };
         super::request(&head, &mut Urls::new(), &options)
     }

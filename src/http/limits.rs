@@ -1,59 +1,17 @@
-//! Every fixed bound of the HTTP transport, with its unit in its name. What a user may change is
-//! in [`Options`](super::Options).
+//! The fixed bounds that a client meets, with their units in their names. What a user may change is
+//! in [`Options`](super::Options); what nobody meets stands where it is used.
 
 use std::time::Duration;
 
 /// Bytes that one read takes at most. One buffer of this size serves all connections of a thread.
 pub const READ_BYTES_MAX: usize = 64 << 10;
-/// Bytes of a body, in a request or an answer, that are handed on in one piece.
-pub const CHUNK_BYTES_MAX: usize = 64 << 10;
-/// A piece of a request's body that is shorter than this is copied next to its neighbours: a
-/// client that sends a byte at a time must not cost us an allocation for each.
-pub const COPIED_CHUNK_BYTES_MAX: usize = 4 << 10;
 /// Bytes of request bodies that wait for their handlers or are with them, in one thread. Over
 /// that, a request is answered 503.
 pub const BODIES_BYTES_MAX: usize = 128 << 20;
-/// Bytes of an answer that are gathered into one piece before they are written.
-pub const GATHERED_BYTES_MAX: usize = 1 << 10;
-/// Bytes that hyper buffers for a connection, if the head may not be longer than that.
-pub const BUFFER_BYTES_MIN: usize = 64 << 10;
-/// Requests in progress on one h2c connection.
-pub const STREAMS_MAX: u32 = 100;
-/// Requests of one h2c connection that are handled before their answers are written: more make
-/// fewer writes, and fewer let the client begin sooner.
-pub const STREAMS_A_TURN: usize = 16;
-/// How often a silent h2c peer is asked whether it is alive, and how long it may take to say so.
-pub const H2_PING: Duration = Duration::from_secs(20);
-/// Between two attempts to accept when the process has no more descriptors.
-pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
-/// When all connections are taken and another client waits, the one that has been idle for the
-/// longest is closed, if it has been so for this long.
-pub const IDLE_MIN: Duration = Duration::from_millis(100);
-/// After a refusal, how long the rest of the request is still read (and thrown away), so that the
-/// answer is not lost in a reset.
+/// After a refusal, how long the rest of the request is read and thrown away, so that the answer is
+/// not lost in a reset.
 pub const LINGER: Duration = Duration::from_secs(2);
-/// Bytes that are read for that purpose.
+/// Bytes that are read for that purpose at most.
 pub const LINGER_BYTES_MAX: usize = 16 << 20;
-/// When an answer is complete before its request is, how long the rest of the request is read
-/// before the answer goes, where both may come at the same time.
-pub const UNREAD_WAIT: Duration = Duration::from_millis(100);
 /// In a shutdown, how long an idle connection is kept for a request that may be on its way.
 pub const DRAIN_IDLE: Duration = Duration::from_secs(1);
-/// URLs of one thread that are kept parsed, and the longest of them.
-pub const URLS_KEPT: usize = 64;
-/// Bytes of the longest URL that is kept parsed.
-pub const URL_KEPT_BYTES_MAX: usize = 256;
-/// Bytes of access log that wait to be written. Over that, lines are dropped and counted.
-pub const LOG_BYTES_MAX: usize = 4 << 20;
-/// Lines of the access log are written together as often as this.
-pub const LOG_GATHER: Duration = Duration::from_millis(5);
-/// How long the last lines may take at the end.
-pub const LOG_FAREWELL: Duration = Duration::from_secs(1);
-/// Bytes of a URL that the access log shows.
-pub const LOGGED_URL_BYTES_MAX: usize = 1024;
-/// Bytes of the id that a client may give to its request.
-pub const REQUEST_ID_BYTES_MAX: usize = 128;
-/// Bytes of the tracestate that comes with a trace; the specification wants this many passed on.
-pub const TRACESTATE_BYTES_MAX: usize = 512;
-/// Bytes of a cause that the access log shows.
-pub const LOGGED_CAUSE_BYTES_MAX: usize = 256;

@@ -1,65 +1,28 @@
-//! The access log: one line a request, after its answer, on stdout.
+//! The access log: one line a request, after its answer, among the other lines on stdout.
 //!
-//! Lines go into one buffer and leave it on a thread of their own, so a reader who stops reading
-//! never stops the server: what does not fit is dropped and counted. Nothing that a client sends
-//! can end a line, colour a terminal or break the JSON: a URL is cut, and all of it that is not
-//! printable ASCII is percent-encoded.
+//! Nothing that a client sends can end a line, colour a terminal or break the JSON: a URL is cut,
+//! and all of it that is not printable ASCII is percent-encoded.
 
 use std::{
-    fmt::{self, Display},
     io::{self, Write as _},
     net::SocketAddr,
     ops::RangeInclusive,
-    str::FromStr,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
     time::{Duration, SystemTime},
 };
 
-use super::{
-    limits::{
-        LOG_BYTES_MAX, LOG_FAREWELL, LOG_GATHER, LOGGED_CAUSE_BYTES_MAX, LOGGED_URL_BYTES_MAX,
-    },
-    trace::Trace,
+use super::trace::Trace;
+use crate::{
+    serve::{Lines, LogFormat, Options},
+    timestamp::Timestamp,
 };
-use crate::timestamp::Timestamp;
 
-/// What a line of the access log looks like.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// `2024-01-01T12:00:00.000Z - GET /path 200 13 0.042ms 127.0.0.1:50312`, and where requests
-    /// are followed ` service=… request_id=… traceparent=…`, and maybe ` cause="…"`; of a gRPC call,
-    /// ` grpc_status=0`
-    #[default]
-    Text,
-    /// The same as one JSON object: `time`, `method`, `url`, `status`, `bytes`, `duration_ms`,
-    /// `client`, and maybe `grpc_status`, `service`, `request_id`, `traceparent`, `cause`.
-    Json,
-}
+/// Bytes of a URL that the access log shows.
+const LOGGED_URL_BYTES_MAX: usize = 1024;
+/// Bytes of a cause that the access log shows.
+const LOGGED_CAUSE_BYTES_MAX: usize = 256;
 
-impl FromStr for LogFormat {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err(format!("`{text}` is no log format; write text or json")),
-        }
-    }
-}
-
-impl Display for LogFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Text => "text",
-            Self::Json => "json",
-        })
-    }
-}
-
-/// One answered request.
-pub(crate) struct Entry<'a> {
+/// What the log says of one request.
+pub(crate) struct AccessEntry<'a> {
     /// `-` where the request was not understood.
     pub(crate) method: &'a str,
     pub(crate) url: &'a str,
@@ -76,7 +39,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) trace: Option<&'a Trace>,
 }
 
-impl Entry<'_> {
+impl AccessEntry<'_> {
     /// What the request can be followed by; nothing in it needs to be escaped.
     fn names(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let service = self.service.map(|name| ("service", name));
@@ -91,60 +54,18 @@ impl Entry<'_> {
     }
 }
 
-/// Where lines go in. Clones write to the same place.
+/// The access log of a thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
-    shared: Arc<Shared>,
+    lines: Lines,
     format: LogFormat,
     is_quiet: bool,
 }
 
-/// Where a service says lines of its own, among those of the access log and also without one.
-/// Clones say to the same place.
-#[derive(Clone, Debug)]
-pub struct Lines(Log);
-
-impl Lines {
-    pub(super) fn new(log: &Log) -> Self {
-        Self(log.clone())
-    }
-
-    /// Writes a line, in a few milliseconds. Does not block; what the reader of stdout does not take
-    /// in time is dropped and counted. The text must be printable: nothing in it is escaped.
-    pub fn say(&self, message: impl Display) {
-        self.0.line(false, message);
-    }
-}
-
-#[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
-    /// There is something to write, or nothing more will come.
-    changed: Condvar,
-    /// All is written.
-    done: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    waiting: Vec<u8>,
-    dropped: u64,
-    is_urgent: bool,
-    is_writing: bool,
-    is_closed: bool,
-}
-
 impl Log {
-    /// Starts the thread that writes to stdout.
-    pub(crate) fn start(format: LogFormat, is_quiet: bool) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
-            state: Mutex::default(),
-            changed: Condvar::new(),
-            done: Condvar::new(),
-        });
-        let writer = shared.clone();
-        thread::Builder::new().name("log".into()).spawn(move || writer.write_all())?;
-        Ok(Self { shared, format, is_quiet })
+    /// The log that the options ask for, among these lines.
+    pub(crate) fn new(lines: Lines, options: &Options) -> Self {
+        Self { lines, format: options.log_format, is_quiet: options.is_quiet }
     }
 
     /// Whether the access log is wanted at all.
@@ -152,95 +73,22 @@ impl Log {
         self.is_quiet
     }
 
-    /// Writes a message, at once.
-    pub(crate) fn say(&self, message: impl Display) {
-        self.line(true, message);
-    }
-
-    fn line(&self, is_urgent: bool, message: impl Display) {
-        self.shared.push(is_urgent, |buffer| {
-            let _ = writeln!(buffer, "{message}");
-        });
-    }
-
     /// Writes a line of the access log, soon. Does not block.
-    pub(crate) fn access(&self, entry: &Entry<'_>) {
+    pub(crate) fn access(&self, entry: &AccessEntry<'_>) {
         if self.is_quiet {
             return;
         }
         let now = SystemTime::now();
-        self.shared.push(false, |buffer| {
+        self.lines.write(|buffer| {
             let _ = match self.format {
                 LogFormat::Text => text_line(buffer, now, entry),
                 LogFormat::Json => json_line(buffer, now, entry),
             };
         });
     }
-
-    /// Waits until all is written, or for a second.
-    pub(crate) fn finish(&self) {
-        let mut state = self.shared.lock();
-        state.is_closed = true;
-        self.shared.changed.notify_all();
-        let _ = self.shared.done.wait_timeout_while(state, LOG_FAREWELL, |state| {
-            state.is_writing || !state.waiting.is_empty()
-        });
-    }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, is_urgent: bool, line: impl FnOnce(&mut Vec<u8>)) {
-        let mut state = self.lock();
-        if state.waiting.len() >= LOG_BYTES_MAX {
-            state.dropped += 1;
-            return;
-        }
-        if state.dropped > 0 {
-            let dropped = std::mem::take(&mut state.dropped);
-            let _ = writeln!(state.waiting, "({dropped} lines were dropped here)");
-        }
-        let was_empty = state.waiting.is_empty();
-        line(&mut state.waiting);
-        state.is_urgent |= is_urgent;
-        if (was_empty || is_urgent) && !state.is_writing {
-            self.changed.notify_all();
-        }
-    }
-
-    /// The thread: takes what has gathered and writes it in one piece.
-    fn write_all(&self) {
-        let mut full = Vec::new();
-        let mut state = self.lock();
-        loop {
-            let ready = |state: &mut State| state.waiting.is_empty() && !state.is_closed;
-            state = self.changed.wait_while(state, ready).unwrap_or_else(PoisonError::into_inner);
-            if state.waiting.is_empty() {
-                return;
-            }
-            let gathers = |state: &mut State| !state.is_urgent && !state.is_closed;
-            let waited = self.changed.wait_timeout_while(state, LOG_GATHER, gathers);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-            std::mem::swap(&mut state.waiting, &mut full);
-            state.is_urgent = false;
-            state.is_writing = true;
-            drop(state);
-            // A closed stdout is no reason to stop a server: the lines go nowhere.
-            let mut stdout = io::stdout().lock();
-            let _ = stdout.write_all(&full).and_then(|()| stdout.flush());
-            drop(stdout);
-            full.clear();
-            state = self.lock();
-            state.is_writing = false;
-            self.done.notify_all();
-        }
-    }
-}
-
-fn text_line(out: &mut Vec<u8>, now: SystemTime, entry: &Entry<'_>) -> io::Result<()> {
+fn text_line(out: &mut Vec<u8>, now: SystemTime, entry: &AccessEntry<'_>) -> io::Result<()> {
     write!(out, "{} - ", Timestamp(now))?;
     printable(out, entry.method);
     out.push(b' ');
@@ -266,7 +114,7 @@ fn text_line(out: &mut Vec<u8>, now: SystemTime, entry: &Entry<'_>) -> io::Resul
     Ok(())
 }
 
-fn json_line(out: &mut Vec<u8>, now: SystemTime, entry: &Entry<'_>) -> io::Result<()> {
+fn json_line(out: &mut Vec<u8>, now: SystemTime, entry: &AccessEntry<'_>) -> io::Result<()> {
     write!(out, r#"{{"time":"{}","method":""#, Timestamp(now))?;
     printable(out, entry.method);
     out.extend_from_slice(br#"","url":""#);
@@ -328,8 +176,8 @@ mod tests {
         UNIX_EPOCH + Duration::from_millis(seconds * 1000 + millis)
     }
 
-    fn entry(url: &str) -> Entry<'_> {
-        Entry {
+    fn entry(url: &str) -> AccessEntry<'_> {
+        AccessEntry {
             method: "GET",
             url,
             status: Some(200),
@@ -362,7 +210,7 @@ mod tests {
         let mut headers = hyper::HeaderMap::new();
         headers.insert("x-request-id", "a:b/c".parse().unwrap());
         let trace = Trace::of(&headers);
-        let entry = Entry { service: Some("x-service"), trace: Some(&trace), ..entry("/") };
+        let entry = AccessEntry { service: Some("x-service"), trace: Some(&trace), ..entry("/") };
         let mut out = Vec::new();
         text_line(&mut out, at(0, 0), &entry).unwrap();
         let line = String::from_utf8(out).unwrap();
@@ -383,7 +231,7 @@ mod tests {
         let trace = Trace::of(&hyper::HeaderMap::new());
         trace.explain(format!("it said \"no\\\"\n{}", "x".repeat(LOGGED_CAUSE_BYTES_MAX)));
         trace.explain("a second one");
-        let entry = Entry { trace: Some(&trace), ..entry("/") };
+        let entry = AccessEntry { trace: Some(&trace), ..entry("/") };
         let (mut text, mut json) = (Vec::new(), Vec::new());
         text_line(&mut text, at(0, 0), &entry).unwrap();
         json_line(&mut json, at(0, 0), &entry).unwrap();

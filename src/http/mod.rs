@@ -4,25 +4,25 @@
 //! bytes travel is told here, because tide's own way of it has no limits, no deadlines and no end:
 //!
 //! ```text
-//! listener    opens the port, or takes the one that systemd has opened
+//! (serve)     opens the ports; on each thread accepts, makes room, and drains at the end
 //!    |
-//! accept      one thread: accepts, up to a number of connections; drains them at the end
-//!    |
-//! worker      what the connections of a thread share
-//!    |
-//! connection  one task: the first bytes decide between HTTP/1 and h2c; one timer for all waits
-//!    |
+//! task        one a connection: the first bytes decide between HTTP/1 and h2c; one timer for all
+//!    |        waits. state: which states a connection has, and what ends each
 //! socket      what hyper reads and writes: the system call first, the reactor only if it must
 //!    |
-//!  (hyper)    reads requests and frames answers
+//!  (hyper)    reads requests and frames answers; worker: its settings
 //!    |
-//! exchange    one request: checks, body, handler, answer, a line in the log
+//! answer      from a request to its answer. exchange: what is counted, noted and logged of them;
+//!    |        refusal: the answers that are made here
+//! front       what answers requests: the one trait for that
+//!    |  //!    |   streamed   both bodies frame by frame, for gRPC
+//! app         the whole request, for a tide application
 //!    |
 //! convert     hyper's types to tide's and back, and nothing that http-types would die of
 //! ```
 //!
-//! gRPC leaves this road at `exchange`: `streamed` hands on both bodies frame by frame to
-//! [`crate::grpc`].
+//! `shared` is what the connections of a thread share, `connection` what the task, the socket and the
+//! exchanges of one share. No two files import each other.
 //!
 //! What holds:
 //!
@@ -47,48 +47,41 @@
 //! What it is not: no TLS, no compression, no upgrade to WebSocket. A body is held in memory
 //! before the handler sees it; large files do not belong here.
 
-pub(crate) mod accept;
-mod body;
+mod answer;
+mod app;
 pub mod client;
 mod connection;
 mod convert;
-mod exchange;
+pub(crate) mod exchange;
+pub(crate) mod front;
 pub mod limits;
-pub(crate) mod listener;
 pub(crate) mod log;
-mod options;
-pub(crate) mod shutdown;
+pub(crate) mod pieces;
+mod readiness;
+pub(crate) mod refusal;
+mod shared;
 mod socket;
+mod state;
 pub(crate) mod streamed;
+mod task;
 mod trace;
 mod worker;
 
-use std::{
-    collections::VecDeque,
-    io,
-    net::{SocketAddr, TcpListener},
-    pin::Pin,
-    sync::Arc,
-    thread,
-};
+use std::{fmt, io, net::SocketAddr, sync::Arc};
 
-use smol::{channel, stream::Stream};
+use smol::stream::Stream;
 
-pub use exchange::lost;
-pub use listener::Error;
-pub use log::{Lines, LogFormat};
-pub use options::{Options, parse};
-pub(crate) use shutdown::within;
+pub use app::lost;
 pub use streamed::Upload;
 pub use trace::{REQUEST_ID, TRACEPARENT, TRACESTATE, Trace};
 
-use self::{
-    exchange::Handler,
-    log::Log,
-    shutdown::{Shutdown, Switch},
-    streamed::Streamed,
+use self::front::{Front, Fronts};
+pub(crate) use crate::serve::time::within;
+pub use crate::serve::{Error, Lines, LogFormat, Options, parse};
+use crate::{
+    cli::Exit,
+    serve::{self, Ports, drain::Shutdown, signals::EndSignals, thread::ServingThread},
 };
-use crate::cli::{self, Exit};
 
 /// Binds, announces, serves and drains: all that the `main` of a service does after it has read
 /// its command line. Blocks until SIGTERM or SIGINT.
@@ -106,8 +99,8 @@ where
     serve_saying(name, options, |_| app, announce)
 }
 
-/// Like [`serve`], for an application that also says lines of its own: `app` makes it, and is
-/// given where they go.
+/// Like [`serve`](serve()), for an application that also says lines of its own: `app` makes it, and
+/// is given where they go.
 pub fn serve_saying<S>(
     name: &str,
     options: Options,
@@ -128,109 +121,62 @@ where
 pub(crate) fn run(
     name: &str,
     options: Options,
-    serve: impl FnOnce(Bound, Reasons) -> Result<(), Error>,
+    serve: impl FnOnce(Bound, EndSignals) -> Result<(), Error>,
 ) -> Exit {
-    let first = options.port;
-    let served = Bound::new(options).and_then(|bound| {
-        let reasons = shutdown::signals().map_err(|error| Error::System("watch signals", error))?;
-        serve(bound, Box::pin(reasons))
-    });
-    match served {
-        Ok(()) => Exit::Done,
-        Err(error @ (Error::PortTaken(port) | Error::Forbidden(port))) if port == first => {
-            cli::fail(
-                name,
-                Exit::Failed,
-                format_args!("{error}: choose another with --port or PORT"),
-            )
-        }
-        Err(error) => cli::fail(name, Exit::Failed, error),
-    }
+    serve::run(name, options, |ports, signals| serve(Bound::of(ports), signals))
 }
-
-/// What stops a server, by its name.
-pub(crate) type Reasons = Pin<Box<dyn Stream<Item = &'static str>>>;
-
-/// What one thread of a server needs, whatever it is that it speaks.
-pub(crate) struct Post {
-    pub(crate) options: Arc<Options>,
-    pub(crate) log: Log,
-    /// In the order in which they were opened.
-    pub(crate) listeners: Vec<TcpListener>,
-    pub(crate) shutdown: Shutdown,
-    /// Runs beside the connections, for as long as they do.
-    pub(crate) beside: Errand,
-    /// The thread does not end before this, unless it is cut off.
-    pub(crate) others: Errand,
-}
-
-/// Something that is done beside the connections.
-pub(crate) type Errand = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A service whose ports are open, and that does not serve yet.
-#[derive(Debug)]
 pub struct Bound {
-    listeners: Vec<TcpListener>,
-    addresses: Vec<SocketAddr>,
-    /// By systemd, for ports that are still to be opened.
-    given: VecDeque<TcpListener>,
-    options: Options,
-    log: Log,
-    switch: Switch,
-    shutdown: Shutdown,
-    streamed: Option<Streamed>,
+    ports: Ports,
+    /// What answers the requests that it takes, before the application does.
+    fronts: Vec<Arc<dyn Front>>,
 }
 
 impl Bound {
     /// Opens the port, or takes the first socket that systemd has opened. Does not block.
     pub fn new(options: Options) -> Result<Self, Error> {
-        let port = options.port;
-        let given = listener::given()?;
-        let log = Log::start(options.log_format, options.is_quiet)
-            .map_err(|error| Error::System("start serving", error))?;
-        let (switch, shutdown) = Shutdown::new();
-        let (listeners, addresses) = Default::default();
-        let streamed = None;
-        Self { listeners, addresses, given, options, log, switch, shutdown, streamed }.also(port)
+        Ok(Self::of(Ports::open(options)?))
     }
 
-    /// Serves these requests too, on the same ports.
-    pub(crate) fn with(self, streamed: Streamed) -> Self {
-        Self { streamed: Some(streamed), ..self }
+    fn of(ports: Ports) -> Self {
+        Self { ports, fronts: Vec::new() }
+    }
+
+    /// Has a front answer the requests that it takes, on the same ports.
+    pub(crate) fn with(mut self, front: impl Front + 'static) -> Self {
+        self.fronts.push(Arc::new(front));
+        self
     }
 
     pub(crate) fn options(&self) -> &Options {
-        &self.options
+        self.ports.options()
     }
 
     /// Opens another port of the same IP address, or takes the next socket that systemd has
     /// opened. The options hold for the clients of all ports together. Does not block.
-    pub fn also(mut self, port: u16) -> Result<Self, Error> {
-        let given = self.given.pop_front();
-        let (listener, address) = listener::listen(given, self.options.ip, port)?;
-        self.listeners.push(listener);
-        self.addresses.push(address);
-        Ok(self)
+    pub fn also(self, port: u16) -> Result<Self, Error> {
+        Ok(Self { ports: self.ports.also(port)?, ..self })
     }
 
     /// Where it listens; the port is the real one. With several ports it is the first.
     pub fn address(&self) -> SocketAddr {
-        self.addresses[0]
+        self.addresses()[0]
     }
 
-    /// Everywhere where it listens, in the order in which the ports were opened.
+    /// All addresses at which it listens, in the order in which the ports were opened.
     pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+        self.ports.addresses()
     }
 
     /// Where the application may say something, also while it serves.
     pub fn lines(&self) -> Lines {
-        Lines::new(&self.log)
+        self.ports.lines().clone()
     }
 
     /// What an answer that never ends by itself watches, so that it does not hold up the end.
     pub(crate) fn shutdown(&self) -> Shutdown {
-        self.shutdown.clone()
+        self.ports.shutdown().clone()
     }
 
     /// Serves on this thread, and on others if the options say so, until `reasons` has one to
@@ -247,13 +193,8 @@ impl Bound {
     where
         S: Clone + Send + Sync + 'static,
     {
-        // tide's answers borrow the application; a service has one, for as long as it lives.
-        let app: &'static tide::Server<S> = Box::leak(Box::new(app));
-        let handler: Handler = Arc::new(|request| Box::pin(app.respond(request)));
-        let streamed = self.streamed.clone();
-        self.serve_with(lines, reasons, move |post| {
-            worker::run(post, handler.clone(), streamed.clone())
-        })
+        let fronts = Fronts::new(self.fronts.clone(), app::front(app));
+        self.serve_with(lines, reasons, move |thread| task::run(thread, fronts.clone()))
     }
 
     /// Like [`Bound::serve`], where `work` is what each thread does until its shutdown is
@@ -262,48 +203,14 @@ impl Bound {
         self,
         lines: &str,
         reasons: impl Stream<Item = &'static str> + Unpin + 'static,
-        work: impl Fn(Post) -> io::Result<usize> + Clone + Send + 'static,
+        work: impl Fn(ServingThread) -> io::Result<usize> + Clone + Send + 'static,
     ) -> Result<(), Error> {
-        let system = |error| Error::System("start serving", error);
-        let options = Arc::new(self.options);
-        let (log, switch, shutdown) = (self.log, self.switch, self.shutdown);
-        let (others_run, others) = channel::bounded::<()>(1);
-        let mut threads = Vec::new();
-        for number in 1..options.threads {
-            let listeners = self.listeners.iter().map(TcpListener::try_clone);
-            let listeners = listeners.collect::<io::Result<_>>().map_err(system)?;
-            let (options, work) = (options.clone(), work.clone());
-            let (log, shutdown, running) = (log.clone(), shutdown.clone(), others_run.clone());
-            let work = move || {
-                let (beside, others) = (Box::pin(async {}), Box::pin(async {}));
-                let cut = work(Post { options, log, listeners, shutdown, beside, others });
-                drop(running);
-                cut
-            };
-            let thread = thread::Builder::new().name(format!("http-{number}")).spawn(work);
-            threads.push(thread.map_err(system)?);
-        }
-        drop(others_run);
-        if !lines.is_empty() {
-            log.say(lines);
-        }
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        let timeout = options.drain_timeout;
-        let beside = Box::pin(shutdown::watch(reasons, switch, timeout, log.clone()));
-        let others = Box::pin(async move {
-            let _ = others.recv().await;
-        });
-        let (listeners, said) = (self.listeners, log.clone());
-        let mut cut = work(Post { options, log: said, listeners, shutdown, beside, others })
-            .map_err(system)?;
-        for thread in threads {
-            cut += thread.join().unwrap_or(Ok(0)).map_err(system)?;
-        }
-        match cut {
-            0 => log.say("Server closed successfully"),
-            _ => log.say(format_args!("Server closed; {cut} connections were cut off")),
-        }
-        log.finish();
-        Ok(())
+        self.ports.serve(lines, reasons, work)
+    }
+}
+
+impl fmt::Debug for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bound").field("ports", &self.ports).finish_non_exhaustive()
     }
 }

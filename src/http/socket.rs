@@ -4,60 +4,38 @@
 //! did not fill the buffer is not tried again before the reactor has said that there is more. So
 //! a request costs one read, one write and one re-arming of the reactor.
 //!
-//! hyper answers what it cannot parse by itself, without a body and without us. Such an answer is
-//! known by this: it is written while no exchange is going on and nothing of one is unwritten.
-//! It is replaced by one that looks like all others.
+//! hyper answers by itself what it cannot parse, barely and without us. That answer is not sent: when
+//! hyper has ended, the connection's task says the same in the form of all other answers.
 
 use std::{
     io::{self, IoSlice, Read as _, Write as _},
-    net::{Shutdown, TcpStream},
+    net::TcpStream,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
 };
 
-use async_io::Async;
 use hyper::{
-    StatusCode,
-    body::{Buf as _, Bytes},
+    body::Bytes,
     rt::{Read, ReadBufCursor, Write},
 };
 
-use super::{connection::Connection, limits::GATHERED_BYTES_MAX};
+use super::{connection::HttpConnection, readiness::poll_read};
+
+/// Bytes of an answer that are gathered into one piece before they are written.
+const GATHERED_BYTES_MAX: usize = 1 << 10;
 
 /// One connection in hyper's hands.
 pub(super) struct Socket {
-    connection: Rc<Connection>,
+    connection: Rc<HttpConnection>,
     /// What was read before hyper was there.
     first: Bytes,
     may_be_readable: bool,
-    /// What is written in the place of hyper's own refusal.
-    refusal: Bytes,
 }
 
 impl Socket {
-    pub(super) fn new(connection: Rc<Connection>, first: Bytes) -> Self {
-        Self { connection, first, may_be_readable: false, refusal: Bytes::new() }
-    }
-
-    /// Whether these bytes are hyper's own refusal. If so, ours is put in its place.
-    fn replaces(&mut self, written: &[u8]) -> bool {
-        const LINE: &[u8] = b"HTTP/1.1 4";
-        if !self.connection.is_between_exchanges() || !written.starts_with(LINE) {
-            return false;
-        }
-        let Some(Ok(status)) = written.get(9..12).map(StatusCode::from_bytes) else { return false };
-        self.refusal = self.connection.refusal(status);
-        true
-    }
-
-    fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.refusal.is_empty() {
-            let refusal = self.refusal.clone();
-            let bytes = ready!(self.poll_call(cx, |mut stream| stream.write(&refusal)))?;
-            self.refusal.advance(bytes);
-        }
-        Poll::Ready(Ok(()))
+    pub(super) fn new(connection: Rc<HttpConnection>, first: Bytes) -> Self {
+        Self { connection, first, may_be_readable: false }
     }
 
     fn poll_call(
@@ -74,7 +52,7 @@ impl Socket {
             }
             ready!(stream.poll_writable(cx))?;
             // The client has taken something: it is alive.
-            self.connection.touch();
+            self.connection.state.touch();
         }
     }
 }
@@ -92,10 +70,10 @@ impl Read for Socket {
         }
         let Self { connection, may_be_readable, .. } = &mut *self;
         poll_read(&connection.stream, may_be_readable, cx, |mut stream| {
-            let mut space = connection.worker.read_buffer.borrow_mut();
+            let mut space = connection.shared.read_buffer.borrow_mut();
             let most = space.len().min(out.remaining());
             let bytes = stream.read(&mut space[..most])?;
-            connection.received(&space[..bytes]);
+            connection.state.received(&space[..bytes]);
             out.put_slice(&space[..bytes]);
             Ok(bytes == most)
         })
@@ -108,7 +86,7 @@ impl Write for Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.replaces(bytes) {
+        if self.connection.state.writes_refusal() {
             return Poll::Ready(Ok(bytes.len()));
         }
         self.poll_call(cx, |mut stream| stream.write(bytes))
@@ -119,11 +97,11 @@ impl Write for Socket {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if slices.first().is_some_and(|first| self.replaces(first)) {
-            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+        let total: usize = slices.iter().map(|slice| slice.len()).sum();
+        if self.connection.state.writes_refusal() {
+            return Poll::Ready(Ok(total));
         }
         // One short piece is cheaper for the kernel than several.
-        let total: usize = slices.iter().map(|slice| slice.len()).sum();
         let mut short = [0; GATHERED_BYTES_MAX];
         if total > short.len() {
             return self.poll_call(cx, |mut stream| stream.write_vectored(slices));
@@ -140,36 +118,13 @@ impl Write for Socket {
         true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_refusal(cx))?;
-        self.connection.flushed();
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.connection.state.flushed();
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_refusal(cx))?;
-        Poll::Ready(self.connection.stream.get_ref().shutdown(Shutdown::Write))
-    }
-}
-
-/// Reads once, when the reactor says so, or at once if the last read left something. `read` says
-/// whether it did.
-pub(super) fn poll_read(
-    stream: &Async<TcpStream>,
-    may_be_readable: &mut bool,
-    cx: &mut Context<'_>,
-    mut read: impl FnMut(&TcpStream) -> io::Result<bool>,
-) -> Poll<io::Result<()>> {
-    loop {
-        if *may_be_readable {
-            match read(stream.get_ref()) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                done => return Poll::Ready(done.map(|has_more| *may_be_readable = has_more)),
-            }
-        }
-        *may_be_readable = false;
-        ready!(stream.poll_readable(cx))?;
-        *may_be_readable = true;
+    /// How a connection ends is for its task to say.
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }

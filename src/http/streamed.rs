@@ -1,95 +1,57 @@
 //! Requests that are answered while they come: both bodies are handed on frame by frame, and an
-//! answer may end in trailers. gRPC is served like this; everything else goes to tide, whole.
+//! answer may end in trailers. gRPC is served like this.
 //!
 //! The transport bounds and counts here what it bounds and counts for tide. What a deadline is and
 //! how an answer ends in a shutdown is the business of the protocol, which knows better words.
 
 use std::{
-    error::Error as StdError,
-    fmt,
-    panic::AssertUnwindSafe,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use hyper::{
-    Request, Response, StatusCode,
+    Request, Response,
     body::{Body, Bytes, Frame, Incoming, SizeHint},
+    http::request,
 };
-use smol::future::FutureExt;
 
 use super::{
-    body::{Answer, Source},
-    exchange::{self, Exchange},
-    limits::{BODIES_BYTES_MAX, UNREAD_WAIT},
-    shutdown::{Shutdown, within},
+    exchange::{self, Exchange, Unread},
+    limits::BODIES_BYTES_MAX,
+    pieces::{BoxError, Frames, Source},
 };
+use crate::serve::time::within;
 
-/// An application that takes requests as they come.
-#[derive(Clone)]
-pub(crate) struct Streamed {
-    /// Which requests it takes; all others are tide's.
-    pub(crate) takes: fn(&Request<Incoming>) -> bool,
-    pub(crate) respond: Arc<Respond>,
-}
+/// When an answer is complete before its request is, how long the rest of the request is read
+/// before the answer goes, where both may come at the same time.
+const UNREAD_WAIT: Duration = Duration::from_millis(100);
 
-impl fmt::Debug for Streamed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Streamed").finish_non_exhaustive()
-    }
-}
-
-/// Makes an answer. The shutdown is for those that last.
-pub(crate) type Respond = dyn Fn(Request<Upload>, &Shutdown) -> Responding + Send + Sync;
-
-/// An answer in the making.
-pub(crate) type Responding = Pin<Box<dyn Future<Output = Response<Frames>> + Send>>;
-
-/// The body of an answer.
-pub(crate) type Frames = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
-
-/// Whatever has gone wrong.
-pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
-
-/// Hands one request on, and its answer back.
-pub(super) async fn answer(
-    streamed: &Streamed,
-    mut exchange: Exchange,
-    request: Request<Incoming>,
-) -> Response<Answer> {
-    let worker = exchange.worker();
-    let (held, unread) = (worker.bodies_bytes.clone(), Unread::default());
-    let upload = |it| Upload { incoming: Some(it), unread: unread.clone(), held, bytes: 0 };
-    let mut request = request.map(upload);
+/// Has `respond` answer a request whose body is still to come.
+pub(crate) async fn answer<F: Future<Output = Response<Frames>>>(
+    exchange: &mut Exchange,
+    head: &mut request::Parts,
+    respond: impl FnOnce(Request<Upload>) -> F,
+) -> Response<Source> {
+    let (incoming, unread, held) = exchange.hand_over_body();
+    let upload = Upload { incoming, unread: unread.clone(), held, bytes: 0 };
+    let (empty, ()) = Request::new(()).into_parts();
+    let mut request = Request::from_parts(std::mem::replace(head, empty), upload);
     if let Some(trace) = exchange.trace() {
         request.extensions_mut().insert(trace.clone());
     }
-    let responding = (streamed.respond)(request, &worker.shutdown);
-    let (mut head, source) = match AssertUnwindSafe(responding).catch_unwind().await {
-        Ok(response) => {
-            let (head, frames) = response.into_parts();
-            (head, Source::Frames(frames))
-        }
-        Err(_panic) => {
-            let mut head = Response::new(()).into_parts().0;
-            head.status = StatusCode::INTERNAL_SERVER_ERROR;
-            (head, Source::Whole(Bytes::new()))
-        }
-    };
-    let left = unread.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(mut left) = left {
-        if source.is_over() {
+    let response = respond(request).await;
+    if let Some(mut left) = exchange::take(&unread) {
+        if response.body().is_end_stream() {
             within(UNREAD_WAIT, exchange::discard(&mut left)).await;
         }
-        *unread.lock().unwrap_or_else(PoisonError::into_inner) = Some(left);
+        exchange::keep(&unread, Some(left));
     }
-    exchange.keep(unread);
-    exchange.answers(head.status, &mut head.headers);
-    Response::from_parts(head, Answer::new(source, exchange))
+    response.map(Source::Frames)
 }
 
 /// The body of a request on its way in: a [`Body`] of hyper's. Its bytes count against what the
@@ -102,14 +64,10 @@ pub struct Upload {
     bytes: usize,
 }
 
-/// What an application did not care to read. If it were dropped before the answer is out, the
-/// answer would be cancelled; and some clients do not look at an answer while they upload.
-pub(super) type Unread = Arc<Mutex<Option<Incoming>>>;
-
 /// All requests together hold as much as they may.
 #[derive(Debug, thiserror::Error)]
 #[error("the server holds too many bytes of requests already: try again later")]
-pub(crate) struct TooMuch;
+struct TooMuch;
 
 impl Body for Upload {
     type Data = Bytes;
@@ -146,7 +104,8 @@ impl Drop for Upload {
     fn drop(&mut self) {
         self.held.fetch_sub(self.bytes, Relaxed);
         if !self.is_end_stream() {
-            *self.unread.lock().unwrap_or_else(PoisonError::into_inner) = self.incoming.take();
+            let left = self.incoming.take();
+            exchange::keep(&self.unread, left);
         }
     }
 }

@@ -10,8 +10,12 @@ use std::sync::{Arc, OnceLock};
 
 use hyper::HeaderMap;
 
-use super::limits::{REQUEST_ID_BYTES_MAX, TRACESTATE_BYTES_MAX};
 use crate::random;
+
+/// Bytes of the id that a client may give to its request.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Bytes of the tracestate that comes with a trace; the specification wants this many passed on.
+const TRACESTATE_BYTES_MAX: usize = 512;
 
 /// The header that names a request; it stands in the request and in its answer.
 pub const REQUEST_ID: &str = "x-request-id";

@@ -1,16 +1,14 @@
-//! What the connections of one thread share: the handler, hyper's settings, buffers.
+//! hyper as a thread's connections use it: its settings, and the first turn of h2c's streams.
 
 use std::{
     cell::RefCell,
     collections::VecDeque,
     future::Future,
-    io,
     panic::AssertUnwindSafe,
     pin::Pin,
     rc::{Rc, Weak},
-    sync::{Arc, atomic::AtomicUsize},
     task::{Context, Waker},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use hyper::{
@@ -20,62 +18,35 @@ use hyper::{
 use smol::{LocalExecutor, future::FutureExt};
 use smol_hyper::rt::SmolTimer;
 
-use super::{
-    Options, Post,
-    accept::{self, Guest, Guests},
-    connection::{self, Connection},
-    convert::Urls,
-    exchange::Handler,
-    limits::{BUFFER_BYTES_MIN, DRAIN_IDLE, H2_PING, READ_BYTES_MAX, STREAMS_A_TURN, STREAMS_MAX},
-    log::Log,
-    shutdown::Shutdown,
-    streamed::Streamed,
-};
+use super::{front::Fronts, shared::HttpShared};
+use crate::serve::Options;
 
-/// What all connections of one thread share.
+/// Bytes that hyper buffers for a connection, if the head may not be longer than that.
+const BUFFER_BYTES_MIN: usize = 64 << 10;
+/// How often a silent h2c peer is asked whether it is alive, and how long it may take to say so.
+const H2_PING: Duration = Duration::from_secs(20);
+/// Requests of one h2c connection that are handled before their answers are written: more make
+/// fewer writes, and fewer let the client begin sooner.
+const STREAMS_A_TURN: usize = 16;
+/// Requests in progress on one h2c connection.
+const STREAMS_MAX: u32 = 100;
+
+/// What serves the connections of one thread.
 pub(super) struct Worker {
-    pub(super) options: Arc<Options>,
-    pub(super) handler: Handler,
-    /// What takes requests before the handler does.
-    pub(super) streamed: Option<Streamed>,
-    pub(super) shutdown: Shutdown,
-    pub(super) log: Log,
+    pub(super) shared: Rc<HttpShared>,
+    pub(super) fronts: Rc<Fronts>,
     pub(super) h1: http1::Builder,
     pub(super) h2: http2::Builder<Streams>,
     pub(super) streams: Streams,
-    /// One buffer for all reads: nothing stays in it from one poll of a task to the next.
-    pub(super) read_buffer: RefCell<Vec<u8>>,
-    pub(super) urls: RefCell<Urls>,
-    /// Of request bodies that are here.
-    pub(super) bodies_bytes: Arc<AtomicUsize>,
-    guests: Rc<Guests>,
-}
-
-/// Serves on this thread until the shutdown is complete. Returns the number of connections that
-/// were cut off in the middle of something.
-pub(super) fn run(post: Post, handler: Handler, streamed: Option<Streamed>) -> io::Result<usize> {
-    let (options, log) = (post.options.clone(), post.log.clone());
-    let shutdown = post.shutdown.clone();
-    accept::run(post, |guests, executor| {
-        let new = Worker::new(options, handler, log, shutdown, guests, Streams::new(executor));
-        let worker = Rc::new(Worker { streamed, ..new });
-        move |_, stream, peer| {
-            let connection = Rc::new(Connection::new(worker.clone(), stream, peer));
-            let guest: Rc<dyn Guest> = connection.clone();
-            (guest, move || connection.run())
-        }
-    })
 }
 
 impl Worker {
-    fn new(
-        options: Arc<Options>,
-        handler: Handler,
-        log: Log,
-        shutdown: Shutdown,
-        guests: Rc<Guests>,
-        streams: Streams,
+    pub(super) fn new(
+        shared: HttpShared,
+        fronts: Fronts,
+        executor: Weak<LocalExecutor<'static>>,
     ) -> Self {
+        let options = &shared.options;
         let mut h1 = http1::Builder::new();
         // A client may end its side and still wait for its answer: `printf … | nc` does.
         h1.half_close(true)
@@ -86,51 +57,14 @@ impl Worker {
         if options.headers_max != Options::default().headers_max {
             h1.max_headers(options.headers_max);
         }
+        let streams = Streams { fresh: Rc::default(), executor };
         let mut h2 = http2::Builder::new(streams.clone());
         h2.timer(SmolTimer::new())
             .keep_alive_interval(H2_PING)
             .keep_alive_timeout(H2_PING)
             .max_concurrent_streams(STREAMS_MAX)
             .max_header_list_size(options.head_bytes_max as u32);
-        Self {
-            options,
-            handler,
-            streamed: None,
-            shutdown,
-            log,
-            h1,
-            h2,
-            streams,
-            read_buffer: RefCell::new(vec![0; READ_BYTES_MAX]),
-            urls: RefCell::new(Urls::new()),
-            bodies_bytes: Arc::default(),
-            guests,
-        }
-    }
-
-    /// Since when nothing more is accepted.
-    pub(super) fn draining_since(&self) -> Option<Instant> {
-        self.guests.draining_since()
-    }
-
-    /// No wait that begins now ends before this.
-    pub(super) fn shortest_wait(&self) -> Duration {
-        let shortest = connection::shortest_wait(&self.options);
-        if self.draining_since().is_some() { shortest.min(DRAIN_IDLE) } else { shortest }
-    }
-}
-
-impl Guest for Connection {
-    fn idle_since(&self) -> Option<Instant> {
-        self.idle_since()
-    }
-
-    fn give_way(&self) {
-        self.give_way();
-    }
-
-    fn wake(&self) {
-        self.wake();
+        Self { shared: Rc::new(shared), fronts: Rc::new(fronts), h1, h2, streams }
     }
 }
 
@@ -152,16 +86,12 @@ impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
 }
 
 impl Streams {
-    fn new(executor: Weak<LocalExecutor<'static>>) -> Self {
-        Self { fresh: Rc::default(), executor }
-    }
-
     /// Gives some of the streams that have just come their first turn; after that, what they
     /// answered should be written. False: there were none.
     pub(super) fn turn(&self) -> bool {
         for given in 0..STREAMS_A_TURN {
             let Some(mut stream) = self.fresh.borrow_mut().pop_front() else { return given > 0 };
-            // Who waits is asked again by its task, which is then woken.
+            // A stream that has to wait is polled again by the task that it then gets.
             let mut unwakeable = Context::from_waker(Waker::noop());
             if stream.as_mut().poll(&mut unwakeable).is_pending()
                 && let Some(executor) = self.executor.upgrade()

@@ -49,11 +49,7 @@ pub const FAREWELL_LOOK: Duration = Duration::from_millis(5);
 /// How often stalled connections are looked for.
 pub const SWEEP: Duration = Duration::from_secs(1);
 /// Connections that are accepted in a row before others have their turn.
-pub const ACCEPTS_PER_TURN_MAX: usize = 16;
-/// Between two attempts to accept when the process has no more descriptors.
-pub const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+pub const ACCEPTS_PER_TURN_MAX: u32 = 16;
 /// A wake-up that comes so late means that the process did not run; what has arrived meanwhile is
 /// read first.
 pub const LATE: Duration = Duration::from_millis(20);
-/// Lines of events that wait to be written; more are dropped.
-pub const EVENT_LINES_MAX: usize = 1024;

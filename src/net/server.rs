@@ -7,24 +7,23 @@ use std::{
     rc::Rc,
 };
 
-use async_io::{Async, Timer};
-use smol::future;
+use async_io::Async;
 
 use super::{
     connection::Role,
     driver::{self, Driver},
     limits::{
-        ACCEPT_RETRY, ACCEPTS_PER_TURN_MAX, CLIENTS_MAX, DESCRIPTORS_KEPT,
-        FLIGHT_BYTES_MAX_DEFAULT, STORE_BYTES_MAX_DEFAULT,
+        ACCEPTS_PER_TURN_MAX, CLIENTS_MAX, DESCRIPTORS_KEPT, FLIGHT_BYTES_MAX_DEFAULT,
+        STORE_BYTES_MAX_DEFAULT,
     },
     task,
 };
 use crate::{
-    descriptors, listening,
     ring::{Config, Event, Input, Node, table::Table},
+    serve::{accept::Acceptor, descriptors, listener::lengthen_queue},
 };
 
-/// Where a first node listens if nobody says otherwise.
+/// Where a first node listens if it is not told otherwise.
 pub const DEFAULT_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 1, 1));
 /// The port it tries first.
 pub const DEFAULT_PORT: u16 = 4043;
@@ -96,7 +95,7 @@ impl Bound {
     fn of(first: TcpListener, second: Option<TcpListener>) -> io::Result<Self> {
         let address = first.local_addr()?;
         let listeners: Vec<_> = [first].into_iter().chain(second).collect();
-        listeners.iter().try_for_each(listening::lengthen)?;
+        listeners.iter().try_for_each(lengthen_queue)?;
         Ok(Self { listeners, address })
     }
 
@@ -132,22 +131,25 @@ impl Bound {
         let on_event = Box::new(on_event);
         let driver = Driver::new(node, file_bytes_max, flight_bytes_max, clients_max, on_event);
         let executor = &driver.executor;
-        let mut accepting = Vec::new();
-        for listener in self.listeners {
-            let listener = Rc::new(Async::new(listener)?);
-            let task = executor.spawn(accept(driver.clone(), listener.clone()));
-            accepting.push((listener, task));
-        }
+        let acceptor = Rc::new(Acceptor::new(self.listeners)?);
+        let accepting = {
+            let (acceptor, driver) = (acceptor.clone(), driver.clone());
+            // It always accepts: `register` closes an idle client for a new one.
+            let room = async || ();
+            executor.spawn(async move {
+                let take = |stream, _| welcome(&driver, stream);
+                acceptor.accept(ACCEPTS_PER_TURN_MAX, room, take).await;
+            })
+        };
         executor.spawn(driver.clone().keep_time()).detach();
         executor.spawn(driver.clone().sweep()).detach();
         let leaving = async {
             leave.await;
             driver.drive(Input::Leave);
             driver.left().await;
-            for (listener, task) in accepting {
-                task.cancel().await;
-                accept_the_rest(&driver, &listener);
-            }
+            accepting.cancel().await;
+            acceptor.accept_the_rest(|stream, _| welcome(&driver, stream));
+            drop(acceptor);
             driver.farewell().await;
         };
         smol::block_on(executor.run(leaving));
@@ -164,36 +166,7 @@ fn second_listener(first: &TcpListener) -> io::Result<Option<TcpListener>> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, address.port())).map(Some)
 }
 
-async fn accept(driver: Rc<Driver>, listener: Rc<Async<TcpListener>>) {
-    for accepted in 1.. {
-        if accepted % ACCEPTS_PER_TURN_MAX == 0 {
-            // Many who connect must not keep those waiting who are connected.
-            future::yield_now().await;
-        }
-        match listener.accept().await {
-            Ok((stream, _)) => welcome(&driver, stream),
-            Err(error) if listening::is_of_the_client(&error) => {}
-            Err(_) => {
-                // Out of descriptors.
-                Timer::after(ACCEPT_RETRY).await;
-            }
-        }
-    }
-}
-
-/// Takes what the system has accepted for us already: these clients may have sent a request.
-fn accept_the_rest(driver: &Rc<Driver>, listener: &Async<TcpListener>) {
-    loop {
-        match listener.get_ref().accept().and_then(|(stream, _)| Async::new(stream)) {
-            Ok(stream) => welcome(driver, stream),
-            Err(error) if listening::is_of_the_client(&error) => {}
-            Err(_) => return,
-        }
-    }
-}
-
 fn welcome(driver: &Rc<Driver>, stream: Async<TcpStream>) {
     let Some(connection) = driver.register(Role::Client) else { return };
-    let _ = stream.get_ref().set_nodelay(true);
     driver.executor.spawn(task::run(driver.clone(), connection, stream)).detach();
 }

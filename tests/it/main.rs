@@ -12,6 +12,7 @@ mod client;
 mod clocks;
 mod cluster;
 mod codec;
+mod cuts;
 mod echo;
 mod exactly_once;
 mod facade;

@@ -4,14 +4,14 @@ mod options;
 mod ring_name;
 mod settings;
 
-use std::{cell::RefCell, process, rc::Rc};
+use std::process;
 
 use self::{options::Options, settings::Settings};
-use super::{narrator::Narrator, signals::EndSignals};
 use crate::{
     cli::{self, Exit},
     net::Bound,
     ring::Event,
+    serve::{lines::Lines, signals::EndSignals},
 };
 
 /// Runs a node until it is told to end. Blocks.
@@ -51,24 +51,24 @@ fn serve(name: &str, bound: Bound, settings: Settings, verbose: bool) -> Result<
         return Err(format!("{address} is nowhere: give --advertise a real address and port"));
     }
     let mut signals = EndSignals::listen()?;
-    let narrator = Rc::new(RefCell::new(Narrator::start()));
+    let lines = Lines::start().map_err(|error| format!("cannot write lines: {error}"))?.timed();
     let also = if bound.has_localhost() { " and on 127.0.0.1" } else { "" };
-    narrator.borrow_mut().line(format_args!("listening on {listens}{also}"));
+    lines.say_at_once(format_args!("listening on {listens}{also}"));
     let config = settings.config(address);
     let on_event = {
-        let narrator = narrator.clone();
+        let lines = lines.clone();
         move |event: &Event| match event {
             Event::Circle { .. } if !verbose => {}
             // The last member has left.
             Event::List(view) if view.circle().is_empty() => {}
-            _ => narrator.borrow_mut().line(event),
+            _ => lines.say_at_once(event),
         }
     };
     let leave = {
-        let (name, narrator) = (name.to_owned(), narrator.clone());
+        let (name, lines) = (name.to_owned(), lines.clone());
         async move {
             let signal = signals.next().await;
-            narrator.borrow_mut().line(format_args!(
+            lines.say_at_once(format_args!(
                 "received {signal}, leaving the ring; the next such signal ends this node at once"
             ));
             signals.at_next(move |signal: &str| {
@@ -80,6 +80,6 @@ fn serve(name: &str, bound: Bound, settings: Settings, verbose: bool) -> Result<
     bound
         .serve(config, settings.limits(), leave, on_event)
         .map_err(|error| format!("cannot serve on {listens}: {error}"))?;
-    narrator.borrow_mut().finish();
+    lines.finish();
     Ok(())
 }

@@ -18,11 +18,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use smol::future;
 
 use self::{children::Children, nodes::Nodes, services::Services};
-use super::signals::EndSignals;
 use crate::{
     cli::{self, Exit, UsageError},
     client::{self, Timeouts, collect},
     ring::limits::MEMBERS_MAX,
+    serve::signals::EndSignals,
 };
 
 /// Where the files are if nobody says otherwise.

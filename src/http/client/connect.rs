@@ -9,14 +9,14 @@ use std::{
 use async_io::Async;
 
 use super::{
-    connection::Connection,
+    connection::ClientConnection,
     deadline::{Watch, until},
     error::{Cause, ClientError},
-    pool::Peer,
+    peer::Peer,
 };
 
 /// Resolves the name and tries its addresses, one after another, until one takes the connection.
-pub(super) async fn connect(peer: &Peer, watch: &Watch) -> Result<Connection, ClientError> {
+pub(super) async fn connect(peer: &Peer, watch: &Watch) -> Result<ClientConnection, ClientError> {
     let end = watch.connect_end();
     // An address needs no resolver; a name is looked up by `getaddrinfo`, on smol's threads for
     // what blocks.
@@ -42,8 +42,8 @@ pub(super) async fn connect(peer: &Peer, watch: &Watch) -> Result<Connection, Cl
     Err(error)
 }
 
-async fn open(address: SocketAddr) -> io::Result<Connection> {
-    Connection::new(Async::<TcpStream>::connect(address).await?).await
+async fn open(address: SocketAddr) -> io::Result<ClientConnection> {
+    ClientConnection::new(Async::<TcpStream>::connect(address).await?).await
 }
 
 /// Until when one of so many may take, so that the others have their turn.

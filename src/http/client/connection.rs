@@ -1,5 +1,5 @@
 //! One connection: hyper's two halves of it, the one that takes requests and the one that does
-//! the work, held together so that whoever waits for an answer also drives it.
+//! the work, held together so that the future that waits for an answer also drives it.
 
 use std::{
     io,
@@ -13,8 +13,8 @@ use async_io::Async;
 use hyper::{Request, client::conn::http1};
 
 use super::{
-    body::Upload,
     socket::{Link, Socket},
+    upload::Upload,
 };
 
 /// Bytes of an answer's head at most, and of what is read ahead of a body.
@@ -23,7 +23,7 @@ const BUFFER_BYTES_MAX: usize = 64 << 10;
 /// What hyper makes of a request that failed: why, and the request if it was not touched.
 pub(super) type SendError = hyper::client::conn::TrySendError<Request<Upload>>;
 
-pub(super) struct Connection {
+pub(super) struct ClientConnection {
     sender: http1::SendRequest<Upload>,
     /// `None` when it has done all it can.
     driver: Option<http1::Connection<Socket, Upload>>,
@@ -32,7 +32,7 @@ pub(super) struct Connection {
     link: Arc<Link>,
 }
 
-impl Connection {
+impl ClientConnection {
     /// Over a stream that is connected.
     pub(super) async fn new(stream: Async<TcpStream>) -> io::Result<Self> {
         stream.get_ref().set_nodelay(true)?;
@@ -70,7 +70,7 @@ impl Connection {
         }
     }
 
-    /// Why it broke, if hyper told nobody else.
+    /// Why it broke, if that was not an answer's or a body's error.
     pub(super) fn take_failure(&mut self) -> Option<hyper::Error> {
         self.failed.take()
     }

@@ -6,11 +6,12 @@
 use http_client::http_types::{self, headers as surf_headers};
 use hyper::{
     HeaderMap, Method, Request, StatusCode, Uri, Version,
+    body::Body as _,
     header::{self, HeaderName, HeaderValue},
     http::response,
 };
 
-use super::{body::Upload, error::ClientError, pool::Peer};
+use super::{error::ClientError, peer::Peer, upload::Upload};
 use crate::http::convert::is_for_the_next_hop;
 
 const USER_AGENT: HeaderValue =
@@ -63,7 +64,7 @@ pub(super) fn request(head: &http_types::Request) -> Result<Request<()>, ClientE
 /// Head and body. A body that is empty has its length said where one is expected.
 pub(super) fn with_body(request: Request<()>, body: Upload) -> Request<Upload> {
     let mut request = request.map(|()| body);
-    let is_empty = matches!(request.body(), Upload::Whole(bytes) if bytes.is_empty());
+    let is_empty = request.body().is_end_stream();
     let expects = matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH);
     if is_empty && expects {
         request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));

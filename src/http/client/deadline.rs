@@ -7,18 +7,43 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use async_io::Timer;
 use smol::future;
 
 use super::{
-    Deadlines,
     error::{Cause, ClientError},
-    pool::Peer,
+    peer::Peer,
     socket::Link,
 };
+
+/// How long a request may take. A deadline of zero has always passed; one that is too long for
+/// the clock never does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// For a new connection: resolving the name and trying its addresses, all together. If there
+    /// are several, none may take more than its share of what is left. Default: 5 s.
+    pub connect: Duration,
+    /// The longest silence: how long it is waited while no byte comes or goes. The time in which
+    /// the caller does not read, or the body of its request is not ready, does not count.
+    /// Default: 10 s.
+    pub read: Duration,
+    /// From the call to the last byte of the answer's body, with everything in between: waiting
+    /// for a free connection, connecting, the caller's own pauses. Default: 30 s.
+    pub total: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            read: Duration::from_secs(10),
+            total: Duration::from_secs(30),
+        }
+    }
+}
 
 /// Watches one request from its beginning to the last byte of its answer.
 pub(super) struct Watch {

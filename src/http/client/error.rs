@@ -4,8 +4,6 @@ use std::{error::Error as StdError, fmt, io};
 
 use http_client::http_types::StatusCode;
 
-use super::pool::Peer;
-
 /// What went wrong, in so few words that a caller can decide by them. Its text is for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -110,12 +108,12 @@ impl ClientError {
         Self::new(Cause::Invalid, what)
     }
 
-    pub(super) fn bad_answer(peer: &Peer, what: impl fmt::Display) -> Self {
+    pub(super) fn bad_answer(peer: impl fmt::Display, what: impl fmt::Display) -> Self {
         let what = format_args!("{peer} sent {what}. Check that an HTTP/1.1 server listens there");
         Self { may_have_arrived: true, ..Self::new(Cause::BadAnswer, what) }
     }
 
-    pub(super) fn too_large(peer: &Peer, what: impl fmt::Display) -> Self {
+    pub(super) fn too_large(peer: impl fmt::Display, what: impl fmt::Display) -> Self {
         let what = format_args!("{peer} sent {what}. Ask for less, or allow more");
         Self { may_have_arrived: true, ..Self::new(Cause::TooLarge, what) }
     }
@@ -125,7 +123,7 @@ impl ClientError {
     }
 
     /// No connection came about.
-    pub(super) fn connecting(peer: &Peer, error: &io::Error) -> Self {
+    pub(super) fn connecting(peer: impl fmt::Display, error: &io::Error) -> Self {
         use io::ErrorKind::*;
         let cause = match error.kind() {
             ConnectionRefused => Cause::Refused,
@@ -140,7 +138,7 @@ impl ClientError {
     }
 
     /// hyper gave up.
-    pub(super) fn exchanging(peer: &Peer, error: &hyper::Error) -> Self {
+    pub(super) fn exchanging(peer: impl fmt::Display, error: &hyper::Error) -> Self {
         let io = find_io(error);
         let kind = io.map(io::Error::kind);
         if error.is_user() && !error.is_body_write_aborted() && io.is_some() {

@@ -16,8 +16,8 @@
 //! });
 //! ```
 //!
-//! # Nobody works in the background
-//! A connection moves only while somebody waits for it: the future of a request drives it until
+//! # There is no background work
+//! A connection moves only while something waits for it: the future of a request drives it until
 //! the head of the answer is there, and the reader of the body until its end. So this needs no
 //! executor and no thread of its own, and works on any; a future that is dropped takes its
 //! connection with it. Only a name that must be looked up borrows one of smol's threads for calls
@@ -41,77 +41,27 @@
 //! with a URL from outside, parse it, and give a [`surf::Request`] to [`surf::Client::send`]. A status that http-types has no name for is read as the first
 //! of its class, as RFC 9110 says: 299 as 200, 499 as 400.
 
-mod body;
 mod connect;
 mod connection;
 mod convert;
 mod deadline;
+mod download;
 mod error;
-mod exchange;
+mod peer;
 mod pool;
+mod send;
 mod socket;
+mod upload;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http_client::{HttpClient, Request, Response, async_trait};
 
+pub use deadline::Deadlines;
 pub use error::{Cause, ClientError, cause};
+pub use pool::Limits;
 
 use self::pool::Pool;
-
-/// How long a request may take. A deadline of zero has always passed; one that is too long for
-/// the clock never does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deadlines {
-    /// For a new connection: resolving the name and trying its addresses, all together. If there
-    /// are several, none may take more than its share of what is left. Default: 5 s.
-    pub connect: Duration,
-    /// The longest silence: how long it is waited while no byte comes or goes. The time in which
-    /// it is the caller who does not read, or whose body is not ready, does not count.
-    /// Default: 10 s.
-    pub read: Duration,
-    /// From the call to the last byte of the answer's body, with everything in between: waiting
-    /// for a free connection, connecting, the caller's own pauses. Default: 30 s.
-    pub total: Duration,
-}
-
-impl Default for Deadlines {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            read: Duration::from_secs(10),
-            total: Duration::from_secs(30),
-        }
-    }
-}
-
-/// How much a transport takes and holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of an answer's body, after chunks are put together. Default: 16 MiB.
-    pub body_bytes_max: u64,
-    /// Connections to one host and port, in use and idle; at least 1. A request over that waits
-    /// in line until its deadline. An answer whose body is neither read nor dropped is in use.
-    /// Default: 32.
-    pub connections_per_host: usize,
-    /// Connections in all, in use and idle; at least 1. Default: 256.
-    pub connections_max: usize,
-    /// How long an idle connection may be used again. It should be less than the servers'
-    /// own, so that they do not close it in the moment in which it is used: Node's is 5 s.
-    /// Zero: no connection is used twice. Default: 4 s.
-    pub idle_timeout: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            body_bytes_max: 16 << 20,
-            connections_per_host: 32,
-            connections_max: 256,
-            idle_timeout: Duration::from_secs(4),
-        }
-    }
-}
 
 /// Sends surf's requests over connections that it keeps. Clones share the connections.
 #[derive(Clone, Debug)]
@@ -148,7 +98,7 @@ impl Default for Transport {
 #[async_trait]
 impl HttpClient for Transport {
     async fn send(&self, request: Request) -> http_client::http_types::Result<Response> {
-        let answer = exchange::send(&self.pool, self.deadlines, request).await;
+        let answer = send::send(&self.pool, self.deadlines, request).await;
         answer.map_err(ClientError::into_surf)
     }
 

@@ -1,71 +1,57 @@
 //! The connections of a transport: how many there may be, and those that are idle.
 //!
-//! Every request holds a place until its answer is through, one of its host's and one of all. A
-//! connection is opened only by a request that finds none idle. So places in use and idle
-//! connections together are bounded as well.
+//! Every request holds a permit of its host and one of all until its answer is through. A
+//! connection is opened only by a request that finds none idle. So connections in use and idle
+//! ones together are bounded as well.
 
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use http_client::http_types::{Url, url::Host};
 use smol::lock::{Semaphore, SemaphoreGuardArc};
 
-use super::{Limits, connection::Connection, error::ClientError};
+use super::{connection::ClientConnection, peer::Peer};
 
-/// Where a request goes: what connections are told apart by.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct Peer {
-    host: Arc<str>,
-    port: u16,
+/// How much a transport takes and holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of an answer's body, after chunks are put together. Default: 16 MiB.
+    pub body_bytes_max: u64,
+    /// Connections to one host and port, in use and idle; at least 1. A request over that waits
+    /// in line until its deadline. An answer whose body is neither read nor dropped is in use.
+    /// Default: 32.
+    pub connections_per_host: usize,
+    /// Connections in all, in use and idle; at least 1. Default: 256.
+    pub connections_max: usize,
+    /// How long an idle connection may be used again. It should be less than the servers'
+    /// own, so that they do not close it in the moment in which it is used: Node's is 5 s.
+    /// Zero: no connection is used twice. Default: 4 s.
+    pub idle_timeout: Duration,
 }
 
-impl Peer {
-    pub(super) fn new(url: &Url) -> Result<Self, ClientError> {
-        if url.scheme() != "http" {
-            let scheme = url.scheme();
-            return Err(ClientError::invalid(format_args!(
-                "{scheme} is not spoken here. Take a URL that begins with http://"
-            )));
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 16 << 20,
+            connections_per_host: 32,
+            connections_max: 256,
+            idle_timeout: Duration::from_secs(4),
         }
-        let host = match url.host() {
-            Some(Host::Domain(name)) => name.into(),
-            Some(Host::Ipv4(ip)) => ip.to_string().into(),
-            Some(Host::Ipv6(ip)) => ip.to_string().into(),
-            None => return Err(ClientError::invalid("the URL has no host. Name one")),
-        };
-        Ok(Self { host, port: url.port().unwrap_or(80) })
-    }
-
-    /// An IPv6 address without brackets.
-    pub(super) fn host(&self) -> &str {
-        &self.host
-    }
-
-    pub(super) fn port(&self) -> u16 {
-        self.port
-    }
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port } = self;
-        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
     }
 }
 
 pub(super) struct Pool {
     limits: Limits,
-    places: Arc<Semaphore>,
-    state: Mutex<State>,
+    permits: Arc<Semaphore>,
+    state: Mutex<PoolState>,
 }
 
 #[derive(Default)]
-struct State {
-    /// The places of each host of which one is in use.
+struct PoolState {
+    /// The permits of each host of which one is in use.
     hosts: HashMap<Peer, Weak<Semaphore>>,
     in_use: usize,
     /// The one that was used last is at the back.
@@ -75,38 +61,38 @@ struct State {
 struct Idle {
     peer: Peer,
     since: Instant,
-    connection: Connection,
+    connection: ClientConnection,
 }
 
 impl Pool {
     pub(super) fn new(limits: Limits) -> Self {
-        let places = Arc::new(Semaphore::new(limits.connections_max.max(1)));
-        Self { limits, places, state: Mutex::default() }
+        let permits = Arc::new(Semaphore::new(limits.connections_max.max(1)));
+        Self { limits, permits, state: Mutex::default() }
     }
 
-    /// Waits for a place.
-    pub(super) async fn place(self: &Arc<Self>, peer: &Peer) -> Place {
+    /// Waits until one more connection to this peer may be in use.
+    pub(super) async fn permit(self: &Arc<Self>, peer: &Peer) -> ConnectionPermit {
         let of_host = self.host(peer).acquire_arc().await;
-        let of_all = self.places.acquire_arc().await;
+        let of_all = self.permits.acquire_arc().await;
         self.state().in_use += 1;
-        Place { pool: self.clone(), peer: peer.clone(), _held: [of_host, of_all] }
+        ConnectionPermit { pool: self.clone(), peer: peer.clone(), _held: [of_host, of_all] }
     }
 
     fn host(&self, peer: &Peer) -> Arc<Semaphore> {
         let mut state = self.state();
-        if let Some(places) = state.hosts.get(peer).and_then(Weak::upgrade) {
-            return places;
+        if let Some(permits) = state.hosts.get(peer).and_then(Weak::upgrade) {
+            return permits;
         }
-        // Hosts that nobody asks any more are forgotten when others come.
+        // Hosts that are not asked any more are forgotten when others come.
         if state.hosts.len() >= self.limits.connections_max.saturating_mul(2) {
-            state.hosts.retain(|_, places| places.strong_count() > 0);
+            state.hosts.retain(|_, permits| permits.strong_count() > 0);
         }
-        let places = Arc::new(Semaphore::new(self.limits.connections_per_host.max(1)));
-        state.hosts.insert(peer.clone(), Arc::downgrade(&places));
-        places
+        let permits = Arc::new(Semaphore::new(self.limits.connections_per_host.max(1)));
+        state.hosts.insert(peer.clone(), Arc::downgrade(&permits));
+        permits
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -122,14 +108,14 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// The right to one connection.
-pub(super) struct Place {
+/// The right to use one connection to a peer.
+pub(super) struct ConnectionPermit {
     pool: Arc<Pool>,
     peer: Peer,
     _held: [SemaphoreGuardArc; 2],
 }
 
-impl Place {
+impl ConnectionPermit {
     pub(super) fn limits(&self) -> &Limits {
         &self.pool.limits
     }
@@ -139,7 +125,7 @@ impl Place {
     }
 
     /// An idle connection that seems alive. If there is none, makes room for a new one.
-    pub(super) fn take(&self) -> Option<Connection> {
+    pub(super) fn take(&self) -> Option<ClientConnection> {
         let mut dead = Vec::new();
         let mut state = self.pool.state();
         let now = Instant::now();
@@ -165,8 +151,8 @@ impl Place {
         None
     }
 
-    /// Gives a connection to whoever needs it next, and the place as well.
-    pub(super) fn give_back(self, connection: Connection) {
+    /// Keeps a connection for the next request to this peer, and frees the permit.
+    pub(super) fn give_back(self, connection: ClientConnection) {
         if !self.pool.limits.idle_timeout.is_zero() {
             let idle = Idle { peer: self.peer.clone(), since: Instant::now(), connection };
             self.pool.state().idle.push_back(idle);
@@ -174,7 +160,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.pool.state().in_use -= 1;
     }

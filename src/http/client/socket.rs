@@ -19,7 +19,7 @@ use std::{
 use async_io::Async;
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-use super::super::socket::poll_read;
+use crate::http::readiness::poll_read;
 
 /// Bytes that one read takes at most.
 const READ_BYTES_MAX: usize = 16 << 10;

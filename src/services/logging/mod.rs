@@ -38,7 +38,8 @@ use self::{
 use super::echo::Share;
 use crate::{
     cli::{ByteSize, Exit, UsageError, optional, setting},
-    http::{self, Bound, Lines, Options, Reasons},
+    http::{self, Bound, Lines, Options},
+    serve::signals::EndSignals,
 };
 
 /// Keeps every message once, in the order of first arrival, whoever sends it and how often:
@@ -96,7 +97,7 @@ pub fn run(name: &str, args: &[String]) -> Exit {
 }
 
 /// Opens the second port and the store, and serves until `reasons` yields a reason to stop. Blocks.
-fn serve(settings: &Settings, bound: Bound, reasons: Reasons) -> Result<(), http::Error> {
+fn serve(settings: &Settings, bound: Bound, reasons: EndSignals) -> Result<(), http::Error> {
     let bound = bound.also(settings.grpc_port).map_err(|error| {
         http::Error::Service(format!("{error}: choose another with --grpc-port or GRPC_PORT"))
     })?;

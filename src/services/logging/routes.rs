@@ -17,7 +17,7 @@ use super::{
     store::{Outcome, StoreEntry, StoreError},
     streamed,
 };
-use crate::http::{self, shutdown::Shutdown};
+use crate::{http, serve::drain::Shutdown};
 
 /// Seconds after which a client may try again.
 const RETRY_AFTER_S: &str = "1";

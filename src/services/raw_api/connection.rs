@@ -37,12 +37,11 @@ use super::{
 };
 use crate::{
     http::{
-        accept::Guest,
         limits::{BODIES_BYTES_MAX, DRAIN_IDLE, LINGER, LINGER_BYTES_MAX},
-        log::Entry,
-        shutdown::within,
+        log::AccessEntry,
     },
     http1::request::{Parser, Refusal, Request, RequestLimits, Stage},
+    serve::{thread::AcceptedConnection, time::within},
 };
 
 /// The part of a connection that the thread's accepting side sees as well.
@@ -78,7 +77,7 @@ impl RawConnection {
             "" => it.path.clone(),
             query => format!("{}?{query}", it.path),
         });
-        self.shared.log.access(&Entry {
+        self.shared.log.access(&AccessEntry {
             method: asked.map_or("-", |it| &it.method),
             url: url.as_deref().unwrap_or("-"),
             status: Some(status),
@@ -92,7 +91,7 @@ impl RawConnection {
     }
 }
 
-impl Guest for RawConnection {
+impl AcceptedConnection for RawConnection {
     fn idle_since(&self) -> Option<Instant> {
         self.is_idle.get().then(|| self.since.get())
     }

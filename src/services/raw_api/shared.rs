@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::{answer::DateClock, routes::Routes};
-use crate::http::{Options, accept::Guests, limits::READ_BYTES_MAX, log::Log};
+use crate::{
+    http::{limits::READ_BYTES_MAX, log::Log},
+    serve::{Options, thread::Connections},
+};
 
 /// What all connections of one thread share.
 pub(super) struct RawShared {
@@ -20,11 +23,16 @@ pub(super) struct RawShared {
     pub(super) read_buffer: RefCell<Vec<u8>>,
     /// Bytes of all request bodies that are not complete.
     pub(super) bodies_bytes: Cell<usize>,
-    guests: Rc<Guests>,
+    connections: Rc<Connections>,
 }
 
 impl RawShared {
-    pub(super) fn new(options: Arc<Options>, routes: Routes, log: Log, guests: Rc<Guests>) -> Self {
+    pub(super) fn new(
+        options: Arc<Options>,
+        routes: Routes,
+        log: Log,
+        connections: Rc<Connections>,
+    ) -> Self {
         Self {
             options,
             routes,
@@ -32,12 +40,12 @@ impl RawShared {
             clock: DateClock::default(),
             read_buffer: RefCell::new(vec![0; READ_BYTES_MAX]),
             bodies_bytes: Cell::new(0),
-            guests,
+            connections,
         }
     }
 
     /// Since when nothing more is accepted.
     pub(super) fn draining_since(&self) -> Option<Instant> {
-        self.guests.draining_since()
+        self.connections.draining_since()
     }
 }

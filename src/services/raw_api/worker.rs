@@ -7,20 +7,20 @@ use super::{
     routes::Routes,
     shared::RawShared,
 };
-use crate::http::{
-    Post,
-    accept::{self, Guest},
+use crate::{
+    http::log::Log,
+    serve::thread::{self, AcceptedConnection, ServingThread},
 };
 
 /// Serves until the shutdown is complete. Returns how many connections were cut off.
-pub(super) fn run(post: Post, routes: Routes) -> io::Result<usize> {
-    let (options, log) = (post.options.clone(), post.log.clone());
-    accept::run(post, |guests, _| {
-        let shared = Rc::new(RawShared::new(options, routes, log, guests));
-        move |_, stream, peer| {
+pub(super) fn run(thread: ServingThread, routes: Routes) -> io::Result<usize> {
+    let (options, log) = (thread.options.clone(), Log::new(thread.lines.clone(), &thread.options));
+    thread::run(thread, |connections, _| {
+        let shared = Rc::new(RawShared::new(options, routes, log, connections));
+        move |stream, peer| {
             let connection = Rc::new(RawConnection::new(shared.clone(), peer));
-            let guest: Rc<dyn Guest> = connection.clone();
-            (guest, move || connection::run(connection, stream.into()))
+            let accepted: Rc<dyn AcceptedConnection> = connection.clone();
+            (accepted, move || connection::run(connection, stream.into()))
         }
     })
 }

@@ -1,5 +1,7 @@
-//! The options that every HTTP service has, each said once: name, environment variable, help,
-//! and how it is read and shown.
+//! The options that every service has, each said once: name, help, and how it is read and shown.
+//!
+//! One rule makes the environment variable of an option out of its name: [`variable`]. The
+//! services' variables have no prefix, those of a node begin with `SMOLRING_`.
 //!
 //! argh has no way to put one set of options into several commands. So [`parse`] takes the shared
 //! ones out of the command line first, lets argh read the rest into the service's own struct, and
@@ -8,7 +10,7 @@
 use std::{
     collections::BTreeMap,
     env,
-    fmt::{Display, Write as _},
+    fmt::{self, Display, Write as _},
     net::IpAddr,
     ops::RangeInclusive,
     str::FromStr,
@@ -17,7 +19,6 @@ use std::{
 
 use argh::FromArgs;
 
-use super::log::LogFormat;
 use crate::cli::{self, ByteSize, Exit, Period, UsageError};
 
 /// Where a service listens, what it takes from a client, how long it waits for one, and what it
@@ -61,7 +62,7 @@ pub struct Options {
     /// of the service.
     pub error_type: &'static str,
     /// The service's name, if its requests are to be followed from service to service: then each
-    /// has a [`Trace`](super::Trace), its answer has an `x-request-id`, and the log has the three.
+    /// has a [`Trace`](crate::http::Trace), its answer has an `x-request-id`, and the log has the three.
     /// No option: a matter of the service.
     pub service: Option<&'static str>,
 }
@@ -101,10 +102,49 @@ impl Options {
     }
 }
 
+/// What a line of the access log looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `2024-01-01T12:00:00.000Z - GET /path 200 13 0.042ms 127.0.0.1:50312`, and where requests
+    /// are followed ` service=… request_id=… traceparent=…`, and maybe ` cause="…"`; of a gRPC call,
+    /// ` grpc_status=0`
+    #[default]
+    Text,
+    /// The same as one JSON object: `time`, `method`, `url`, `status`, `bytes`, `duration_ms`,
+    /// `client`, and maybe `grpc_status`, `service`, `request_id`, `traceparent`, `cause`.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("`{text}` is no log format; write text or json")),
+        }
+    }
+}
+
+impl Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
+}
+
+/// The environment variable of an option: `--check-interval` with the prefix `SMOLRING_` is
+/// `SMOLRING_CHECK_INTERVAL`.
+pub(crate) fn variable(prefix: &str, option: &str) -> String {
+    format!("{prefix}{}", option.to_uppercase().replace('-', "_"))
+}
+
 /// One option, in all that is to be known of it.
-struct Shared {
+struct SharedOption {
     name: &'static str,
-    variable: &'static str,
     /// `None`: a switch. It takes no value, and its variable is 1 or 0.
     value: Option<&'static str>,
     /// The default is put in for `{}`.
@@ -113,134 +153,125 @@ struct Shared {
     set: fn(&mut Options, &str) -> Result<(), String>,
 }
 
+impl SharedOption {
+    /// `IP` alone would say too little in an environment that many programs share.
+    fn variable(&self) -> String {
+        variable(if self.name == "ip" { "LISTEN_" } else { "" }, self.name)
+    }
+}
+
 const TIMES: RangeInclusive<Period> =
     Period(Duration::from_millis(10))..=Period(Duration::from_secs(24 * 3600));
 
 /// In the order of the help.
-const SHARED: &[Shared] = &[
-    Shared {
+const SHARED: &[SharedOption] = &[
+    SharedOption {
         name: "ip",
-        variable: "LISTEN_IP",
         value: Some("ip"),
         help: "address to listen on; default {}",
         show: |it| it.ip.map_or("every address, IPv6 and IPv4".into(), |ip| ip.to_string()),
         set: |it, text| parsed(text).map(|ip| it.ip = Some(ip)),
     },
-    Shared {
+    SharedOption {
         name: "port",
-        variable: "PORT",
         value: Some("port"),
         help: "port to listen on, 0 for any free one; default {}",
         show: |it| it.port.to_string(),
         set: |it, text| parsed(text).map(|port| it.port = port),
     },
-    Shared {
+    SharedOption {
         name: "threads",
-        variable: "THREADS",
         value: Some("threads"),
         help: "threads that serve; more than one pays when one core is busy; default {}",
         show: |it| it.threads.to_string(),
         set: |it, text| ranged(text, 1..=256).map(|threads| it.threads = threads),
     },
-    Shared {
+    SharedOption {
         name: "max-connections",
-        variable: "MAX_CONNECTIONS",
         value: Some("connections"),
         help: "connections at a time, others wait until one ends or is idle; default {}",
         show: |it| it.connections_max.to_string(),
         set: |it, text| ranged(text, 1..=1_000_000).map(|max| it.connections_max = max),
     },
-    Shared {
+    SharedOption {
         name: "max-requests",
-        variable: "MAX_REQUESTS",
         value: Some("requests"),
         help: "requests of one connection, then it is closed; default {}",
         show: |it| it.requests_max.to_string(),
         set: |it, text| ranged(text, 1..=u64::MAX).map(|max| it.requests_max = max),
     },
-    Shared {
+    SharedOption {
         name: "max-head-bytes",
-        variable: "MAX_HEAD_BYTES",
         value: Some("size"),
         help: "line and headers of a request, over that 431; default {}",
         show: |it| ByteSize(it.head_bytes_max as u64).to_string(),
         set: |it, text| size(text, 256..=1 << 20).map(|max| it.head_bytes_max = max),
     },
-    Shared {
+    SharedOption {
         name: "max-headers",
-        variable: "MAX_HEADERS",
         value: Some("headers"),
         help: "headers of a request, over that 431; default {}",
         show: |it| it.headers_max.to_string(),
         set: |it, text| ranged(text, 1..=10_000).map(|max| it.headers_max = max),
     },
-    Shared {
+    SharedOption {
         name: "max-url-bytes",
-        variable: "MAX_URL_BYTES",
         value: Some("size"),
         help: "path and query of a request, over that 414; default {}",
         show: |it| ByteSize(it.url_bytes_max as u64).to_string(),
         set: |it, text| size(text, 16..=60 << 10).map(|max| it.url_bytes_max = max),
     },
-    Shared {
+    SharedOption {
         name: "max-body-bytes",
-        variable: "MAX_BODY_BYTES",
         value: Some("size"),
         help: "body of a request, over that 413; default {}",
         show: |it| ByteSize(it.body_bytes_max as u64).to_string(),
         set: |it, text| size(text, 0..=1 << 30).map(|max| it.body_bytes_max = max),
     },
-    Shared {
+    SharedOption {
         name: "request-timeout",
-        variable: "REQUEST_TIMEOUT",
         value: Some("time"),
         help: "how long an answer may take to make, over that 408; default {}",
         show: |it| Period(it.request_timeout).to_string(),
         set: |it, text| ranged(text, TIMES).map(|Period(time)| it.request_timeout = time),
     },
-    Shared {
+    SharedOption {
         name: "head-timeout",
-        variable: "HEAD_TIMEOUT",
         value: Some("time"),
         help: "how long a request's line and headers may take to come, over that 408; default {}",
         show: |it| or_request_timeout(it.head_timeout),
         set: |it, text| ranged(text, TIMES).map(|Period(time)| it.head_timeout = Some(time)),
     },
-    Shared {
+    SharedOption {
         name: "body-timeout",
-        variable: "BODY_TIMEOUT",
         value: Some("time"),
         help: "how long a request's body may take to come, over that 408; default {}",
         show: |it| or_request_timeout(it.body_timeout),
         set: |it, text| ranged(text, TIMES).map(|Period(time)| it.body_timeout = Some(time)),
     },
-    Shared {
+    SharedOption {
         name: "keep-alive",
-        variable: "KEEP_ALIVE",
         value: Some("time"),
         help: "how long a connection may be idle between two requests; default {}",
         show: |it| Period(it.keep_alive).to_string(),
         set: |it, text| ranged(text, TIMES).map(|Period(time)| it.keep_alive = time),
     },
-    Shared {
+    SharedOption {
         name: "drain-timeout",
-        variable: "DRAIN_TIMEOUT",
         value: Some("time"),
         help: "how long a shutdown waits for requests in flight; default {}",
         show: |it| Period(it.drain_timeout).to_string(),
         set: |it, text| ranged(text, TIMES).map(|Period(time)| it.drain_timeout = time),
     },
-    Shared {
+    SharedOption {
         name: "log-format",
-        variable: "LOG_FORMAT",
         value: Some("format"),
         help: "access log as text or json; default {}",
         show: |it| it.log_format.to_string(),
         set: |it, text| parsed(text).map(|format| it.log_format = format),
     },
-    Shared {
+    SharedOption {
         name: "quiet",
-        variable: "QUIET",
         value: None,
         help: "no access log",
         show: |_| String::new(),
@@ -333,9 +364,9 @@ fn merge(
         if let Some(value) = flags.get(option.name) {
             (option.set)(&mut options, value)
                 .map_err(|cause| UsageError(format!("--{} {value}: {cause}", option.name)))?;
-        } else if let Some(value) = variable(option.variable).filter(|value| !value.is_empty()) {
+        } else if let Some(value) = variable(&option.variable()).filter(|value| !value.is_empty()) {
             let wrong = |cause: &str| {
-                let (name, value) = (option.variable, value.display());
+                let (name, value) = (option.variable(), value.display());
                 UsageError(format!("the environment has {name}={value}, which is wrong: {cause}"))
             };
             let text = value.to_str().ok_or_else(|| wrong("it is not UTF-8"))?;
@@ -357,7 +388,7 @@ fn help(defaults: &Options) -> String {
             line.clear();
         }
         let shown = option.help.replace("{}", &(option.show)(defaults));
-        let words = format!("{shown} ({})", option.variable);
+        let words = format!("{shown} ({})", option.variable());
         let mut is_first = true;
         for word in words.split(' ') {
             if !is_first && line.len() + 1 + word.len() > WIDTH {
@@ -407,6 +438,13 @@ mod tests {
     }
 
     #[test]
+    fn one_rule_names_the_variables() {
+        assert_eq!(variable("SMOLRING_", "check-interval"), "SMOLRING_CHECK_INTERVAL");
+        let all: Vec<String> = SHARED.iter().map(SharedOption::variable).collect();
+        assert_eq!(all[..4], ["LISTEN_IP", "PORT", "THREADS", "MAX_CONNECTIONS"]);
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (args, part) in [
             (&["--port", "70000"][..], "--port 70000"),
@@ -438,7 +476,7 @@ mod tests {
         let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
         for option in SHARED {
             assert!(flat.contains(&format!("--{} ", option.name)), "{text}");
-            assert!(flat.contains(&format!("({})", option.variable)), "{text}");
+            assert!(flat.contains(&format!("({})", option.variable())), "{text}");
         }
         assert!(flat.contains("default 1MiB (MAX_BODY_BYTES)"), "{text}");
         assert!(text.contains("  --port            port to listen on"), "{text}");

@@ -1,28 +1,27 @@
-//! The end of a server, in order: what stops it, and what systemd is told of it.
+//! The end of a server, in stages, and what systemd is told of it.
 //!
 //! The first signal stops accepting and lets everything in flight finish; the second ends at
 //! once, and so does the drain timeout.
 
-use std::{future::Future, io, time::Duration};
+use std::time::Duration;
 
 use async_io::Timer;
-use async_signal::{Signal, Signals};
 use smol::{
     channel::{Receiver, Sender, bounded},
     future,
     stream::{Stream, StreamExt},
 };
 
-use super::log::Log;
+use super::lines::Lines;
 
-/// What the workers watch. Clones watch the same.
+/// How far the end of the server is, for whatever has to watch it. Clones watch the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Shutdown {
     draining: Receiver<()>,
     ended: Receiver<()>,
 }
 
-/// What turns the workers' lights out: each stage begins when its sender is dropped.
+/// Begins the stages of a shutdown: each when its sender is dropped.
 #[derive(Debug)]
 pub(super) struct Switch {
     draining: Sender<()>,
@@ -52,10 +51,10 @@ pub(super) async fn watch(
     mut reasons: impl Stream<Item = &'static str> + Unpin,
     switch: Switch,
     drain_timeout: Duration,
-    log: Log,
+    lines: Lines,
 ) {
     let Some(reason) = reasons.next().await else { return future::pending().await };
-    log.say(format_args!("Received {reason}, shutting down gracefully..."));
+    lines.say_at_once(format_args!("Received {reason}, shutting down gracefully..."));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     drop(switch.draining);
     let again = async {
@@ -68,24 +67,4 @@ pub(super) async fn watch(
     };
     future::or(again, late).await;
     drop(switch.ended);
-}
-
-/// SIGTERM and SIGINT, from now on, by their names. SIGXFSZ does nothing from now on: a file that
-/// may not grow is an error of the write to it, and not the end of the process.
-pub(super) fn signals() -> io::Result<impl Stream<Item = &'static str> + Unpin> {
-    let signals = Signals::new([Signal::Term, Signal::Int, Signal::Xfsz])?;
-    Ok(signals.filter_map(|signal| match signal {
-        Ok(Signal::Xfsz) => None,
-        Ok(Signal::Int) => Some("SIGINT"),
-        _ => Some("SIGTERM"),
-    }))
-}
-
-/// Lets `work` run for `limit` at most. The timer costs nothing where `work` is ready at once.
-pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-    let late = async {
-        Timer::after(limit).await;
-        None
-    };
-    future::or(async { Some(work.await) }, late).await
 }

@@ -1,27 +1,24 @@
-//! One request and its answer.
+//! Sends a request, once more if that is safe, and waits for the head of its answer.
 
-use std::{
-    pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll, ready},
-};
+use std::{pin::pin, sync::Arc, task::Poll};
 
 use http_client::http_types;
 use hyper::{
     Request, Response,
-    body::{Body as _, Bytes, Frame, Incoming},
+    body::{Body as _, Incoming},
 };
 use smol::future;
 
 use super::{
-    Deadlines,
-    body::{Download, Upload},
     connect::connect,
-    connection::{Connection, SendError},
+    connection::{ClientConnection, SendError},
     convert,
-    deadline::{Watch, until},
+    deadline::{Deadlines, Watch, until},
+    download::{ClientExchange, Download},
     error::{Cause, ClientError},
-    pool::{Peer, Place, Pool},
+    peer::Peer,
+    pool::Pool,
+    upload::Upload,
 };
 
 /// Sends a request, and once more if that is safe, and waits for the head of its answer.
@@ -39,22 +36,22 @@ pub(super) async fn send(
     })?;
     drop(request);
     let mut request = convert::with_body(head, body);
-    let Some(place) = until(watch.end(), pool.place(&peer)).await else {
+    let Some(permit) = until(watch.end(), pool.permit(&peer)).await else {
         let what = format_args!(
             "all connections for {peer} were in use. Read or drop their answers, or allow more"
         );
         return Err(ClientError::new(Cause::TimedOut, what));
     };
-    if let Some(mut connection) = place.take() {
+    if let Some(mut connection) = permit.take() {
         let spare = convert::copy(&request);
         match ask(&mut connection, &mut watch, &peer, request).await {
-            Ok(answer) => return receive(answer, Exchange { connection, watch, place }),
+            Ok(answer) => return receive(answer, ClientExchange::new(connection, watch, permit)),
             Err(failure) => request = failure.again(spare)?,
         }
     }
     let mut connection = connect(&peer, &watch).await?;
     match ask(&mut connection, &mut watch, &peer, request).await {
-        Ok(answer) => receive(answer, Exchange { connection, watch, place }),
+        Ok(answer) => receive(answer, ClientExchange::new(connection, watch, permit)),
         Err(failure) => Err(failure.error),
     }
 }
@@ -82,7 +79,7 @@ impl Failure {
 
 /// Drives the connection until the head of the answer is there.
 async fn ask(
-    connection: &mut Connection,
+    connection: &mut ClientConnection,
     watch: &mut Watch,
     peer: &Peer,
     request: Request<Upload>,
@@ -124,11 +121,11 @@ fn explain(
 /// Hands the answer on, with its body still to be read.
 fn receive(
     answer: Response<Incoming>,
-    exchange: Exchange,
+    exchange: ClientExchange,
 ) -> Result<http_types::Response, ClientError> {
     let (head, incoming) = answer.into_parts();
-    let mut response = convert::response(&head, exchange.place.peer())?;
-    let bytes_max = exchange.place.limits().body_bytes_max;
+    let mut response = convert::response(&head, exchange.peer())?;
+    let bytes_max = exchange.body_bytes_max();
     let bytes = incoming.size_hint().exact();
     if incoming.is_end_stream() {
         exchange.end();
@@ -141,55 +138,4 @@ fn receive(
     let download = Download::new(exchange, incoming, bytes_max);
     convert::set_body(&mut response, http_types::Body::from_reader(download, bytes));
     Ok(response)
-}
-
-/// An exchange whose answer has begun.
-pub(super) struct Exchange {
-    connection: Connection,
-    watch: Watch,
-    place: Place,
-}
-
-impl Exchange {
-    /// Drives the connection until there is something of the body; `None` at its end.
-    pub(super) fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-        incoming: &mut Incoming,
-    ) -> Poll<Result<Option<Frame<Bytes>>, ClientError>> {
-        let Self { connection, watch, place } = self;
-        watch.check(place.peer()).map_err(|error| error.sent(true))?;
-        let mut frame = Pin::new(&mut *incoming).poll_frame(cx);
-        if frame.is_pending() {
-            connection.drive(cx);
-            frame = Pin::new(incoming).poll_frame(cx);
-        }
-        if frame.is_pending() {
-            let late = ready!(watch.poll(cx, place.peer(), connection.link()));
-            return Poll::Ready(Err(late.sent(true)));
-        }
-        watch.rest();
-        frame.map(|frame| match frame {
-            Some(Err(error)) => {
-                // hyper tells its driver more than its body.
-                let error = connection.take_failure().unwrap_or(error);
-                Err(ClientError::exchanging(place.peer(), &error).sent(true))
-            }
-            Some(Ok(frame)) => Ok(Some(frame)),
-            None => Ok(None),
-        })
-    }
-
-    pub(super) fn too_large(&self) -> ClientError {
-        let bytes_max = self.place.limits().body_bytes_max;
-        let what = format_args!("a body of more than {bytes_max} bytes");
-        ClientError::too_large(self.place.peer(), what)
-    }
-
-    /// Gives the connection back if it can be used again, and closes it if not.
-    pub(super) fn end(mut self) {
-        if self.connection.is_idle() {
-            self.place.give_back(self.connection);
-        }
-    }
 }

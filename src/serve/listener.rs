@@ -8,7 +8,11 @@ use std::{
 
 use listenfd::ListenFd;
 
-use crate::{descriptors, listening};
+use super::descriptors;
+
+/// Connections that the system keeps for a listener until they are accepted. The standard
+/// library's 128 are few where many connect at once. The system may have a smaller limit of its own.
+const BACKLOG_CONNECTIONS: i32 = 4096;
 
 /// Why a server cannot start. Its text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -30,8 +34,8 @@ pub enum Error {
     System(&'static str, #[source] io::Error),
 }
 
-/// The sockets that systemd hands over, in its order. To be asked for once: the system's word is
-/// taken out of the environment.
+/// The sockets that systemd hands over, in its order. This works once: the variables that tell of
+/// them are taken out of the environment.
 pub(super) fn given() -> Result<VecDeque<TcpListener>, Error> {
     let mut sockets = ListenFd::from_env();
     (0..sockets.len())
@@ -66,7 +70,7 @@ fn bind(ip: Option<IpAddr>, port: u16) -> Result<TcpListener, Error> {
         },
     };
     let bound = bound.and_then(|listener| {
-        listening::lengthen(&listener)?;
+        lengthen_queue(&listener)?;
         Ok(listener)
     });
     bound.map_err(|error| match (error.kind(), ip) {
@@ -82,7 +86,7 @@ fn is_without_ipv6(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
 }
 
-/// The address to show and to connect to: an IPv4 client of an IPv6 socket is an IPv4 client.
-pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+/// Lets more connections wait to be accepted.
+pub(crate) fn lengthen_queue(listener: &TcpListener) -> io::Result<()> {
+    Ok(rustix::net::listen(listener, BACKLOG_CONNECTIONS)?)
 }

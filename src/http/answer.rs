@@ -1,0 +1,134 @@
+//! From a request to its answer, whichever front makes it.
+
+use std::{
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode, Version,
+    body::{Body, Bytes, Frame, Incoming, SizeHint},
+    header::{self, HeaderValue},
+};
+use smol::future::FutureExt;
+
+use super::{
+    connection::HttpConnection,
+    exchange::Exchange,
+    front::Fronts,
+    limits::LINGER,
+    pieces::{BoxError, Pieces, Source},
+    refusal::{self, Lost, Refusal},
+};
+use crate::serve::time::within;
+
+/// Answers one request. hyper calls this.
+pub(super) async fn answer(
+    connection: Rc<HttpConnection>,
+    fronts: Rc<Fronts>,
+    request: Request<Incoming>,
+) -> Result<Response<Answer>, Lost> {
+    let (mut head, body) = request.into_parts();
+    let is_head = head.method == Method::HEAD;
+    let is_h2 = head.version == Version::HTTP_2;
+    let mut exchange = Exchange::begin(connection, &head, body);
+    let answering = fronts.of(&head).answer(&mut exchange, &mut head);
+    let answered = AssertUnwindSafe(answering).catch_unwind().await;
+    let answered = answered.unwrap_or_else(|_panic| {
+        exchange.connection.state.close();
+        Err(Refusal::Failed)
+    });
+    let response = match answered {
+        Ok(response) => response,
+        Err(Refusal::Lost) => return Err(Lost),
+        Err(Refusal::Failed) => {
+            let error_type = exchange.options().error_type;
+            refusal::response(StatusCode::INTERNAL_SERVER_ERROR, error_type)
+        }
+        Err(Refusal::Status(status)) => {
+            if is_h2 && status != StatusCode::REQUEST_TIMEOUT {
+                within(LINGER, exchange.discard_body()).await;
+            }
+            exchange.connection.state.close();
+            refusal::response(status, exchange.options().error_type)
+        }
+    };
+    let (mut head, source) = response.into_parts();
+    let source = if is_head { without_body(&mut head.headers, source) } else { source };
+    if !is_h2 {
+        if exchange.connection.is_last_answer() {
+            head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        exchange.drop_body();
+    }
+    exchange.answers(head.status, &mut head.headers);
+    Ok(Response::from_parts(head, Answer { source, exchange }))
+}
+
+/// HEAD has the headers of GET, the length as well, and nothing after them.
+fn without_body(headers: &mut HeaderMap, source: Source) -> Source {
+    if let Source::Pieces(pieces) = source
+        && let Some(bytes) = pieces.size_hint().exact()
+    {
+        headers.insert(header::CONTENT_LENGTH, bytes.into());
+    }
+    Source::Pieces(Pieces::Whole(Bytes::new()))
+}
+
+/// The body of an answer. When hyper drops it, the exchange is over.
+pub(super) struct Answer {
+    source: Source,
+    exchange: Exchange,
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Self { source, exchange } = &mut *self;
+        let pieces = match source {
+            Source::Pieces(pieces) => pieces,
+            Source::Frames(frames) => {
+                let frame = frames.as_mut().poll_frame(cx);
+                exchange.waits(frame.is_pending());
+                if let Poll::Ready(Some(Ok(frame))) = &frame {
+                    exchange.sent(frame.data_ref().map_or(0, Bytes::len));
+                    frame.trailers_ref().inspect(|trailers| exchange.ends_with(trailers));
+                }
+                return frame;
+            }
+        };
+        let piece = pieces.poll_piece(cx);
+        if let Pieces::Reader(..) = pieces {
+            exchange.waits(piece.is_pending());
+        }
+        Poll::Ready(match ready!(piece) {
+            Err(error) => Some(Err(error.into())),
+            Ok(piece) if piece.is_empty() => None,
+            Ok(piece) => {
+                exchange.sent(piece.len());
+                Some(Ok(Frame::data(piece)))
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Pieces(pieces) => pieces.is_over(),
+            Source::Frames(frames) => frames.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Pieces(pieces) => pieces.size_hint(),
+            Source::Frames(frames) => frames.size_hint(),
+        }
+    }
+}

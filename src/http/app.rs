@@ -1,0 +1,111 @@
+//! A tide application as a [`Front`]: it is called when the whole request is there.
+
+use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc};
+
+use hyper::{HeaderMap, Response, StatusCode, http::request};
+use smol::future::FutureExt;
+use tide::http as tide_http;
+
+use super::{
+    convert,
+    exchange::Exchange,
+    front::{Answering, Front},
+    pieces::{Pieces, Source},
+    refusal::{self, Refusal},
+};
+use crate::serve::time::within;
+
+/// An answer that is lost on purpose: its request was handled, and the connection is closed
+/// without a word (over HTTP/2 it is the stream that is reset). The access log shows `-`.
+pub fn lost() -> tide::Response {
+    let mut answer = tide::Response::new(tide::StatusCode::Ok);
+    answer.insert_ext(IsLost);
+    answer
+}
+
+/// The mark of a [`lost`] answer.
+struct IsLost;
+
+/// An application, for as long as the process lives.
+struct App<S: 'static>(&'static tide::Server<S>);
+
+/// Has an application answer every request.
+pub(super) fn front<S>(app: tide::Server<S>) -> Arc<dyn Front>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    // tide's answers borrow the application; a service has one, for as long as it lives.
+    Arc::new(App(Box::leak(Box::new(app))))
+}
+
+impl<S: Clone + Send + Sync + 'static> Front for App<S> {
+    fn takes(&self, _: &request::Parts) -> bool {
+        true
+    }
+
+    fn answer<'a>(
+        &'a self,
+        exchange: &'a mut Exchange,
+        head: &'a mut request::Parts,
+    ) -> Answering<'a> {
+        Box::pin(async move {
+            let request = receive(exchange, head).await?;
+            let limit = exchange.options().request_timeout;
+            let answering = pin!(AssertUnwindSafe(self.0.respond(request)).catch_unwind());
+            let answered = within(limit, answering).await.ok_or(StatusCode::REQUEST_TIMEOUT)?;
+            let answer: tide_http::Response = match answered.map_err(|_panic| Refusal::Failed)? {
+                Err(error) => tide_http::Response::new(error.status()),
+                Ok(answer) => answer,
+            };
+            // The request's headers have been read: the answer's go into their memory.
+            hand_on(exchange, answer, std::mem::take(&mut head.headers)).await
+        })
+    }
+}
+
+/// The request as tide sees it, with all of its body.
+async fn receive(
+    exchange: &mut Exchange,
+    head: &request::Parts,
+) -> Result<tide_http::Request, Refusal> {
+    let shared = exchange.connection.shared.clone();
+    let mut request = convert::request(head, &mut shared.urls.borrow_mut(), &shared.options)?;
+    request.set_peer_addr(Some(&*exchange.connection.peer_text));
+    if let Some(trace) = exchange.trace() {
+        request.ext_mut().insert(trace.clone());
+    }
+    if exchange.has_body() {
+        let received = within(shared.options.body_timeout(), exchange.receive()).await;
+        let received = received.ok_or(StatusCode::REQUEST_TIMEOUT)??;
+        request.replace_body(received.into_body());
+    }
+    Ok(request)
+}
+
+/// tide's answer as hyper sees it.
+async fn hand_on(
+    exchange: &Exchange,
+    mut answer: tide_http::Response,
+    mut headers: HeaderMap,
+) -> Result<Response<Source>, Refusal> {
+    if answer.ext().get::<IsLost>().is_some() {
+        return Err(Refusal::Lost);
+    }
+    let (status, closes) = convert::response(&answer, &mut headers).ok_or(Refusal::Failed)?;
+    let body = answer.take_body();
+    let pieces = Pieces::of(body).await.map_err(|_| Refusal::Failed)?;
+    if closes {
+        exchange.connection.state.close();
+    }
+    let is_error = status.is_client_error() || status.is_server_error();
+    // tide answers an error with a status and nothing more.
+    if is_error && matches!(&pieces, Pieces::Whole(bytes) if bytes.is_empty()) {
+        let mut response = refusal::response(status, exchange.options().error_type);
+        response.headers_mut().extend(headers);
+        return Ok(response);
+    }
+    let mut response = Response::new(Source::Pieces(pieces));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(response)
+}

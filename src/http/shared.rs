@@ -1,0 +1,53 @@
+//! What the connections of one thread share.
+
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::{Arc, atomic::AtomicUsize},
+    time::{Duration, Instant},
+};
+
+use super::{convert::Urls, limits::READ_BYTES_MAX, log::Log, state::shortest_wait};
+use crate::serve::{Lines, Options, drain::Shutdown, thread::Connections};
+
+/// What all connections of one thread share.
+pub(super) struct HttpShared {
+    pub(super) options: Arc<Options>,
+    pub(super) shutdown: Shutdown,
+    pub(super) log: Log,
+    /// One buffer for all reads: nothing stays in it from one poll of a task to the next.
+    pub(super) read_buffer: RefCell<Vec<u8>>,
+    pub(super) urls: RefCell<Urls>,
+    /// Of request bodies that are here.
+    pub(super) bodies_bytes: Arc<AtomicUsize>,
+    connections: Rc<Connections>,
+}
+
+impl HttpShared {
+    pub(super) fn new(
+        options: Arc<Options>,
+        lines: Lines,
+        shutdown: Shutdown,
+        connections: Rc<Connections>,
+    ) -> Self {
+        Self {
+            log: Log::new(lines, &options),
+            options,
+            shutdown,
+            read_buffer: RefCell::new(vec![0; READ_BYTES_MAX]),
+            urls: RefCell::new(Urls::new()),
+            bodies_bytes: Arc::default(),
+            connections,
+        }
+    }
+
+    /// Since when nothing more is accepted.
+    pub(super) fn draining_since(&self) -> Option<Instant> {
+        self.connections.draining_since()
+    }
+
+    /// No wait that begins now ends before this.
+    pub(super) fn shortest_wait(&self) -> Duration {
+        shortest_wait(&self.options, self.draining_since().is_some())
+    }
+}

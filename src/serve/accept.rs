@@ -1,0 +1,127 @@
+//! Accepting connections at one or more listening sockets, for everything that serves.
+
+use std::{
+    cell::Cell,
+    io,
+    net::{SocketAddr, TcpListener, TcpStream},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use async_io::{Async, Timer};
+use smol::future;
+
+/// Between two attempts to accept when the process has no more descriptors.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// The listening sockets of a thread. They take turns: the clients of one do not keep the clients of
+/// another waiting.
+pub(crate) struct Acceptor {
+    listeners: Vec<Async<TcpListener>>,
+    /// The one that comes first next time.
+    next: Cell<usize>,
+}
+
+type Accepted = io::Result<(Async<TcpStream>, SocketAddr)>;
+
+impl Acceptor {
+    /// Over sockets that listen. Sets them non-blocking.
+    pub(crate) fn new(listeners: Vec<TcpListener>) -> io::Result<Self> {
+        let listeners = listeners.into_iter().map(Async::new);
+        Ok(Self { listeners: listeners.collect::<io::Result<_>>()?, next: Cell::new(0) })
+    }
+
+    /// Accepts for ever, and gives each connection to `take`. `room` is awaited before each.
+    ///
+    /// One loop for all sockets, so that the room for one connection is not taken by two. After
+    /// `in_a_row` connections the thread's other tasks have their turn.
+    pub(crate) async fn accept(
+        &self,
+        in_a_row: u32,
+        room: impl AsyncFn(),
+        take: impl Fn(Async<TcpStream>, SocketAddr),
+    ) {
+        let mut accepted = 0;
+        loop {
+            room().await;
+            match future::poll_fn(|cx| self.poll_accept(cx)).await {
+                Ok((stream, peer)) => take(stream, peer),
+                Err(error) if is_of_the_client(&error) => {}
+                Err(_) => {
+                    Timer::after(ACCEPT_RETRY).await;
+                }
+            }
+            accepted = (accepted + 1) % in_a_row;
+            if accepted == 0 {
+                future::yield_now().await;
+            }
+        }
+    }
+
+    /// Takes the connections that the kernel has accepted already: these clients may have sent a
+    /// request. Does not wait.
+    pub(crate) fn accept_the_rest(&self, take: impl Fn(Async<TcpStream>, SocketAddr)) {
+        for listener in &self.listeners {
+            loop {
+                match try_accept(listener) {
+                    Ok((stream, peer)) => take(stream, peer),
+                    Err(error) if is_of_the_client(&error) => {}
+                    Err(_) => break,
+                }
+            }
+        }
+    }
+
+    /// Ends when a client may be waiting at one of the sockets.
+    pub(crate) async fn client_waits(&self) {
+        // What is wrong with a socket, accepting will find out.
+        let _ = future::poll_fn(|cx| self.poll_readable(cx)).await;
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Accepted> {
+        loop {
+            for turn in 0..self.listeners.len() {
+                let number = (self.next.get() + turn) % self.listeners.len();
+                match try_accept(&self.listeners[number]) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    accepted => {
+                        self.next.set(number + 1);
+                        return Poll::Ready(accepted);
+                    }
+                }
+            }
+            if let Err(error) = ready!(self.poll_readable(cx)) {
+                return Poll::Ready(Err(error));
+            }
+        }
+    }
+
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut readable = Poll::Pending;
+        for listener in &self.listeners {
+            // All of them: each must know which task to wake.
+            if let Poll::Ready(result) = listener.poll_readable(cx) {
+                readable = Poll::Ready(result);
+            }
+        }
+        readable
+    }
+}
+
+/// A connection that answers at once, however little it sends, and its client's address.
+fn try_accept(listener: &Async<TcpListener>) -> Accepted {
+    let (stream, peer) = listener.get_ref().accept()?;
+    let _ = stream.set_nodelay(true);
+    Ok((Async::new(stream)?, canonical(peer)))
+}
+
+/// An IPv4 client of an IPv6 socket is an IPv4 client.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// The connection was gone before it was accepted; the next one need not be.
+fn is_of_the_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+}

@@ -1,0 +1,182 @@
+//! Lines to stdout. A thread of its own writes them, so that a reader who stops reading never stops
+//! the process: what does not fit into the buffer is dropped and counted.
+
+use std::{
+    fmt::Display,
+    io::{self, Write as _},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use crate::timestamp::Timestamp;
+
+/// Bytes of lines that wait to be written. Over that, lines are dropped and counted.
+const WAITING_BYTES_MAX: usize = 4 << 20;
+/// Lines that are not urgent are written together as often as this.
+const GATHER: Duration = Duration::from_millis(5);
+/// How long the last lines may take at the end.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Where a process says lines. Clones say to the same place.
+#[derive(Clone, Debug)]
+pub struct Lines {
+    shared: Arc<LinesShared>,
+    /// The time stands in front of each line that is said.
+    is_timed: bool,
+}
+
+#[derive(Debug, Default)]
+struct LinesShared {
+    buffer: Mutex<Buffer>,
+    /// There is something to write, or nothing more will come.
+    changed: Condvar,
+    /// All is written.
+    done: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Buffer {
+    waiting: Vec<u8>,
+    dropped: u64,
+    is_urgent: bool,
+    is_writing: bool,
+    is_closed: bool,
+}
+
+impl Lines {
+    /// Starts the thread that writes to stdout.
+    pub(crate) fn start() -> io::Result<Self> {
+        let shared = Arc::<LinesShared>::default();
+        let writer = shared.clone();
+        thread::Builder::new().name("log".into()).spawn(move || writer.write_all())?;
+        Ok(Self { shared, is_timed: false })
+    }
+
+    /// The same, with the time in front of each line that is said.
+    pub(crate) fn timed(self) -> Self {
+        Self { is_timed: true, ..self }
+    }
+
+    /// Writes a line, in a few milliseconds. Does not block; what the reader of stdout does not take
+    /// in time is dropped and counted. The text must be printable: nothing in it is escaped.
+    pub fn say(&self, message: impl Display) {
+        self.push(false, |buffer| self.line(buffer, &message));
+    }
+
+    /// The same, and the writing begins at once.
+    pub(crate) fn say_at_once(&self, message: impl Display) {
+        self.push(true, |buffer| self.line(buffer, &message));
+    }
+
+    /// Lets `line` write whole lines, without the time, into what is written soon. Does not block.
+    pub(crate) fn write(&self, line: impl FnOnce(&mut Vec<u8>)) {
+        self.push(false, line);
+    }
+
+    /// Waits until all is written, or for a second. What is said after that is lost.
+    pub(crate) fn finish(&self) {
+        let mut buffer = self.shared.lock();
+        buffer.is_closed = true;
+        self.shared.changed.notify_all();
+        let _ = self.shared.done.wait_timeout_while(buffer, FAREWELL, |buffer| {
+            buffer.is_writing || !buffer.waiting.is_empty()
+        });
+    }
+
+    fn line(&self, buffer: &mut Vec<u8>, message: &dyn Display) {
+        if self.is_timed {
+            let _ = write!(buffer, "{} ", Timestamp::now());
+        }
+        let _ = writeln!(buffer, "{message}");
+    }
+
+    fn push(&self, is_urgent: bool, line: impl FnOnce(&mut Vec<u8>)) {
+        let mut buffer = self.shared.lock();
+        if buffer.waiting.len() >= WAITING_BYTES_MAX {
+            buffer.dropped += 1;
+            return;
+        }
+        if buffer.dropped > 0 {
+            let dropped = std::mem::take(&mut buffer.dropped);
+            let note = format_args!("({dropped} lines were dropped here)");
+            self.line(&mut buffer.waiting, &note);
+        }
+        let was_empty = buffer.waiting.is_empty();
+        line(&mut buffer.waiting);
+        buffer.is_urgent |= is_urgent;
+        if (was_empty || is_urgent) && !buffer.is_writing {
+            self.shared.changed.notify_all();
+        }
+    }
+}
+
+impl LinesShared {
+    fn lock(&self) -> MutexGuard<'_, Buffer> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The thread: takes what has gathered and writes it in one piece.
+    fn write_all(&self) {
+        let mut full = Vec::new();
+        let mut buffer = self.lock();
+        loop {
+            let waits = |buffer: &mut Buffer| buffer.waiting.is_empty() && !buffer.is_closed;
+            buffer = self.changed.wait_while(buffer, waits).unwrap_or_else(PoisonError::into_inner);
+            if buffer.waiting.is_empty() {
+                return;
+            }
+            let gathers = |buffer: &mut Buffer| !buffer.is_urgent && !buffer.is_closed;
+            let waited = self.changed.wait_timeout_while(buffer, GATHER, gathers);
+            buffer = waited.unwrap_or_else(PoisonError::into_inner).0;
+            std::mem::swap(&mut buffer.waiting, &mut full);
+            buffer.is_urgent = false;
+            buffer.is_writing = true;
+            drop(buffer);
+            // A closed stdout is no reason to stop a server: the lines go nowhere.
+            let mut stdout = io::stdout().lock();
+            let _ = stdout.write_all(&full).and_then(|()| stdout.flush());
+            drop(stdout);
+            full.clear();
+            buffer = self.lock();
+            buffer.is_writing = false;
+            self.done.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines that nobody writes.
+    fn unwritten() -> Lines {
+        Lines { shared: Arc::default(), is_timed: false }
+    }
+
+    fn take(lines: &Lines) -> String {
+        String::from_utf8(std::mem::take(&mut lines.shared.lock().waiting)).unwrap()
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_and_said_later() {
+        let lines = unwritten();
+        lines.write(|buffer| buffer.resize(WAITING_BYTES_MAX, b'x'));
+        lines.say("too much");
+        lines.say_at_once("too much");
+        assert_eq!(take(&lines).len(), WAITING_BYTES_MAX);
+        lines.say("there is room again");
+        assert_eq!(take(&lines), "(2 lines were dropped here)\nthere is room again\n");
+    }
+
+    #[test]
+    fn the_time_stands_in_front_of_every_line() {
+        let lines = unwritten().timed();
+        lines.shared.lock().dropped = 1;
+        lines.say("a");
+        let text = take(&lines);
+        let rest: Vec<&str> =
+            text.lines().filter_map(|line| line.split_once("Z ")).map(|it| it.1).collect();
+        assert_eq!(rest, ["(1 lines were dropped here)", "a"]);
+    }
+}
