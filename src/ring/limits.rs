@@ -13,8 +13,6 @@ pub const NAME_BYTES_MAX: usize = 1024;
 pub const MEMBERS_MAX: usize = 128;
 /// Names that one LIST answers at most.
 pub const LIST_NAMES_MAX: usize = 1000;
-/// Largest body of a message between nodes that is not a file: views, digests, lists of names.
-pub const PEER_BODY_BYTES_MAX: usize = 1 << 20;
 /// Largest file that a node takes from another, whatever its own `max_file_bytes` says to clients.
 pub const FILE_BYTES_CEILING: usize = 256 << 20;
 /// A version this far ahead of the own clock is refused.

@@ -56,7 +56,6 @@
 
 mod checks;
 mod clocks;
-pub mod codec;
 pub mod coverage;
 mod errands;
 pub mod event;
@@ -65,14 +64,10 @@ mod giving_up;
 mod joining;
 mod keeping;
 pub mod limits;
-pub mod line;
 mod links;
 mod membership;
-pub mod message;
-pub mod name;
 pub mod node;
 mod operations;
-mod parse;
 mod refused;
 mod requests;
 mod rng;
@@ -80,6 +75,8 @@ mod sync;
 pub mod table;
 pub mod version;
 pub mod view;
+pub mod wire;
 
 pub use event::{Event, Input, LinkId, Output, Place, RequestId};
 pub use node::{Config, Node};
+pub use wire::{codec, line, message, name};

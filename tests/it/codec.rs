@@ -2,10 +2,8 @@
 
 use proptest::{collection::vec, prelude::*};
 use smolring::ring::{
-    codec::{Decoder, Encode, Reject},
-    limits::{
-        FILE_BYTES_CEILING, LINE_BYTES_MAX, MEMBERS_MAX, NAME_BYTES_MAX, PEER_BODY_BYTES_MAX,
-    },
+    codec::{Decoder, Encode, LIST_BYTES_MAX, Reject},
+    limits::{FILE_BYTES_CEILING, LINE_BYTES_MAX, MEMBERS_MAX, NAME_BYTES_MAX},
     line::Line,
     message::{
         Answer, Content, Envelope, Info, Item, Message, Peer, Refusal, Report, Request, Role, Row,
@@ -243,12 +241,14 @@ fn files_between_nodes_need_a_decoder_that_trusts() {
     assert_eq!(decode_all(decoder(true), &bytes, || 9), [Ok(message)]);
     let got = decode_all(decoder(false), &bytes, || 9);
     assert!(matches!(&got[..], [Err(Reject { close: false, .. })]), "{got:?}");
+    let version = "version=00000000000000ff@127.0.1.1:4043";
+    let file = format!("a {version} blake3={} op=127.0.1.1:4043/1 view=1 copies=1", "0".repeat(64));
     for (head, limit) in [
-        ("MEET node=127.0.1.1:4043", PEER_BODY_BYTES_MAX),
-        ("CHECK", PEER_BODY_BYTES_MAX),
-        ("SYNC LISTED", PEER_BODY_BYTES_MAX),
-        ("SYNC ITEM a", FILE_BYTES_CEILING),
-        ("FORWARD PUT a", FILE_BYTES_CEILING),
+        ("MEET node=127.0.1.1:4043", LIST_BYTES_MAX),
+        ("CHECK", LIST_BYTES_MAX),
+        ("SYNC LISTED", LIST_BYTES_MAX),
+        (&format!("SYNC ITEM {file}"), FILE_BYTES_CEILING),
+        (&format!("FORWARD PUT {file}"), FILE_BYTES_CEILING),
     ] {
         let wants = |len| {
             let mut decoder = decoder(true);
@@ -500,7 +500,7 @@ proptest! {
         let head = format!("{head} len={len}\n");
         let (taken, _) = decoder.decode(head.as_bytes());
         prop_assert_eq!(taken, head.len());
-        let limit = if is_peer { FILE_BYTES_CEILING } else { PEER_BODY_BYTES_MAX };
+        let limit = if is_peer { FILE_BYTES_CEILING } else { LIST_BYTES_MAX };
         prop_assert!(decoder.bytes_wanted() <= limit);
     }
 }

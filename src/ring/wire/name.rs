@@ -4,7 +4,7 @@ use std::{borrow::Borrow, fmt, sync::Arc};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
 
-use super::limits::{NAME_BYTES_MAX, RING_NAME_BYTES_MAX};
+use crate::ring::limits::{NAME_BYTES_MAX, RING_NAME_BYTES_MAX};
 
 /// What the wire shows as `%XX`: everything but letters, digits and `- . _ ~ /`.
 const ENCODED: &AsciiSet =

@@ -1,0 +1,113 @@
+//! Every message of the protocol by its type: what clients ask and hear, what nodes say to each
+//! other, and the files that they bring.
+
+use std::{fmt, ops::Deref};
+
+use bytes::Bytes;
+
+pub use super::{
+    answer::{Answer, Info},
+    check::Check,
+    forward::{ForwardGet, ForwardPut},
+    meet::{Greeting, Role},
+    members::Report,
+    op::OpId,
+    peer::{Envelope, Peer},
+    refusal::{Refusal, Status},
+    request::Request,
+    rows::Row,
+    sync::Sync,
+};
+use crate::ring::version::Version;
+
+/// The bytes of a file. Cheap to clone: the bytes themselves are shared.
+#[derive(Clone, Default)]
+pub struct Content {
+    bytes: Bytes,
+    /// Its BLAKE3, where that was made while it arrived.
+    hash: Option<blake3::Hash>,
+}
+
+impl Content {
+    /// Bytes of which the hash is known.
+    pub fn hashed(bytes: Bytes, hash: Option<blake3::Hash>) -> Self {
+        Self { bytes, hash }
+    }
+
+    /// The bytes, shared.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// BLAKE3 of the bytes. Goes through them only if nobody has done so yet.
+    pub fn hash(&self) -> blake3::Hash {
+        self.hash.unwrap_or_else(|| blake3::hash(&self.bytes))
+    }
+}
+
+impl PartialEq for Content {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Content {}
+
+impl<T: Into<Bytes>> From<T> for Content {
+    fn from(bytes: T) -> Self {
+        Self::hashed(bytes.into(), None)
+    }
+}
+
+impl Deref for Content {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.bytes.len())
+    }
+}
+
+/// One version of a file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Item {
+    /// Which write this is.
+    pub version: Version,
+    /// BLAKE3 of the content; made where the file entered the ring, checked wherever it arrives.
+    pub hash: blake3::Hash,
+    /// The bytes.
+    pub content: Content,
+}
+
+/// What decodes from a connection: a client's request, or another node's message.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Message {
+    /// From a client.
+    Request(Request),
+    /// From a node.
+    Peer(Envelope),
+}
+
+impl Message {
+    /// The content of the file that it brings, if any.
+    pub(super) fn content_mut(&mut self) -> Option<&mut Content> {
+        match self {
+            Self::Request(Request::Put { content, .. }) => Some(content),
+            Self::Request(_) => None,
+            Self::Peer(envelope) => envelope.message.item_mut().map(|item| &mut item.content),
+        }
+    }
+
+    /// The hash that the content must have, if it is said.
+    pub(super) fn hash(&mut self) -> Option<blake3::Hash> {
+        match self {
+            Self::Request(_) => None,
+            Self::Peer(envelope) => envelope.message.item_mut().map(|item| item.hash),
+        }
+    }
+}
