@@ -16,6 +16,7 @@ use smolring::ring::{
 };
 
 mod messages;
+mod parts;
 
 use messages::{any_message, examples};
 

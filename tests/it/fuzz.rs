@@ -121,35 +121,17 @@ fn assert_is_said_well(message: Envelope) {
 /// A message as it goes over the wire.
 pub fn encode(message: &Message) -> Vec<u8> {
     let mut out = Vec::new();
-    match message {
-        Message::Request(request) => encode_request(request, &mut out),
-        Message::Peer(peer) => {
-            if let Some(content) = peer.encode(&mut out) {
-                out.extend_from_slice(content);
-            }
-        }
-    }
-    out
-}
-
-fn encode_request(request: &Request, out: &mut Vec<u8>) {
-    let line = match request {
-        Request::Put { name, content } => format!("PUT {} len={}\n", name.wire(), content.len()),
-        Request::Get { name } => format!("GET {}\n", name.wire()),
-        Request::List { prefix, after, limit } => {
+    let content = match message {
+        // Not as a client writes it: keys in another order, and with nothing in them.
+        Message::Request(Request::List { prefix, after, limit }) => {
             let (prefix, after) = (encode_name(prefix), encode_name(after));
-            format!("LIST prefix={prefix} after={after} limit={limit}\n")
+            return format!("LIST prefix={prefix} after={after} limit={limit}\n").into();
         }
-        Request::Ring => "RING\n".into(),
-        Request::Ping => "PING\n".into(),
-        Request::Info => "INFO\n".into(),
-        Request::Forget { address } => format!("FORGET {address}\n"),
-        Request::Quit => "QUIT\n".into(),
+        Message::Request(request) => request.encode(&mut out),
+        Message::Peer(peer) => peer.encode(&mut out),
     };
-    out.extend_from_slice(line.as_bytes());
-    if let Request::Put { content, .. } = request {
-        out.extend_from_slice(content);
-    }
+    out.extend_from_slice(content.map(|it| &it[..]).unwrap_or_default());
+    out
 }
 
 // ---- the node

@@ -95,7 +95,7 @@ impl Decoder {
 
 impl Unfinished {
     fn whole(mut self, hash: blake3::Hash) -> Message {
-        if let Some(content) = self.message.content_mut() {
+        if let Some((content, _)) = self.message.file_mut() {
             *content = Content::hashed(Bytes::from(self.got), Some(hash));
         }
         self.message

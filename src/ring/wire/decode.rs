@@ -118,7 +118,8 @@ impl Parts {
     }
 
     /// Takes from the front of `input` and says how many bytes it took. `None`: more bytes are
-    /// needed; those not taken are to be given again, with more behind them.
+    /// needed; those not taken are to be given again, with more behind them. Until then there may
+    /// be more to say, even if nothing of the input is left.
     pub fn next<'a>(&mut self, input: &'a [u8]) -> (usize, Option<Result<Part<'a>, Reject>>) {
         let mut taken = 0;
         loop {
@@ -225,10 +226,10 @@ impl Parts {
             return Ok((0, None));
         }
         let mut message = read(verb, line, &[])?;
-        if message.content_mut().is_none() {
+        let Some((_, expected)) = message.file_mut() else {
             return Ok((0, Some(Part::Whole(message))));
-        }
-        self.next = Next::File(File::new(want, message.hash()));
+        };
+        self.next = Next::File(File::new(want, expected));
         Ok((0, Some(Part::Head { message, file_bytes: want })))
     }
 

@@ -94,20 +94,16 @@ pub enum Message {
 }
 
 impl Message {
-    /// The content of the file that it brings, if any.
-    pub(super) fn content_mut(&mut self) -> Option<&mut Content> {
+    /// Where the content of the file that it brings belongs, if it brings one, and the hash that
+    /// this must have, if the message says it.
+    pub(super) fn file_mut(&mut self) -> Option<(&mut Content, Option<blake3::Hash>)> {
         match self {
-            Self::Request(Request::Put { content, .. }) => Some(content),
+            Self::Request(Request::Put { content, .. }) => Some((content, None)),
             Self::Request(_) => None,
-            Self::Peer(envelope) => envelope.message.item_mut().map(|item| &mut item.content),
-        }
-    }
-
-    /// The hash that the content must have, if it is said.
-    pub(super) fn hash(&mut self) -> Option<blake3::Hash> {
-        match self {
-            Self::Request(_) => None,
-            Self::Peer(envelope) => envelope.message.item_mut().map(|item| item.hash),
+            Self::Peer(envelope) => {
+                let item = envelope.message.item_mut()?;
+                Some((&mut item.content, Some(item.hash)))
+            }
         }
     }
 }

@@ -95,10 +95,10 @@ const fn tell(
 
 /// The verb that a line begins with.
 pub(super) fn find(line: Line<'_>) -> Result<&'static Verb, Reject> {
-    let mut words = line.words();
-    let (word, kind) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let is_it = |verb: &&Verb| verb.word == word && (verb.kind.is_empty() || verb.kind == kind);
-    VERBS.iter().find(is_it).ok_or_else(|| unknown(word))
+    let word = line.word(0).unwrap_or_default();
+    let is_kind = |kind: &str| kind.is_empty() || line.word(1) == Some(kind);
+    let verb = VERBS.iter().find(|verb| verb.word == word && is_kind(verb.kind));
+    verb.ok_or_else(|| unknown(word))
 }
 
 /// Whether a line that begins like this is a client's that wants a file kept.
