@@ -1,16 +1,20 @@
-//! How everything that is said looks on the wire. The grammar for people is in PROTOCOL.md.
+//! How everything that is said looks on the wire. PROTOCOL.md has the grammar.
 //!
-//! A message is one [line], and the bytes that it announces with `len=`: a file, or a list.
-//! `verbs.rs` is the table of all verbs: what each may bring, and how it is read. Each file beside it
-//! has the types of some of them, and how these are read and written, next to each other:
+//! A message is one line, and the bytes that the line announces with `len=`: a file, or a list.
+//! `verbs.rs` is the table of all verbs: what each may bring, and how it is read. The files beside it
+//! have the types of messages, and how each is written and read, next to each other:
 //!
-//! | | asked or told | answered |
+//! | between | asked or told | answered |
 //! |---|---|---|
-//! | clients | `request.rs` | `answer.rs` as a node writes it, [reply] as a client reads it |
-//! | nodes | `meet.rs`, `check.rs`, `forward.rs`, `sync.rs`; `peer.rs` is what they have in common | the same |
+//! | client and node | `request.rs` | `answer.rs` as a node writes it, [reply] as a client reads it |
+//! | two nodes | `meet.rs`, `check.rs`, `forward.rs`, `sync.rs`, all in an envelope of `peer.rs` | the same |
 //!
 //! `decode.rs` takes the bytes of a connection apart, whatever pieces they come in, and yields a
 //! file in pieces too; [codec] makes whole messages of that.
+//!
+//! To add a request: a row in `verbs.rs`, a variant with its line in `request.rs`, one with its line
+//! in `answer.rs`, and its handler in the node. To add a message between nodes: a row, a file
+//! with its type and its line, and a variant in `peer.rs`.
 
 mod answer;
 mod check;
