@@ -1,3 +1,3 @@
-//! A member of the ring, as one node knows it.
+//! A member of the ring, as RING shows it to a client.
 
 pub use crate::ring::wire::reply::{RingMember as Member, RingState as State, flag};

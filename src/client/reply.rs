@@ -1,3 +1,3 @@
-//! What a node answers. How it is read is said where it is written: in the ring's wire format.
+//! What a node answers. `ring::wire` has how it is written and read.
 
 pub use crate::ring::wire::reply::{Head, Reply, head};

@@ -1,7 +1,7 @@
 //! Whole messages from bytes, and bytes from messages.
 //!
-//! A [`Decoder`] keeps the file of a message until it is whole. Where a file must not be whole in
-//! memory, [`Parts`] gives it in pieces.
+//! A [`Decoder`] holds the file of a message in memory until it is whole. [`Parts`] is for those who do
+//! not want that: it yields the file in pieces.
 
 use bytes::Bytes;
 

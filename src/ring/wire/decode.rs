@@ -3,8 +3,7 @@
 //! [`Parts`] is given what has been read, in pieces of any size. A message without a file comes out
 //! [whole](Part::Whole). One that brings a file comes out as [`Part::Head`], as many [`Part::Chunk`]s
 //! as there were pieces, and [`Part::End`] once the file is known to have the hash that it should
-//! have. So a file of any size needs no more memory than one wants to give it. [`Decoder`] makes one
-//! message of these parts.
+//! have. So a file of any size can be received in bounded memory. [`Decoder`] joins these parts.
 //!
 //! What does not decode yields a [`Reject`]: the refusal to send, and whether the connection can go
 //! on. The content of a refused message is skipped, so that the next message is found where it
@@ -29,7 +28,7 @@ pub const LIST_BYTES_MAX: usize = 1 << 20;
 /// Room that is made for a content when its first bytes are there.
 const BYTES_AT_FIRST: usize = 64 << 10;
 
-/// What comes next on a connection.
+/// What a connection brings next.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Part<'a> {
     /// A message that brings no file.
@@ -50,7 +49,7 @@ pub enum Part<'a> {
     },
 }
 
-/// Takes the bytes of one connection apart.
+/// Takes apart what one connection brings.
 #[derive(Debug)]
 pub struct Parts {
     file_bytes_max: usize,

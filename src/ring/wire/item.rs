@@ -1,4 +1,4 @@
-//! A version of a file at the end of a line: its keys. Its content comes after the line.
+//! The keys at the end of a line that say which version of a file comes after it.
 
 use super::{
     line::{BadKey, Line, push_line},

@@ -24,12 +24,12 @@ use crate::ring::version::Version;
 #[derive(Clone, Default)]
 pub struct Content {
     bytes: Bytes,
-    /// Its BLAKE3, where that was made while it arrived.
+    /// Their BLAKE3, if it was computed while they arrived.
     hash: Option<blake3::Hash>,
 }
 
 impl Content {
-    /// Bytes of which the hash is known.
+    /// Bytes, with their BLAKE3 if it is known.
     pub fn hashed(bytes: Bytes, hash: Option<blake3::Hash>) -> Self {
         Self { bytes, hash }
     }
@@ -39,7 +39,7 @@ impl Content {
         &self.bytes
     }
 
-    /// BLAKE3 of the bytes. Goes through them only if nobody has done so yet.
+    /// BLAKE3 of the bytes, computed now if it is not known.
     pub fn hash(&self) -> blake3::Hash {
         self.hash.unwrap_or_else(|| blake3::hash(&self.bytes))
     }
@@ -78,7 +78,7 @@ impl fmt::Debug for Content {
 pub struct Item {
     /// Which write this is.
     pub version: Version,
-    /// BLAKE3 of the content; made where the file entered the ring, checked wherever it arrives.
+    /// BLAKE3 of the content; computed where the file entered the ring, checked wherever it arrives.
     pub hash: blake3::Hash,
     /// The bytes.
     pub content: Content,

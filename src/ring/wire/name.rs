@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_
 
 use crate::ring::limits::{NAME_BYTES_MAX, RING_NAME_BYTES_MAX};
 
-/// What the wire shows as `%XX`: everything but letters, digits and `- . _ ~ /`.
+/// What is written as `%XX`: everything but letters, digits and `- . _ ~ /`.
 const ENCODED: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
@@ -15,7 +15,7 @@ const ENCODED: &AsciiSet =
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Arc<str>);
 
-/// Why a text is no name. Nothing was changed by it.
+/// Why a text is not a valid name. Nothing was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// No byte at all.
@@ -75,7 +75,7 @@ impl Name {
     }
 }
 
-/// Whether a ring may be called so: 1 to [`RING_NAME_BYTES_MAX`] letters, digits, `.`, `_`, `-`.
+/// Whether a text is a valid name of a ring: 1 to [`RING_NAME_BYTES_MAX`] letters, digits, `.`, `_`, `-`.
 pub fn is_ring_name(text: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=RING_NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(is_allowed)

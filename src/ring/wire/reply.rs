@@ -1,7 +1,7 @@
 //! An answer of a node as a client reads it: a status line and, where it says `len=N`, N bytes.
 //!
-//! What it says is told by its keys. A client of one release may ask a node of another, so keys that
-//! it does not know stay readable, and those that are absent are missed only by what needs them.
+//! A client of one release may ask a node of another. So keys that the client does not know stay
+//! readable, and an absent key is an error only where it is needed.
 
 pub use super::rows::{RingMember, RingState, flag};
 use super::{

@@ -80,7 +80,7 @@ impl Encode for Request {
     }
 }
 
-/// Appends the line of a PUT, which so many bytes of content are to follow.
+/// Appends the line of a PUT; so many bytes of content are to follow it.
 pub(crate) fn push_put(out: &mut Vec<u8>, name: &Name, content_bytes: usize) {
     push_line(out, format_args!("PUT {} len={content_bytes}", name.wire()));
 }

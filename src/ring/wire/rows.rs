@@ -8,10 +8,10 @@ use super::{
 };
 use crate::ring::view::{Member, State};
 
-/// What RING says of one member.
+/// A line of the table, as the node that answers knows it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Row {
-    /// Its name.
+    /// Where the member listens, which is its name.
     pub address: SocketAddr,
     /// Its entry in the view.
     pub member: Member,
@@ -68,8 +68,8 @@ impl RingState {
     }
 }
 
-/// A member of the ring, as one node knows it. `None` is what that node does not know, or is too
-/// old to say.
+/// A line of the table, as a client reads it. `None` is what the node that answers does not know, or
+/// is too old to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RingMember {
     /// Where it listens.
@@ -102,7 +102,7 @@ impl RingMember {
         self.state == RingState::Alive
     }
 
-    /// Reads a line of the table. Keys that are absent or odd are not known.
+    /// Reads a line of the table. A key that is absent or has an odd value counts as not known.
     pub fn read(line: Line<'_>) -> Result<Self, String> {
         let address = line.word(0).and_then(|word| word.parse().ok());
         let state = match line.word(1) {

@@ -32,17 +32,18 @@ pub(super) enum Brings {
     File,
     /// A list, from a node.
     List,
-    /// A list of members. Anybody may send one, since a MEET is the first that is heard of a node.
+    /// A list of members. It is taken from anybody, because MEET, the first message of a node, brings
+    /// one.
     Members,
 }
 
-/// How a message is read, and whose it is. The content of a file comes after its message was read; a
-/// list is whole by then.
+/// How a message is read, and who sends it. A message that brings a file is read from its line alone,
+/// before the file is there; one that brings a list is read once the list is whole.
 #[derive(Debug)]
 pub(super) enum Read {
-    /// A client's.
+    /// A client sends it.
     Request(fn(Line<'_>) -> Result<Request, Reject>),
-    /// A node's.
+    /// A node sends it.
     Peer(fn(Line<'_>, &[u8]) -> Result<Peer, Reject>),
 }
 
@@ -98,7 +99,7 @@ pub(super) fn find(line: Line<'_>) -> Result<&'static Verb, Reject> {
     verb.ok_or_else(|| unknown(word))
 }
 
-/// Whether a line that begins like this is a client's that wants a file kept.
+/// Whether a line that begins like this is from a client that wants a file kept.
 pub(super) fn is_upload(line: &[u8]) -> bool {
     let after = |verb: &Verb| line.strip_prefix(verb.word.as_bytes());
     let mut uploads = VERBS.iter().filter(|verb| verb.brings == Upload);
