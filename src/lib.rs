@@ -17,6 +17,7 @@
 //! The modules, bottom-up; an arrow never points up:
 //!
 //! - [`ring`] decides: the protocol as a pure state machine, without sockets or clocks.
+//! - [`store`] keeps the contents of files.
 //! - [`net`] moves bytes: a node on real sockets, on one thread.
 //! - [`client`] asks: what `ring-client` does, as a library.
 //! - [`http1`] reads HTTP/1.1 by hand, the lesson: pure, without a library.
@@ -41,4 +42,5 @@ pub mod net;
 mod random;
 pub mod ring;
 pub mod services;
+pub mod store;
 mod timestamp;

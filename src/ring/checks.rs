@@ -40,8 +40,8 @@ impl Node {
             clock_ms: self.clocks.own(now),
             ready: self.ready,
             full: !self.refused.is_empty(),
-            files: self.table.len(),
-            bytes: self.table.bytes(),
+            files: self.index.len(),
+            bytes: self.index.bytes(),
             leaving: self.phase != Phase::Member,
         }
     }
@@ -143,7 +143,7 @@ impl Node {
         let link = next.link;
         self.links.get_mut(&link).expect("the next link is a link").told = Some(self.full);
         (check.digest, check.view, check.covers) =
-            (self.table.digest(), self.view.clone(), self.offered());
+            (self.index.digest(), self.view.clone(), self.offered());
         self.say(link, Peer::Check(Box::new(check)), out);
     }
 
@@ -154,7 +154,7 @@ impl Node {
         let op = OpId { creator: self.config.address, count: self.checks_made };
         let check = Check {
             op,
-            digest: self.table.digest(),
+            digest: self.index.digest(),
             hops: 0,
             view: View::default(),
             covers: Covers::default(),

@@ -4,7 +4,10 @@ use std::{fmt, net::SocketAddr};
 
 use super::{
     clocks,
+    item::{Content, Ticket},
     message::{Answer, Envelope, Request},
+    name::Name,
+    version::Version,
     view::{State, View},
 };
 
@@ -55,11 +58,28 @@ pub enum Input {
         /// Why, for people.
         why: String,
     },
+    /// The store has kept a content that it was given, or could not. There is one for each
+    /// [`Output::Store`], in the same order.
+    Stored {
+        /// Which content.
+        ticket: Ticket,
+        /// Whether it is kept. If not, the store has forgotten it.
+        result: Result<(), StoreFault>,
+    },
     /// The time that [`Node::deadline`](super::Node::deadline) named has come.
     Wake,
     /// Finish what is in flight, leave the ring in order, and say [`Output::Left`]: after the
     /// request timeout and the check timeout at the latest.
     Leave,
+}
+
+/// Why a store could not keep a content.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StoreFault {
+    /// It has no room.
+    Full,
+    /// It does not work.
+    Broken,
 }
 
 /// What a node wants done.
@@ -90,6 +110,24 @@ pub enum Output {
     Disconnect {
         /// Which link.
         link: LinkId,
+    },
+    /// Keep a content. It can be read from now on, whether it is confirmed or not.
+    Store {
+        /// Its name in the store from now on.
+        ticket: Ticket,
+        /// The file's name.
+        name: Name,
+        /// Which write of that this is.
+        version: Version,
+        /// BLAKE3 of the content.
+        hash: blake3::Hash,
+        /// The bytes.
+        content: Content,
+    },
+    /// Forget a content: a confirmed one has replaced it.
+    Discard {
+        /// Its name in the store.
+        ticket: Ticket,
     },
     /// Something that people may want to see.
     Notify(Event),

@@ -84,8 +84,6 @@ pub const LINK_SILENCE_MAX: Duration = CHECK_INTERVAL_MAX.saturating_mul(3);
 pub const SYNC_WINDOW_BYTES: usize = 4 << 20;
 /// Requests that one synchronisation has not yet had answered.
 pub const SYNC_WINDOW_REQUESTS: usize = 64;
-/// Bytes that an entry of the table costs beyond its name and its content.
-pub const ENTRY_BYTES: usize = 128;
 /// Names that one answer of a synchronisation lists at most.
 pub const SYNC_NAMES_MAX: usize = 256;
 /// A synchronisation that found nothing is not repeated sooner than this many check intervals,

@@ -24,7 +24,9 @@ use super::{
     errands::{Errands, Seeking},
     event::{Event, Input, LinkId, Output, Place},
     giving_up::GivingUp,
+    index::Index,
     joining::Joining,
+    keeping::Storing,
     limits::{CLAIM_INTERVALS, DOUBT_AFTER, HEARTBEAT, PEER_LINKS_MAX},
     links::{Link, Next},
     message::{Envelope, Peer},
@@ -34,7 +36,6 @@ use super::{
     requests::Waiting,
     rng::Rng,
     sync::Catchup,
-    table::Table,
     version::{Clock, Stamp, Time},
     view::{Member, State, View, ViewHash},
 };
@@ -93,7 +94,8 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub struct Node {
     pub(super) config: Config,
-    pub(super) table: Table,
+    pub(super) index: Index,
+    pub(super) storing: Storing,
     pub(super) refused: Refused,
     /// Stamps that were given out though they are ahead of the clock, by name.
     pub(super) beyond: BTreeMap<Name, Stamp>,
@@ -161,13 +163,13 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node that holds the files of `table`. It does nothing before its first input, which may
+    /// A node that holds the files of `index`, of which the store has the contents. It does nothing before its first input, which may
     /// be [`Input::Wake`].
-    pub fn new(config: Config, table: Table) -> Self {
+    pub fn new(config: Config, index: Index) -> Self {
         let joins = !config.prevs.is_empty() && !config.bootstrap;
         let mut me = Member::alive(config.started_ms, 0);
         let mut own = Own::default();
-        if !joins || !table.is_empty() {
+        if !joins || !index.is_empty() {
             me.brings = config.started_ms.max(1);
             own.raised(me.brings);
         }
@@ -214,15 +216,16 @@ impl Node {
             check_at: Time(0),
             woken_at: Time(0),
             said: VecDeque::new(),
-            table,
+            storing: Storing::after(&index),
+            index,
             view: View::default(),
             config,
         };
         node.show_me();
         // Its next version must be later than all that it holds.
         let latest = node.clocks.latest(Time(0));
-        for (_, item) in node.table.list("", "") {
-            node.clock.observe(item.version.stamp, latest);
+        for (_, held) in node.index.list("", "") {
+            node.clock.observe(held.version.stamp, latest);
         }
         node.hash_view();
         node
@@ -238,6 +241,7 @@ impl Node {
             Input::Received { link, message } => self.received(now, link, message, out),
             Input::Progress { link } => self.heard(now, link, false),
             Input::LinkDown { link, why } => self.link_down(now, link, why, out),
+            Input::Stored { ticket, result } => self.stored(now, ticket, result, out),
             Input::Wake => self.wake(now, out),
             Input::Leave => self.leave(now, out),
         }
@@ -283,6 +287,7 @@ impl Node {
             self.errands.deadline(),
             self.operations.deadline(),
             self.waiting.deadline(),
+            self.storing.deadline(),
             self.catchup.deadline(self.config.check_timeout),
             self.joining_deadline(),
             self.seeking_deadline(),
@@ -318,8 +323,8 @@ impl Node {
     }
 
     /// The files that this node holds.
-    pub fn table(&self) -> &Table {
-        &self.table
+    pub fn index(&self) -> &Index {
+        &self.index
     }
 
     /// Whether this node is in a ring and holds what was acknowledged there.
@@ -492,6 +497,7 @@ impl Node {
         self.errands_due(now, out);
         self.expire(now, out);
         self.waiting_due(now, out);
+        self.storing_due(now, out);
         self.catchup_timeout(now);
         self.join_on(now, out);
         self.unsettled |= self.claimable.take_if(|until| now >= *until).is_some();
@@ -561,7 +567,7 @@ impl Node {
         });
         // What it brings it may not cover itself yet: others cannot have followed that.
         let me = self.config.address;
-        let is_unsure = !self.table.is_empty() && !self.covers.has(me, self.me.brings);
+        let is_unsure = !self.index.is_empty() && !self.covers.has(me, self.me.brings);
         let is_to_stay = self.live > 1 && !self.reports.nobody_stays;
         self.errands.has_newcomer() || (is_to_stay && (is_unsure || others.count() > 0))
     }
@@ -570,7 +576,8 @@ impl Node {
     /// be passed over.
     fn step_out(&mut self, now: Time, out: &mut Vec<Output>) {
         if let Phase::Finishing { until } = self.phase
-            && ((self.operations.is_empty() && !self.is_needed()) || now >= until)
+            && ((self.operations.is_empty() && self.storing.is_empty() && !self.is_needed())
+                || now >= until)
         {
             self.abandon(out);
             self.phase = Phase::Leaving { until: now + self.config.check_timeout };

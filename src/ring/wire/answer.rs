@@ -6,13 +6,13 @@ use super::{
     encode::Encode,
     files::{FileRow, push_files},
     line::{on_one_line, push_line},
-    message::{Content, Item},
     refusal::Refusal,
     rows::{Row, push_rows},
 };
 use crate::ring::{
+    index::Digest,
+    item::{Content, Item, Ticket},
     limits::{LINE_BYTES_MAX, NAME_BYTES_MAX, PROTOCOL},
-    table::Digest,
     version::Version,
 };
 
@@ -81,13 +81,23 @@ pub struct Info {
     pub request_timeout: Duration,
 }
 
+impl Answer {
+    /// Reads the file that is answered, if that is still in the store.
+    pub fn read(&mut self, read: impl FnOnce(Ticket) -> Content) {
+        if let Self::Found(item) = self {
+            item.read(read);
+        }
+    }
+}
+
 impl Encode for Answer {
     fn encode(&self, out: &mut Vec<u8>) -> Option<&Content> {
         match self {
             Self::Stored { version, copies } => {
                 push_line(out, format_args!("200 OK version={version} copies={copies}"));
             }
-            Self::Found(Item { version, hash, content }) => {
+            Self::Found(Item { version, hash, body }) => {
+                let content = body.content();
                 let len = content.len();
                 push_line(out, format_args!("200 OK len={len} version={version} blake3={hash}"));
                 return Some(content);

@@ -8,7 +8,7 @@ use super::{
     op::OpId,
     refusal::Reject,
 };
-use crate::ring::{coverage::Covers, table::Digest, version::Stamp, view::View};
+use crate::ring::{coverage::Covers, index::Digest, version::Stamp, view::View};
 
 /// A CHECK on its way round the ring.
 #[derive(Clone, PartialEq, Debug)]

@@ -5,15 +5,13 @@
 
 use bytes::Bytes;
 
-use super::{
-    decode::append,
-    message::{Content, Message},
-};
+use super::{decode::append, message::Message};
 pub use super::{
     decode::{LIST_BYTES_MAX, Part, Parts},
     encode::Encode,
     refusal::Reject,
 };
+use crate::ring::item::Content;
 
 /// Turns the bytes of one connection into messages.
 #[derive(Debug)]
@@ -95,9 +93,7 @@ impl Decoder {
 
 impl Unfinished {
     fn whole(mut self, hash: blake3::Hash) -> Message {
-        if let Some((content, _)) = self.message.file_mut() {
-            *content = Content::hashed(Bytes::from(self.got), Some(hash));
-        }
+        self.message.complete(Content::hashed(Bytes::from(self.got), Some(hash)));
         self.message
     }
 }

@@ -33,7 +33,7 @@ const BYTES_AT_FIRST: usize = 64 << 10;
 pub enum Part<'a> {
     /// A message that brings no file.
     Whole(Message),
-    /// A message that brings a file. Its own content is empty: that follows.
+    /// A message that brings a file, which follows.
     Head {
         /// The message.
         message: Message,
@@ -224,11 +224,11 @@ impl Parts {
             self.next = Next::List { verb, line: text.to_owned(), got: Vec::new(), want };
             return Ok((0, None));
         }
-        let mut message = read(verb, line, &[])?;
-        let Some((_, expected)) = message.file_mut() else {
+        let message = read(verb, line, &[])?;
+        if !message.brings_file() {
             return Ok((0, Some(Part::Whole(message))));
-        };
-        self.next = Next::File(File::new(want, expected));
+        }
+        self.next = Next::File(File::new(want, message.file_hash()));
         Ok((0, Some(Part::Head { message, file_bytes: want })))
     }
 

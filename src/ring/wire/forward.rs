@@ -5,13 +5,13 @@ use std::{fmt::Write as _, net::SocketAddr};
 use super::{
     item::{item, push_item},
     line::{BadKey, Line, push_line},
-    message::{Content, Item},
     name::Name,
     op::OpId,
     refusal::{Reject, Status},
 };
 use crate::ring::{
     coverage::Lacks,
+    item::{Content, Item},
     version::{Stamp, Version},
     view::ViewHash,
 };
@@ -33,8 +33,35 @@ pub struct ForwardPut {
     pub newest: Option<Version>,
     /// The first member that could not take it says so here, and the creator tells the client.
     pub refused: Option<(Status, SocketAddr)>,
-    /// The file; absent on the last link, since the creator has it.
-    pub item: Option<Item>,
+    /// The file itself, where the receiver needs it.
+    pub carried: Carried,
+}
+
+/// What a message about one version of a file brings of it.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Carried {
+    /// The file.
+    Content(Item),
+    /// Nothing: the receiver is its creator, and has it.
+    Known,
+}
+
+impl Carried {
+    /// The file, if it is carried.
+    pub fn item(&self) -> Option<&Item> {
+        match self {
+            Self::Content(item) => Some(item),
+            Self::Known => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn item_mut(&mut self) -> Option<&mut Item> {
+        match self {
+            Self::Content(item) => Some(item),
+            Self::Known => None,
+        }
+    }
 }
 
 /// A GET on its way round the ring.
@@ -57,7 +84,7 @@ pub struct ForwardGet {
 
 impl ForwardPut {
     pub(super) fn encode(&self, stamp: Stamp, out: &mut Vec<u8>) -> Option<&Content> {
-        let Self { op, view, name, version, copies, newest, refused, item } = self;
+        let Self { op, view, name, version, copies, newest, refused, carried } = self;
         let (name, mut more) = (name.wire(), String::new());
         if let Some(newest) = newest {
             let _ = write!(more, " newest={newest}");
@@ -67,12 +94,13 @@ impl ForwardPut {
         }
         let head = format_args!("FORWARD PUT {name} op={op} view={view} version={version}");
         let head = format_args!("{head} copies={copies}{more} stamp={stamp}");
-        match item {
-            None => {
+        match carried {
+            Carried::Known => {
                 push_line(out, head);
                 None
             }
-            Some(Item { hash, content, .. }) => {
+            Carried::Content(Item { hash, body, .. }) => {
+                let content = body.content();
                 push_line(out, format_args!("{head} blake3={hash} len={}", content.len()));
                 Some(content)
             }
@@ -107,7 +135,7 @@ pub(super) fn put(line: Line<'_>) -> Result<ForwardPut, Reject> {
         copies: line.number("copies")? as usize,
         newest: line.optional("newest")?,
         refused,
-        item: item(line)?,
+        carried: item(line)?.map_or(Carried::Known, Carried::Content),
     })
 }
 

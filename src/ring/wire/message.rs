@@ -1,14 +1,10 @@
-//! Every message of the protocol by its type: what clients ask and hear, what nodes say to each
-//! other, and the files that they bring.
-
-use std::{fmt, ops::Deref};
-
-use bytes::Bytes;
+//! Every message of the protocol by its type: what clients ask and hear, and what nodes say to each
+//! other.
 
 pub use super::{
     answer::{Answer, Info},
     check::Check,
-    forward::{ForwardGet, ForwardPut},
+    forward::{Carried, ForwardGet, ForwardPut},
     meet::{Greeting, Role},
     members::Report,
     op::OpId,
@@ -18,71 +14,7 @@ pub use super::{
     rows::Row,
     sync::Sync,
 };
-use crate::ring::version::Version;
-
-/// The bytes of a file. Cheap to clone: the bytes themselves are shared.
-#[derive(Clone, Default)]
-pub struct Content {
-    bytes: Bytes,
-    /// Their BLAKE3, if it was computed while they arrived.
-    hash: Option<blake3::Hash>,
-}
-
-impl Content {
-    /// Bytes, with their BLAKE3 if it is known.
-    pub fn hashed(bytes: Bytes, hash: Option<blake3::Hash>) -> Self {
-        Self { bytes, hash }
-    }
-
-    /// The bytes, shared.
-    pub fn bytes(&self) -> &Bytes {
-        &self.bytes
-    }
-
-    /// BLAKE3 of the bytes, computed now if it is not known.
-    pub fn hash(&self) -> blake3::Hash {
-        self.hash.unwrap_or_else(|| blake3::hash(&self.bytes))
-    }
-}
-
-impl PartialEq for Content {
-    fn eq(&self, other: &Self) -> bool {
-        self.bytes == other.bytes
-    }
-}
-
-impl Eq for Content {}
-
-impl<T: Into<Bytes>> From<T> for Content {
-    fn from(bytes: T) -> Self {
-        Self::hashed(bytes.into(), None)
-    }
-}
-
-impl Deref for Content {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl fmt::Debug for Content {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.bytes.len())
-    }
-}
-
-/// One version of a file.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Item {
-    /// Which write this is.
-    pub version: Version,
-    /// BLAKE3 of the content; computed where the file entered the ring, checked wherever it arrives.
-    pub hash: blake3::Hash,
-    /// The bytes.
-    pub content: Content,
-}
+use crate::ring::item::{Body, Content};
 
 /// What decodes from a connection: a client's request, or another node's message.
 #[derive(Clone, PartialEq, Debug)]
@@ -94,15 +26,31 @@ pub enum Message {
 }
 
 impl Message {
-    /// Where the content of the file that it brings belongs, if it brings one, and the hash that
-    /// this must have, if the message says it.
-    pub(super) fn file_mut(&mut self) -> Option<(&mut Content, Option<blake3::Hash>)> {
+    /// Whether it brings a file.
+    pub(super) fn brings_file(&self) -> bool {
         match self {
-            Self::Request(Request::Put { content, .. }) => Some((content, None)),
+            Self::Request(request) => matches!(request, Request::Put { .. }),
+            Self::Peer(envelope) => envelope.message.item().is_some(),
+        }
+    }
+
+    /// The hash that the file which it brings must have, if it says so.
+    pub(super) fn file_hash(&self) -> Option<blake3::Hash> {
+        match self {
             Self::Request(_) => None,
+            Self::Peer(envelope) => envelope.message.item().map(|item| item.hash),
+        }
+    }
+
+    /// The file that it brings is whole.
+    pub(super) fn complete(&mut self, file: Content) {
+        match self {
+            Self::Request(Request::Put { content, .. }) => *content = file,
+            Self::Request(_) => {}
             Self::Peer(envelope) => {
-                let item = envelope.message.item_mut()?;
-                Some((&mut item.content, Some(item.hash)))
+                if let Some(item) = envelope.message.item_mut() {
+                    item.body = Body::Whole(file);
+                }
             }
         }
     }

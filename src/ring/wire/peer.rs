@@ -8,12 +8,16 @@ use super::{
     forward::{ForwardGet, ForwardPut},
     line::{Line, on_one_line, push_line},
     meet::Greeting,
-    message::{Content, Item},
     op::OpId,
     refusal::Reject,
     sync::Sync,
 };
-use crate::ring::{limits::INCARNATION_MAX, version::Stamp, view::View};
+use crate::ring::{
+    item::{Content, Item, Ticket},
+    limits::INCARNATION_MAX,
+    version::Stamp,
+    view::View,
+};
 
 /// What one node says to another, with the highest stamp that it knows.
 #[derive(Clone, PartialEq, Debug)]
@@ -78,13 +82,33 @@ impl Peer {
     }
 
     /// The version of a file that it brings, if any.
+    pub(super) fn item(&self) -> Option<&Item> {
+        match self {
+            Self::ForwardPut(forward) => forward.carried.item(),
+            Self::ForwardGet(forward) => forward.found.as_ref(),
+            Self::Sync(Sync::Item { item, .. }) => item.as_ref(),
+            Self::Meet(_) | Self::Refuse { .. } | Self::Check(_) => None,
+            Self::Checked { .. } | Self::Sync(_) => None,
+        }
+    }
+
+    /// The same, to be changed.
     pub(super) fn item_mut(&mut self) -> Option<&mut Item> {
         match self {
-            Self::ForwardPut(forward) => forward.item.as_mut(),
+            Self::ForwardPut(forward) => forward.carried.item_mut(),
             Self::ForwardGet(forward) => forward.found.as_mut(),
             Self::Sync(Sync::Item { item, .. }) => item.as_mut(),
             Self::Meet(_) | Self::Refuse { .. } | Self::Check(_) => None,
             Self::Checked { .. } | Self::Sync(_) => None,
+        }
+    }
+}
+
+impl Envelope {
+    /// Reads the file that the message brings, if that is still in the store.
+    pub fn read(&mut self, read: impl FnOnce(Ticket) -> Content) {
+        if let Some(item) = self.message.item_mut() {
+            item.read(read);
         }
     }
 }

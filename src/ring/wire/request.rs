@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 use super::{
     encode::Encode,
     line::{BadKey, Line, push_line},
-    message::Content,
     name::{self, Name, encode},
     refusal::{Reject, Status},
 };
-use crate::ring::limits::LIST_NAMES_MAX;
+use crate::ring::{item::Content, limits::LIST_NAMES_MAX};
 
 /// What a client asks.
 #[derive(Clone, PartialEq, Debug)]

@@ -4,12 +4,12 @@ use super::{
     files::{FileRow, files, push_files},
     item::{item, push_item},
     line::{BadKey, Line, push_line},
-    message::{Content, Item},
     name::Name,
     refusal::Reject,
 };
 use crate::ring::{
-    table::{BUCKETS, Digest},
+    index::{BUCKETS, Digest},
+    item::{Content, Item},
     version::Stamp,
 };
 

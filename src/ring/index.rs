@@ -1,4 +1,5 @@
-//! What a node holds: names, versions and contents, in memory, with digests kept as it changes.
+//! What a node holds: names, versions, sizes and hashes, with digests kept as it changes. The
+//! contents are in the store.
 //!
 //! Names are spread over [`BUCKETS`] buckets. Each bucket has a digest: the wrapping sum of one
 //! hash a file, so it does not depend on the order in which files came, and a change costs the
@@ -12,10 +13,16 @@ use std::{
     ops::Bound,
 };
 
-use super::{limits::ENTRY_BYTES, message::Item, name::Name, version::Version};
+use super::{
+    item::{Body, Item, Ticket},
+    name::Name,
+    version::Version,
+};
 
-/// How many buckets a table has.
+/// How many buckets an index has.
 pub const BUCKETS: usize = 256;
+/// Bytes that a file costs beyond its name and its content.
+pub const ENTRY_BYTES: usize = 128;
 
 /// The digest of a set of files, independent of their order.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -47,20 +54,41 @@ impl fmt::Display for Digest {
     }
 }
 
-/// What became of an item that was offered to a table.
+/// What became of a version that was offered to an index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kept {
-    /// It is what the table holds now.
+    /// It is what the index holds now.
     New,
-    /// The table holds this version or a later one, and keeps it.
+    /// The index holds this version or a later one, and keeps it.
     Old,
     /// It does not fit; nothing changed.
     Full,
 }
 
+/// What an index knows of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IndexEntry {
+    /// Which write this is.
+    pub version: Version,
+    /// BLAKE3 of the content.
+    pub hash: blake3::Hash,
+    /// Length of the content.
+    pub bytes: usize,
+    /// The content in the store.
+    pub ticket: Ticket,
+}
+
+impl IndexEntry {
+    /// The file, with its content in the store.
+    pub fn item(&self) -> Item {
+        let body = Body::Stored { ticket: self.ticket, bytes: self.bytes };
+        Item { version: self.version, hash: self.hash, body }
+    }
+}
+
 /// The files of one node.
 #[derive(Debug)]
-pub struct Table {
+pub struct Index {
     buckets: Vec<Bucket>,
     digest: Digest,
     files: usize,
@@ -70,12 +98,12 @@ pub struct Table {
 
 #[derive(Debug, Default)]
 struct Bucket {
-    files: BTreeMap<Name, Item>,
+    files: BTreeMap<Name, IndexEntry>,
     digest: Digest,
 }
 
-impl Table {
-    /// An empty table that takes up to `bytes_max` bytes: contents, names, and
+impl Index {
+    /// An empty index that takes up to `bytes_max` bytes: contents, names, and
     /// [`ENTRY_BYTES`] for each file.
     pub fn new(bytes_max: usize) -> Self {
         let buckets = std::iter::repeat_with(Bucket::default).take(BUCKETS).collect();
@@ -83,39 +111,66 @@ impl Table {
     }
 
     /// The file of this name.
-    pub fn get(&self, name: &Name) -> Option<&Item> {
+    pub fn get(&self, name: &Name) -> Option<&IndexEntry> {
         self.buckets[bucket_of(name)].files.get(name)
     }
 
-    /// Keeps the item, unless the table holds the same version or a later one.
-    pub fn put(&mut self, name: &Name, item: Item) -> Kept {
+    /// Enters the version, unless the index holds the same or a later one. Returns the entry that it
+    /// replaces as well.
+    pub fn put(&mut self, name: &Name, entry: IndexEntry) -> (Kept, Option<IndexEntry>) {
+        self.put_within(name, entry, self.bytes_max)
+    }
+
+    fn put_within(
+        &mut self,
+        name: &Name,
+        entry: IndexEntry,
+        bytes_max: usize,
+    ) -> (Kept, Option<IndexEntry>) {
         let bucket = &mut self.buckets[bucket_of(name)];
         let held = bucket.files.get_mut(name);
-        if held.as_ref().is_some_and(|held| held.version >= item.version) {
-            return Kept::Old;
+        if held.as_ref().is_some_and(|held| held.version >= entry.version) {
+            return (Kept::Old, None);
         }
         let freed = held.as_ref().map_or(0, |held| cost(name, held));
-        let bytes = self.bytes - freed + cost(name, &item);
-        if bytes > self.bytes_max {
-            return Kept::Full;
+        let bytes = self.bytes - freed + cost(name, &entry);
+        if bytes > bytes_max {
+            return (Kept::Full, None);
         }
         self.bytes = bytes;
-        let new = Digest::of(name, item.version);
-        match held {
-            Some(held) => {
-                let old = Digest::of(name, held.version);
-                bucket.digest.subtract(old);
-                self.digest.subtract(old);
-                *held = item;
-            }
-            None => {
-                self.files += 1;
-                bucket.files.insert(name.clone(), item);
-            }
+        let replaced = match held {
+            Some(held) => Some(std::mem::replace(held, entry)),
+            None => bucket.files.insert(name.clone(), entry),
+        };
+        self.files += usize::from(replaced.is_none());
+        if let Some(replaced) = &replaced {
+            let old = Digest::of(name, replaced.version);
+            bucket.digest.subtract(old);
+            self.digest.subtract(old);
         }
+        let new = Digest::of(name, entry.version);
         bucket.digest.add(new);
         self.digest.add(new);
-        Kept::New
+        (Kept::New, replaced)
+    }
+
+    /// Takes an entry out again whose content could not be stored, and puts back what it had replaced.
+    /// Nothing happens if the index holds another version by now.
+    pub fn take_back(&mut self, name: &Name, ticket: Ticket, replaced: Option<IndexEntry>) {
+        let bucket = &mut self.buckets[bucket_of(name)];
+        if bucket.files.get(name).is_none_or(|held| held.ticket != ticket) {
+            return;
+        }
+        let held = bucket.files.remove(name).expect("it was just found");
+        let digest = Digest::of(name, held.version);
+        bucket.digest.subtract(digest);
+        self.digest.subtract(digest);
+        self.bytes -= cost(name, &held);
+        self.files -= 1;
+        if let Some(entry) = replaced {
+            // It was here before, so it stays, whatever may have taken its room since.
+            self.put_within(name, entry, usize::MAX);
+        }
     }
 
     /// Whether a content of this many bytes would fit under this name.
@@ -155,13 +210,17 @@ impl Table {
     }
 
     /// The files of one bucket whose names come after `after`, in order.
-    pub fn bucket(&self, bucket: u8, after: Option<&Name>) -> impl Iterator<Item = (&Name, &Item)> {
+    pub fn bucket(
+        &self,
+        bucket: u8,
+        after: Option<&Name>,
+    ) -> impl Iterator<Item = (&Name, &IndexEntry)> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.buckets[usize::from(bucket)].files.range::<Name, _>((from, Bound::Unbounded))
     }
 
     /// All files whose names begin with `prefix` and come after `after`, in order of their names.
-    pub fn list(&self, prefix: &str, after: &str) -> impl Iterator<Item = (&Name, &Item)> {
+    pub fn list(&self, prefix: &str, after: &str) -> impl Iterator<Item = (&Name, &IndexEntry)> {
         let from = if after < prefix { Bound::Included(prefix) } else { Bound::Excluded(after) };
         let mut rows: Vec<_> = (self.buckets.iter())
             .map(|bucket| bucket.files.range::<str, _>((from, Bound::Unbounded)))
@@ -188,18 +247,19 @@ fn bucket_of(name: &Name) -> usize {
     usize::from(a ^ b ^ c ^ d)
 }
 
-fn cost(name: &Name, item: &Item) -> usize {
-    name.as_str().len() + item.content.len() + ENTRY_BYTES
+fn cost(name: &Name, entry: &IndexEntry) -> usize {
+    name.as_str().len() + entry.bytes + ENTRY_BYTES
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ring::{message::Content, version::Stamp};
+    use crate::ring::version::Stamp;
 
-    fn item(stamp: u64, text: &'static str) -> Item {
+    fn entry(stamp: u64, text: &'static str) -> IndexEntry {
         let version = Version { stamp: Stamp(stamp), node: "127.0.0.1:1".parse().unwrap() };
-        Item { version, hash: blake3::hash(text.as_bytes()), content: Content::from(text) }
+        let hash = blake3::hash(text.as_bytes());
+        IndexEntry { version, hash, bytes: text.len(), ticket: Ticket(stamp) }
     }
 
     fn name(text: &str) -> Name {
@@ -208,14 +268,14 @@ mod tests {
 
     #[test]
     fn the_later_version_stays_and_the_digest_forgets_the_earlier() {
-        let (mut one, mut two) = (Table::new(10_000), Table::new(10_000));
-        assert_eq!(one.put(&name("a"), item(1, "old")), Kept::New);
-        assert_eq!(one.put(&name("a"), item(2, "new")), Kept::New);
-        assert_eq!(one.put(&name("a"), item(1, "old")), Kept::Old);
-        one.put(&name("b"), item(1, ""));
-        two.put(&name("b"), item(1, ""));
+        let (mut one, mut two) = (Index::new(10_000), Index::new(10_000));
+        assert_eq!(one.put(&name("a"), entry(1, "old")).0, Kept::New);
+        assert_eq!(one.put(&name("a"), entry(2, "new")).0, Kept::New);
+        assert_eq!(one.put(&name("a"), entry(1, "old")).0, Kept::Old);
+        one.put(&name("b"), entry(1, ""));
+        two.put(&name("b"), entry(1, ""));
         assert_ne!(one.digest(), two.digest());
-        two.put(&name("a"), item(2, "new"));
+        two.put(&name("a"), entry(2, "new"));
         assert_eq!(one.digest(), two.digest());
         assert_eq!(one.digests(), two.digests());
         assert_eq!((one.len(), one.bytes()), (2, 2 * ENTRY_BYTES + 2 + 3));
@@ -223,24 +283,39 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_changes_nothing() {
-        let mut table = Table::new(ENTRY_BYTES + 5);
-        assert_eq!(table.put(&name("a"), item(1, "1234")), Kept::New);
-        assert_eq!(table.put(&name("b"), item(1, "")), Kept::Full);
-        assert_eq!(table.put(&name("a"), item(2, "12345")), Kept::Full);
-        assert!(table.has_room(&name("a"), 4) && !table.has_room(&name("a"), 5));
-        assert_eq!(&table.get(&name("a")).unwrap().content[..], b"1234");
+        let mut index = Index::new(ENTRY_BYTES + 5);
+        assert_eq!(index.put(&name("a"), entry(1, "1234")).0, Kept::New);
+        assert_eq!(index.put(&name("b"), entry(1, "")).0, Kept::Full);
+        assert_eq!(index.put(&name("a"), entry(2, "12345")).0, Kept::Full);
+        assert!(index.has_room(&name("a"), 4) && !index.has_room(&name("a"), 5));
+        assert_eq!(index.get(&name("a")).unwrap().version.stamp, Stamp(1));
+    }
+
+    #[test]
+    fn what_could_not_be_stored_gives_back_what_it_replaced() {
+        let mut index = Index::new(10_000);
+        index.put(&name("a"), entry(1, "old"));
+        let before = (index.digest(), index.bytes(), index.len());
+        let (_, replaced) = index.put(&name("a"), entry(2, "longer"));
+        index.take_back(&name("a"), Ticket(2), replaced);
+        assert_eq!((index.digest(), index.bytes(), index.len()), before);
+        index.put(&name("a"), entry(3, "last"));
+        index.take_back(&name("a"), Ticket(2), None);
+        assert_eq!(index.get(&name("a")).unwrap().version.stamp, Stamp(3));
+        index.take_back(&name("a"), Ticket(3), None);
+        assert_eq!((index.digest(), index.bytes(), index.len()), (Digest::default(), 0, 0));
     }
 
     #[test]
     fn a_list_is_sorted_across_buckets() {
-        let mut table = Table::new(1 << 20);
+        let mut index = Index::new(1 << 20);
         let mut names: Vec<_> = (0..500).map(|i| format!("img/{i}")).collect();
         names.extend(["a".into(), "img".into(), "z".into()]);
         for text in &names {
-            table.put(&name(text), item(1, ""));
+            index.put(&name(text), entry(1, ""));
         }
         let listed = |prefix, after| -> Vec<String> {
-            table.list(prefix, after).map(|(name, _)| name.to_string()).collect()
+            index.list(prefix, after).map(|(name, _)| name.to_string()).collect()
         };
         names.sort();
         assert_eq!(listed("", ""), names);
