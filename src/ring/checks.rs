@@ -2,7 +2,7 @@
 //!
 //! Each node sends one every interval, and at once where there is news or doubt. It goes round,
 //! and every node that it passes answers its sender, takes over the view, compares its own table
-//! with the sender's, and adds what it has to say of itself. So whoever began it knows, when it comes
+//! with the sender's, and adds its own report. So the node that began it knows, when it comes
 //! back, what all the others hold and what their clocks show.
 
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -27,7 +27,7 @@ pub(super) struct Reports {
     /// What CHECKs up to this one have collected does not count: this node leaves, and others may have
     /// begun to leave since.
     pub(super) held_after: u64,
-    /// All others are leaving as well: nobody will be there to hold anything.
+    /// All others are leaving as well: no member will be left to hold anything.
     pub(super) nobody_stays: bool,
     /// When the CHECKs that are under way were sent: by count, the newest only.
     sent: Option<(u64, Time)>,
@@ -77,7 +77,7 @@ impl Node {
             && self.next.as_ref().map(|next| next.peer) == self.view.successor(self.config.address)
         {
             if self.phase == Phase::Member {
-                // One that leaves will not be there to give it.
+                // A member that leaves cannot give it later.
                 check.held.add_all(&self.offered());
             }
             check.reports.insert(self.config.address, self.report(now));

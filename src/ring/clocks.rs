@@ -122,7 +122,7 @@ fn at(at_zero_ms: i64, now: Time) -> u64 {
     u64::try_from(at_zero_ms.saturating_add((now.0 / 1000) as i64)).unwrap_or(0)
 }
 
-/// By how much a clock is wrong, for people: `10 min ahead of the others'`.
+/// By how much a clock is wrong, in words: `10 min ahead of the others'`.
 pub(super) fn in_words(off_ms: i64) -> String {
     let seconds = (off_ms.unsigned_abs() + 500) / 1000;
     let (number, unit) = match seconds {

@@ -1,4 +1,4 @@
-//! What happens to a node, what it wants done, and what people may want to see of it.
+//! What happens to a node, what it wants done, and the events that are shown to its users.
 
 use std::{fmt, net::SocketAddr};
 
@@ -46,7 +46,7 @@ pub enum Input {
         /// What.
         message: Envelope,
     },
-    /// A link takes bytes or brings them: whoever is at its other end is not dead, only slow.
+    /// A link takes bytes or brings them: the node at its other end is not dead, only slow.
     Progress {
         /// Which link.
         link: LinkId,
@@ -55,10 +55,10 @@ pub enum Input {
     LinkDown {
         /// Which link.
         link: LinkId,
-        /// Why, for people.
+        /// The cause, in words.
         why: String,
     },
-    /// The store has kept a content that it was given, or could not. There is one for each
+    /// The store has kept the content that it was given, or could not. There is one for each
     /// [`Output::Store`], in the same order.
     Stored {
         /// Which content.
@@ -96,7 +96,7 @@ pub enum Output {
     Connect {
         /// Its name from now on.
         link: LinkId,
-        /// Whom to connect to.
+        /// Where to connect to.
         to: Place,
     },
     /// Send a message. Messages on one link arrive in order, or not at all.
@@ -111,7 +111,7 @@ pub enum Output {
         /// Which link.
         link: LinkId,
     },
-    /// Keep a content. It can be read from now on, whether it is confirmed or not.
+    /// Keep the content of a file. It can be read from now on, whether it is confirmed or not.
     Store {
         /// Its name in the store from now on.
         ticket: Ticket,
@@ -124,18 +124,18 @@ pub enum Output {
         /// The bytes.
         content: Content,
     },
-    /// Forget a content: a confirmed one has replaced it.
+    /// Forget the content of a file: a confirmed one has replaced it.
     Discard {
         /// Its name in the store.
         ticket: Ticket,
     },
-    /// Something that people may want to see.
+    /// An event that is shown to users.
     Notify(Event),
     /// The node has left its ring, and may end.
     Left,
 }
 
-/// Something that people may want to see.
+/// What is shown to users.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event {
     /// The list of members is now this.

@@ -173,7 +173,7 @@ impl Index {
         }
     }
 
-    /// Whether a content of this many bytes would fit under this name.
+    /// Whether a file of this many bytes would fit under this name.
     pub fn has_room(&self, name: &Name, content_bytes: usize) -> bool {
         let freed = self.get(name).map_or(0, |held| cost(name, held));
         self.bytes - freed + name.as_str().len() + content_bytes + ENTRY_BYTES <= self.bytes_max

@@ -1,7 +1,7 @@
 //! What a file is: which write it is, the hash of its content, and where that content is.
 //!
-//! The core decides by versions, lengths and hashes, and never looks into a content. A content is
-//! in memory, in the store, where only its [`Ticket`] is known here, or still to come.
+//! The core decides by versions, lengths and hashes, and never looks into contents. A content is in
+//! memory, in the store, where only its [`Ticket`] is known here, or still to come.
 
 use std::{fmt, ops::Deref};
 
@@ -28,7 +28,7 @@ impl Content {
         &self.bytes
     }
 
-    /// BLAKE3 of the bytes. Goes through them only if nobody has done so yet.
+    /// BLAKE3 of the bytes. Reads them only if the hash is not known yet.
     pub fn hash(&self) -> blake3::Hash {
         self.hash.unwrap_or_else(|| blake3::hash(&self.bytes))
     }

@@ -146,7 +146,7 @@ impl Node {
         }
     }
 
-    /// Whether a content of this many bytes would find room under this name.
+    /// Whether a file of this many bytes would find room under this name.
     pub(super) fn has_room(&self, now: Time, name: &Name, bytes: usize) -> bool {
         self.index.has_room(name, bytes) && self.storing.has_room(now, bytes)
     }
@@ -187,7 +187,7 @@ impl Node {
         (kept, Some(ticket))
     }
 
-    /// The store has kept a content, or could not.
+    /// The store has kept the content of a file, or could not.
     pub(super) fn stored(
         &mut self,
         now: Time,

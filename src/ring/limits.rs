@@ -18,7 +18,7 @@ pub const FILE_BYTES_CEILING: usize = 256 << 20;
 /// A version this far ahead of the own clock is refused.
 pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(60);
 /// How wrong this node can be about the time of another: the ring asks for so much less than
-/// [`CLOCK_AHEAD_MAX`] from those who create versions.
+/// [`CLOCK_AHEAD_MAX`] of nodes that create versions.
 pub const CLOCK_ERROR_MAX: Duration = Duration::from_secs(2);
 /// A member whose clock is this far from the ring's is named.
 pub const CLOCK_OFF_NAMED: Duration = Duration::from_secs(30);
@@ -36,7 +36,7 @@ pub const READY_WAIT: Duration = Duration::from_secs(3);
 pub const CLAIM_INTERVALS: u32 = 2;
 /// The shortest time that a successor has to answer, however quick it was so far.
 pub const CHECK_TIMEOUT_MIN: Duration = Duration::from_millis(250);
-/// A node in a ring is woken at least so often: to notice that it was stopped before others, who give
+/// A node in a ring is woken at least so often: to notice that it was stopped before others, which give
 /// it at least [`CHECK_TIMEOUT_MIN`], can have gone on without it.
 pub const HEARTBEAT: Duration = Duration::from_millis(150);
 /// A node that is woken so much too late has been stopped.
@@ -65,7 +65,7 @@ pub const REFUSED_MAX: usize = 65_536;
 pub const RING_NAME_BYTES_MAX: usize = 64;
 /// The version of the protocol between nodes; another one is refused.
 pub const PROTOCOL: u64 = 2;
-/// The rate at which a content must move at the least, from a client and round the ring.
+/// The lowest rate at which a content may arrive, from a client or round the ring.
 pub const BYTES_PER_SECOND_MIN: usize = 64 << 10;
 /// Operations that one node has on their way round the ring at most; more are answered 503.
 pub const OPERATIONS_MAX: usize = 16_384;

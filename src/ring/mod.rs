@@ -19,7 +19,7 @@
 //! answer is declared gone by its predecessor, and by no other; the predecessor links to the next
 //! live member, and its next CHECK tells the others. See `checks.rs` and `links.rs`.
 //!
-//! **MEET** begins every link: each side says who it is and whom it knows. A newcomer is taken in
+//! **MEET** begins every link: each side says which node it is and which members it knows. A newcomer is taken in
 //! when the member that it greets has reached it at its address; see `joining.rs`. Coming back and
 //! the healing of a network are two rings that meet. Views [merge](view) like a set that only
 //! grows, so it does not matter which node hears what first.

@@ -108,7 +108,7 @@ pub struct Node {
     pub(super) claimable: Option<Time>,
     /// Whether this node holds everything that was acknowledged in its ring: `settle_ready` says.
     pub(super) ready: bool,
-    /// Whether people were told that it is ready.
+    /// Whether an event has said that it is ready.
     is_known_ready: bool,
     /// What it covers, what of that it has learned of others, and what it brings itself.
     pub(super) covers: Covers,
@@ -123,8 +123,8 @@ pub struct Node {
     pub(super) waiting: Waiting,
     pub(super) catchup: Catchup,
     pub(super) reports: Reports,
-    /// Whether something may have been acknowledged since this node raised what it brings. If not, those
-    /// who have not heard of that have missed nothing.
+    /// Whether something may have been acknowledged since this node raised what it brings. If not, members
+    /// that have not heard of that have missed nothing.
     pub(super) has_taken_part: bool,
     /// This node's own entry in the view, as it should be.
     pub(super) me: Member,
@@ -384,7 +384,7 @@ impl Node {
     fn tend(&mut self, now: Time, out: &mut Vec<Output>) {
         self.untended = false;
         if self.forwarded == ViewHash(0) && self.phase == Phase::Member {
-            // It has begun a ring; whoever joins one hears of the list when it changes.
+            // It has begun a ring; a node that joins one hears of the list when it changes.
             out.push(Output::Notify(Event::List(self.view.clone())));
         }
         let successor = match self.phase {
@@ -406,7 +406,7 @@ impl Node {
             self.begin_check(now, out);
         }
         self.tell_who_is_out(now, out);
-        // News of those who are gone changes no circle, and what is under way in it arrives.
+        // News of members that are gone changes no circle, and what is under way in it arrives.
         if std::mem::replace(&mut self.forwarded, self.circle) != self.circle {
             self.forward_anew(now, out);
         }
@@ -506,7 +506,7 @@ impl Node {
             let brought = self.view.forget(self.clocks.ring(now), self.config.forget_after);
             self.show_me();
             if brought && self.ready {
-                // Whoever comes later must find somebody who brings what is here.
+                // A node that comes later must find a member that brings what is here.
                 self.raise(now);
             }
             self.note_change(out);
@@ -527,8 +527,8 @@ impl Node {
         }
         self.refuse_waiting(out);
         if self.phase == Phase::Joining {
-            // No ring counts on it. One that is just taking it in finds nobody when it calls back; if
-            // that heard goodbye instead, it would look for what this node brings, and never had.
+            // No ring counts on it. A member that is just taking it in gets no answer when it calls back.
+            // If it heard a goodbye instead, it would look for what this node brings, and never had.
             self.abandon(out);
             self.phase = Phase::Left;
             out.push(Output::Left);

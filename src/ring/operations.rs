@@ -381,7 +381,7 @@ impl Node {
         }
         let operation = self.operations.finish(now, op.count);
         let answer = match found {
-            // Nobody in the circle holds all that was ever acknowledged, so there may be more.
+            // No member of the circle holds all that was ever acknowledged, so there may be more.
             _ if !self.ready && lacks.is_some_and(|lacks| !lacks.is_none()) => {
                 let gone = self
                     .covers

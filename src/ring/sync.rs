@@ -109,7 +109,7 @@ impl Node {
             }
             return;
         }
-        // While something is on its way round, digests differ and nobody has missed anything. So
+        // While something is on its way round, digests differ though no member has missed anything. So
         // there is no hurry, unless they stay as they are; and none if that was looked into.
         let last = self.catchup.compared.filter(|&(theirs, mine, _)| (theirs, mine) == pair);
         let since = last.map_or(now, |(.., since)| since);
