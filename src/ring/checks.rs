@@ -5,17 +5,20 @@
 //! with the sender's, and adds its own report. So the node that began it knows, when it comes
 //! back, what all the others hold and what their clocks show.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::{
     coverage::Covers,
     event::{Event, LinkId, Output},
-    limits::{CLOCK_ROUND_MAX, MEMBERS_MAX},
+    limits::MEMBERS_MAX,
     message::{Check, OpId, Peer, Report},
     node::{Node, Phase},
     version::Time,
     view::View,
 };
+
+/// A CHECK that took longer than this to go round says nothing of the clocks that it has seen.
+const CLOCK_ROUND_MAX: Duration = Duration::from_secs(1);
 
 /// What the last CHECK that came back has collected.
 #[derive(Debug, Default)]

@@ -7,13 +7,19 @@
 //! clock showed at [`Time`] zero of this node, so they stay true when this node's own wall clock
 //! jumps, and a jump is noticed at once.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::{
-    limits::{CLOCK_AHEAD_MAX, CLOCK_ERROR_MAX, CLOCK_OFF_NAMED},
+    limits::CLOCK_AHEAD_MAX,
     version::{Stamp, Time},
     view::View,
 };
+
+/// How wrong this node can be about the time of another: the ring asks for so much less than
+/// [`CLOCK_AHEAD_MAX`] of nodes that create versions.
+const CLOCK_ERROR_MAX: Duration = Duration::from_secs(2);
+/// A member whose clock is this far from the ring's is named.
+const CLOCK_OFF_NAMED: Duration = Duration::from_secs(30);
 
 /// The clocks of a ring, as one of its nodes knows them.
 #[derive(Debug)]

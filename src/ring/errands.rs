@@ -9,12 +9,15 @@ use std::{
 
 use super::{
     event::{Event, LinkId, Output, Place},
-    limits::{SEEK_INTERVALS_MAX, SEEKS_MAX},
+    limits::SEEKS_MAX,
     message::{Peer, Role},
     node::{Node, Phase},
     version::Time,
     view::{Cause, Member, State, View},
 };
+
+/// The longest time between two attempts to find a gone member, in check intervals.
+const SEEK_INTERVALS_MAX: u32 = 32;
 
 /// A member that left in order is sought for as long as a restart may take, since it may be started
 /// again without being told of its ring.

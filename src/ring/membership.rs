@@ -1,17 +1,24 @@
 //! The members of the ring: MEET, the merging of views, going and coming back.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use super::{
     coverage::Covers,
     errands::RESTART_MS_MAX,
     event::{Event, LinkId, Output},
-    limits::{BACKS_AT_ONCE, BACKS_WITHIN, MEETS_PER_LINK_MAX, PROTOCOL, REST_MAX},
+    limits::{PROTOCOL, REST_MAX},
     message::{Answer, Greeting, Peer, Refusal, Role, Row, Status},
     node::{Node, Phase},
     version::Time,
     view::{Cause, Member, State, View, ViewHash},
 };
+
+/// How often within [`BACKS_WITHIN`] a node comes back at once after it was declared gone.
+const BACKS_AT_ONCE: usize = 3;
+/// The time over which that is counted.
+const BACKS_WITHIN: Duration = Duration::from_secs(60);
+/// MEETs that one link carries; more mean that both ends contradict each other for ever.
+const MEETS_PER_LINK_MAX: u32 = 64;
 
 /// Words about others that are remembered, so that they are not said again and again.
 const SAID_MAX: usize = 64;

@@ -27,7 +27,7 @@ use super::{
     index::Index,
     joining::Joining,
     keeping::Storing,
-    limits::{CLAIM_INTERVALS, DOUBT_AFTER, HEARTBEAT, PEER_LINKS_MAX},
+    limits::{CLAIM_INTERVALS, PEER_LINKS_MAX},
     links::{Link, Next},
     message::{Envelope, Peer},
     name::Name,
@@ -39,6 +39,12 @@ use super::{
     version::{Clock, Stamp, Time},
     view::{Member, State, View, ViewHash},
 };
+
+/// A node in a ring is woken at least so often: to notice that it was stopped before others, which give
+/// it at least [`CHECK_TIMEOUT_MIN`], can have gone on without it.
+const HEARTBEAT: Duration = Duration::from_millis(150);
+/// A node that is woken so much too late has been stopped.
+const DOUBT_AFTER: Duration = Duration::from_millis(100);
 
 /// How a node is set up.
 #[derive(Clone, Debug)]

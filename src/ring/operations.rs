@@ -13,13 +13,16 @@ use super::{
     index::IndexEntry,
     item::Item,
     keeping::Reply,
-    limits::{BYTES_PER_SECOND_MIN, OPERATION_BYTES_MAX, OPERATIONS_MAX, PATIENCE_MIN},
+    limits::{BYTES_PER_SECOND_MIN, OPERATION_BYTES_MAX, OPERATIONS_MAX},
     message::{Answer, Carried, ForwardGet, ForwardPut, OpId, Peer, Refusal, Status},
     name::Name,
     node::{Node, Phase},
     version::{Time, Version},
     view::ViewHash,
 };
+
+/// An operation may be under way this long before the successor is asked whether it lives.
+const PATIENCE_MIN: Duration = Duration::from_millis(50);
 
 /// What this node has on its way round the ring, by count.
 #[derive(Debug)]

@@ -7,12 +7,15 @@ use super::{
     clocks,
     event::{Output, RequestId},
     item::{Content, Item},
-    limits::{BEYOND_MAX, OPERATIONS_MAX, READY_WAIT},
+    limits::{OPERATIONS_MAX, READY_WAIT},
     message::{Answer, Info, Refusal, Request, Status},
     name::Name,
     node::{Node, Phase},
     version::{Stamp, Time, Version},
 };
+
+/// Names whose versions are ahead of this node's clock, and of which it remembers the last version.
+const BEYOND_MAX: usize = 1024;
 
 /// Requests that wait until this node is ready.
 #[derive(Debug, Default)]

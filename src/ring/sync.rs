@@ -19,12 +19,20 @@ use super::{
     errands::Purpose,
     event::{Event, LinkId, Output},
     index::{Digest, IndexEntry, Kept},
-    limits::{SYNC_DOUBLINGS_MAX, SYNC_NAMES_MAX, SYNC_WINDOW_BYTES, SYNC_WINDOW_REQUESTS},
+    limits::SYNC_WINDOW_REQUESTS,
     message::{Peer, Sync},
     name::Name,
     node::Node,
     version::{Stamp, Time, Version},
 };
+
+/// Bytes of files that one synchronisation has asked for and not yet got.
+const SYNC_WINDOW_BYTES: usize = 4 << 20;
+/// Names that one answer of a synchronisation lists at most.
+const SYNC_NAMES_MAX: usize = 256;
+/// A synchronisation that found nothing is not repeated sooner than this many check intervals,
+/// doubled each time up to this many doublings.
+const SYNC_DOUBLINGS_MAX: u32 = 5;
 
 /// The state of catching up.
 #[derive(Debug, Default)]
