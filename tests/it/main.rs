@@ -22,6 +22,7 @@ mod hello;
 mod http;
 mod http_tools;
 mod interop;
+mod keeping;
 mod leaves;
 mod lines;
 mod logging;
