@@ -50,3 +50,4 @@ mod traces;
 mod traffic;
 mod up;
 mod view;
+mod world;

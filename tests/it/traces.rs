@@ -30,8 +30,9 @@
 
 use std::{env, fs, path::Path};
 
-mod ring;
-mod show;
+mod commands;
+
+use commands::Script;
 
 #[test]
 fn the_traces_are_as_the_scripts_say() {
@@ -59,13 +60,14 @@ fn the_traces_are_as_the_scripts_say() {
 
 /// The script with what follows from its commands now.
 fn replay(script: &str) -> String {
-    let mut ring = ring::Ring::default();
+    let commands: Vec<_> = script.lines().filter_map(|line| line.strip_prefix("> ")).collect();
+    let mut world = Script::new(&commands);
     let mut out = String::new();
     for line in script.lines() {
         if line.is_empty() || line.starts_with('#') {
             out += &format!("{line}\n");
         } else if let Some(command) = line.strip_prefix("> ") {
-            out += &format!("{line}\n{}", ring.command(command));
+            out += &format!("{line}\n{}", world.show(command));
         }
     }
     out

@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
-use super::{
-    faults::Fault,
-    machine::STORE_BYTES_MAX,
-    timeline::{Micros, Rng, ms},
-};
+use super::faults::Fault;
+use crate::world::{Micros, Rng, STORE_BYTES_MAX, ms};
+
+/// A message of a script takes so long.
+const SCRIPT_LATENCY: Micros = ms(1);
+/// The largest file of a script, and what its stores take where it does not say otherwise.
+pub const SCRIPT_FILE_BYTES_MAX: usize = 1 << 20;
 
 /// The shape of one run.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// The name of the ring.
+    pub ring: &'static str,
     pub hosts: usize,
     pub clients: usize,
     pub names: usize,
@@ -85,6 +89,7 @@ impl Plan {
         let hosts = rng.range(2, 7) as usize;
         let small_store = rng.chance(10).then(|| (rng.index(hosts), rng.range(300, 3000) as usize));
         Self {
+            ring: "sim",
             hosts,
             swallowed: rng.pick(&[0, 0, 10]),
             small_store,
@@ -132,6 +137,23 @@ impl Plan {
             first_fault_at: ms(1_000_000),
             calm_at: ms(1_000_000),
             ..Self::stormy(rng)
+        }
+    }
+
+    /// What happens is in a script.
+    pub fn script(rng: &mut Rng, ring: &'static str, hosts: usize) -> Self {
+        Self {
+            ring,
+            names: 2,
+            latency: SCRIPT_LATENCY,
+            check_interval: ms(1000),
+            check_timeout: ms(3000),
+            give_up_after: ms(5000),
+            file_bytes_max: SCRIPT_FILE_BYTES_MAX,
+            faults: Vec::new(),
+            is_tireless: false,
+            is_patient: false,
+            ..Self::quiet(rng, hosts)
         }
     }
 

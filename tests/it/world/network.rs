@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, VecDeque};
 use smolring::ring::{LinkId, codec::Decoder};
 
 use super::{
+    Event,
     timeline::{Micros, Timeline, ms},
-    world::Event,
 };
 
 /// Names a connection.
@@ -66,6 +66,8 @@ pub struct Pipe {
     due: Micros,
     /// Whether what is written from now on is lost.
     is_cut: bool,
+    /// Nothing of it arrives before.
+    stalled_until: Micros,
 }
 
 #[derive(Debug)]
@@ -74,7 +76,12 @@ pub struct Connection {
     pub ends: [End; 2],
     /// Each carries what the end of the same index has written.
     pub pipes: [Pipe; 2],
-    is_established: bool,
+    /// The other host has taken it.
+    pub is_established: bool,
+    /// The question to connect has arrived, and was answered.
+    is_dialled: bool,
+    /// Something was sent on it.
+    has_begun: bool,
 }
 
 /// The state of the way from one host to another.
@@ -95,16 +102,56 @@ pub struct Network {
     /// Until when each host takes no connections although it runs.
     pub refusing_until: Vec<Micros>,
     /// Latency of a route that is not slow.
-    latency: Micros,
+    pub latency: Micros,
+    /// Every message arrives whole and after just the latency, what is sent before a connection is
+    /// taken included; what is stopped by a pause or a block waits until it is released.
+    pub is_exact: bool,
+    /// One in so many connects is lost on its way, in percent; the driver then tries another socket.
+    pub swallowed: u64,
     file_bytes_max: usize,
     made: ConnectionId,
 }
 
 impl Network {
-    pub fn new(hosts: usize, latency: Micros, file_bytes_max: usize) -> Self {
-        let routes = vec![vec![Route::default(); hosts]; hosts];
-        let (connections, refusing_until) = (BTreeMap::new(), vec![0; hosts]);
-        Self { connections, routes, refusing_until, latency, file_bytes_max, made: 0 }
+    pub fn new(hosts: usize, latency: Micros, file_bytes_max: usize, is_exact: bool) -> Self {
+        Self {
+            connections: BTreeMap::new(),
+            routes: vec![vec![Route::default(); hosts]; hosts],
+            refusing_until: vec![0; hosts],
+            latency,
+            is_exact,
+            swallowed: 0,
+            file_bytes_max,
+            made: 0,
+        }
+    }
+
+    /// The host at one end of a connection.
+    pub fn host_at(&self, id: ConnectionId, end: usize) -> Option<usize> {
+        self.connections.get(&id).map(|it| it.ends[end].host)
+    }
+
+    /// Whether this is the first time that something is to be sent on a connection.
+    pub fn begins(&mut self, id: ConnectionId) -> bool {
+        let it = self.connections.get_mut(&id);
+        it.is_some_and(|it| !std::mem::replace(&mut it.has_begun, true))
+    }
+
+    /// Whether its opener waits no longer for a connection.
+    pub fn is_given_up(&self, id: ConnectionId) -> bool {
+        self.connections.get(&id).is_none_or(|it| !it.ends[0].is_open)
+    }
+
+    /// What this end has written arrives late, and all that comes after it.
+    pub fn stall(&mut self, id: ConnectionId, end: usize, until: Micros) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.pipes[end].stalled_until = until;
+        }
+    }
+
+    /// Until when nothing arrives of what this end has written.
+    pub fn is_stalled(&self, id: ConnectionId, end: usize, now: Micros) -> Option<Micros> {
+        Some(self.connections.get(&id)?.pipes[end].stalled_until).filter(|it| *it > now)
     }
 
     pub fn is_refusing(&self, host: usize, now: Micros) -> bool {
@@ -121,9 +168,9 @@ impl Network {
     }
 
     /// Begins to connect; what is written meanwhile waits.
-    pub fn connect(
+    pub fn connect<E>(
         &mut self,
-        time: &mut Timeline,
+        time: &mut Timeline<E>,
         (host, life): (usize, u32),
         link: LinkId,
         to: usize,
@@ -134,7 +181,13 @@ impl Network {
             End { host, life, is_open, link, decoder, unread: Vec::new() }
         };
         let ends = [end(host, life, true, Some(link)), end(to, 0, false, None)];
-        let connection = Connection { ends, pipes: Default::default(), is_established: false };
+        let connection = Connection {
+            ends,
+            pipes: Default::default(),
+            is_established: false,
+            is_dialled: false,
+            has_begun: false,
+        };
         self.connections.insert(self.made, connection);
         let delay = self.delay(time, host, to, 0);
         time.after(delay, Event::Dial { connection: self.made });
@@ -142,11 +195,14 @@ impl Network {
     }
 
     /// The other host has taken the connection in its present life.
-    pub fn establish(&mut self, time: &mut Timeline, id: ConnectionId, life: u32) {
+    pub fn establish<E>(&mut self, time: &mut Timeline<E>, id: ConnectionId, life: u32) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        connection.is_established = true;
+        (connection.is_established, connection.is_dialled) = (true, true);
         connection.ends[1].life = life;
         connection.ends[1].is_open = true;
+        if self.is_exact {
+            return;
+        }
         let waiting = std::mem::take(&mut connection.pipes[0]).segments;
         for segment in waiting {
             self.push(time, id, 0, segment);
@@ -154,11 +210,14 @@ impl Network {
     }
 
     /// Writes a message, cut in pieces. Now and then two messages share a piece.
-    pub fn write(&mut self, time: &mut Timeline, id: ConnectionId, end: usize, bytes: &[u8]) {
+    pub fn write<E>(&mut self, time: &mut Timeline<E>, id: ConnectionId, end: usize, bytes: &[u8]) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let pipe = &mut connection.pipes[end];
         if !connection.ends[end].is_open || pipe.is_cut {
             return;
+        }
+        if self.is_exact {
+            return self.push(time, id, end, Segment::Bytes(bytes.to_vec()));
         }
         let mut rest = bytes;
         if let Some(Segment::Bytes(last)) = pipe.segments.back_mut()
@@ -177,7 +236,7 @@ impl Network {
     }
 
     /// Closes an end in order: what it has written arrives, then the other end learns it.
-    pub fn close(&mut self, time: &mut Timeline, id: ConnectionId, end: usize) {
+    pub fn close<E>(&mut self, time: &mut Timeline<E>, id: ConnectionId, end: usize) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.ends[end].is_open = false;
         self.push(time, id, end, Segment::Fin);
@@ -185,7 +244,13 @@ impl Network {
     }
 
     /// An end is gone without a word. `resets`: its system tells the other end so.
-    pub fn abandon(&mut self, time: &mut Timeline, id: ConnectionId, end: usize, resets: bool) {
+    pub fn abandon<E>(
+        &mut self,
+        time: &mut Timeline<E>,
+        id: ConnectionId,
+        end: usize,
+        resets: bool,
+    ) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.ends[end].is_open = false;
         self.cut(time, id, end, resets);
@@ -193,14 +258,18 @@ impl Network {
     }
 
     /// Breaks a connection: each end gets some of what is under way to it, then a reset.
-    pub fn reset(&mut self, time: &mut Timeline, id: ConnectionId) {
+    pub fn reset<E>(&mut self, time: &mut Timeline<E>, id: ConnectionId) {
         self.cut(time, id, 0, true);
         self.cut(time, id, 1, true);
     }
 
     /// Refuses a connection that was asked for.
-    pub fn refuse(&mut self, time: &mut Timeline, id: ConnectionId) {
+    pub fn refuse<E>(&mut self, time: &mut Timeline<E>, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.is_dialled = true;
+        }
         self.push(time, id, 1, Segment::Refused);
+        self.sweep(id);
     }
 
     /// Takes the first segment out of a pipe. Says also whether a sender that had to wait has got
@@ -215,7 +284,10 @@ impl Network {
 
     /// Forgets a connection that nobody holds.
     pub fn sweep(&mut self, id: ConnectionId) {
-        if self.connections.get(&id).is_some_and(|it| it.ends.iter().all(|end| !end.is_open)) {
+        let Some(it) = self.connections.get(&id) else { return };
+        // In an exact network the other end hears what was sent before its opener gave it up.
+        let is_over = it.is_dialled || !self.is_exact;
+        if is_over && it.ends.iter().all(|end| !end.is_open) {
             self.connections.remove(&id);
         }
     }
@@ -229,7 +301,7 @@ impl Network {
         ends.filter(|&(.., is_there)| is_there).map(|(id, i, _)| (id, i)).collect()
     }
 
-    fn push(&mut self, time: &mut Timeline, id: ConnectionId, end: usize, segment: Segment) {
+    fn push<E>(&mut self, time: &mut Timeline<E>, id: ConnectionId, end: usize, segment: Segment) {
         let Some(connection) = self.connections.get(&id) else { return };
         let bytes = segment.len();
         let [from, to] = [end, 1 - end].map(|i| connection.ends[i].host);
@@ -241,23 +313,25 @@ impl Network {
         }
         pipe.bytes += bytes;
         pipe.segments.push_back(segment);
-        if connection.is_established || end == 1 {
+        if connection.is_established || end == 1 || self.is_exact {
             pipe.due = pipe.due.max(due);
             time.at(pipe.due, Event::Arrive { connection: id, end });
         }
     }
 
     /// Loses the end of what is under way, from any byte on, and resets the receiver perhaps.
-    fn cut(&mut self, time: &mut Timeline, id: ConnectionId, end: usize, resets: bool) {
+    fn cut<E>(&mut self, time: &mut Timeline<E>, id: ConnectionId, end: usize, resets: bool) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let pipe = &mut connection.pipes[end];
         if pipe.is_cut {
             return;
         }
-        let kept = time.rng.index(pipe.segments.len() + 1);
-        pipe.segments.truncate(kept);
-        if let Some(Segment::Bytes(last)) = pipe.segments.back_mut() {
-            last.truncate(time.rng.index(last.len() + 1));
+        if !self.is_exact {
+            let kept = time.rng.index(pipe.segments.len() + 1);
+            pipe.segments.truncate(kept);
+            if let Some(Segment::Bytes(last)) = pipe.segments.back_mut() {
+                last.truncate(time.rng.index(last.len() + 1));
+            }
         }
         pipe.bytes = pipe.segments.iter().map(Segment::len).sum();
         if resets {
@@ -266,9 +340,11 @@ impl Network {
         }
     }
 
-    fn delay(&self, time: &mut Timeline, from: usize, to: usize, bytes: usize) -> Micros {
+    fn delay<E>(&self, time: &mut Timeline<E>, from: usize, to: usize, bytes: usize) -> Micros {
         let route = self.routes[from][to];
-        if route.slow_until > time.now {
+        if self.is_exact {
+            self.latency
+        } else if route.slow_until > time.now {
             let jitter = time.rng.range(0, route.slow_latency / 2 + 1);
             route.slow_latency + jitter + bytes as u64 * route.slow_byte_nanos / 1000
         } else {
@@ -278,6 +354,6 @@ impl Network {
 }
 
 /// How soon a segment is tried again where the route is blocked.
-pub fn retransmission(time: &mut Timeline) -> Micros {
+pub fn retransmission<E>(time: &mut Timeline<E>) -> Micros {
     ms(200) + time.rng.range(0, ms(200))
 }

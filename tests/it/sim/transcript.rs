@@ -15,7 +15,7 @@ use smolring::ring::{
 };
 
 #[derive(Default)]
-pub(super) struct Trace {
+pub struct Transcript {
     begin_us: u64,
     lines: Vec<Line>,
     /// CHECKs that told somebody something, and those that have come back.
@@ -28,9 +28,9 @@ pub(super) struct Trace {
     shorts: BTreeMap<&'static str, Vec<String>>,
     lives: BTreeMap<SocketAddr, Vec<u64>>,
     /// Whether lists tell what each member brings, and what their sender covers.
-    pub(super) shows_brings: bool,
+    pub shows_brings: bool,
     /// Whether only what nodes tell their users is shown.
-    pub(super) is_quiet: bool,
+    pub is_quiet: bool,
 }
 
 struct Line {
@@ -40,21 +40,49 @@ struct Line {
     op: Option<OpId>,
 }
 
-impl Trace {
+impl Transcript {
     /// Forgets what was noted so far; from now on counts the time.
-    pub(super) fn begin(&mut self, now_us: u64) {
+    pub fn begin(&mut self, now_us: u64) {
         self.begin_us = now_us;
         self.lines.clear();
     }
 
+    pub fn sends(
+        &mut self,
+        at_us: u64,
+        (from, to): (usize, usize),
+        is_first: bool,
+        bytes: &[u8],
+        message: &Message,
+    ) {
+        let arrow = if is_first { "=>" } else { "->" };
+        let way = format!("{} {arrow} {}", letter(from), letter(to));
+        self.message(at_us, &way, bytes, message);
+    }
+
+    pub fn closes(&mut self, at_us: u64, host: usize, to: usize) {
+        self.line(at_us, format!("{} -| {}", letter(host), letter(to)));
+    }
+
+    /// Nobody is surprised by a connection that the other end has closed.
+    pub fn loses_link(&mut self, at_us: u64, host: usize, to: usize, why: &str) {
+        if !why.is_empty() {
+            self.line(at_us, format!("{} -x {}  {why}", letter(host), letter(to)));
+        }
+    }
+
+    pub fn leaves(&mut self, at_us: u64, host: usize) {
+        self.line(at_us, format!("{}: has left, and ends", letter(host)));
+    }
+
     /// A node is about to be given a message, which may be a CHECK.
-    pub(super) fn check_arrives(&mut self, op: Option<OpId>, to: char) {
-        self.closing = op.filter(|op| op.creator == address_of(to));
+    pub fn check_arrives(&mut self, op: Option<OpId>, to: usize) {
+        self.closing = op.filter(|op| op.creator == address_of(letter(to)));
         self.lines_before = self.lines.len();
     }
 
     /// What followed has been noted. A CHECK that led to anything but CHECKs has told something.
-    pub(super) fn check_has_arrived(&mut self, op: Option<OpId>, has_changed: bool) {
+    pub fn check_has_arrived(&mut self, op: Option<OpId>, has_changed: bool) {
         let is_same = |line: &Line| line.op.is_some() && line.op == op;
         if has_changed || !self.lines[self.lines_before..].iter().all(is_same) {
             self.loud.extend(op);
@@ -62,21 +90,21 @@ impl Trace {
         self.closing = None;
     }
 
-    pub(super) fn line(&mut self, at_us: u64, text: String) {
+    pub fn line(&mut self, at_us: u64, text: String) {
         self.lines.push(Line { at_us, text, op: None });
     }
 
-    pub(super) fn event(&mut self, at_us: u64, name: char, event: &Event) {
+    pub fn event(&mut self, at_us: u64, host: usize, event: &Event) {
         let op = self.closing.filter(|_| matches!(event, Event::Circle { .. }));
         self.closed.extend(op);
         self.lines.push(Line {
             at_us,
-            text: format!("{name}: {}", letters(&event.to_string())),
+            text: format!("{}: {}", letter(host), letters(&event.to_string())),
             op,
         });
     }
 
-    pub(super) fn message(&mut self, at_us: u64, way: &str, bytes: &[u8], message: &Message) {
+    pub fn message(&mut self, at_us: u64, way: &str, bytes: &[u8], message: &Message) {
         let peer = match message {
             Message::Peer(Envelope { message, .. }) => Some(message),
             Message::Request(_) => None,
@@ -113,11 +141,11 @@ impl Trace {
         self.lines.push(Line { at_us, text, op });
     }
 
-    pub(super) fn answer(&mut self, at_us: u64, name: char, answer: &Answer) {
+    pub fn answer(&mut self, at_us: u64, host: usize, answer: &Answer) {
         let mut bytes = Vec::new();
         answer.encode(&mut bytes);
         let item = if let Answer::Found(item) = answer { Some(item) } else { None };
-        let text = format!("{name} -> client  {}{}", self.head(&bytes), quoted(item));
+        let text = format!("{} -> client  {}{}", letter(host), self.head(&bytes), quoted(item));
         self.line(at_us, text);
     }
 
@@ -148,7 +176,7 @@ impl Trace {
         if text.is_empty() { words } else { format!("{words} : {}", letters(text)) }
     }
 
-    pub(super) fn short(&mut self, kind: &'static str, long: String) -> String {
+    pub fn short(&mut self, kind: &'static str, long: String) -> String {
         let known = self.shorts.entry(kind).or_default();
         let place = known.iter().position(|it| *it == long).unwrap_or_else(|| {
             known.push(long);
@@ -211,7 +239,7 @@ impl Trace {
 
     /// What was noted since the beginning. If nothing is under way, a CHECK that has not come back
     /// will not.
-    pub(super) fn take(&mut self, is_settled: bool) -> String {
+    pub fn take(&mut self, is_settled: bool) -> String {
         if std::mem::take(&mut self.is_quiet) {
             self.lines.retain(|line| line.text[1..].starts_with(": ") && line.op.is_none());
         }
@@ -298,16 +326,21 @@ fn quoted(item: Option<&Item>) -> String {
 }
 
 /// Addresses give way to the names of their nodes.
-pub(super) fn letters(text: &str) -> String {
+pub fn letters(text: &str) -> String {
     ('A'..='Z').fold(text.to_owned(), |text, name| {
         text.replace(&address_of(name).to_string(), &name.to_string())
     })
 }
 
-pub(super) fn address_of(name: char) -> SocketAddr {
+/// The name of a host in a script.
+pub fn letter(host: usize) -> char {
+    char::from(b'A' + host as u8)
+}
+
+pub fn address_of(name: char) -> SocketAddr {
     ([127, 0, 1, 1], 4043 + name as u16 - 'A' as u16).into()
 }
 
-pub(super) fn letter_of(address: SocketAddr) -> char {
+pub fn letter_of(address: SocketAddr) -> char {
     char::from(b'A' + (address.port() - 4043) as u8)
 }
