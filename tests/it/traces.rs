@@ -24,7 +24,11 @@
 //! links break), `pause A` and `resume A` (it hears, says and does nothing), `cut A B | C` and `heal`
 //! (the network), `files`, `run 2s`, `run 2s quietly` (only what nodes tell their users is shown).
 //! A command ends when nothing more is under way. With ` &` at its end it does not wait, and
-//! `deliver 2` lets the next two messages arrive.
+//! `deliver 2` lets the next two messages arrive. Of a command in parentheses nothing is shown.
+//!
+//! Each script is one behaviour, and says at its top which. To learn the protocol from them, read
+//! `join-*` first, then `check-*`, `put-*`, `get-*`, `death-*`, `pause-*`, `split-*`, `sync-*`,
+//! `leave-*`, `clock-*`, `full-*` and `lost-*`.
 //!
 //! `UPDATE_TRACES=1 cargo test traces` writes what follows now into the scripts.
 

@@ -63,7 +63,7 @@ impl Start {
 impl Script {
     /// A world with a host for each letter that the commands name.
     pub fn new(commands: &[&str]) -> Self {
-        let words = || commands.iter().flat_map(|command| command.split(' '));
+        let words = || commands.iter().flat_map(|command| command.split([' ', '(', ')']));
         let letters = words().filter(|word| is_name(word)).map(host_of);
         let hosts = letters.max().map_or(0, |last| last + 1);
         let mut plan = Plan::script(&mut Rng(0), RING, hosts);
@@ -83,11 +83,13 @@ impl Script {
         let now = self.now();
         self.world.scene.transcript.get_or_insert_with(Transcript::default).begin(now);
         let is_settled = self.carry_out(command);
-        self.transcript().expect("it was made above").take(is_settled)
+        let shown = self.transcript().expect("it was made above").take(is_settled);
+        if is_hidden(command) { String::new() } else { shown }
     }
 
     /// Carries out a command, and says whether all that follows has happened.
     pub fn carry_out(&mut self, command: &str) -> bool {
+        let command = command.trim_start_matches('(').trim_end_matches(')');
         let waits = self.begin(command.trim_end_matches(" &")) && !command.ends_with(" &");
         if waits {
             self.settle();
@@ -318,6 +320,11 @@ impl Script {
             transcript.line(now, format!("{} holds{files}", letter(host.index)));
         }
     }
+}
+
+/// Whether what follows from a command is not shown.
+fn is_hidden(command: &str) -> bool {
+    command.starts_with('(')
 }
 
 /// Whether a word is the name of a node.
