@@ -33,6 +33,7 @@ mod lives;
 pub mod plan;
 mod run;
 mod scene;
+mod steps;
 pub mod transcript;
 
 pub use crate::world::Rng;
@@ -42,6 +43,7 @@ pub use {
     faults::Fault,
     plan::Plan,
     scene::{Shows, Sim},
+    steps::{Step, StepFault, Steps},
 };
 
 /// Seeds of a normal test run.

@@ -271,6 +271,10 @@ impl Checker {
         }
     }
 
+    pub fn is_anybody_waiting(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     pub fn check_everybody_answered(&self) {
         if let Some(it) = self.pending.values().next() {
             panic!("n{} has not answered {:?} in time", it.host, it.wish);

@@ -217,6 +217,7 @@ impl World<Sim> {
             route.slow_until = now;
         }
         self.network.refusing_until.fill(now);
+        self.release();
         for host in &mut self.hosts {
             host.jump_ms = 0;
         }
@@ -229,7 +230,8 @@ impl World<Sim> {
         for index in 0..self.hosts.len() {
             let is_leaving = self.hosts[index].up().is_some_and(|up| up.leaves_since.is_some());
             let stays_down = some_stay_down && self.time.rng.chance(30) && index > 0;
-            if !stays_down && !is_leaving {
+            let is_wanted = self.scene.plan.starts_all || self.hosts[index].life > 0;
+            if !stays_down && !is_leaving && is_wanted {
                 self.start(index, true);
             }
         }

@@ -45,6 +45,8 @@ pub struct Plan {
     /// Nobody is cut off by anything but a pause, of which it knows: there is one ring at any time, so a
     /// read anywhere returns what was acknowledged anywhere.
     pub never_splits: bool,
+    /// Hosts that have never run are started when faults end.
+    pub starts_all: bool,
     /// Clients go on until all nodes are ready.
     pub is_tireless: bool,
     /// Files that the first host begins with.
@@ -56,6 +58,9 @@ pub struct Plan {
     pub calm_at: Micros,
     /// After this much calm the ring must be one.
     pub healing_max: Micros,
+    /// Calm is no longer than it must be: silence is shorter, and nobody is waited for who has his
+    /// answer.
+    pub is_calm_short: bool,
     /// Whether the silence lasts until nodes have noticed which links are dead.
     pub is_patient: bool,
 }
@@ -91,6 +96,7 @@ impl Plan {
         Self {
             ring: "sim",
             hosts,
+            starts_all: true,
             swallowed: rng.pick(&[0, 0, 10]),
             small_store,
             never_splits,
@@ -115,6 +121,7 @@ impl Plan {
             first_fault_at: rng.range(0, ms(4000)),
             calm_at: ms(4000) + rng.range(0, ms(16_000)),
             healing_max: ms(90_000),
+            is_calm_short: false,
             is_patient: rng.chance(15),
         }
     }
@@ -151,6 +158,8 @@ impl Plan {
             give_up_after: ms(5000),
             file_bytes_max: SCRIPT_FILE_BYTES_MAX,
             faults: Vec::new(),
+            starts_all: false,
+            is_calm_short: true,
             is_tireless: false,
             is_patient: false,
             ..Self::quiet(rng, hosts)

@@ -6,10 +6,15 @@ use smolring::ring::{
 };
 
 use super::{
-    checker::Checker, clients::Client, faults::PlannedCrash, plan::Plan, transcript::Transcript,
+    checker::Checker,
+    clients::Client,
+    faults::PlannedCrash,
+    plan::Plan,
+    steps::{Step, Steps},
+    transcript::Transcript,
 };
 use crate::world::{
-    Arrival, Host, Micros, Network, Scene, Sending, Timeline, World, first_line, ms,
+    Arrival, ConnectionId, Host, Micros, Network, Scene, Sending, Timeline, World, first_line, ms,
 };
 
 /// What the simulator plans.
@@ -37,6 +42,8 @@ pub struct Sim {
     pub shows: Shows,
     /// What was said, for people, where a script asks for it.
     pub transcript: Option<Transcript>,
+    /// The steps of a run in an exact network, where faults are put at them.
+    pub steps: Option<Steps>,
 }
 
 /// How much a replay shows.
@@ -62,8 +69,8 @@ impl Sim {
         network.swallowed = plan.swallowed;
         let (clients, checker) = (Vec::new(), Checker::new(&plan));
         let crashes = vec![None; hosts.len()];
-        let transcript = None;
-        let scene = Self { plan, clients, checker, crashes, shows, transcript };
+        let (transcript, steps) = (None, None);
+        let scene = Self { plan, clients, checker, crashes, shows, transcript, steps };
         World::new(time, network, hosts, scene)
     }
 }
@@ -98,6 +105,24 @@ impl Scene for Sim {
         let planned = *planned;
         world.crash_as_planned(host, planned);
         true
+    }
+
+    fn passes(world: &mut World<Self>, connection: ConnectionId, end: Option<usize>) -> bool {
+        if world.scene.steps.is_none() {
+            return false;
+        }
+        let host = |end| world.network.host_at(connection, end);
+        let (Some(opener), Some(acceptor)) = (host(0), host(1)) else { return false };
+        let step = match end {
+            None => Step::Connect { from: opener, to: acceptor },
+            Some(end) => {
+                let Some(bytes) = world.network.first_bytes(connection, end) else { return false };
+                let is_pulse = bytes.starts_with(b"CHECK");
+                let [from, to] = if end == 0 { [opener, acceptor] } else { [acceptor, opener] };
+                Step::Message { connection, end, from, to, is_pulse }
+            }
+        };
+        world.step_comes(step)
     }
 
     fn connects(world: &mut World<Self>, host: usize, to: usize) {

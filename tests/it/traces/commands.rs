@@ -29,6 +29,8 @@ pub struct Script {
     pub world: World<Sim>,
     /// How much room the stores have for which the script says it.
     rooms: BTreeMap<usize, usize>,
+    /// Hosts that can never be in the ring of the others.
+    pub strays: Vec<usize>,
     /// Commands that faults have made impossible are passed over.
     pub is_disturbed: bool,
 }
@@ -75,7 +77,7 @@ impl Script {
         }
         let hosts = (0..hosts).map(|host| Host::new(host, address_of(letter(host)))).collect();
         let world = Sim::world(plan, Timeline::new(0, true), hosts, Shows::Nothing, true);
-        Self { world, rooms: BTreeMap::new(), is_disturbed: false }
+        Self { world, rooms: BTreeMap::new(), strays: Vec::new(), is_disturbed: false }
     }
 
     /// Carries out a command, and says what followed.
@@ -231,7 +233,11 @@ impl Script {
 
     fn start(&mut self, host: usize, start: Start, keeps_files: bool) {
         let Start { address, ring, prevs } = start;
-        let plan = &self.world.scene.plan;
+        self.strays.retain(|stray| *stray != host);
+        if address.is_some() || ring != RING {
+            self.strays.push(host);
+        }
+        let (plan, prev) = (&self.world.scene.plan, prevs.last().copied());
         let config = Config {
             address: address_of(letter(address.unwrap_or(host))),
             bootstrap: prevs.is_empty(),
@@ -258,6 +264,9 @@ impl Script {
             self.world.scene.checker.memory_lost(host);
         }
         self.world.begin_life(host, config, table);
+        if let Some(up) = self.world.hosts[host].up_mut() {
+            up.prev = prev;
+        }
     }
 
     /// How far a wall clock is ahead.

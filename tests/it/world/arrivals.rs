@@ -59,6 +59,9 @@ impl<S: Scene> World<S> {
         if self.network.is_exact && (!blocked.is_empty() || self.hosts[to].is_paused()) {
             return self.held.push(Event::Dial { connection });
         }
+        if S::passes(self, connection, None) {
+            return self.dial(connection);
+        }
         if self.time.rng.chance(self.network.swallowed) {
             return self.time.after(ms(20), Event::Dial { connection });
         }
@@ -89,11 +92,15 @@ impl<S: Scene> World<S> {
         let Some(it) = self.network.connections.get(&connection) else { return };
         let (from, to) = (&it.ends[end], &it.ends[1 - end]);
         let (sender, receiver, life) = ((from.host, from.life), to.host, to.life);
-        let (is_open, is_established) = (to.is_open, it.is_established);
+        let (is_open, is_established, is_dialled) = (to.is_open, it.is_established, it.is_dialled);
         let is_off = matches!(self.hosts[receiver].state, State::Down { is_silent: true, .. });
         let is_blocked = self.network.is_blocked(sender.0, receiver, self.time.now);
         if self.network.is_exact && (is_blocked || self.hosts[receiver].is_paused()) {
             return self.held.push(Event::Arrive { connection, end });
+        }
+        if self.network.is_exact && !is_dialled {
+            // The question to connect was stopped, and has not caught up yet.
+            return self.time.after(self.network.latency, Event::Arrive { connection, end });
         }
         if let Some(later) = self.network.is_stalled(connection, end, self.time.now) {
             return self.time.at(later, Event::Arrive { connection, end });
@@ -101,6 +108,9 @@ impl<S: Scene> World<S> {
         if is_off || is_blocked {
             let delay = retransmission(&mut self.time);
             return self.time.after(delay, Event::Arrive { connection, end });
+        }
+        if is_open && S::passes(self, connection, Some(end)) {
+            return self.arrive(connection, end);
         }
         let Some((segment, eased)) = self.network.take(connection, end) else { return };
         if is_open {

@@ -66,6 +66,12 @@ pub trait Scene: Sized {
         false
     }
 
+    /// A question to connect, or what `end` has written, is about to arrive at a host that hears it.
+    /// Says whether the scene has changed anything about that.
+    fn passes(_world: &mut World<Self>, _connection: ConnectionId, _end: Option<usize>) -> bool {
+        false
+    }
+
     /// A node connects to a host.
     fn connects(_world: &mut World<Self>, _host: usize, _to: usize) {}
 

@@ -79,7 +79,7 @@ pub struct Connection {
     /// The other host has taken it.
     pub is_established: bool,
     /// The question to connect has arrived, and was answered.
-    is_dialled: bool,
+    pub is_dialled: bool,
     /// Something was sent on it.
     has_begun: bool,
 }
@@ -140,6 +140,14 @@ impl Network {
     /// Whether its opener waits no longer for a connection.
     pub fn is_given_up(&self, id: ConnectionId) -> bool {
         self.connections.get(&id).is_none_or(|it| !it.ends[0].is_open)
+    }
+
+    /// What is about to arrive of what this end has written, if that is bytes.
+    pub fn first_bytes(&self, id: ConnectionId, end: usize) -> Option<&[u8]> {
+        match self.connections.get(&id)?.pipes[end].segments.front()? {
+            Segment::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
     }
 
     /// What this end has written arrives late, and all that comes after it.
@@ -261,6 +269,16 @@ impl Network {
     pub fn reset<E>(&mut self, time: &mut Timeline<E>, id: ConnectionId) {
         self.cut(time, id, 0, true);
         self.cut(time, id, 1, true);
+    }
+
+    /// Breaks a connection, and loses all that is under way on it.
+    pub fn break_and_lose<E>(&mut self, time: &mut Timeline<E>, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        for pipe in &mut connection.pipes {
+            pipe.segments.clear();
+            pipe.bytes = 0;
+        }
+        self.reset(time, id);
     }
 
     /// Refuses a connection that was asked for.
