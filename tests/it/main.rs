@@ -51,3 +51,4 @@ mod traces;
 mod traffic;
 mod up;
 mod view;
+mod world;

@@ -4,12 +4,8 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use smolring::ring::message::{Answer, Item, Status};
 
-use super::{
-    checker::{Checker, shown},
-    clients::put_of,
-    machine::Host,
-    network::Network,
-};
+use super::checker::{Checker, shown};
+use crate::world::{Host, Network};
 
 impl Checker {
     /// Whether the live nodes are one ring with one content, or why not.
@@ -84,7 +80,7 @@ impl Checker {
         for id in std::mem::take(&mut self.exam) {
             match self.exam_answers.remove(&id) {
                 Some(Answer::Found(Item { version, content, .. })) => {
-                    let name = &self.put_names[&put_of(&content).expect("it was checked")];
+                    let name = &self.put_names[&self.put_of(&content).expect("it was checked")];
                     let known = *versions.entry(name.clone()).or_insert(version);
                     assert_eq!(known, version, "two nodes return different versions of {name}");
                 }

@@ -14,13 +14,11 @@ use smolring::ring::{
 };
 
 use super::{
-    clients::{Wish, put_of},
-    driver::brief,
+    clients::{self, Wish},
     faults::Fault,
-    machine::Host,
     plan::Plan,
-    timeline::{Micros, ms},
 };
+use crate::world::{Host, Micros, encode_peer, first_line, ms};
 
 /// Links that one node may have at any time: far more than any run needs at once.
 const LINKS_MAX: usize = 48;
@@ -117,6 +115,8 @@ pub struct Checker {
     /// the version above what others hold.
     pub(super) put_names: BTreeMap<u64, Name>,
     put_versions: BTreeMap<(Name, Version), u64>,
+    /// PUTs whose contents do not say which ones they are.
+    contents: BTreeMap<Vec<u8>, u64>,
     /// Whether a clock may jump so far back that stamps are given out anew.
     may_repeat: bool,
     acked: BTreeSet<u64>,
@@ -155,6 +155,7 @@ impl Checker {
             pending: BTreeMap::new(),
             put_names: BTreeMap::new(),
             put_versions: BTreeMap::new(),
+            contents: BTreeMap::new(),
             may_repeat: plan.faults.contains(&Fault::ClockJump),
             acked: BTreeSet::new(),
             put_lives: BTreeMap::new(),
@@ -174,6 +175,21 @@ impl Checker {
         self.puts += 1;
         self.put_names.insert(self.puts, name.clone());
         self.puts
+    }
+
+    /// Numbers a PUT whose content does not say its number: one for all PUTs of that content.
+    pub fn put_of_content(&mut self, name: &Name, content: &[u8]) -> u64 {
+        if let Some(&put) = self.contents.get(content) {
+            return put;
+        }
+        let put = self.next_put(name);
+        self.contents.insert(content.to_vec(), put);
+        put
+    }
+
+    /// The PUT that a content came with.
+    pub fn put_of(&self, content: &[u8]) -> Option<u64> {
+        clients::put_of(content).or_else(|| self.contents.get(content).copied())
     }
 
     /// A request is sent. What its answer must reach is decided now.
@@ -255,6 +271,10 @@ impl Checker {
         }
     }
 
+    pub fn is_anybody_waiting(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     pub fn check_everybody_answered(&self) {
         if let Some(it) = self.pending.values().next() {
             panic!("n{} has not answered {:?} in time", it.host, it.wish);
@@ -310,7 +330,7 @@ impl Checker {
             }
             (Wish::Get { name }, Answer::Found(item)) => {
                 check_known(&pending, Some(item.version), hosts);
-                let put = put_of(&item.content);
+                let put = self.put_of(&item.content);
                 let put = put.unwrap_or_else(|| panic!("n{host} returns what nobody has put"));
                 self.learn(put, name, item.version);
                 check_floor(&pending, name, Some(item.version));
@@ -394,7 +414,7 @@ impl Checker {
     }
 
     /// A node says something to people.
-    pub fn notified(&mut self, _now: Micros, _host: usize, note: &Event) {
+    pub fn notified(&mut self, note: &Event) {
         match note {
             Event::GaveUp { .. } => self.gave_up += 1,
             Event::List(_) => self.lists += 1,
@@ -471,7 +491,7 @@ impl Checker {
         for (name, item) in
             held.into_iter().filter(|&(it, item)| before.get(it) != Some(&item.version))
         {
-            let put = put_of(&item.content);
+            let put = self.put_of(&item.content);
             let put = put.unwrap_or_else(|| panic!("{host} holds what nobody has put"));
             self.learn(put, name, item.version);
         }
@@ -497,7 +517,7 @@ impl Checker {
             assert!(
                 handled <= sent,
                 "n{host} handles {} {handled} times, sent {sent}",
-                brief(message)
+                first_line(&encode_peer(message))
             );
         }
     }
