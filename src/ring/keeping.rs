@@ -76,6 +76,11 @@ impl Storing {
         self.replies.first_key_value().map(|(_, reply)| reply.until)
     }
 
+    /// Whether the store, which has failed, may be tried again.
+    pub(super) fn may_be_tried_again(&self, now: Time) -> bool {
+        self.failures > 0 && now >= self.not_before
+    }
+
     /// Whether the store may be given so many bytes more.
     fn has_room(&self, now: Time, bytes: usize) -> bool {
         now >= self.not_before

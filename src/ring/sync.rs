@@ -123,7 +123,8 @@ impl Node {
         let since = last.map_or(now, |(.., since)| since);
         self.catchup.compared = Some((pair.0, pair.1, since));
         let is_still = now.since(since) >= self.config.check_interval / 2;
-        let is_news = is_still && self.catchup.vain != Some(pair);
+        let is_vain = self.catchup.vain == Some(pair) && !self.storing.may_be_tried_again(now);
+        let is_news = is_still && !is_vain;
         if !gives && !is_news && now < self.catchup.not_before {
             return;
         }

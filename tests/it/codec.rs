@@ -3,6 +3,7 @@
 use proptest::{collection::vec, prelude::*};
 use smolring::ring::{
     codec::{Decoder, Encode, LIST_BYTES_MAX, Reject},
+    index::Digest,
     limits::{FILE_BYTES_CEILING, LINE_BYTES_MAX, MEMBERS_MAX, NAME_BYTES_MAX},
     line::Line,
     message::{
@@ -10,7 +11,6 @@ use smolring::ring::{
         Status, Sync,
     },
     name::Name,
-    table::Digest,
     version::{Stamp, Version},
     view::{Cause, Member, State},
 };
@@ -389,7 +389,7 @@ fn answers_read_as_the_protocol_says() {
     let me = "127.0.1.1:4043".parse().unwrap();
     let version = Version { stamp: Stamp(255), node: me };
     let hash = blake3::hash(b"hello");
-    let found = Item { version, hash, content: "hello".into() };
+    let found = Item { version, hash, body: "hello".into() };
     let files = vec![(name("a b"), 3, version), (name("é"), 0, version)];
     let info = Info {
         me,
@@ -529,7 +529,7 @@ fn a_content_is_checked_in_whatever_pieces_it_comes() {
 fn item(bytes: usize) -> Item {
     let content = Content::from(vec![b'\n'; bytes]);
     let version = Version { stamp: Stamp(0xff), node: "127.0.1.1:4043".parse().unwrap() };
-    Item { version, hash: blake3::hash(&content), content }
+    Item { version, hash: blake3::hash(&content), body: content.into() }
 }
 
 fn name(text: &str) -> Name {

@@ -115,7 +115,7 @@ impl Keeper {
         match self.answer(id).expect("a node alone answers at once") {
             Answer::Found(item) => match item.body {
                 Body::Stored { ticket, .. } => Some(ticket),
-                Body::Whole(_) => panic!("it was read"),
+                Body::Whole(_) | Body::Coming { .. } => panic!("it was read"),
             },
             Answer::Refused(refusal) => {
                 assert_ne!(refusal.status, Status::BadRequest, "{refusal:?}");

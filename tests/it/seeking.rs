@@ -10,9 +10,9 @@ use std::{
 use smolring::ring::{
     Config, Input, LinkId, RequestId,
     codec::Decoder,
+    index::Index,
     limits::{FORGET_AFTER, GIVE_UP_AFTER},
     message::{Answer, Message, Peer},
-    table::Table,
 };
 
 use crate::world::{EPOCH_MS, Host, Micros, Network, Scene, State, Timeline, World, ms};
@@ -66,12 +66,12 @@ fn seeker(failed: usize, left: usize, refusing: &BTreeSet<usize>) -> World<Seeki
     };
     let host = |n| {
         let is_silent = !refusing.contains(&n);
-        Host { state: State::Down { held: Table::new(0), is_silent }, ..Host::new(n, address(n)) }
+        Host { state: State::Down { held: Index::new(0), is_silent }, ..Host::new(n, address(n)) }
     };
     let hosts = (0..HOSTS).map(host).collect();
     let network = Network::new(HOSTS, ms(1), 1 << 20, true);
     let mut world = World::new(Timeline::new(7, true), network, hosts, Seeking::default());
-    world.begin_life(SEEKER, config, Table::new(1 << 20));
+    world.begin_life(SEEKER, config, Index::new(1 << 20));
     let row = |n: usize, what: &str, since_ms: u64| {
         format!("{} {what} since={since_ms} incarnation=1 position={n:x}\n", address(n))
     };

@@ -14,7 +14,7 @@ pub use super::{
     rows::Row,
     sync::Sync,
 };
-use crate::ring::item::{Body, Content};
+pub use crate::ring::item::{Body, Content, Item};
 
 /// What decodes from a connection: a client's request, or another node's message.
 #[derive(Clone, PartialEq, Debug)]

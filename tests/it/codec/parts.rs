@@ -2,7 +2,7 @@
 
 use smolring::ring::{
     codec::{Encode, Part, Parts, Reject},
-    message::{Answer, Content, Envelope, Item, Message, Peer, Request, Status, Sync},
+    message::{Answer, Body, Envelope, Item, Message, Peer, Request, Status, Sync},
     name::Name,
     version::Version,
     wire::reply::{Head, Reply, head},
@@ -49,7 +49,7 @@ fn pulled(item: Item) -> Message {
 fn a_file_comes_as_its_head_its_chunks_and_its_end() {
     for bytes in [0, 1, FILE_BYTES_MAX, 100_000] {
         let whole = item(bytes);
-        let head = pulled(Item { content: Content::default(), ..whole.clone() });
+        let head = pulled(Item { body: Body::Coming { bytes }, ..whole.clone() });
         let stream = [encode(&pulled(whole.clone())), b"PING\n".to_vec()].concat();
         for piece in [1, 97, 4096, usize::MAX] {
             let (got, chunks) = parts_of(&stream, piece);
@@ -59,7 +59,7 @@ fn a_file_comes_as_its_head_its_chunks_and_its_end() {
                 Part::Whole(Message::Request(Request::Ping)),
             ];
             assert_eq!(got, expected.map(Ok), "{bytes} bytes, {piece} at a time");
-            assert!(chunks == whole.content[..], "{bytes} bytes, {piece} at a time");
+            assert!(chunks == whole.body.content()[..], "{bytes} bytes, {piece} at a time");
         }
     }
 }
@@ -67,7 +67,7 @@ fn a_file_comes_as_its_head_its_chunks_and_its_end() {
 #[test]
 fn a_damaged_file_has_no_end_and_the_next_message_is_found() {
     let mut damaged = item(1000);
-    damaged.content = vec![b'x'; 1000].into();
+    damaged.body = vec![b'x'; 1000].into();
     let stream = [encode(&pulled(damaged)), b"PING\n".to_vec()].concat();
     for piece in [1, 97, usize::MAX] {
         let (got, _) = parts_of(&stream, piece);
@@ -132,10 +132,10 @@ fn what_a_client_writes_is_as_the_protocol_says() {
 
 #[test]
 fn a_client_reads_what_a_node_answers() {
-    let Item { version, hash, content } = item(20);
-    let found = reply(&Answer::Found(Item { version, hash, content: content.clone() }));
-    assert_eq!((found.version_of_file(), &found.body[..]), (Ok(version), &content[..]));
-    let damaged = Item { version, hash, content: "other".into() };
+    let Item { version, hash, body } = item(20);
+    let found = reply(&Answer::Found(Item { version, hash, body: body.clone() }));
+    assert_eq!((found.version_of_file(), &found.body[..]), (Ok(version), &body.content()[..]));
+    let damaged = Item { version, hash, body: "other".into() };
     assert!(reply(&Answer::Found(damaged)).version_of_file().is_err());
     let files: Vec<(Name, usize, Version)> =
         vec![(name("a b"), 3, version), (name("é"), 0, version)];

@@ -4,13 +4,13 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use smolring::ring::{
     coverage::{Covers, Lacks},
+    index::{BUCKETS, Digest},
     limits::{INCARNATION_MAX, MEMBERS_MAX, PROTOCOL},
     message::{
-        Check, Content, Envelope, ForwardGet, ForwardPut, Greeting, Item, OpId, Peer, Report,
-        Request, Role, Status, Sync,
+        Carried, Check, Content, Envelope, ForwardGet, ForwardPut, Greeting, Item, OpId, Peer,
+        Report, Request, Role, Status, Sync,
     },
     name::Name,
-    table::{BUCKETS, Digest},
     version::{Stamp, Version},
     view::{Cause, Member, State, View, ViewHash},
 };
@@ -60,7 +60,10 @@ impl World<Fuzz> {
                     copies: source.number() as usize,
                     newest: source.flag().then(|| self.version(source)),
                     refused: refused.map(|status| (status, source.address())),
-                    item: source.flag().then(|| source.item(version)),
+                    carried: match source.flag() {
+                        true => Carried::Content(source.item(version)),
+                        false => Carried::Known,
+                    },
                 }))
             }
             5 => Peer::ForwardGet(Box::new(ForwardGet {
@@ -171,11 +174,11 @@ impl World<Fuzz> {
     }
 
     fn digest(&self, source: &mut Source<'_>) -> Digest {
-        if source.flag() { self.node().table().digest() } else { Digest(source.number().into()) }
+        if source.flag() { self.node().index().digest() } else { Digest(source.number().into()) }
     }
 
     fn version(&self, source: &mut Source<'_>) -> Version {
-        let held = self.node().table().list("", "").next().map(|(_, item)| item.version);
+        let held = self.node().index().list("", "").next().map(|(_, held)| held.version);
         let wall_ms = STARTED_MS + self.time.now / 1000;
         let stamps = [Stamp(0), Stamp::at_ms(wall_ms), Stamp::at_ms(wall_ms + 60_000)];
         let stamp = source.pick(&[stamps[0], stamps[1], stamps[2], Stamp(u64::MAX)]);
@@ -242,6 +245,6 @@ impl Source<'_> {
 
     fn item(&mut self, version: Version) -> Item {
         let content = Content::from(vec![b'y'; self.pick(&[0, 1, 100, 500])]);
-        Item { version, hash: blake3::hash(&content), content }
+        Item { version, hash: blake3::hash(&content), body: content.into() }
     }
 }

@@ -5,12 +5,12 @@ use std::{collections::BTreeSet, time::Duration};
 use smolring::ring::{
     Config, Event as Note, Input, LinkId, Node, Output, RequestId,
     codec::Encode,
+    index::Index,
     limits::{
         LINE_BYTES_MAX, MEMBERS_MAX, PEER_LINKS_MAX, SCOUTS_MAX, SEEKS_MAX, SYNC_WINDOW_REQUESTS,
         VETS_MAX,
     },
     message::{Answer, Message},
-    table::Table,
     version::Time,
 };
 
@@ -125,7 +125,7 @@ impl World<Fuzz> {
         let hosts = [NODE, OTHERS].map(|host| Host::new(host, address(host as u8))).into();
         let network = Network::new(2, ms(1), FILE_BYTES_MAX, true);
         let mut world = World::new(Timeline::new(0, true), network, hosts, Fuzz::default());
-        world.place_node(NODE, config, Table::new(STORE_BYTES_MAX));
+        world.place_node(NODE, config, Index::new(STORE_BYTES_MAX));
         world
     }
 
@@ -216,7 +216,7 @@ impl World<Fuzz> {
         assert!(is_alive || !node.is_member(), "a member is alive in its own view");
         assert!(node.view().get(node.address()).is_some(), "a node is in its own view");
         assert!(is_alive || !node.is_ready(), "a node that is out is not ready");
-        assert!(node.table().bytes() <= STORE_BYTES_MAX);
+        assert!(node.index().bytes() <= STORE_BYTES_MAX);
         // Several dead members in a row are passed over one after the other, at one moment.
         let wakes_again = is_wake && node.deadline().0 <= self.time.now;
         self.scene.wakes = if wakes_again { self.scene.wakes + 1 } else { 0 };

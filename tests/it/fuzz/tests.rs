@@ -6,9 +6,9 @@ use proptest::{collection::vec, prelude::*};
 use smolring::ring::{
     Input, LinkId,
     coverage::Covers,
+    index::Digest,
     limits::{MEMBERS_MAX, PROTOCOL},
     message::{Check, Envelope, Greeting, OpId, Peer, Role},
-    table::Digest,
     version::Stamp,
     view::{Cause, Member, State, View},
 };

@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use smolring::ring::{
-    Event, RequestId,
+    Event, Output, RequestId,
+    index::{Digest, Index},
     message::{Answer, Envelope, OpId, Peer, Status, Sync},
     name::Name,
-    table::{Digest, Table},
     version::Version,
 };
 
@@ -91,6 +91,8 @@ struct Ack {
 pub struct Checker {
     never_splits: bool,
     pub(super) has_small_store: bool,
+    /// Stores cannot keep everything that they are given, until calm.
+    pub(super) stores_fail: bool,
     patience: Option<Micros>,
     faults_come_in_pairs: bool,
     min_copies: usize,
@@ -139,6 +141,7 @@ impl Checker {
         Self {
             never_splits: plan.never_splits,
             has_small_store: plan.small_store.is_some(),
+            stores_fail: plan.store_faults > 0,
             patience: plan.patience,
             faults_come_in_pairs: plan.faults_come_in_pairs,
             min_copies: plan.min_copies,
@@ -311,7 +314,8 @@ impl Checker {
         match (&pending.wish, answer) {
             (_, Answer::Refused(it)) if it.status == Status::Unavailable => {}
             (Wish::Put { .. }, Answer::Refused(it))
-                if it.status == Status::InsufficientStorage && self.has_small_store => {}
+                if it.status == Status::InsufficientStorage
+                    && (self.has_small_store || self.stores_fail) => {}
             (wish, Answer::Refused(it)) if it.status == Status::Timeout => {
                 self.given_up += 1;
                 let is_healed = self.healed_at.is_some_and(|at| now >= at + CONVALESCENCE);
@@ -330,7 +334,7 @@ impl Checker {
             }
             (Wish::Get { name }, Answer::Found(item)) => {
                 check_known(&pending, Some(item.version), hosts);
-                let put = self.put_of(&item.content);
+                let put = self.put_of(item.body.content());
                 let put = put.unwrap_or_else(|| panic!("n{host} returns what nobody has put"));
                 self.learn(put, name, item.version);
                 check_floor(&pending, name, Some(item.version));
@@ -380,13 +384,15 @@ impl Checker {
         assert!(copies >= self.min_copies, "{creator} acknowledges {copies} copies");
         let mut holders = Vec::new();
         for host in hosts.iter().filter(|host| circle.contains(&host.address)) {
-            let held = host.table().get(name).map(|item| item.version);
+            let held = host.index().get(name).map(|held| held.version);
             if held >= Some(version) {
                 let floor = self.floors[host.index].entry(name.clone()).or_insert(version);
                 *floor = version.max(*floor);
                 holders.push((host.index, host.life));
             } else {
-                let has_excuse = host.lost_at.is_some_and(|at| at >= pending.asked_at);
+                // Its store could not keep it, after it was passed on.
+                let is_full = self.stores_fail && host.up().is_some_and(|up| up.node.is_full());
+                let has_excuse = is_full || host.lost_at.is_some_and(|at| at >= pending.asked_at);
                 assert!(
                     has_excuse,
                     "{creator} acknowledges {name} {version}, but {host} has {}",
@@ -439,7 +445,7 @@ impl Checker {
         }
         for (name, &version) in &self.floors[host.index] {
             let holds =
-                |it: &&&Host| it.table().get(name).is_some_and(|item| item.version >= version);
+                |it: &&&Host| it.index().get(name).is_some_and(|held| held.version >= version);
             // One that has just crashed held it when this one decided to go.
             let view = up.node.view();
             let is_there = |it: &&Host| {
@@ -456,12 +462,19 @@ impl Checker {
     }
 
     /// Looks into a node after a step.
-    pub fn inspect(&mut self, now: Micros, host: &Host, plan: &Plan) {
+    pub fn inspect(&mut self, now: Micros, host: &Host, wanted: &[Output], plan: &Plan) {
         let up = host.up().expect("it has taken a step");
         assert!(up.links.len() <= LINKS_MAX, "{host} has {} links", up.links.len());
         let members = up.node.view().members().len();
         assert!(members <= plan.hosts, "{host} knows {members} members");
-        self.inspect_table(host, up.node.table());
+        self.inspect_index(host, up.node.index());
+        for output in wanted {
+            if let Output::Store { name, version, content, .. } = output {
+                let put = self.put_of(content);
+                let put = put.unwrap_or_else(|| panic!("{host} holds what nobody has put"));
+                self.learn(put, name, *version);
+            }
+        }
         for it in self.pending.values().filter(|it| (it.host, it.life) == (host.index, host.life)) {
             let Some(begun_at) = it.begun_at else { continue };
             let deadline = (begun_at + plan.request_timeout).max(up.resumed_at);
@@ -469,32 +482,24 @@ impl Checker {
         }
     }
 
-    /// A table only ever goes forward, and holds nothing that nobody has put.
-    fn inspect_table(&mut self, host: &Host, table: &Table) {
+    /// An index only ever goes forward, unless the store cannot keep what was entered.
+    fn inspect_index(&mut self, host: &Host, index: &Index) {
         let seen = &mut self.seen[host.index];
-        if seen.life == host.life && seen.digest == table.digest() {
+        if seen.life == host.life && seen.digest == index.digest() {
             return;
         }
         let before = match seen.life == host.life {
             true => std::mem::take(&mut seen.versions),
             false => BTreeMap::new(),
         };
-        let held: Vec<_> = table.list("", "").collect();
-        let after: BTreeMap<_, _> =
-            held.iter().map(|(name, item)| ((*name).clone(), item.version)).collect();
-        for (name, version) in &before {
+        let held = index.list("", "");
+        let after: BTreeMap<_, _> = held.map(|(name, held)| (name.clone(), held.version)).collect();
+        for (name, version) in before.iter().filter(|_| !self.stores_fail) {
             let now = after.get(name);
             let text = || shown(now.copied());
             assert!(now >= Some(version), "{host} had {name} {version} and now has {}", text());
         }
-        *seen = Seen { life: host.life, digest: table.digest(), versions: after };
-        for (name, item) in
-            held.into_iter().filter(|&(it, item)| before.get(it) != Some(&item.version))
-        {
-            let put = self.put_of(&item.content);
-            let put = put.unwrap_or_else(|| panic!("{host} holds what nobody has put"));
-            self.learn(put, name, item.version);
-        }
+        *seen = Seen { life: host.life, digest: index.digest(), versions: after };
     }
 
     pub fn sent(&mut self, host: &Host, message: &Envelope) {

@@ -3,9 +3,7 @@
 use smolring::ring::{
     Config, Input,
     limits::FORGET_AFTER,
-    message::Item,
     name::Name,
-    table::Table,
     version::{Stamp, Version},
 };
 
@@ -15,7 +13,7 @@ use super::{
     plan::duration,
     scene::{Event, Sim, in_ms},
 };
-use crate::world::{EPOCH_MS, Event as Planned, Host, Micros, Rng, Running, State, World, ms};
+use crate::world::{EPOCH_MS, Event as Planned, Host, Micros, Rng, Running, World, ms};
 
 /// Clocks are apart by up to this much, unless one jumps.
 const SKEW_MS_MAX: u64 = 57_000;
@@ -31,18 +29,19 @@ impl World<Sim> {
 
     /// A host begins a life with what it holds, or with nothing.
     pub fn start(&mut self, index: usize, keeps: bool) {
-        let State::Down { held, .. } = &self.hosts[index].state else { return };
-        let mut table = Table::new(self.scene.plan.store_bytes_max(index));
-        for (name, item) in held.list("", "").filter(|_| keeps) {
-            table.put(name, item.clone());
+        if self.hosts[index].is_up() {
+            return;
         }
         if !keeps {
+            self.hosts[index].store.clear();
             self.hosts[index].lost_at = Some(self.time.now);
             self.scene.checker.memory_lost(index);
         }
         if self.hosts[index].life == 0 && index == 0 {
-            self.stock(&mut table);
+            self.stock();
         }
+        let room = self.scene.plan.store_bytes_max(index);
+        let held = self.hosts[index].store.open(room);
         let prev = self.choose_prev(index);
         if prev.is_none() {
             self.stop_those_who_wait();
@@ -69,27 +68,26 @@ impl World<Sim> {
             seed: self.time.rng.next(),
             started_ms: self.hosts[index].wall_ms(self.time.now),
         };
-        let files = table.len();
+        let files = held.len();
         self.tell(Some(index), || match prev {
             Some(prev) => format!("starts after n{prev} with {files} files"),
             None => format!("starts a ring with {files} files"),
         });
-        self.begin_life(index, config, table);
+        self.begin_life(index, config, held);
         if let Some(up) = self.hosts[index].up_mut() {
             up.prev = prev;
         }
     }
 
     /// The first host may begin with more files than one synchronisation asks for at once.
-    fn stock(&mut self, table: &mut Table) {
+    fn stock(&mut self) {
         for n in 0..self.scene.plan.stock {
             let name = Name::new(&format!("stock/{n}")).expect("this is a name");
             let put = self.scene.checker.next_put(&name);
             let content = content(put, 20);
-            let hash = blake3::hash(&content);
             let stamp = Stamp::at_ms(EPOCH_MS - 2000);
             let version = Version { stamp, node: self.hosts[0].address };
-            table.put(&name, Item { version, hash, content: content.into() });
+            self.hosts[0].store.put(&name, version, content.into());
         }
     }
 

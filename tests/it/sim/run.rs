@@ -105,8 +105,7 @@ impl World<Sim> {
         self.tell(None, || "calm".to_owned());
         let calm_at = self.time.now;
         self.end_faults();
-        let (interval, is_short) =
-            (self.scene.plan.check_interval, self.scene.plan.is_calm_short);
+        let (interval, is_short) = (self.scene.plan.check_interval, self.scene.plan.is_calm_short);
         let deadline = calm_at + self.scene.plan.healing_max;
         let mut is_still = !self.scene.plan.is_tireless;
         while let Err(why) = self.scene.checker.is_one_ring(&self.hosts, is_still) {

@@ -1,7 +1,7 @@
 //! What the simulator adds to the world: a plan, clients, faults, and a checker that sees everything.
 
 use smolring::ring::{
-    Event as Note, Input, LinkId, Output, RequestId,
+    Event as Note, Input, LinkId, Output, RequestId, StoreFault,
     message::{Answer, Envelope, Message, Peer},
 };
 
@@ -91,9 +91,9 @@ impl Scene for Sim {
         }
     }
 
-    fn stepped(world: &mut World<Self>, host: usize, _wanted: &[Output]) {
+    fn stepped(world: &mut World<Self>, host: usize, wanted: &[Output]) {
         let Sim { checker, plan, .. } = &mut world.scene;
-        checker.inspect(world.time.now, &world.hosts[host], plan);
+        checker.inspect(world.time.now, &world.hosts[host], wanted, plan);
     }
 
     fn crashes_now(world: &mut World<Self>, host: usize) -> bool {
@@ -209,6 +209,22 @@ impl Scene for Sim {
 
     fn resumes(world: &mut World<Self>, host: usize) {
         world.tell(Some(host), || "goes on".to_owned());
+    }
+
+    fn stores(world: &mut World<Self>, _host: usize) -> (Micros, Result<(), StoreFault>) {
+        let Plan { store_delay, store_faults, calm_at, .. } = world.scene.plan;
+        let rng = &mut world.time.rng;
+        let delay = if store_delay > 0 { rng.range(0, store_delay + 1) } else { 0 };
+        let fails = world.time.now < calm_at && store_faults > 0 && rng.chance(store_faults);
+        if !fails {
+            return (delay, Ok(()));
+        }
+        (delay, Err(rng.pick(&[StoreFault::Full, StoreFault::Broken])))
+    }
+
+    fn loses_files(world: &mut World<Self>, host: usize) {
+        world.hosts[host].lost_at = Some(world.time.now);
+        world.scene.checker.memory_lost(host);
     }
 
     /// Its links close in order, and its life ends.

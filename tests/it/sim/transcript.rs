@@ -121,7 +121,7 @@ impl Transcript {
             }
             Some(Peer::Meet(greeting)) => self.greeting(greeting),
             Some(Peer::Check(check)) => self.view(&check.view, Some(&check.covers)),
-            Some(Peer::ForwardPut(forward)) => quoted(forward.item.as_ref()),
+            Some(Peer::ForwardPut(forward)) => quoted(forward.carried.item()),
             Some(Peer::ForwardGet(forward)) => quoted(forward.found.as_ref()),
             Some(Peer::Sync(Sync::Item { item, .. })) => quoted(item.as_ref()),
             Some(Peer::Sync(Sync::Listed { files, .. })) => {
@@ -322,7 +322,9 @@ fn alike(one: &str, other: &str) -> bool {
 }
 
 fn quoted(item: Option<&Item>) -> String {
-    item.map_or(String::new(), |item| format!(" {:?}", String::from_utf8_lossy(&item.content)))
+    item.map_or(String::new(), |item| {
+        format!(" {:?}", String::from_utf8_lossy(item.body.content()))
+    })
 }
 
 /// Addresses give way to the names of their nodes.

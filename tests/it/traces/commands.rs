@@ -8,7 +8,6 @@ use smolring::ring::{
     limits::FORGET_AFTER,
     message::{Message, Request},
     name::Name,
-    table::Table,
 };
 
 use crate::{
@@ -254,16 +253,13 @@ impl Script {
             started_ms: self.world.hosts[host].wall_ms(self.now()),
         };
         let room = self.rooms.get(&host).copied().unwrap_or(SCRIPT_FILE_BYTES_MAX);
-        let mut table = Table::new(room);
-        let held = self.world.hosts[host].table();
-        for (name, item) in held.list("", "").filter(|_| keeps_files) {
-            table.put(name, item.clone());
-        }
         if !keeps_files {
+            self.world.hosts[host].store.clear();
             self.world.hosts[host].lost_at = Some(self.now());
             self.world.scene.checker.memory_lost(host);
         }
-        self.world.begin_life(host, config, table);
+        let held = self.world.hosts[host].store.open(room);
+        self.world.begin_life(host, config, held);
         if let Some(up) = self.world.hosts[host].up_mut() {
             up.prev = prev;
         }
@@ -321,8 +317,8 @@ impl Script {
         let now = self.now();
         let Some(transcript) = &mut self.world.scene.transcript else { return };
         for host in self.world.hosts.iter().filter(|host| host.is_up()) {
-            let files = host.table().list("", "").map(|(name, item)| {
-                let version = transcript.short("v", item.version.to_string());
+            let files = host.index().list("", "").map(|(name, held)| {
+                let version = transcript.short("v", held.version.to_string());
                 format!(" {}={version}", name.wire())
             });
             let files: String = files.collect();

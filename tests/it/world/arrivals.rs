@@ -30,6 +30,11 @@ impl<S: Scene> World<S> {
                 S::takes_request(self, id);
                 self.step(index, Input::Request { id, request });
             }
+            Arrival::Stored => {
+                if let Some((ticket, result)) = self.hosts[index].store.say() {
+                    self.step(index, Input::Stored { ticket, result });
+                }
+            }
         }
     }
 

@@ -6,16 +6,17 @@ use std::{
     net::SocketAddr,
 };
 
-use smolring::ring::{LinkId, Node, RequestId, message::Request, table::Table};
+use smolring::ring::{LinkId, Node, RequestId, index::Index, message::Request};
 
 use super::{
     network::{ConnectionId, Segment},
+    store::Store,
     timeline::{Micros, ms},
 };
 
 /// The wall clock when a world begins, in milliseconds since 1970.
 pub const EPOCH_MS: u64 = 1_700_000_000_000;
-/// What most tables take: more than any test puts.
+/// What most stores take: more than any test puts.
 pub const STORE_BYTES_MAX: usize = 1 << 30;
 
 /// A machine. It keeps its address, whatever happens to it.
@@ -25,6 +26,8 @@ pub struct Host {
     /// Counts its lives; 0 before the first.
     pub life: u32,
     pub state: State,
+    /// The contents of what it holds.
+    pub store: Store,
     /// When it last lost what it held.
     pub lost_at: Option<Micros>,
     /// When a life of it ended last without notice.
@@ -40,7 +43,7 @@ pub struct Host {
 pub enum State {
     /// It does not run. What it held waits for its next life.
     Down {
-        held: Table,
+        held: Index,
         /// Whether nobody, not even its system, answers that it does not run.
         is_silent: bool,
     },
@@ -65,12 +68,25 @@ pub struct Running {
     pub links: BTreeMap<LinkId, (ConnectionId, usize)>,
     /// When its node is to be woken next.
     pub wake_at: Option<Micros>,
+    /// When the store will have said what it has to say: it says one thing after the other.
+    pub stores_until: Micros,
+    /// How much of that it says at once.
+    pub stored_at_once: usize,
 }
 
 /// What arrives at a host.
 pub enum Arrival {
-    Segment { connection: ConnectionId, end: usize, segment: Segment },
-    Request { id: RequestId, request: Request },
+    Segment {
+        connection: ConnectionId,
+        end: usize,
+        segment: Segment,
+    },
+    Request {
+        id: RequestId,
+        request: Request,
+    },
+    /// The store says what became of what it was given first.
+    Stored,
 }
 
 impl Host {
@@ -79,7 +95,8 @@ impl Host {
             index,
             address,
             life: 0,
-            state: State::Down { held: Table::new(STORE_BYTES_MAX), is_silent: false },
+            state: State::Down { held: Index::new(STORE_BYTES_MAX), is_silent: false },
+            store: Store::default(),
             lost_at: None,
             crashed_at: None,
             skew_ms: 0,
@@ -116,9 +133,9 @@ impl Host {
     }
 
     /// What it holds, running or not.
-    pub fn table(&self) -> &Table {
+    pub fn index(&self) -> &Index {
         match &self.state {
-            State::Up(up) => up.node.table(),
+            State::Up(up) => up.node.index(),
             State::Down { held, .. } => held,
         }
     }
@@ -142,6 +159,8 @@ impl Running {
             inbox: VecDeque::new(),
             links: BTreeMap::new(),
             wake_at: None,
+            stores_until: 0,
+            stored_at_once: 0,
         }
     }
 

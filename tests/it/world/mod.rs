@@ -10,15 +10,16 @@
 //! message arrives whole after one latency, and what is stopped waits until it is released.
 
 use smolring::ring::{
-    Config, Event as Note, Input, LinkId, Node, Output, RequestId,
+    Config, Event as Note, Input, LinkId, Node, Output, RequestId, StoreFault,
+    index::Index,
     message::{Answer, Envelope},
-    table::Table,
     version::Time,
 };
 
 mod arrivals;
 mod host;
 mod network;
+mod store;
 mod timeline;
 mod wire;
 
@@ -40,6 +41,8 @@ pub enum Event<E> {
     Dial { connection: ConnectionId },
     /// A paused host goes on.
     Resume { host: usize, life: u32 },
+    /// A store says what became of a content.
+    Stored { host: usize, life: u32 },
     /// Something that only this scene plans.
     Scene(E),
 }
@@ -104,6 +107,14 @@ pub trait Scene: Sized {
     /// A paused host goes on.
     fn resumes(_world: &mut World<Self>, _host: usize) {}
 
+    /// After how long a host's store says what became of what it is given now, and what it says.
+    fn stores(_world: &mut World<Self>, _host: usize) -> (Micros, Result<(), StoreFault>) {
+        (0, Ok(()))
+    }
+
+    /// A life has ended, and with it what its store had not confirmed.
+    fn loses_files(_world: &mut World<Self>, _host: usize) {}
+
     /// A node has left its ring.
     fn leaves(world: &mut World<Self>, host: usize);
 }
@@ -154,6 +165,7 @@ impl<S: Scene> World<S> {
             Some(Event::Arrive { connection, end }) => self.arrive(connection, end),
             Some(Event::Dial { connection }) => self.dial(connection),
             Some(Event::Resume { host, life }) => self.resume(host, life),
+            Some(Event::Stored { host, life }) => self.deliver(host, life, Arrival::Stored),
             Some(Event::Scene(event)) => S::happen(self, event),
             None => {}
         }
@@ -172,30 +184,32 @@ impl<S: Scene> World<S> {
     // ---- lives
 
     /// A host begins a life.
-    pub fn begin_life(&mut self, index: usize, config: Config, table: Table) {
-        self.place_node(index, config, table);
-        self.step(index, Input::Wake);
+    pub fn begin_life(&mut self, host: usize, config: Config, index: Index) {
+        self.place_node(host, config, index);
+        self.step(host, Input::Wake);
     }
 
     /// The same before the node is told anything.
-    pub fn place_node(&mut self, index: usize, config: Config, table: Table) {
+    pub fn place_node(&mut self, index: usize, config: Config, files: Index) {
         let (now, host) = (self.time.now, &mut self.hosts[index]);
         assert!(!host.is_up(), "{host} runs already");
         host.life += 1;
-        host.state = State::Up(Box::new(Running::new(Node::new(config, table), now)));
+        host.state = State::Up(Box::new(Running::new(Node::new(config, files), now)));
     }
 
     /// A life ends without notice. `is_silent`: the machine is off, and nobody says so.
     pub fn end_life(&mut self, index: usize, is_silent: bool) {
         let host = &mut self.hosts[index];
         let life = host.life;
-        let empty = State::Down { held: Table::new(0), is_silent };
-        let State::Up(up) = std::mem::replace(&mut host.state, empty) else { return };
-        let mut held = Table::new(STORE_BYTES_MAX);
-        for (name, item) in up.node.table().list("", "") {
-            held.put(name, item.clone());
+        if !host.is_up() {
+            return;
         }
+        let has_lost = host.store.end_life();
+        let held = host.store.open(STORE_BYTES_MAX);
         host.state = State::Down { held, is_silent };
+        if has_lost {
+            S::loses_files(self, index);
+        }
         for (connection, end) in self.network.of(index, life) {
             self.network.abandon(&mut self.time, connection, end, !is_silent);
         }
@@ -262,6 +276,20 @@ impl<S: Scene> World<S> {
 
     /// One transition of a node, and all that it wants done.
     pub fn step(&mut self, index: usize, input: Input) {
+        let life = self.hosts[index].life;
+        self.step_once(index, input);
+        // A store that says at once what it has to say.
+        while self.hosts[index].life == life
+            && let Some(up) = self.hosts[index].up_mut()
+            && up.stored_at_once > 0
+        {
+            up.stored_at_once -= 1;
+            let (ticket, result) = self.hosts[index].store.say().expect("it is to say something");
+            self.step_once(index, Input::Stored { ticket, result });
+        }
+    }
+
+    fn step_once(&mut self, index: usize, input: Input) {
         let now = self.time.now;
         let up = self.running(index);
         let ended = match input {
@@ -295,7 +323,10 @@ impl<S: Scene> World<S> {
     fn carry_out(&mut self, index: usize, output: Output, ended: Option<LinkId>) {
         let life = self.hosts[index].life;
         match output {
-            Output::Reply { id, answer } => S::answers(self, index, id, &answer),
+            Output::Reply { id, mut answer } => {
+                answer.read(|ticket| self.hosts[index].store.read(ticket));
+                S::answers(self, index, id, &answer);
+            }
             Output::Connect { link, to } => {
                 let place = self.running(index).node.place(to);
                 let to = S::locate(self, &place);
@@ -305,7 +336,26 @@ impl<S: Scene> World<S> {
                 assert_eq!(before, None, "{link:?} is opened twice");
             }
             Output::Send { link, .. } if Some(link) == ended => {}
-            Output::Send { link, message } => self.send(index, link, &message),
+            Output::Send { link, mut message } => {
+                message.read(|ticket| self.hosts[index].store.read(ticket));
+                self.send(index, link, &message);
+            }
+            Output::Store { ticket, name, version, hash, content } => {
+                let (delay, result) = S::stores(self, index);
+                let now = self.time.now;
+                let host = &mut self.hosts[index];
+                host.store.keep(ticket, name, version, hash, content);
+                host.store.unsaid.push_back((ticket, result));
+                let up = self.running(index);
+                up.stores_until = up.stores_until.max(now + delay);
+                let at = up.stores_until;
+                if at == now {
+                    up.stored_at_once += 1;
+                } else {
+                    self.time.at(at, Event::Stored { host: index, life });
+                }
+            }
+            Output::Discard { ticket } => self.hosts[index].store.discard(ticket),
             Output::Disconnect { link } => {
                 let ended = self.running(index).links.remove(&link);
                 let (connection, end) = ended.unwrap_or_else(|| panic!("{link:?} is closed"));
