@@ -29,7 +29,7 @@ pub(super) struct Storing {
     open: BTreeMap<Ticket, Unconfirmed>,
     bytes: usize,
     /// Clients that wait until their file is confirmed.
-    replies: BTreeMap<Ticket, Reply>,
+    replies: BTreeMap<(Ticket, RequestId), Reply>,
     tickets_made: u64,
     /// The store has failed so often in a row, and is given nothing until then.
     failures: u32,
@@ -104,6 +104,16 @@ impl Storing {
         self.open.insert(ticket, unconfirmed);
     }
 
+    /// The clients that wait for this content.
+    fn replies_to(&mut self, ticket: Ticket) -> Vec<Reply> {
+        let mut replies = Vec::new();
+        // Stores confirm in order, so none waits for an earlier one.
+        while let Some(first) = self.replies.first_entry().filter(|it| it.key().0 <= ticket) {
+            replies.push(first.remove());
+        }
+        replies
+    }
+
     fn end(&mut self, ticket: Ticket) -> Option<Unconfirmed> {
         let unconfirmed = self.open.remove(&ticket)?;
         self.bytes -= unconfirmed.bytes;
@@ -122,14 +132,15 @@ impl Node {
         out: &mut Vec<Output>,
     ) {
         self.has_taken_part = true;
-        match self.file(now, name, item, out) {
-            (Kept::New, Some(ticket)) => {
-                self.storing.replies.insert(ticket, reply);
-            }
-            (Kept::Full, _) => {
-                out.push(reply.refused(Status::InsufficientStorage, self.why_full()));
-            }
-            _ => out.push(reply.output()),
+        if self.file(now, name, item, out) == Kept::Full {
+            return out.push(reply.refused(Status::InsufficientStorage, self.why_full()));
+        }
+        // It may have come before by another way, or a later one may have; that counts as soon as it
+        // is confirmed.
+        let held = self.index.get(name).map(|held| held.ticket);
+        match held.filter(|held| self.storing.open.contains_key(held)) {
+            Some(ticket) => drop(self.storing.replies.insert((ticket, reply.id), reply)),
+            None => out.push(reply.output()),
         }
     }
 
@@ -145,7 +156,7 @@ impl Node {
             return Err(Status::Unavailable);
         }
         self.clock.observe(item.version.stamp, self.clocks.latest(now));
-        match self.file(now, name, item, out).0 {
+        match self.file(now, name, item, out) {
             Kept::Full => Err(Status::InsufficientStorage),
             kept => Ok(kept),
         }
@@ -157,16 +168,10 @@ impl Node {
     }
 
     /// Enters a version into the index if it is newer, and hands its content to the store.
-    fn file(
-        &mut self,
-        now: Time,
-        name: &Name,
-        item: Item,
-        out: &mut Vec<Output>,
-    ) -> (Kept, Option<Ticket>) {
+    fn file(&mut self, now: Time, name: &Name, item: Item, out: &mut Vec<Output>) -> Kept {
         let Item { version, hash, body: Body::Whole(content) } = item else {
             // It is in this node's own store already.
-            return (Kept::Old, None);
+            return Kept::Old;
         };
         let bytes = content.len();
         let was_full = !self.refused.is_empty();
@@ -184,12 +189,12 @@ impl Node {
         }
         self.note_room(was_full, out);
         if kept != Kept::New {
-            return (kept, None);
+            return kept;
         }
         let unconfirmed = Unconfirmed { name: name.clone(), version, bytes, replaced };
         self.storing.begin(ticket, unconfirmed);
         out.push(Output::Store { ticket, name: name.clone(), version, hash, content });
-        (kept, Some(ticket))
+        kept
     }
 
     /// The store has kept the content of a file, or could not.
@@ -202,11 +207,11 @@ impl Node {
     ) {
         let Some(unconfirmed) = self.storing.end(ticket) else { return };
         let Unconfirmed { name, version, bytes, replaced } = unconfirmed;
-        let reply = self.storing.replies.remove(&ticket);
+        let replies = self.storing.replies_to(ticket);
         let Err(fault) = result else {
             self.storing.failures = 0;
             out.extend(replaced.map(|replaced| Output::Discard { ticket: replaced.ticket }));
-            out.extend(reply.map(Reply::output));
+            out.extend(replies.into_iter().map(Reply::output));
             return;
         };
         // Stores confirm in order. So a version that has replaced this one is not confirmed either,
@@ -222,7 +227,7 @@ impl Node {
         let delay = self.config.check_interval * 2u32.pow(self.storing.failures);
         self.storing.failures = (self.storing.failures + 1).min(DOUBLINGS_MAX);
         self.storing.not_before = now + delay;
-        if let Some(reply) = reply {
+        for reply in replies {
             let (status, what) = match fault {
                 StoreFault::Full => (Status::InsufficientStorage, "is full"),
                 StoreFault::Broken => (Status::Unavailable, "fails"),

@@ -32,9 +32,6 @@ impl Checker {
             if up.node.view().circle_hash() != circle {
                 return Err(format!("{host} has another view than {first}"));
             }
-            if self.stores_fail && !self.has_small_store && up.node.is_full() {
-                return Err(format!("{host} lacks what its store could not keep"));
-            }
             // A full one lacks what it had no room for.
             if is_still && up.node.index().digest() != digest && !up.node.is_full() {
                 return Err(format!("{host} holds other files than {first}"));

@@ -3,7 +3,10 @@
 //! The checker sees what clients see, and looks into tables and views besides. It knows of no
 //! excuse but those that are stated here.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::SocketAddr,
+};
 
 use smolring::ring::{
     Event, Output, RequestId,
@@ -91,8 +94,6 @@ struct Ack {
 pub struct Checker {
     never_splits: bool,
     pub(super) has_small_store: bool,
-    /// Stores cannot keep everything that they are given, until calm.
-    pub(super) stores_fail: bool,
     patience: Option<Micros>,
     faults_come_in_pairs: bool,
     min_copies: usize,
@@ -122,6 +123,10 @@ pub struct Checker {
     /// Whether a clock may jump so far back that stamps are given out anew.
     may_repeat: bool,
     acked: BTreeSet<u64>,
+    /// Stores do not confirm at once.
+    is_store_slow: bool,
+    /// The circles that PUTs have closed, of which the creator's store may still be to be heard.
+    closed: BTreeMap<(usize, u32, Name, Version), Vec<SocketAddr>>,
     /// The host that was asked, and its life.
     put_lives: BTreeMap<u64, (usize, u32)>,
     /// For each host, the acknowledged version of each name that a read there must reach.
@@ -141,7 +146,6 @@ impl Checker {
         Self {
             never_splits: plan.never_splits,
             has_small_store: plan.small_store.is_some(),
-            stores_fail: plan.store_faults > 0,
             patience: plan.patience,
             faults_come_in_pairs: plan.faults_come_in_pairs,
             min_copies: plan.min_copies,
@@ -161,6 +165,8 @@ impl Checker {
             contents: BTreeMap::new(),
             may_repeat: plan.faults.contains(&Fault::ClockJump),
             acked: BTreeSet::new(),
+            is_store_slow: plan.store_delay > 0,
+            closed: BTreeMap::new(),
             put_lives: BTreeMap::new(),
             floors: vec![BTreeMap::new(); hosts],
             acks: BTreeMap::new(),
@@ -314,8 +320,7 @@ impl Checker {
         match (&pending.wish, answer) {
             (_, Answer::Refused(it)) if it.status == Status::Unavailable => {}
             (Wish::Put { .. }, Answer::Refused(it))
-                if it.status == Status::InsufficientStorage
-                    && (self.has_small_store || self.stores_fail) => {}
+                if it.status == Status::InsufficientStorage && self.has_small_store => {}
             (wish, Answer::Refused(it)) if it.status == Status::Timeout => {
                 self.given_up += 1;
                 let is_healed = self.healed_at.is_some_and(|at| now >= at + CONVALESCENCE);
@@ -374,12 +379,13 @@ impl Checker {
                 "{creator} puts {name} as {version}, which is not later than {floor}"
             );
         }
-        let up = creator.up().expect("it answers");
-        let mut circle = up.node.view().circle();
-        if up.leaves_since.is_some() && !circle.contains(&creator.address) {
-            // It has answered its last PUT and gone out of the circle in the same step.
-            circle.push(creator.address);
-        }
+        let closed = self.closed.remove(&(creator.index, pending.life, name.clone(), version));
+        let is_alone = copies == 1 && self.is_store_slow;
+        let circle = match closed {
+            // Others may have come while its store was busy.
+            None if is_alone => vec![creator.address],
+            closed => closed.unwrap_or_else(|| members_of(creator)),
+        };
         assert_eq!(copies, circle.len(), "{creator} counts copies wrong");
         assert!(copies >= self.min_copies, "{creator} acknowledges {copies} copies");
         let mut holders = Vec::new();
@@ -390,9 +396,7 @@ impl Checker {
                 *floor = version.max(*floor);
                 holders.push((host.index, host.life));
             } else {
-                // Its store could not keep it, after it was passed on.
-                let is_full = self.stores_fail && host.up().is_some_and(|up| up.node.is_full());
-                let has_excuse = is_full || host.lost_at.is_some_and(|at| at >= pending.asked_at);
+                let has_excuse = host.lost_at.is_some_and(|at| at >= pending.asked_at);
                 assert!(
                     has_excuse,
                     "{creator} acknowledges {name} {version}, but {host} has {}",
@@ -482,7 +486,7 @@ impl Checker {
         }
     }
 
-    /// An index only ever goes forward, unless the store cannot keep what was entered.
+    /// An index only ever goes forward.
     fn inspect_index(&mut self, host: &Host, index: &Index) {
         let seen = &mut self.seen[host.index];
         if seen.life == host.life && seen.digest == index.digest() {
@@ -494,7 +498,7 @@ impl Checker {
         };
         let held = index.list("", "");
         let after: BTreeMap<_, _> = held.map(|(name, held)| (name.clone(), held.version)).collect();
-        for (name, version) in before.iter().filter(|_| !self.stores_fail) {
+        for (name, version) in &before {
             let now = after.get(name);
             let text = || shown(now.copied());
             assert!(now >= Some(version), "{host} had {name} {version} and now has {}", text());
@@ -510,8 +514,22 @@ impl Checker {
         }
     }
 
+    /// The circle that a PUT of this node has closed counts when it is answered, which may be later.
+    fn note_closed(&mut self, host: &Host, message: &Envelope) {
+        if let Peer::ForwardPut(forward) = &message.message
+            && forward.op.creator == host.address
+            && let Some(up) = host.up()
+            && up.node.view().circle_hash() == forward.view
+        {
+            let closed = (host.index, host.life, forward.name.clone(), forward.version);
+            self.closed.insert(closed, members_of(host));
+        }
+    }
+
     /// A node is about to handle a message. What handles one sending twice lets it circle.
-    pub fn handled(&mut self, host: usize, message: &Envelope) {
+    pub fn handled(&mut self, host: &Host, message: &Envelope) {
+        self.note_closed(host, message);
+        let host = host.index;
         self.messages += 1;
         *self.sounds.entry(kind(message)).or_default() += 1;
         if let Some(key) = forwarded(message) {
@@ -546,6 +564,17 @@ fn check_floor(pending: &Pending, name: &Name, read: Option<Version>) {
             shown(read)
         );
     }
+}
+
+/// The circle of a node that counts itself in.
+fn members_of(host: &Host) -> Vec<SocketAddr> {
+    let up = host.up().expect("it has taken a step");
+    let mut circle = up.node.view().circle();
+    if up.leaves_since.is_some() && !circle.contains(&host.address) {
+        // It has kept its last file and gone out of the circle in the same step.
+        circle.push(host.address);
+    }
+    circle
 }
 
 /// Whether this life of a host goes on. One that leaves takes what it holds with it.

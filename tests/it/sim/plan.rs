@@ -44,8 +44,6 @@ pub struct Plan {
     pub small_store: Option<(usize, usize)>,
     /// A store takes up to so long to confirm what it is given.
     pub store_delay: Micros,
-    /// One in so many contents a store cannot keep, in percent, until calm.
-    pub store_faults: u64,
     /// Nobody is cut off by anything but a pause, of which it knows: there is one ring at any time, so a
     /// read anywhere returns what was acknowledged anywhere.
     pub never_splits: bool,
@@ -104,7 +102,6 @@ impl Plan {
             swallowed: rng.pick(&[0, 0, 10]),
             small_store,
             store_delay: rng.pick(&[0, 0, 0, ms(1), ms(30), ms(500)]),
-            store_faults: rng.pick(&[0, 0, 0, 0, 2, 30]),
             never_splits,
             is_tireless: rng.chance(30),
             clients: rng.range(1, 5) as usize,
@@ -145,7 +142,6 @@ impl Plan {
             swallowed: 0,
             small_store: None,
             store_delay: 0,
-            store_faults: 0,
             never_splits: false,
             first_forgets_prev: false,
             stock: 0,
@@ -190,7 +186,6 @@ impl Plan {
             never_splits: faults.iter().all(|fault| Fault::HONEST.contains(fault)),
             small_store: None,
             store_delay: 0,
-            store_faults: 0,
             faults,
             fault_gap: ms(1500),
             fault_length: ms(500),

@@ -154,7 +154,7 @@ impl Scene for Sim {
     }
 
     fn hears(world: &mut World<Self>, host: usize, link: LinkId, message: Envelope) {
-        world.scene.checker.handled(host, &message);
+        world.scene.checker.handled(&world.hosts[host], &message);
         let view =
             |world: &World<Self>| world.hosts[host].up().map(|up| up.node.view().full_hash());
         let before = view(world);
@@ -212,14 +212,8 @@ impl Scene for Sim {
     }
 
     fn stores(world: &mut World<Self>, _host: usize) -> (Micros, Result<(), StoreFault>) {
-        let Plan { store_delay, store_faults, calm_at, .. } = world.scene.plan;
-        let rng = &mut world.time.rng;
-        let delay = if store_delay > 0 { rng.range(0, store_delay + 1) } else { 0 };
-        let fails = world.time.now < calm_at && store_faults > 0 && rng.chance(store_faults);
-        if !fails {
-            return (delay, Ok(()));
-        }
-        (delay, Err(rng.pick(&[StoreFault::Full, StoreFault::Broken])))
+        let most = world.scene.plan.store_delay;
+        (if most > 0 { world.time.rng.range(0, most + 1) } else { 0 }, Ok(()))
     }
 
     fn loses_files(world: &mut World<Self>, host: usize) {
