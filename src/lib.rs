@@ -17,6 +17,7 @@
 //! The modules, bottom-up; an arrow never points up:
 //!
 //! - [`ring`] decides: the protocol as a pure state machine, without sockets or clocks.
+//! - [`store`] keeps the contents of files.
 //! - [`serve`] is what every process that listens shares: ports, accepting, the end, lines.
 //! - [`net`] moves bytes: a node on real sockets, on one thread.
 //! - [`client`] asks: what `ring-client` does, as a library.
@@ -58,4 +59,6 @@ pub mod ring;
 pub mod serve;
 #[cfg(feature = "services")]
 pub mod services;
+#[cfg(feature = "ring")]
+pub mod store;
 mod timestamp;

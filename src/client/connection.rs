@@ -16,9 +16,9 @@ use smol::{
 use super::{
     error::Error,
     node::Node,
-    reply::{Head, Reply, head, text_line},
+    reply::{Head, Reply, head},
 };
-use crate::connect::connect_within;
+use crate::{connect::connect_within, ring::wire::reply::text_line};
 
 /// Bytes that one read takes at most.
 const READ_BYTES: usize = 64 << 10;
@@ -90,6 +90,11 @@ impl Connection {
     /// An answer that comes while the content is still being sent (413, 503) ends the sending;
     /// the connection is not [usable](Self::usable) after it.
     pub async fn request(&mut self, line: &str, content: &[u8]) -> Result<Reply, Error> {
+        self.exchange(line.as_bytes(), content).await
+    }
+
+    /// Like [`request`](Self::request), for a line that is text as it should be.
+    pub(super) async fn exchange(&mut self, line: &[u8], content: &[u8]) -> Result<Reply, Error> {
         if !self.usable {
             return Err(Error::Closed { node: self.node.clone() });
         }
@@ -168,11 +173,11 @@ impl Progress {
 
 async fn send(
     mut stream: TcpStream,
-    line: &str,
+    line: &[u8],
     content: &[u8],
     progress: &Progress,
 ) -> io::Result<()> {
-    let mut first = line.as_bytes().to_vec();
+    let mut first = line.to_vec();
     let inline = if content.len() <= ONE_WRITE_BYTES { content.len() } else { 0 };
     first.extend_from_slice(&content[..inline]);
     for mut bytes in [first.as_slice(), &content[inline..]] {

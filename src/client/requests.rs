@@ -5,17 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    connection::Connection,
-    error::Error,
-    member::Member,
-    reply::{Reply, text_line},
-};
+use super::{connection::Connection, error::Error, member::Member, reply::Reply};
 use crate::ring::{
-    limits::{LINE_BYTES_MAX, NAME_BYTES_MAX},
-    line::{BadKey, Line},
-    name::{Name, encode},
+    codec::Encode,
+    limits::{LINE_BYTES_MAX, LIST_NAMES_MAX, NAME_BYTES_MAX},
+    line::BadKey,
+    message::Request,
+    name::Name,
     version::Version,
+    wire::request::push_put,
 };
 
 /// A file as a node sent it; its hash was checked.
@@ -59,19 +57,15 @@ pub struct Pong {
 impl Connection {
     /// Stores a file in the ring. The answer has the keys `version` and `copies`.
     pub async fn put(&mut self, name: &Name, content: &[u8]) -> Result<Reply, Error> {
-        let line = format!("PUT {} len={}\n", name.wire(), content.len());
+        let mut line = Vec::new();
+        push_put(&mut line, name, content.len());
         self.succeed(&line, content).await
     }
 
     /// Fetches a file and checks its hash. Status 404: no member has it.
     pub async fn get(&mut self, name: &Name) -> Result<File, Error> {
-        let reply = self.succeed(&format!("GET {}\n", name.wire()), &[]).await?;
-        let version = self.key(&reply, "version")?.parse();
-        let version = version.map_err(|()| self.bad(BadKey("version").to_string()))?;
-        let hash = blake3::hash(&reply.body).to_hex();
-        if !hash.eq_ignore_ascii_case(self.key(&reply, "blake3")?) {
-            return Err(self.bad("the content does not have the hash that it should have".into()));
-        }
+        let reply = self.ask(&Request::Get { name: name.clone() }).await?;
+        let version = reply.version_of_file().map_err(|what| self.bad(what))?;
         Ok(File { content: reply.body, version })
     }
 
@@ -82,24 +76,31 @@ impl Connection {
             return Ok(Page { entries: Vec::new(), more: false });
         }
         let after = after.filter(|after| after.as_str() >= prefix);
-        let mut line = "LIST".to_owned();
-        if let Some(after) = after {
-            line += &format!(" after={}", after.wire());
-        }
-        let wanted = format!(" prefix={}\n", encode(prefix));
+        let list = |prefix: &str| Request::List {
+            prefix: prefix.to_owned(),
+            after: after.map_or("", Name::as_str).to_owned(),
+            limit: LIST_NAMES_MAX,
+        };
         // Two long names do not fit one line. Then the node lists all names, and the first one
         // without the prefix ends the list, because it is sorted.
-        let narrow = !prefix.is_empty() && line.len() + wanted.len() <= LINE_BYTES_MAX;
-        line += if narrow { &wanted } else { "\n" };
+        let (mut line, mut is_narrow) = (Vec::new(), !prefix.is_empty());
+        list(prefix).encode(&mut line);
+        if line.len() > LINE_BYTES_MAX {
+            is_narrow = false;
+            line.clear();
+            list("").encode(&mut line);
+        }
         let reply = self.succeed(&line, &[]).await?;
-        let parsed = lines(&reply.body).map(|line| entry(line?)).collect::<Result<_, _>>();
-        let mut entries: Vec<Entry> = parsed.map_err(|what| self.bad(what))?;
+        let files = reply.files().map_err(|what| self.bad(what))?.into_iter();
+        let mut entries: Vec<_> = files
+            .map(|(name, bytes, version)| Entry { name, bytes: bytes as u64, version })
+            .collect();
         let mut more = self.number(&reply, "more")? != 0;
         let before = after.into_iter().chain(entries.iter().map(|entry| &entry.name));
         if !before.is_sorted_by(|a, b| a < b) || (more && entries.is_empty()) {
             return Err(self.bad("a list of names that is out of order".into()));
         }
-        if !narrow {
+        if !is_narrow {
             let wanted = entries.partition_point(|entry| entry.name.as_str().starts_with(prefix));
             more &= wanted == entries.len();
             entries.truncate(wanted);
@@ -109,33 +110,39 @@ impl Connection {
 
     /// The members that the node knows: live ones first, in the order of the ring.
     pub async fn ring(&mut self) -> Result<Vec<Member>, Error> {
-        let reply = self.succeed("RING\n", &[]).await?;
-        let members = lines(&reply.body).map(|line| Member::read(line?)).collect::<Result<_, _>>();
-        members.map_err(|what| self.bad(what))
+        let reply = self.ask(&Request::Ring).await?;
+        reply.members().map_err(|what| self.bad(what))
     }
 
     /// Measures the time to the node and back.
     pub async fn ping(&mut self) -> Result<Pong, Error> {
         let begun = Instant::now();
-        let reply = self.succeed("PING\n", &[]).await?;
+        let reply = self.ask(&Request::Ping).await?;
         let round_trip = begun.elapsed();
         Ok(Pong { node: self.key(&reply, "node")?.to_owned(), round_trip })
     }
 
     /// What the node says about itself and its limits, as keys of the answer.
     pub async fn info(&mut self) -> Result<Reply, Error> {
-        self.succeed("INFO\n", &[]).await
+        self.ask(&Request::Info).await
     }
 
     /// Lets the ring forget a member that is gone. Status 404: it knows no such member; 400: it is
     /// alive.
     pub async fn forget(&mut self, member: SocketAddr) -> Result<Reply, Error> {
-        self.succeed(&format!("FORGET {member}\n"), &[]).await
+        self.ask(&Request::Forget { address: member }).await
+    }
+
+    /// Makes a request that brings no content.
+    async fn ask(&mut self, request: &Request) -> Result<Reply, Error> {
+        let mut line = Vec::new();
+        request.encode(&mut line);
+        self.succeed(&line, &[]).await
     }
 
     /// Like [`request`](Self::request), with every status but 200 an error.
-    async fn succeed(&mut self, line: &str, content: &[u8]) -> Result<Reply, Error> {
-        let reply = self.request(line, content).await?;
+    async fn succeed(&mut self, line: &[u8], content: &[u8]) -> Result<Reply, Error> {
+        let reply = self.exchange(line, content).await?;
         if reply.status == 200 {
             return Ok(reply);
         }
@@ -149,35 +156,5 @@ impl Connection {
 
     fn number(&self, reply: &Reply, key: &'static str) -> Result<u64, Error> {
         reply.number(key).map_err(|bad| self.bad(bad.to_string()))
-    }
-}
-
-fn lines(body: &[u8]) -> impl Iterator<Item = Result<Line<'_>, String>> {
-    let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines.map(|line| text_line(line).map(Line::new).map_err(str::to_owned))
-}
-
-fn entry(line: Line<'_>) -> Result<Entry, String> {
-    let name = Name::from_wire(line.word(0).unwrap_or_default()).map_err(|bad| bad.to_string())?;
-    let bytes = line.number("len").map_err(|bad| bad.to_string())?;
-    let version = line.key("version").and_then(|version| version.parse().ok());
-    let version = version.ok_or_else(|| BadKey("version").to_string())?;
-    Ok(Entry { name, bytes, version })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn entries_are_read() {
-        let version = "0000000000001234@127.0.1.1:4043";
-        let line = format!("a%20b.txt len=7 version={version}");
-        let read = entry(Line::new(&line)).unwrap();
-        assert_eq!((read.name.as_str(), read.bytes), ("a b.txt", 7));
-        assert_eq!(read.version.to_string(), version);
-        for bad in ["", "../x len=1 version=x", "x len=1", "x version=0000000000001234@1.2.3.4:5"] {
-            assert!(entry(Line::new(bad)).is_err(), "{bad}");
-        }
     }
 }

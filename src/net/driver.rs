@@ -7,7 +7,7 @@
 
 use std::{
     cell::{Cell, RefCell, RefMut},
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     rc::Rc,
     task::{Poll, Waker},
     time::{Duration, Instant, SystemTime},
@@ -23,11 +23,13 @@ use super::{
     link,
 };
 use crate::ring::{
-    Event, Input, LinkId, Node, Output, RequestId,
+    Event, Input, LinkId, Node, Output, RequestId, StoreFault,
+    item::Ticket,
     message::{Envelope, Request},
     name::Name,
     version::Time,
 };
+use crate::store::MemoryStore;
 
 /// The tasks of one node share it.
 pub(super) struct Driver {
@@ -47,6 +49,9 @@ pub(super) struct Driver {
 
 struct State {
     node: Node,
+    store: MemoryStore,
+    /// What the store has said, and the node has not heard yet.
+    stored: VecDeque<(Ticket, Result<(), StoreFault>)>,
     began: Instant,
     outputs: Vec<Output>,
     connections: HashMap<u32, Rc<Connection>>,
@@ -86,6 +91,8 @@ impl Driver {
             executor: LocalExecutor::new(),
             state: RefCell::new(State {
                 node,
+                store: MemoryStore::default(),
+                stored: VecDeque::new(),
                 began: Instant::now(),
                 outputs: Vec::new(),
                 connections: HashMap::new(),
@@ -257,7 +264,7 @@ impl Driver {
     /// Whether the node has this file, and need not ask others whether theirs is newer.
     pub(super) fn has(&self, name: &Name) -> bool {
         let state = self.state.borrow();
-        state.node.is_ready() && state.node.table().get(name).is_some()
+        state.node.is_ready() && state.node.index().get(name).is_some()
     }
 }
 
@@ -293,12 +300,14 @@ impl Turn<'_> {
         let state = &mut *self.state;
         let was_busy = state.node.is_busy();
         state.node.handle(self.now, input, &mut state.outputs);
-        let mut outputs = std::mem::take(&mut state.outputs);
-        for output in outputs.drain(..) {
-            self.carry_out(output);
+        self.carry_out_all();
+        while let Some((ticket, result)) = self.state.stored.pop_front() {
+            let state = &mut *self.state;
+            let input = Input::Stored { ticket, result };
+            state.node.handle(self.now, input, &mut state.outputs);
+            self.carry_out_all();
         }
         let state = &mut *self.state;
-        state.outputs = outputs;
         if was_busy && !state.node.is_busy() {
             self.driver.flight.wake_for_room();
         }
@@ -309,10 +318,19 @@ impl Turn<'_> {
         }
     }
 
+    fn carry_out_all(&mut self) {
+        let mut outputs = std::mem::take(&mut self.state.outputs);
+        for output in outputs.drain(..) {
+            self.carry_out(output);
+        }
+        self.state.outputs = outputs;
+    }
+
     fn carry_out(&mut self, output: Output) {
         let state = &mut *self.state;
         match output {
-            Output::Reply { id, answer } => {
+            Output::Reply { id, mut answer } => {
+                answer.read(|ticket| state.store.read(ticket));
                 state.puts.remove(&id.0);
                 // A client that has gone meanwhile gets no answer.
                 if let Some(connection) = state.connections.get(&((id.0 >> 32) as u32)) {
@@ -320,7 +338,8 @@ impl Turn<'_> {
                 }
             }
             Output::Connect { link, to } => self.connect(link, to),
-            Output::Send { link, message } => {
+            Output::Send { link, mut message } => {
+                message.read(|ticket| state.store.read(ticket));
                 if let Some(connection) = state.links.get(&link) {
                     connection.send(&message);
                 }
@@ -330,6 +349,11 @@ impl Turn<'_> {
                     connection.end();
                 }
             }
+            Output::Store { ticket, content, .. } => {
+                let result = state.store.keep(ticket, content);
+                state.stored.push_back((ticket, result));
+            }
+            Output::Discard { ticket } => state.store.discard(ticket),
             Output::Notify(event) => {
                 if let Event::List(view) = &event {
                     self.driver.flight.set_members(view.circle().len());

@@ -19,7 +19,7 @@ use super::{
     task,
 };
 use crate::{
-    ring::{Config, Event, Input, Node, table::Table},
+    ring::{Config, Event, Input, Node, index::Index},
     serve::{accept::Acceptor, descriptors, listener::lengthen_queue},
 };
 
@@ -126,7 +126,7 @@ impl Bound {
         config.started_ms = driver::wall_ms();
         config.seed = config.started_ms << 20 ^ u64::from(std::process::id()) << 40;
         let file_bytes_max = config.max_file_bytes;
-        let node = Node::new(config, Table::new(limits.store_bytes_max));
+        let node = Node::new(config, Index::new(limits.store_bytes_max));
         let flight_bytes_max = limits.flight_bytes_max;
         let on_event = Box::new(on_event);
         let driver = Driver::new(node, file_bytes_max, flight_bytes_max, clients_max, on_event);

@@ -363,11 +363,7 @@ impl Task {
 
     /// Whether a PUT comes next, and there is no room for it.
     fn must_wait(&self, input: &[u8]) -> bool {
-        let next = input.trim_ascii_start();
-        !self.is_link()
-            && self.decoder.is_between_messages()
-            && next.starts_with(b"PUT ")
-            && !self.driver.has_room()
+        !self.is_link() && self.decoder.next_is_upload(input) && !self.driver.has_room()
     }
 
     /// Whether this is a GET that goes round the ring, and there is no room for that. A GET is one

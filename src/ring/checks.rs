@@ -2,20 +2,23 @@
 //!
 //! Each node sends one every interval, and at once where there is news or doubt. It goes round,
 //! and every node that it passes answers its sender, takes over the view, compares its own table
-//! with the sender's, and adds what it has to say of itself. So whoever began it knows, when it comes
+//! with the sender's, and adds its own report. So the node that began it knows, when it comes
 //! back, what all the others hold and what their clocks show.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::{
     coverage::Covers,
     event::{Event, LinkId, Output},
-    limits::{CLOCK_ROUND_MAX, MEMBERS_MAX},
+    limits::MEMBERS_MAX,
     message::{Check, OpId, Peer, Report},
     node::{Node, Phase},
     version::Time,
     view::View,
 };
+
+/// A CHECK that took longer than this to go round says nothing of the clocks that it has seen.
+const CLOCK_ROUND_MAX: Duration = Duration::from_secs(1);
 
 /// What the last CHECK that came back has collected.
 #[derive(Debug, Default)]
@@ -27,7 +30,7 @@ pub(super) struct Reports {
     /// What CHECKs up to this one have collected does not count: this node leaves, and others may have
     /// begun to leave since.
     pub(super) held_after: u64,
-    /// All others are leaving as well: nobody will be there to hold anything.
+    /// All others are leaving as well: no member will be left to hold anything.
     pub(super) nobody_stays: bool,
     /// When the CHECKs that are under way were sent: by count, the newest only.
     sent: Option<(u64, Time)>,
@@ -40,8 +43,8 @@ impl Node {
             clock_ms: self.clocks.own(now),
             ready: self.ready,
             full: !self.refused.is_empty(),
-            files: self.table.len(),
-            bytes: self.table.bytes(),
+            files: self.index.len(),
+            bytes: self.index.bytes(),
             leaving: self.phase != Phase::Member,
         }
     }
@@ -77,7 +80,7 @@ impl Node {
             && self.next.as_ref().map(|next| next.peer) == self.view.successor(self.config.address)
         {
             if self.phase == Phase::Member {
-                // One that leaves will not be there to give it.
+                // A member that leaves cannot give it later.
                 check.held.add_all(&self.offered());
             }
             check.reports.insert(self.config.address, self.report(now));
@@ -143,7 +146,7 @@ impl Node {
         let link = next.link;
         self.links.get_mut(&link).expect("the next link is a link").told = Some(self.full);
         (check.digest, check.view, check.covers) =
-            (self.table.digest(), self.view.clone(), self.offered());
+            (self.index.digest(), self.view.clone(), self.offered());
         self.say(link, Peer::Check(Box::new(check)), out);
     }
 
@@ -154,7 +157,7 @@ impl Node {
         let op = OpId { creator: self.config.address, count: self.checks_made };
         let check = Check {
             op,
-            digest: self.table.digest(),
+            digest: self.index.digest(),
             hops: 0,
             view: View::default(),
             covers: Covers::default(),

@@ -7,13 +7,19 @@
 //! clock showed at [`Time`] zero of this node, so they stay true when this node's own wall clock
 //! jumps, and a jump is noticed at once.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::{
-    limits::{CLOCK_AHEAD_MAX, CLOCK_ERROR_MAX, CLOCK_OFF_NAMED},
+    limits::CLOCK_AHEAD_MAX,
     version::{Stamp, Time},
     view::View,
 };
+
+/// How wrong this node can be about the time of another: the ring asks for so much less than
+/// [`CLOCK_AHEAD_MAX`] of nodes that create versions.
+const CLOCK_ERROR_MAX: Duration = Duration::from_secs(2);
+/// A member whose clock is this far from the ring's is named.
+const CLOCK_OFF_NAMED: Duration = Duration::from_secs(30);
 
 /// The clocks of a ring, as one of its nodes knows them.
 #[derive(Debug)]
@@ -122,7 +128,7 @@ fn at(at_zero_ms: i64, now: Time) -> u64 {
     u64::try_from(at_zero_ms.saturating_add((now.0 / 1000) as i64)).unwrap_or(0)
 }
 
-/// By how much a clock is wrong, for people: `10 min ahead of the others'`.
+/// By how much a clock is wrong, in words: `10 min ahead of the others'`.
 pub(super) fn in_words(off_ms: i64) -> String {
     let seconds = (off_ms.unsigned_abs() + 500) / 1000;
     let (number, unit) = match seconds {

@@ -17,7 +17,7 @@
 //!
 //! A node is **ready** when it covers all that any member of its view brings, live or gone: it then
 //! holds every file that was acknowledged in its ring, or a newer version. Whether others are ready
-//! does not matter, nor whether writes are under way. Where nobody alive covers a pair, its files are
+//! does not matter, nor whether writes are under way. Where no live member covers a pair, its files are
 //! out of reach; see `giving_up.rs` for what happens then.
 //!
 //! This is the idea of a version vector (Parker et al., 1983) over members instead of writes.

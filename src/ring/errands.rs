@@ -9,12 +9,15 @@ use std::{
 
 use super::{
     event::{Event, LinkId, Output, Place},
-    limits::{SEEK_INTERVALS_MAX, SEEKS_MAX},
+    limits::SEEKS_MAX,
     message::{Peer, Role},
     node::{Node, Phase},
     version::Time,
     view::{Cause, Member, State, View},
 };
+
+/// The longest time between two attempts to find a gone member, in check intervals.
+const SEEK_INTERVALS_MAX: u32 = 32;
 
 /// A member that left in order is sought for as long as a restart may take, since it may be started
 /// again without being told of its ring.
@@ -80,12 +83,12 @@ impl Errands {
         }
     }
 
-    /// This node was stopped: nobody is to be blamed for that.
+    /// This node was stopped, and no other node is to blame for the time that it lost.
     pub(super) fn put_off(&mut self, by: Duration) {
         self.0.values_mut().for_each(|errand| errand.until = errand.until + by);
     }
 
-    /// Whether somebody is just being taken in.
+    /// Whether a newcomer is just being taken in.
     pub(super) fn has_newcomer(&self) -> bool {
         self.0.values().any(|errand| matches!(errand.purpose, Purpose::Vet(_)))
     }
@@ -273,7 +276,7 @@ impl Node {
             let at = now + self.seek_delay(0, is_long(since_ms));
             self.seeking.next.entry(member).or_insert((at, 0));
         }
-        // Those that have waited longest come first, so that nobody is kept out by many others.
+        // Members that have waited longest come first, so that many others cannot keep one out.
         gone.retain(|(member, _)| {
             now >= self.seeking.next[member].0 && !self.errands.leads_to(Place::Node(*member))
         });
@@ -360,7 +363,7 @@ impl Node {
         self.refuse(now, link, why, out);
     }
 
-    /// The same, without a word to people here.
+    /// The same, without an event.
     pub(super) fn refuse(&mut self, now: Time, link: LinkId, why: &str, out: &mut Vec<Output>) {
         let is_joining = self.phase == Phase::Joining;
         let (node, reason) = (self.config.address, why.to_owned());

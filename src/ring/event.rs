@@ -1,10 +1,13 @@
-//! What happens to a node, what it wants done, and what people may want to see of it.
+//! What happens to a node, what it wants done, and the events that are shown to its users.
 
 use std::{fmt, net::SocketAddr};
 
 use super::{
     clocks,
+    item::{Content, Ticket},
     message::{Answer, Envelope, Request},
+    name::Name,
+    version::Version,
     view::{State, View},
 };
 
@@ -43,7 +46,7 @@ pub enum Input {
         /// What.
         message: Envelope,
     },
-    /// A link takes bytes or brings them: whoever is at its other end is not dead, only slow.
+    /// A link takes bytes or brings them: the node at its other end is not dead, only slow.
     Progress {
         /// Which link.
         link: LinkId,
@@ -52,14 +55,31 @@ pub enum Input {
     LinkDown {
         /// Which link.
         link: LinkId,
-        /// Why, for people.
+        /// The cause, in words.
         why: String,
+    },
+    /// The store has kept the content that it was given, or could not. There is one for each
+    /// [`Output::Store`], in the same order.
+    Stored {
+        /// Which content.
+        ticket: Ticket,
+        /// Whether it is kept. If not, the store has forgotten it.
+        result: Result<(), StoreFault>,
     },
     /// The time that [`Node::deadline`](super::Node::deadline) named has come.
     Wake,
     /// Finish what is in flight, leave the ring in order, and say [`Output::Left`]: after the
     /// request timeout and the check timeout at the latest.
     Leave,
+}
+
+/// Why a store could not keep a content.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StoreFault {
+    /// It has no room.
+    Full,
+    /// It does not work.
+    Broken,
 }
 
 /// What a node wants done.
@@ -76,7 +96,7 @@ pub enum Output {
     Connect {
         /// Its name from now on.
         link: LinkId,
-        /// Whom to connect to.
+        /// Where to connect to.
         to: Place,
     },
     /// Send a message. Messages on one link arrive in order, or not at all.
@@ -91,13 +111,31 @@ pub enum Output {
         /// Which link.
         link: LinkId,
     },
-    /// Something that people may want to see.
+    /// Keep the content of a file. It can be read from now on, whether it is confirmed or not.
+    Store {
+        /// Its name in the store from now on.
+        ticket: Ticket,
+        /// The file's name.
+        name: Name,
+        /// Which write of that this is.
+        version: Version,
+        /// BLAKE3 of the content.
+        hash: blake3::Hash,
+        /// The bytes.
+        content: Content,
+    },
+    /// Forget the content of a file: a confirmed one has replaced it.
+    Discard {
+        /// Its name in the store.
+        ticket: Ticket,
+    },
+    /// An event that is shown to users.
     Notify(Event),
     /// The node has left its ring, and may end.
     Left,
 }
 
-/// Something that people may want to see.
+/// What is shown to users.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event {
     /// The list of members is now this.

@@ -31,8 +31,9 @@
 use super::{
     coverage::Lacks,
     event::{LinkId, Output},
+    index::IndexEntry,
     limits::MEMBERS_MAX,
-    message::{ForwardGet, ForwardPut, Item, Peer, Status},
+    message::{Carried, ForwardGet, ForwardPut, Peer, Status},
     name::Name,
     node::Node,
     version::{Stamp, Time},
@@ -49,10 +50,10 @@ impl Node {
         if forward.op.creator == self.config.address {
             return self.put_returned(now, &forward, out);
         }
-        if let Some(item) = &forward.item {
-            let held = self.table.get(&forward.name);
+        if let Carried::Content(item) = &forward.carried {
+            let held = self.index.get(&forward.name);
             // The same version with other bytes: a clock that went back has given it out twice.
-            let is_other = |held: &&Item| {
+            let is_other = |held: &&IndexEntry| {
                 held.version > item.version
                     || (held.version == item.version && held.hash != item.hash)
             };
@@ -73,12 +74,12 @@ impl Node {
         let Some(next) = &self.next else { return };
         // The creator has the content: the last link carries only the line.
         if next.peer == forward.op.creator {
-            forward.item = None;
+            forward.carried = Carried::Known;
         }
         forward.copies += 1;
         let link = next.link;
         self.has_taken_part = true;
-        self.load_next(forward.item.as_ref().map_or(0, |item| item.content.len()));
+        self.load_next(forward.carried.item().map_or(0, |item| item.body.len()));
         self.say(link, Peer::ForwardPut(forward), out);
     }
 
@@ -93,10 +94,10 @@ impl Node {
             // Where it cannot be kept it is passed on all the same.
             let _ = self.keep(now, &forward.name, item.clone(), out);
         }
-        if let Some(held) = self.table.get(&forward.name)
+        if let Some(held) = self.index.get(&forward.name)
             && forward.found.as_ref().is_none_or(|found| found.version < held.version)
         {
-            forward.found = Some(held.clone());
+            forward.found = Some(held.item());
         }
         if forward.op.creator == self.config.address {
             return self.get_returned(now, *forward, out);
@@ -106,7 +107,7 @@ impl Node {
         }
         let Some(link) = self.next_link() else { return };
         forward.hops += 1;
-        self.load_next(forward.found.as_ref().map_or(0, |item| item.content.len()));
+        self.load_next(forward.found.as_ref().map_or(0, |item| item.body.len()));
         if let Some(lacks) = &mut forward.lacks {
             lacks.meet(Lacks::of(&self.offered(), &self.view, self.config.address));
         }
@@ -116,7 +117,7 @@ impl Node {
     /// Whether the time of a new write is believed: it is not far ahead of the ring's, or just above
     /// what is held already.
     fn believes(&self, now: Time, name: &Name, stamp: Stamp) -> bool {
-        let held = self.table.get(name).map(|held| held.version);
+        let held = self.index.get(name).map(|held| held.version);
         let known = held.max(self.refused.get(name));
         stamp <= self.clocks.latest(now)
             || known.is_some_and(|known| stamp.wall_ms() <= known.stamp.wall_ms() + 1)

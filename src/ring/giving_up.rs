@@ -1,9 +1,9 @@
-//! What happens where files are out of reach: where nobody alive covers what a gone member brought.
+//! What happens where files are out of reach: where no live member covers what a gone member brought.
 //!
 //! Every CHECK collects what all that it passes can give. As long as a pair is not among that, no node
 //! is ready, and what is not found everywhere is answered 503. If that lasts for
 //! [`give_up_after`](super::Config::give_up_after), a node asks every live member, one after the other,
-//! for all files that it has. Then nobody alive has more than this node has, so it may say that it
+//! for all files that it has. Then no live member has more than this node has, so it may say that it
 //! covers the pair; the others learn that of it by catching up. The view notes what was given up in
 //! [`lost`](super::view::Member::lost): members that come back and do have the files bring them anew.
 
@@ -62,7 +62,7 @@ impl Node {
         self.ask_next(now, out);
     }
 
-    /// Asks the next member for what it has, or goes on without what nobody has.
+    /// Asks the next member for what it has, or goes on without what no member has.
     pub(super) fn ask_next(&mut self, now: Time, out: &mut Vec<Output>) {
         let Some(to_ask) = &mut self.giving_up.to_ask else { return };
         to_ask.retain(|&member| self.view.is_alive(member));

@@ -2,7 +2,7 @@
 //!
 //! A newcomer greets a member that it was told of: MEET as=newcomer. That member opens a link of its
 //! own to the address that the newcomer goes by, and takes it in only when the newcomer itself
-//! answers there: a wrong address is told to its owner and disturbs nobody. From then on it is the
+//! answers there: a wrong address is told to its owner and disturbs no member. From then on it is the
 //! newcomer's predecessor. All members that were configured are asked, one shortly after the other.
 //!
 //! A node that was configured with itself as the first of the list begins the ring where it finds
@@ -41,7 +41,7 @@ pub(super) struct Joining {
     candidate: usize,
     /// How often all have been asked in vain.
     rounds: u32,
-    /// Why each candidate did not take this node in, by what people call it.
+    /// Why each candidate did not take this node in, by its name as users write it.
     failed: BTreeMap<Place, String>,
     /// Candidates that are this node itself.
     itself: BTreeSet<usize>,
@@ -147,7 +147,7 @@ impl Node {
             return false;
         }
         if self.knows_others() {
-            // It has been in a ring, of which nobody is left to take it in.
+            // It has been in a ring, and no member of that is left to take it in.
             return true;
         }
         let me = self.config.address;
@@ -284,10 +284,10 @@ impl Node {
         self.joining.rounds = 0;
         self.joining.failed.clear();
         self.backs.clear();
-        // Out of the ring it cannot know what nobody in it has.
+        // Out of the ring it cannot know what no member has.
         self.giving_up = GivingUp::default();
-        // The others go on without it, and nobody raises anything for that: it has to follow all that
-        // they cover, be it what it brought itself.
+        // The others go on without it, and raise no number for that. So it has to follow all that
+        // they cover, even what it brought itself.
         self.learned = Covers::default();
         if self.view.brought().all(|(member, _)| member == self.config.address) {
             self.own.start_over(self.me.brings);
@@ -323,7 +323,7 @@ impl Node {
             return;
         }
         if errand.is_none() && self.next_link() != Some(link) {
-            // This node's own question: the answer tells it who it is.
+            // This node's own question: the answer tells it its address.
             return self.say(link, self.greeting(now, link, Role::Visitor), out);
         }
         let why = "this node itself answers there";

@@ -1,28 +1,146 @@
 //! Keeping a file that has come: from a client, from another member on its way round, or by catching
 //! up.
+//!
+//! A version that is newer than what the index holds is entered there at once, and its content is
+//! handed to the store ([`Output::Store`]). From then on it can be read, and what it replaced stays
+//! in the store until the store has confirmed it ([`Input::Stored`](super::Input::Stored)). If the
+//! store cannot keep it, the index goes back to what was replaced. The creator of a PUT answers its
+//! client when its own store has confirmed the file.
+
+use std::collections::BTreeMap;
 
 use super::{
-    event::{Event, Output},
-    limits::INCARNATION_MAX,
-    message::{Item, Refusal, Status},
+    event::{Event, Output, RequestId, StoreFault},
+    index::{Index, IndexEntry, Kept},
+    item::{Body, Item, Ticket},
+    limits::{INCARNATION_MAX, OPERATION_BYTES_MAX, OPERATIONS_MAX},
+    message::{Answer, Refusal, Status},
     name::Name,
     node::Node,
-    table::Kept,
-    version::Time,
+    version::{Time, Version},
 };
 
+/// The wait after a store has failed is doubled up to this many times.
+const DOUBLINGS_MAX: u32 = 5;
+
+/// Files that the store was given and has not confirmed yet.
+#[derive(Debug, Default)]
+pub(super) struct Storing {
+    open: BTreeMap<Ticket, Unconfirmed>,
+    bytes: usize,
+    /// Clients that wait until their file is confirmed.
+    replies: BTreeMap<(Ticket, RequestId), Reply>,
+    tickets_made: u64,
+    /// The store has failed so often in a row, and is given nothing until then.
+    failures: u32,
+    not_before: Time,
+}
+
+#[derive(Debug)]
+struct Unconfirmed {
+    name: Name,
+    version: Version,
+    bytes: usize,
+    /// What the index held before.
+    replaced: Option<IndexEntry>,
+}
+
+/// What a client will be answered when its file is kept.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) id: RequestId,
+    /// When it is answered 504 instead.
+    pub(super) until: Time,
+    pub(super) answer: Answer,
+}
+
+impl Reply {
+    pub(super) fn output(self) -> Output {
+        Output::Reply { id: self.id, answer: self.answer }
+    }
+
+    fn refused(self, status: Status, reason: impl Into<String>) -> Output {
+        Output::Reply { id: self.id, answer: Answer::Refused(Refusal::new(status, reason)) }
+    }
+}
+
+impl Storing {
+    /// Whether the store has confirmed all that it was given.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// When the first client has waited for too long. Tickets and deadlines have the same order, but
+    /// for large files, whose clients wait a little longer than they must.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.replies.first_key_value().map(|(_, reply)| reply.until)
+    }
+
+    /// Whether the store, which has failed, may be tried again.
+    pub(super) fn may_be_tried_again(&self, now: Time) -> bool {
+        self.failures > 0 && now >= self.not_before
+    }
+
+    /// Whether the store may be given so many bytes more.
+    fn has_room(&self, now: Time, bytes: usize) -> bool {
+        now >= self.not_before
+            && self.open.len() < OPERATIONS_MAX
+            && self.bytes + bytes <= OPERATION_BYTES_MAX
+    }
+
+    /// Tickets begin after those of the files that are here.
+    pub(super) fn after(index: &Index) -> Self {
+        let last = index.list("", "").map(|(_, held)| held.ticket.0).max();
+        Self { tickets_made: last.unwrap_or(0), ..Self::default() }
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.tickets_made += 1;
+        Ticket(self.tickets_made)
+    }
+
+    fn begin(&mut self, ticket: Ticket, unconfirmed: Unconfirmed) {
+        self.bytes += unconfirmed.bytes;
+        self.open.insert(ticket, unconfirmed);
+    }
+
+    /// The clients that wait for this content.
+    fn replies_to(&mut self, ticket: Ticket) -> Vec<Reply> {
+        let mut replies = Vec::new();
+        // Stores confirm in order, so none waits for an earlier one.
+        while let Some(first) = self.replies.first_entry().filter(|it| it.key().0 <= ticket) {
+            replies.push(first.remove());
+        }
+        replies
+    }
+
+    fn end(&mut self, ticket: Ticket) -> Option<Unconfirmed> {
+        let unconfirmed = self.open.remove(&ticket)?;
+        self.bytes -= unconfirmed.bytes;
+        Some(unconfirmed)
+    }
+}
+
 impl Node {
-    /// Keeps a file whose circle has closed.
+    /// Keeps a file whose circle has closed, and answers its client when the store has confirmed it.
     pub(super) fn keep_own(
         &mut self,
+        now: Time,
         name: &Name,
         item: Item,
+        reply: Reply,
         out: &mut Vec<Output>,
-    ) -> Result<(), Refusal> {
+    ) {
         self.has_taken_part = true;
-        match self.put_into_table(name, item, out) {
-            Kept::New | Kept::Old => Ok(()),
-            Kept::Full => Err(Refusal::new(Status::InsufficientStorage, self.why_full())),
+        if self.file(now, name, item, out) == Kept::Full {
+            return out.push(reply.refused(Status::InsufficientStorage, self.why_full()));
+        }
+        // It may have come before by another way, or a later one may have; that counts as soon as it
+        // is confirmed.
+        let held = self.index.get(name).map(|held| held.ticket);
+        match held.filter(|held| self.storing.open.contains_key(held)) {
+            Some(ticket) => drop(self.storing.replies.insert((ticket, reply.id), reply)),
+            None => out.push(reply.output()),
         }
     }
 
@@ -38,22 +156,95 @@ impl Node {
             return Err(Status::Unavailable);
         }
         self.clock.observe(item.version.stamp, self.clocks.latest(now));
-        match self.put_into_table(name, item, out) {
+        match self.file(now, name, item, out) {
             Kept::Full => Err(Status::InsufficientStorage),
             kept => Ok(kept),
         }
     }
 
-    fn put_into_table(&mut self, name: &Name, item: Item, out: &mut Vec<Output>) -> Kept {
-        let (version, bytes) = (item.version, item.content.len());
+    /// Whether a file of this many bytes would find room under this name.
+    pub(super) fn has_room(&self, now: Time, name: &Name, bytes: usize) -> bool {
+        self.index.has_room(name, bytes) && self.storing.has_room(now, bytes)
+    }
+
+    /// Enters a version into the index if it is newer, and hands its content to the store.
+    fn file(&mut self, now: Time, name: &Name, item: Item, out: &mut Vec<Output>) -> Kept {
+        let Item { version, hash, body: Body::Whole(content) } = item else {
+            // It is in this node's own store already.
+            return Kept::Old;
+        };
+        let bytes = content.len();
         let was_full = !self.refused.is_empty();
-        let kept = self.table.put(name, item);
+        let ticket = self.storing.ticket();
+        let (kept, replaced) = match self.storing.has_room(now, bytes) {
+            true => self.index.put(name, IndexEntry { version, hash, bytes, ticket }),
+            false if self.index.get(name).is_some_and(|held| held.version >= version) => {
+                (Kept::Old, None)
+            }
+            false => (Kept::Full, None),
+        };
         match kept {
             Kept::Full => self.refused.add(name, version, bytes),
             Kept::New | Kept::Old => self.refused.kept(name, version),
         }
         self.note_room(was_full, out);
+        if kept != Kept::New {
+            return kept;
+        }
+        let unconfirmed = Unconfirmed { name: name.clone(), version, bytes, replaced };
+        self.storing.begin(ticket, unconfirmed);
+        out.push(Output::Store { ticket, name: name.clone(), version, hash, content });
         kept
+    }
+
+    /// The store has kept the content of a file, or could not.
+    pub(super) fn stored(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        result: Result<(), StoreFault>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(unconfirmed) = self.storing.end(ticket) else { return };
+        let Unconfirmed { name, version, bytes, replaced } = unconfirmed;
+        let replies = self.storing.replies_to(ticket);
+        let Err(fault) = result else {
+            self.storing.failures = 0;
+            out.extend(replaced.map(|replaced| Output::Discard { ticket: replaced.ticket }));
+            out.extend(replies.into_iter().map(Reply::output));
+            return;
+        };
+        // Stores confirm in order. So a version that has replaced this one is not confirmed either,
+        // and what this one replaced is now what that one replaces.
+        let mut later = self.storing.open.values_mut().map(|it| &mut it.replaced);
+        match later.find(|it| it.is_some_and(|it| it.ticket == ticket)) {
+            Some(later) => *later = replaced,
+            None => self.index.take_back(&name, ticket, replaced),
+        }
+        let was_full = !self.refused.is_empty();
+        self.refused.add(&name, version, bytes);
+        self.note_room(was_full, out);
+        let delay = self.config.check_interval * 2u32.pow(self.storing.failures);
+        self.storing.failures = (self.storing.failures + 1).min(DOUBLINGS_MAX);
+        self.storing.not_before = now + delay;
+        for reply in replies {
+            let (status, what) = match fault {
+                StoreFault::Full => (Status::InsufficientStorage, "is full"),
+                StoreFault::Broken => (Status::Unavailable, "fails"),
+            };
+            let me = self.config.address;
+            let reason = format!("the store of {me} {what}; other members may have kept the file");
+            out.push(reply.refused(status, reason));
+        }
+    }
+
+    /// Answers clients whose file the store has not confirmed in time.
+    pub(super) fn storing_due(&mut self, now: Time, out: &mut Vec<Output>) {
+        while self.storing.deadline().is_some_and(|until| now >= until) {
+            let (_, reply) = self.storing.replies.pop_first().expect("it has a deadline");
+            let reason = "the store did not confirm the file in time; it may be kept: put it again";
+            out.push(reply.refused(Status::Timeout, reason));
+        }
     }
 
     /// Says so if this node has become full, or has room again.

@@ -345,7 +345,7 @@ impl Node {
         if let Some(next) = &mut self.next
             && next.scouts.is_empty()
         {
-            // There is nobody behind it: not to be looked at again before it counts as dead.
+            // No member is behind it: it is not looked at again before it counts as dead.
             let scout = Scout { asked: now, has_answered: true };
             next.scouts.insert(next.peer, scout);
         }
@@ -380,8 +380,8 @@ impl Node {
         next.scouts = dead.scouts;
     }
 
-    /// Whoever keeps a link to this node sends a CHECK every interval. One that has been silent
-    /// for so long has lost its power or its cable, and nobody would ever say that the link is down.
+    /// A node that keeps a link to this one sends a CHECK every interval. One that has been silent
+    /// for so long has lost its power or its cable, and no system would ever report the link as down.
     pub(super) fn close_silent(&mut self, now: Time, out: &mut Vec<Output>) {
         self.close_incoming(|_, it| now >= it.heard + LINK_SILENCE_MAX, out);
     }

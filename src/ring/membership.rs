@@ -1,17 +1,24 @@
-//! Who is in the ring: MEET, the merging of views, going and coming back.
+//! The members of the ring: MEET, the merging of views, going and coming back.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use super::{
     coverage::Covers,
     errands::RESTART_MS_MAX,
     event::{Event, LinkId, Output},
-    limits::{BACKS_AT_ONCE, BACKS_WITHIN, MEETS_PER_LINK_MAX, PROTOCOL, REST_MAX},
+    limits::{PROTOCOL, REST_MAX},
     message::{Answer, Greeting, Peer, Refusal, Role, Row, Status},
     node::{Node, Phase},
     version::Time,
     view::{Cause, Member, State, View, ViewHash},
 };
+
+/// How often within [`BACKS_WITHIN`] a node comes back at once after it was declared gone.
+const BACKS_AT_ONCE: usize = 3;
+/// The time over which that is counted.
+const BACKS_WITHIN: Duration = Duration::from_secs(60);
+/// MEETs that one link carries; more mean that both ends contradict each other for ever.
+const MEETS_PER_LINK_MAX: u32 = 64;
 
 /// Words about others that are remembered, so that they are not said again and again.
 const SAID_MAX: usize = 64;
@@ -36,7 +43,7 @@ impl Node {
         if self.refused.is_empty() { self.covers.clone() } else { Covers::default() }
     }
 
-    /// The other end of a link says who it is and whom it knows.
+    /// The other end of a link says which node it is and which members it knows.
     pub(super) fn met(
         &mut self,
         now: Time,
@@ -176,14 +183,14 @@ impl Node {
             self.me.lost = self.me.lost.max(theirs.lost);
             self.hear_of_brings(theirs.brings);
         }
-        // Somebody has gone on without files that this node holds: they are to be followed anew.
+        // A member has gone on without files that this node holds: they are to be followed anew.
         let was_given_up = self.view.members().any(|(member, entry)| {
             let known = before.get(member).map_or(0, |it| it.lost);
             entry.lost > known && self.covers.has(member, entry.lost)
         });
         self.show_me();
         // As when this node declares its successor dead: what follows is acknowledged without that one,
-        // and whoever left may come back to another part of the ring.
+        // and a member that left may come back to another part of the ring.
         let has_lost_next = self
             .next
             .as_ref()
@@ -409,7 +416,7 @@ impl Node {
         order.map(row).collect()
     }
 
-    /// A gone member will not return: it is not sought any more, and nobody waits for what it alone
+    /// A gone member will not return: it is not sought any more, and no node waits for what it alone
     /// had.
     pub(super) fn forget(
         &mut self,

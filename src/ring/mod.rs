@@ -19,7 +19,7 @@
 //! answer is declared gone by its predecessor, and by no other; the predecessor links to the next
 //! live member, and its next CHECK tells the others. See `checks.rs` and `links.rs`.
 //!
-//! **MEET** begins every link: each side says who it is and whom it knows. A newcomer is taken in
+//! **MEET** begins every link: each side says which node it is and which members it knows. A newcomer is taken in
 //! when the member that it greets has reached it at its address; see `joining.rs`. Coming back and
 //! the healing of a network are two rings that meet. Views [merge](view) like a set that only
 //! grows, so it does not matter which node hears what first.
@@ -56,30 +56,28 @@
 
 mod checks;
 mod clocks;
-pub mod codec;
 pub mod coverage;
 mod errands;
 pub mod event;
 mod forward;
 mod giving_up;
+pub mod index;
+pub mod item;
 mod joining;
 mod keeping;
 pub mod limits;
-pub mod line;
 mod links;
 mod membership;
-pub mod message;
-pub mod name;
 pub mod node;
 mod operations;
-mod parse;
 mod refused;
 mod requests;
 mod rng;
 mod sync;
-pub mod table;
 pub mod version;
 pub mod view;
+pub mod wire;
 
-pub use event::{Event, Input, LinkId, Output, Place, RequestId};
+pub use event::{Event, Input, LinkId, Output, Place, RequestId, StoreFault};
 pub use node::{Config, Node};
+pub use wire::{codec, line, message, name};

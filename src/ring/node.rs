@@ -24,8 +24,10 @@ use super::{
     errands::{Errands, Seeking},
     event::{Event, Input, LinkId, Output, Place},
     giving_up::GivingUp,
+    index::Index,
     joining::Joining,
-    limits::{CLAIM_INTERVALS, DOUBT_AFTER, HEARTBEAT, PEER_LINKS_MAX},
+    keeping::Storing,
+    limits::{CLAIM_INTERVALS, PEER_LINKS_MAX},
     links::{Link, Next},
     message::{Envelope, Peer},
     name::Name,
@@ -34,10 +36,15 @@ use super::{
     requests::Waiting,
     rng::Rng,
     sync::Catchup,
-    table::Table,
     version::{Clock, Stamp, Time},
     view::{Member, State, View, ViewHash},
 };
+
+/// A node in a ring is woken at least so often: to notice that it was stopped before others, which give
+/// it at least [`CHECK_TIMEOUT_MIN`], can have gone on without it.
+const HEARTBEAT: Duration = Duration::from_millis(150);
+/// A node that is woken so much too late has been stopped.
+const DOUBT_AFTER: Duration = Duration::from_millis(100);
 
 /// How a node is set up.
 #[derive(Clone, Debug)]
@@ -93,7 +100,8 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub struct Node {
     pub(super) config: Config,
-    pub(super) table: Table,
+    pub(super) index: Index,
+    pub(super) storing: Storing,
     pub(super) refused: Refused,
     /// Stamps that were given out though they are ahead of the clock, by name.
     pub(super) beyond: BTreeMap<Name, Stamp>,
@@ -106,7 +114,7 @@ pub struct Node {
     pub(super) claimable: Option<Time>,
     /// Whether this node holds everything that was acknowledged in its ring: `settle_ready` says.
     pub(super) ready: bool,
-    /// Whether people were told that it is ready.
+    /// Whether an event has said that it is ready.
     is_known_ready: bool,
     /// What it covers, what of that it has learned of others, and what it brings itself.
     pub(super) covers: Covers,
@@ -121,8 +129,8 @@ pub struct Node {
     pub(super) waiting: Waiting,
     pub(super) catchup: Catchup,
     pub(super) reports: Reports,
-    /// Whether something may have been acknowledged since this node raised what it brings. If not, those
-    /// who have not heard of that have missed nothing.
+    /// Whether something may have been acknowledged since this node raised what it brings. If not, members
+    /// that have not heard of that have missed nothing.
     pub(super) has_taken_part: bool,
     /// This node's own entry in the view, as it should be.
     pub(super) me: Member,
@@ -161,13 +169,13 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node that holds the files of `table`. It does nothing before its first input, which may
+    /// A node that holds the files of `index`, of which the store has the contents. It does nothing before its first input, which may
     /// be [`Input::Wake`].
-    pub fn new(config: Config, table: Table) -> Self {
+    pub fn new(config: Config, index: Index) -> Self {
         let joins = !config.prevs.is_empty() && !config.bootstrap;
         let mut me = Member::alive(config.started_ms, 0);
         let mut own = Own::default();
-        if !joins || !table.is_empty() {
+        if !joins || !index.is_empty() {
             me.brings = config.started_ms.max(1);
             own.raised(me.brings);
         }
@@ -214,15 +222,16 @@ impl Node {
             check_at: Time(0),
             woken_at: Time(0),
             said: VecDeque::new(),
-            table,
+            storing: Storing::after(&index),
+            index,
             view: View::default(),
             config,
         };
         node.show_me();
         // Its next version must be later than all that it holds.
         let latest = node.clocks.latest(Time(0));
-        for (_, item) in node.table.list("", "") {
-            node.clock.observe(item.version.stamp, latest);
+        for (_, held) in node.index.list("", "") {
+            node.clock.observe(held.version.stamp, latest);
         }
         node.hash_view();
         node
@@ -238,6 +247,7 @@ impl Node {
             Input::Received { link, message } => self.received(now, link, message, out),
             Input::Progress { link } => self.heard(now, link, false),
             Input::LinkDown { link, why } => self.link_down(now, link, why, out),
+            Input::Stored { ticket, result } => self.stored(now, ticket, result, out),
             Input::Wake => self.wake(now, out),
             Input::Leave => self.leave(now, out),
         }
@@ -283,6 +293,7 @@ impl Node {
             self.errands.deadline(),
             self.operations.deadline(),
             self.waiting.deadline(),
+            self.storing.deadline(),
             self.catchup.deadline(self.config.check_timeout),
             self.joining_deadline(),
             self.seeking_deadline(),
@@ -318,8 +329,8 @@ impl Node {
     }
 
     /// The files that this node holds.
-    pub fn table(&self) -> &Table {
-        &self.table
+    pub fn index(&self) -> &Index {
+        &self.index
     }
 
     /// Whether this node is in a ring and holds what was acknowledged there.
@@ -379,7 +390,7 @@ impl Node {
     fn tend(&mut self, now: Time, out: &mut Vec<Output>) {
         self.untended = false;
         if self.forwarded == ViewHash(0) && self.phase == Phase::Member {
-            // It has begun a ring; whoever joins one hears of the list when it changes.
+            // It has begun a ring; a node that joins one hears of the list when it changes.
             out.push(Output::Notify(Event::List(self.view.clone())));
         }
         let successor = match self.phase {
@@ -401,7 +412,7 @@ impl Node {
             self.begin_check(now, out);
         }
         self.tell_who_is_out(now, out);
-        // News of those who are gone changes no circle, and what is under way in it arrives.
+        // News of members that are gone changes no circle, and what is under way in it arrives.
         if std::mem::replace(&mut self.forwarded, self.circle) != self.circle {
             self.forward_anew(now, out);
         }
@@ -492,6 +503,7 @@ impl Node {
         self.errands_due(now, out);
         self.expire(now, out);
         self.waiting_due(now, out);
+        self.storing_due(now, out);
         self.catchup_timeout(now);
         self.join_on(now, out);
         self.unsettled |= self.claimable.take_if(|until| now >= *until).is_some();
@@ -500,7 +512,7 @@ impl Node {
             let brought = self.view.forget(self.clocks.ring(now), self.config.forget_after);
             self.show_me();
             if brought && self.ready {
-                // Whoever comes later must find somebody who brings what is here.
+                // A node that comes later must find a member that brings what is here.
                 self.raise(now);
             }
             self.note_change(out);
@@ -521,8 +533,8 @@ impl Node {
         }
         self.refuse_waiting(out);
         if self.phase == Phase::Joining {
-            // No ring counts on it. One that is just taking it in finds nobody when it calls back; if
-            // that heard goodbye instead, it would look for what this node brings, and never had.
+            // No ring counts on it. A member that is just taking it in gets no answer when it calls back.
+            // If it heard a goodbye instead, it would look for what this node brings, and never had.
             self.abandon(out);
             self.phase = Phase::Left;
             out.push(Output::Left);
@@ -561,7 +573,7 @@ impl Node {
         });
         // What it brings it may not cover itself yet: others cannot have followed that.
         let me = self.config.address;
-        let is_unsure = !self.table.is_empty() && !self.covers.has(me, self.me.brings);
+        let is_unsure = !self.index.is_empty() && !self.covers.has(me, self.me.brings);
         let is_to_stay = self.live > 1 && !self.reports.nobody_stays;
         self.errands.has_newcomer() || (is_to_stay && (is_unsure || others.count() > 0))
     }
@@ -570,7 +582,8 @@ impl Node {
     /// be passed over.
     fn step_out(&mut self, now: Time, out: &mut Vec<Output>) {
         if let Phase::Finishing { until } = self.phase
-            && ((self.operations.is_empty() && !self.is_needed()) || now >= until)
+            && ((self.operations.is_empty() && self.storing.is_empty() && !self.is_needed())
+                || now >= until)
         {
             self.abandon(out);
             self.phase = Phase::Leaving { until: now + self.config.check_timeout };

@@ -10,13 +10,19 @@ use std::{
 use super::{
     coverage::Lacks,
     event::{Output, RequestId},
-    limits::{BYTES_PER_SECOND_MIN, OPERATION_BYTES_MAX, OPERATIONS_MAX, PATIENCE_MIN},
-    message::{Answer, ForwardGet, ForwardPut, Item, OpId, Peer, Refusal, Status},
+    index::IndexEntry,
+    item::Item,
+    keeping::Reply,
+    limits::{BYTES_PER_SECOND_MIN, OPERATION_BYTES_MAX, OPERATIONS_MAX},
+    message::{Answer, Carried, ForwardGet, ForwardPut, OpId, Peer, Refusal, Status},
     name::Name,
     node::{Node, Phase},
     version::{Time, Version},
     view::ViewHash,
 };
+
+/// An operation may be under way this long before the successor is asked whether it lives.
+const PATIENCE_MIN: Duration = Duration::from_millis(50);
 
 /// What this node has on its way round the ring, by count.
 #[derive(Debug)]
@@ -88,7 +94,7 @@ impl Operations {
 
     fn begin(&mut self, operation: Operation) -> u64 {
         self.made = self.made.wrapping_add(1);
-        self.bytes += operation.put.as_ref().map_or(0, |item| item.content.len());
+        self.bytes += operation.put.as_ref().map_or(0, |item| item.body.len());
         if self.open.is_empty() {
             self.doubt_at = Some(operation.begun + self.patience());
         }
@@ -104,7 +110,7 @@ impl Operations {
     fn end(&mut self, count: u64) -> Option<Operation> {
         let operation = self.open.remove(&count)?;
         self.early.remove(&(operation.until, count));
-        self.bytes -= operation.put.as_ref().map_or(0, |item| item.content.len());
+        self.bytes -= operation.put.as_ref().map_or(0, |item| item.body.len());
         Some(operation)
     }
 
@@ -134,7 +140,7 @@ impl Node {
         out: &mut Vec<Output>,
     ) -> Option<Answer> {
         // A large content may take its time on a slow line, at the rate that clients are held to.
-        let seconds = put.as_ref().map_or(0, |item| item.content.len() / BYTES_PER_SECOND_MIN);
+        let seconds = put.as_ref().map_or(0, |item| item.body.len() / BYTES_PER_SECOND_MIN);
         let until = now + self.config.request_timeout + Duration::from_secs(seconds as u64);
         self.begin_until(now, until, id, name, put, out)
     }
@@ -150,7 +156,7 @@ impl Node {
         out: &mut Vec<Output>,
     ) -> Option<Answer> {
         if self.live == 1 {
-            return Some(self.alone(now, &name, put, out));
+            return self.alone(now, until, id, &name, put, out);
         }
         let operation =
             Operation { request: id, begun: now, until, name, put, raised: None, checks: 0 };
@@ -159,35 +165,35 @@ impl Node {
         None
     }
 
-    /// The answer of a node that is alone in its circle.
+    /// The answer of a node that is alone in its circle. That to a PUT comes from the store.
     fn alone(
         &mut self,
         now: Time,
+        until: Time,
+        id: RequestId,
         name: &Name,
         put: Option<Item>,
         out: &mut Vec<Output>,
-    ) -> Answer {
+    ) -> Option<Answer> {
         let Some(mut item) = put else {
-            // It may have been asked while there was somebody who knew more.
+            // It may have been asked while there was a member that knew more.
             let lacks = self.covers.lacks(&self.view, self.config.address).next().is_some();
-            return match self.table.get(name) {
+            return Some(match self.index.get(name) {
                 _ if lacks => self.not_ready(),
-                Some(item) => Answer::Found(item.clone()),
+                Some(held) => Answer::Found(held.item()),
                 None => self.not_found(name),
-            };
+            });
         };
-        if self.table.get(name).is_some_and(|held| held.version >= item.version) {
+        if self.index.get(name).is_some_and(|held| held.version >= item.version) {
             // Another write has come in while this one was on its way.
             match self.version(now, name) {
                 Ok(version) => item.version = version,
-                Err(refusal) => return Answer::Refused(refusal),
+                Err(refusal) => return Some(Answer::Refused(refusal)),
             }
         }
-        let version = item.version;
-        match self.keep_own(name, item, out) {
-            Ok(()) => Answer::Stored { version, copies: 1 },
-            Err(refusal) => Answer::Refused(refusal),
-        }
+        let answer = Answer::Stored { version: item.version, copies: 1 };
+        self.keep_own(now, name, item, Reply { id, until, answer }, out);
+        None
     }
 
     fn send_operation(&mut self, count: u64, out: &mut Vec<Output>) {
@@ -198,16 +204,17 @@ impl Node {
         operation.checks = self.checks_made;
         let op = OpId { creator: self.config.address, count };
         let (view, name) = (self.circle, operation.name.clone());
-        let bytes = operation.put.as_ref().map_or(0, |item| item.content.len());
+        let bytes = operation.put.as_ref().map_or(0, |item| item.body.len());
         let message = match &operation.put {
             Some(item) => {
-                let (version, item) = (item.version, Some(item.clone()));
+                let (version, carried) = (item.version, Carried::Content(item.clone()));
                 let (newest, refused, copies) = (None, None, 1);
-                let forward = ForwardPut { op, view, name, version, copies, newest, refused, item };
+                let forward =
+                    ForwardPut { op, view, name, version, copies, newest, refused, carried };
                 Peer::ForwardPut(Box::new(forward))
             }
             None => {
-                let found = self.table.get(&name).cloned();
+                let found = self.index.get(&name).map(IndexEntry::item);
                 let lacks = Lacks::of(&self.offered(), &self.view, self.config.address);
                 let lacks = (!self.ready).then_some(lacks);
                 let forward = ForwardGet { op, view, name, hops: 0, lacks, found };
@@ -235,8 +242,9 @@ impl Node {
             } else if !(is_put && too_few)
                 && let Some(operation) = self.operations.end(count)
             {
-                let answer = self.alone(now, &operation.name, operation.put, out);
-                out.push(Output::Reply { id: operation.request, answer });
+                let Operation { request: id, until, name, put, .. } = operation;
+                let answer = self.alone(now, until, id, &name, put, out);
+                out.extend(answer.map(|answer| Output::Reply { id, answer }));
             }
         }
     }
@@ -282,6 +290,7 @@ impl Node {
         while let Some((&count, _)) = self.operations.open.first_key_value() {
             self.give_up_on(count, out);
         }
+        self.storing_due(Time(u64::MAX), out);
     }
 
     fn give_up_on(&mut self, count: u64, out: &mut Vec<Output>) {
@@ -304,7 +313,7 @@ impl Node {
         {
             return;
         }
-        let own = self.table.get(&operation.name).map(|held| held.version);
+        let own = self.index.get(&operation.name).map(|held| held.version);
         let newest = newest.max(own.filter(|&own| own != version));
         let is_outdone = newest.is_some_and(|newest| newest >= version);
         if is_outdone && refused.is_none() && operation.raised != Some(view) {
@@ -313,8 +322,8 @@ impl Node {
         let operation = self.operations.finish(now, op.count);
         let item = operation.put.expect("it is a PUT");
         let answer = match refused {
-            // Nobody keeps what the others do not believe.
-            Some((Status::Unavailable, by)) => Err(Refusal::new(
+            // It is not kept where the others do not believe its time.
+            Some((Status::Unavailable, by)) => Answer::Refused(Refusal::new(
                 Status::Timeout,
                 format!(
                     "{by} does not believe the time of this write: its clock or that of {} is \
@@ -323,22 +332,22 @@ impl Node {
                 ),
             )),
             Some((status, by)) => {
-                let _ = self.keep_own(&operation.name, item, out);
                 let why = match status {
                     Status::InsufficientStorage => {
                         format!("{by} is full (see its --max-store-bytes)")
                     }
                     _ => format!("{by} could not keep the file"),
                 };
-                Err(Refusal::new(status, format!("{why}; other members have kept the file")))
+                let reason = format!("{why}; other members have kept the file");
+                Answer::Refused(Refusal::new(status, reason))
             }
-            None => self.keep_own(&operation.name, item, out),
+            None => Answer::Stored { version, copies },
         };
-        let answer = match answer {
-            Ok(()) => Answer::Stored { version, copies },
-            Err(refusal) => Answer::Refused(refusal),
-        };
-        out.push(Output::Reply { id: operation.request, answer });
+        let reply = Reply { id: operation.request, until: operation.until, answer };
+        match refused {
+            Some((Status::Unavailable, _)) => out.push(reply.output()),
+            _ => self.keep_own(now, &operation.name, item, reply, out),
+        }
     }
 
     /// Some member held a later version already: the PUT goes round once more, with one above that.
@@ -375,7 +384,7 @@ impl Node {
         }
         let operation = self.operations.finish(now, op.count);
         let answer = match found {
-            // Nobody in the circle holds all that was ever acknowledged, so there may be more.
+            // No member of the circle holds all that was ever acknowledged, so there may be more.
             _ if !self.ready && lacks.is_some_and(|lacks| !lacks.is_none()) => {
                 let gone = self
                     .covers

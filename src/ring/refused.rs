@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{limits::REFUSED_MAX, name::Name, version::Version};
+use super::{name::Name, version::Version};
+
+/// Versions that one full node remembers to have refused.
+const REFUSED_MAX: usize = 65_536;
 
 /// What a node knows of but could not keep: so it neither asks for it again and again, nor answers an
 /// older version as if that were the newest.

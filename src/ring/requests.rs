@@ -6,12 +6,16 @@ use std::collections::VecDeque;
 use super::{
     clocks,
     event::{Output, RequestId},
-    limits::{BEYOND_MAX, OPERATIONS_MAX, READY_WAIT},
-    message::{Answer, Content, Info, Item, Refusal, Request, Status},
+    item::{Content, Item},
+    limits::{OPERATIONS_MAX, READY_WAIT},
+    message::{Answer, Info, Refusal, Request, Status},
     name::Name,
     node::{Node, Phase},
     version::{Stamp, Time, Version},
 };
+
+/// Names whose versions are ahead of this node's clock, and of which it remembers the last version.
+const BEYOND_MAX: usize = 1024;
 
 /// Requests that wait until this node is ready.
 #[derive(Debug, Default)]
@@ -57,15 +61,16 @@ impl Node {
         content: Content,
         out: &mut Vec<Output>,
     ) -> Option<Answer> {
-        let version = match self.may_put(&name, &content).and_then(|()| self.version(now, &name)) {
-            Ok(version) => version,
-            Err(refusal) => return Some(Answer::Refused(refusal)),
-        };
-        let item = Item { version, hash: content.hash(), content };
+        let version =
+            match self.may_put(now, &name, &content).and_then(|()| self.version(now, &name)) {
+                Ok(version) => version,
+                Err(refusal) => return Some(Answer::Refused(refusal)),
+            };
+        let item = Item { version, hash: content.hash(), body: content.into() };
         self.begin(now, id, name, Some(item), out)
     }
 
-    fn may_put(&self, name: &Name, content: &Content) -> Result<(), Refusal> {
+    fn may_put(&self, now: Time, name: &Name, content: &Content) -> Result<(), Refusal> {
         self.may_operate()?;
         let (min, live) = (self.config.min_copies, self.live);
         if live < min {
@@ -76,14 +81,14 @@ impl Node {
             let reason = format!("a file has at most {} bytes here", self.config.max_file_bytes);
             return Err(Refusal::new(Status::ContentTooLarge, reason));
         }
-        if !self.table.has_room(name, content.len()) {
+        if !self.has_room(now, name, content.len()) {
             return Err(Refusal::new(Status::InsufficientStorage, self.why_full()));
         }
         Ok(())
     }
 
     pub(super) fn why_full(&self) -> String {
-        let (me, most) = (self.config.address, self.table.bytes_max());
+        let (me, most) = (self.config.address, self.index.bytes_max());
         format!("{me} is full at {most} bytes; see its --max-store-bytes")
     }
 
@@ -100,7 +105,7 @@ impl Node {
             return Err(Refusal::new(Status::Unavailable, reason));
         }
         let stamp = self.clock.tick(self.clocks.own(now), self.clocks.latest(now));
-        let held = self.table.get(name).map(|held| held.version.stamp);
+        let held = self.index.get(name).map(|held| held.version.stamp);
         let refused = self.refused.get(name).map(|version| version.stamp);
         let known = held.into_iter().chain(refused);
         let mut stamp = known.fold(stamp, |stamp, known| stamp.max(known.next()));
@@ -157,18 +162,18 @@ impl Node {
         out: &mut Vec<Output>,
     ) -> Option<Answer> {
         if self.ready
-            && let Some(item) = self.table.get(&name)
-            && self.refused.get(&name).is_none_or(|refused| refused <= item.version)
+            && let Some(held) = self.index.get(&name)
+            && self.refused.get(&name).is_none_or(|refused| refused <= held.version)
             && self.refused.is_complete()
         {
-            return Some(Answer::Found(item.clone()));
+            return Some(Answer::Found(held.item()));
         }
         if let Err(refusal) = self.may_operate() {
             return Some(Answer::Refused(refusal));
         }
         if self.live == 1 && !self.ready {
-            return match self.table.get(&name).filter(|_| self.is_unclaimed()) {
-                Some(item) => Some(Answer::Found(item.clone())),
+            return match self.index.get(&name).filter(|_| self.is_unclaimed()) {
+                Some(held) => Some(Answer::Found(held.item())),
                 None => self.wait(now, id, Request::Get { name }),
             };
         }
@@ -260,8 +265,8 @@ impl Node {
             let reason = format!("{}: it does not know all names; try another", self.why_full());
             return Some(Answer::Refused(Refusal::new(Status::Unavailable, reason)));
         }
-        let held = (self.table.list(&prefix, &after))
-            .map(|(name, item)| (name, item.content.len(), item.version));
+        let held =
+            (self.index.list(&prefix, &after)).map(|(name, held)| (name, held.bytes, held.version));
         let refused =
             self.refused.list(&after).filter(|(name, ..)| name.as_str().starts_with(&prefix));
         let mut files: Vec<(Name, usize, Version)> = Vec::new();
@@ -303,11 +308,11 @@ impl Node {
             ready: self.is_ready(),
             full: !self.refused.is_empty(),
             members: self.live,
-            files: self.table.len(),
-            bytes: self.table.bytes(),
-            digest: self.table.digest(),
+            files: self.index.len(),
+            bytes: self.index.bytes(),
+            digest: self.index.digest(),
             max_file_bytes: self.config.max_file_bytes,
-            max_store_bytes: self.table.bytes_max(),
+            max_store_bytes: self.index.bytes_max(),
             min_copies: self.config.min_copies,
             request_timeout: self.config.request_timeout,
         }

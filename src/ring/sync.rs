@@ -1,6 +1,6 @@
 //! Catching up: anti-entropy with the predecessor.
 //!
-//! CHECK carries a digest of the sender's table. Where it differs from the own one, a node asks its
+//! CHECK carries a digest of the sender's index. Where it differs from the own one, a node asks its
 //! predecessor for the digests of the buckets, then for the names in those that differ, and pulls
 //! what is newer there. (Demers et al., "Epidemic algorithms", 1987; the buckets are a Merkle tree
 //! of two levels.) Data so moves in the direction of the ring, and after at most one turn every
@@ -18,13 +18,21 @@ use super::{
     coverage::Covers,
     errands::Purpose,
     event::{Event, LinkId, Output},
-    limits::{SYNC_DOUBLINGS_MAX, SYNC_NAMES_MAX, SYNC_WINDOW_BYTES, SYNC_WINDOW_REQUESTS},
+    index::{Digest, IndexEntry, Kept},
+    limits::SYNC_WINDOW_REQUESTS,
     message::{Peer, Sync},
     name::Name,
     node::Node,
-    table::{Digest, Kept},
     version::{Stamp, Time, Version},
 };
+
+/// Bytes of files that one synchronisation has asked for and not yet got.
+const SYNC_WINDOW_BYTES: usize = 4 << 20;
+/// Names that one answer of a synchronisation lists at most.
+const SYNC_NAMES_MAX: usize = 256;
+/// A synchronisation that found nothing is not repeated sooner than this many check intervals,
+/// doubled each time up to this many doublings.
+const SYNC_DOUBLINGS_MAX: u32 = 5;
 
 /// The state of catching up.
 #[derive(Debug, Default)]
@@ -101,7 +109,7 @@ impl Node {
         {
             return self.visit_before(now, out);
         }
-        let pair = (digest, self.table.digest());
+        let pair = (digest, self.index.digest());
         if pair.0 == pair.1 {
             self.catchup = Catchup::default();
             if self.learn(&offer) && self.covers_more(now, out) {
@@ -109,13 +117,14 @@ impl Node {
             }
             return;
         }
-        // While something is on its way round, digests differ and nobody has missed anything. So
+        // While something is on its way round, digests differ though no member has missed anything. So
         // there is no hurry, unless they stay as they are; and none if that was looked into.
         let last = self.catchup.compared.filter(|&(theirs, mine, _)| (theirs, mine) == pair);
         let since = last.map_or(now, |(.., since)| since);
         self.catchup.compared = Some((pair.0, pair.1, since));
         let is_still = now.since(since) >= self.config.check_interval / 2;
-        let is_news = is_still && self.catchup.vain != Some(pair);
+        let is_vain = self.catchup.vain == Some(pair) && !self.storing.may_be_tried_again(now);
+        let is_news = is_still && !is_vain;
         if !gives && !is_news && now < self.catchup.not_before {
             return;
         }
@@ -196,10 +205,10 @@ impl Node {
     /// A question of another node, or an answer to one of this.
     pub(super) fn sync(&mut self, now: Time, link: LinkId, sync: Sync, out: &mut Vec<Output>) {
         let answer = match sync {
-            Sync::Buckets => Sync::Digests { digests: self.table.digests() },
+            Sync::Buckets => Sync::Digests { digests: self.index.digests() },
             Sync::Names { bucket, after } => self.names(bucket, after.as_ref()),
             Sync::Pull { name } => {
-                let item = self.table.get(&name).cloned();
+                let item = self.index.get(&name).map(IndexEntry::item);
                 Sync::Item { name, item }
             }
             answer => return self.sync_answer(now, link, answer, out),
@@ -214,9 +223,9 @@ impl Node {
     }
 
     fn names(&self, bucket: u8, after: Option<&Name>) -> Sync {
-        let mut files: Vec<(Name, usize, Version)> = (self.table.bucket(bucket, after))
+        let mut files: Vec<(Name, usize, Version)> = (self.index.bucket(bucket, after))
             .take(SYNC_NAMES_MAX + 1)
-            .map(|(name, item)| (name.clone(), item.content.len(), item.version))
+            .map(|(name, held)| (name.clone(), held.bytes, held.version))
             .collect();
         let more = files.len() > SYNC_NAMES_MAX;
         files.truncate(SYNC_NAMES_MAX);
@@ -231,7 +240,7 @@ impl Node {
         match answer {
             Sync::Digests { digests } if session.questions > 0 => {
                 session.questions -= 1;
-                let pairs = digests.iter().zip(self.table.digests()).enumerate();
+                let pairs = digests.iter().zip(self.index.digests()).enumerate();
                 let differing = pairs.filter(|(_, (theirs, mine))| **theirs != *mine);
                 session.buckets = differing.map(|(i, _)| (i as u8, None)).collect();
             }
@@ -240,7 +249,7 @@ impl Node {
                 if let Some((last, ..)) = files.last().filter(|_| more) {
                     session.buckets.push_front((bucket, Some(last.clone())));
                 }
-                self.choose(files, &mut session, out);
+                self.choose(now, files, &mut session, out);
             }
             Sync::Item { name, item } => {
                 let asked = session.pulling.pop_front();
@@ -266,16 +275,17 @@ impl Node {
     /// there is no room for them: then it is noted that they are not here.
     fn choose(
         &mut self,
+        now: Time,
         files: Vec<(Name, usize, Version)>,
         session: &mut Session,
         out: &mut Vec<Output>,
     ) {
         let was_full = !self.refused.is_empty();
         for (name, bytes, version) in files {
-            if self.table.get(&name).is_some_and(|held| held.version >= version) {
+            if self.index.get(&name).is_some_and(|held| held.version >= version) {
                 continue;
             }
-            if self.table.has_room(&name, bytes) {
+            if self.has_room(now, &name, bytes) {
                 session.wanted.push_back((name, bytes));
             } else {
                 session.has_refused = true;

@@ -2,7 +2,7 @@
 //!
 //! A [`Version`] is a hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", 2014)
 //! and the node that read it: totally ordered, close to wall-clock time, and always later than
-//! every version that its node had seen before. The last writer wins, and every node agrees who
+//! every version that its node had seen before. The last writer wins, and every node agrees which
 //! that was.
 
 use std::{fmt, net::SocketAddr, ops, str::FromStr, time::Duration};

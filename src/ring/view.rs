@@ -1,6 +1,6 @@
-//! Who is in the ring, and in which order.
+//! The members of the ring, and their order.
 //!
-//! A view is a map from an address to a [`Member`]. Everybody who holds the same map has the same
+//! A view is a map from an address to a [`Member`]. All nodes that hold the same map have the same
 //! ring: live members stand in the order of their positions, ties broken by address.
 //!
 //! # Merging
@@ -28,7 +28,7 @@ use std::{
 use super::limits::{INCARNATION_MAX, MEMBERS_MAX};
 
 /// Names the set of live members: address, incarnation and position of each. Two nodes with equal
-/// hashes agree who is in the circle and who follows whom.
+/// hashes agree which members are in the circle, and in which order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ViewHash(pub u64);
 
@@ -45,7 +45,7 @@ pub enum Cause {
     Unknown,
     /// It did not answer in time.
     Silent,
-    /// Nobody listens at its address.
+    /// No process listens at its address.
     Refused,
     /// Its connection broke and could not be made again.
     Broken,
@@ -54,7 +54,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// All causes, with their words on the wire and for people.
+    /// All causes: the word on the wire, and the words that users read.
     pub const WORDS: [(Self, &'static str, &'static str); 5] = [
         (Self::Unknown, "unknown", "for a reason that is not known"),
         (Self::Silent, "silent", "it did not answer its predecessor in time"),
@@ -63,7 +63,7 @@ impl Cause {
         (Self::Restarted, "restarted", "it was started anew"),
     ];
 
-    /// The word on the wire, and what people read.
+    /// The word on the wire, and the words that users read.
     pub fn words(self) -> (&'static str, &'static str) {
         let found = Self::WORDS.into_iter().find(|(cause, ..)| *cause == self);
         found.map_or(("unknown", ""), |(_, word, text)| (word, text))
@@ -290,7 +290,7 @@ impl View {
         short(&hasher)
     }
 
-    /// The hash of all that is known, of those who are out too.
+    /// The hash of all that is known, of members that are out too.
     pub fn full_hash(&self) -> ViewHash {
         let mut hasher = blake3::Hasher::new();
         for (&address, member) in &self.0 {
@@ -338,7 +338,7 @@ fn is_forgotten(member: &Member, wall_ms: u64, kept: Duration) -> bool {
         .is_some_and(|since_ms| Duration::from_millis(wall_ms.saturating_sub(since_ms)) > kept)
 }
 
-/// The list as people read it: `127.0.1.1:4043(WS1) -> 127.0.1.1:4044(WS2) -> (WS1)`.
+/// The list as users read it: `127.0.1.1:4043(WS1) -> 127.0.1.1:4044(WS2) -> (WS1)`.
 impl fmt::Display for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let circle = self.circle();

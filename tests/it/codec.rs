@@ -2,22 +2,21 @@
 
 use proptest::{collection::vec, prelude::*};
 use smolring::ring::{
-    codec::{Decoder, Encode, Reject},
-    limits::{
-        FILE_BYTES_CEILING, LINE_BYTES_MAX, MEMBERS_MAX, NAME_BYTES_MAX, PEER_BODY_BYTES_MAX,
-    },
+    codec::{Decoder, Encode, LIST_BYTES_MAX, Reject},
+    index::Digest,
+    limits::{FILE_BYTES_CEILING, LINE_BYTES_MAX, MEMBERS_MAX, NAME_BYTES_MAX},
     line::Line,
     message::{
         Answer, Content, Envelope, Info, Item, Message, Peer, Refusal, Report, Request, Role, Row,
         Status, Sync,
     },
     name::Name,
-    table::Digest,
     version::{Stamp, Version},
     view::{Cause, Member, State},
 };
 
 mod messages;
+mod parts;
 
 use messages::{any_message, examples};
 
@@ -243,12 +242,14 @@ fn files_between_nodes_need_a_decoder_that_trusts() {
     assert_eq!(decode_all(decoder(true), &bytes, || 9), [Ok(message)]);
     let got = decode_all(decoder(false), &bytes, || 9);
     assert!(matches!(&got[..], [Err(Reject { close: false, .. })]), "{got:?}");
+    let version = "version=00000000000000ff@127.0.1.1:4043";
+    let file = format!("a {version} blake3={} op=127.0.1.1:4043/1 view=1 copies=1", "0".repeat(64));
     for (head, limit) in [
-        ("MEET node=127.0.1.1:4043", PEER_BODY_BYTES_MAX),
-        ("CHECK", PEER_BODY_BYTES_MAX),
-        ("SYNC LISTED", PEER_BODY_BYTES_MAX),
-        ("SYNC ITEM a", FILE_BYTES_CEILING),
-        ("FORWARD PUT a", FILE_BYTES_CEILING),
+        ("MEET node=127.0.1.1:4043", LIST_BYTES_MAX),
+        ("CHECK", LIST_BYTES_MAX),
+        ("SYNC LISTED", LIST_BYTES_MAX),
+        (&format!("SYNC ITEM {file}"), FILE_BYTES_CEILING),
+        (&format!("FORWARD PUT {file}"), FILE_BYTES_CEILING),
     ] {
         let wants = |len| {
             let mut decoder = decoder(true);
@@ -388,7 +389,7 @@ fn answers_read_as_the_protocol_says() {
     let me = "127.0.1.1:4043".parse().unwrap();
     let version = Version { stamp: Stamp(255), node: me };
     let hash = blake3::hash(b"hello");
-    let found = Item { version, hash, content: "hello".into() };
+    let found = Item { version, hash, body: "hello".into() };
     let files = vec![(name("a b"), 3, version), (name("é"), 0, version)];
     let info = Info {
         me,
@@ -500,7 +501,7 @@ proptest! {
         let head = format!("{head} len={len}\n");
         let (taken, _) = decoder.decode(head.as_bytes());
         prop_assert_eq!(taken, head.len());
-        let limit = if is_peer { FILE_BYTES_CEILING } else { PEER_BODY_BYTES_MAX };
+        let limit = if is_peer { FILE_BYTES_CEILING } else { LIST_BYTES_MAX };
         prop_assert!(decoder.bytes_wanted() <= limit);
     }
 }
@@ -528,7 +529,7 @@ fn a_content_is_checked_in_whatever_pieces_it_comes() {
 fn item(bytes: usize) -> Item {
     let content = Content::from(vec![b'\n'; bytes]);
     let version = Version { stamp: Stamp(0xff), node: "127.0.1.1:4043".parse().unwrap() };
-    Item { version, hash: blake3::hash(&content), content }
+    Item { version, hash: blake3::hash(&content), body: content.into() }
 }
 
 fn name(text: &str) -> Name {

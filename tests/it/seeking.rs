@@ -8,138 +8,121 @@ use std::{
 };
 
 use smolring::ring::{
-    Config, Input, LinkId, Node, Output, Place,
+    Config, Input, LinkId, RequestId,
     codec::Decoder,
+    index::Index,
     limits::{FORGET_AFTER, GIVE_UP_AFTER},
-    message::{Envelope, Message, Peer},
-    table::Table,
-    version::Time,
+    message::{Answer, Message, Peer},
 };
 
-const STARTED_MS: u64 = 1_700_000_000_000;
-const SECOND_US: u64 = 1_000_000;
+use crate::world::{EPOCH_MS, Host, Micros, Network, Scene, State, Timeline, World, ms};
+
+const SECOND: Micros = ms(1000);
+/// The host of the node. The others are those that it remembers.
+const SEEKER: usize = 0;
+const HOSTS: usize = 202;
 
 fn address(n: usize) -> SocketAddr {
     ([10, 0, (n / 250) as u8, (n % 250) as u8], 4043).into()
 }
 
-/// A node that remembers others, and when it last tried each of them.
-struct Seeker {
-    node: Node,
-    now_us: u64,
-    links: BTreeMap<LinkId, SocketAddr>,
-    tried_us: BTreeMap<SocketAddr, u64>,
-    /// Addresses that answer that nobody is there. The others say nothing.
-    refuses: BTreeSet<SocketAddr>,
+/// When the node last tried each of the others.
+#[derive(Default)]
+struct Seeking {
+    tried: BTreeMap<usize, Micros>,
 }
 
-impl Seeker {
-    /// Alone, in a list with this many members that failed a second before it began, and as many that
-    /// left in order long ago.
-    fn new(failed: usize, left: usize) -> Self {
-        let config = Config {
-            address: address(0),
-            prevs: Vec::new(),
-            ring: "smolring".into(),
-            bootstrap: true,
-            check_interval: Duration::from_secs(1),
-            check_timeout: Duration::from_secs(2),
-            request_timeout: Duration::from_secs(10),
-            forget_after: FORGET_AFTER,
-            give_up_after: GIVE_UP_AFTER,
-            min_copies: 1,
-            max_file_bytes: 1 << 20,
-            seed: 7,
-            started_ms: STARTED_MS,
-        };
-        let node = Node::new(config, Table::new(1 << 20));
-        let (links, tried_us, refuses) = Default::default();
-        let mut seeker = Self { node, now_us: 0, links, tried_us, refuses };
-        seeker.handle(Input::Wake);
-        let row = |n: usize, what: &str, since_ms: u64| {
-            format!("{} {what} since={since_ms} incarnation=1 position={n:x}\n", address(n))
-        };
-        let gone = (1..=failed).map(|n| row(n, "gone", STARTED_MS - 1000));
-        let out = (failed + 1..=failed + left).map(|n| row(n, "left", STARTED_MS - 3_600_000));
-        let list: String = gone.chain(out).collect();
-        let meet = format!("MEET node={} protocol=2 len={}\n{list}", address(200), list.len());
-        let link = seeker.node.accept().expect("it is the first");
-        seeker.hear(link, meet.as_bytes());
-        seeker
+impl Scene for Seeking {
+    type Event = ();
+
+    fn happen(_world: &mut World<Self>, (): ()) {}
+
+    fn connects(world: &mut World<Self>, _host: usize, to: usize) {
+        world.scene.tried.insert(to, world.time.now);
     }
 
-    fn hear(&mut self, link: LinkId, bytes: &[u8]) {
-        let mut decoder = Decoder::new(1 << 20);
-        let Some(Ok(Message::Peer(message))) = decoder.decode(bytes).1 else { panic!("a MEET") };
-        let Envelope { message: Peer::Meet(_), .. } = &message else { panic!("a MEET") };
-        self.handle(Input::Received { link, message });
-    }
+    fn answers(_world: &mut World<Self>, _host: usize, _id: RequestId, _answer: &Answer) {}
 
-    fn handle(&mut self, input: Input) {
-        let mut out = Vec::new();
-        self.node.handle(Time(self.now_us), input, &mut out);
-        for output in out {
-            match output {
-                Output::Connect { link, to: Place::Node(to) } => {
-                    self.tried_us.insert(to, self.now_us);
-                    self.links.insert(link, to);
-                }
-                Output::Disconnect { link } => drop(self.links.remove(&link)),
-                _ => {}
-            }
-        }
-        let refused = self.links.iter().filter(|(_, to)| self.refuses.contains(to));
-        for link in refused.map(|(&link, _)| link).collect::<Vec<_>>() {
-            self.links.remove(&link);
-            self.handle(Input::LinkDown { link, why: "connection refused".into() });
-        }
-    }
+    fn leaves(_world: &mut World<Self>, _host: usize) {}
+}
 
-    fn run_until(&mut self, end_us: u64) {
-        while self.node.deadline().0 < end_us {
-            self.now_us = self.now_us.max(self.node.deadline().0);
-            self.handle(Input::Wake);
-        }
-        self.now_us = end_us;
-    }
+/// Alone, in a list with this many members that failed a second before it began, and as many that
+/// left in order long ago. The systems of some answer that nobody is there; the others are silent.
+fn seeker(failed: usize, left: usize, refusing: &BTreeSet<usize>) -> World<Seeking> {
+    let config = Config {
+        address: address(SEEKER),
+        prevs: Vec::new(),
+        ring: "smolring".into(),
+        bootstrap: true,
+        check_interval: Duration::from_secs(1),
+        check_timeout: Duration::from_secs(2),
+        request_timeout: Duration::from_secs(10),
+        forget_after: FORGET_AFTER,
+        give_up_after: GIVE_UP_AFTER,
+        min_copies: 1,
+        max_file_bytes: 1 << 20,
+        seed: 7,
+        started_ms: EPOCH_MS,
+    };
+    let host = |n| {
+        let is_silent = !refusing.contains(&n);
+        Host { state: State::Down { held: Index::new(0), is_silent }, ..Host::new(n, address(n)) }
+    };
+    let hosts = (0..HOSTS).map(host).collect();
+    let network = Network::new(HOSTS, ms(1), 1 << 20, true);
+    let mut world = World::new(Timeline::new(7, true), network, hosts, Seeking::default());
+    world.begin_life(SEEKER, config, Index::new(1 << 20));
+    let row = |n: usize, what: &str, since_ms: u64| {
+        format!("{} {what} since={since_ms} incarnation=1 position={n:x}\n", address(n))
+    };
+    let gone = (1..=failed).map(|n| row(n, "gone", EPOCH_MS - 1000));
+    let out = (failed + 1..=failed + left).map(|n| row(n, "left", EPOCH_MS - 3_600_000));
+    let list: String = gone.chain(out).collect();
+    let last = HOSTS - 1;
+    let meet = format!("MEET node={} protocol=2 len={}\n{list}", address(last), list.len());
+    let (_, message) = Decoder::new(1 << 20).decode(meet.as_bytes());
+    let Some(Ok(Message::Peer(message))) = message else { panic!("a MEET") };
+    let Peer::Meet(_) = &message.message else { panic!("a MEET") };
+    let connection = world.network.connect(&mut world.time, (last, 0), LinkId(0), SEEKER);
+    world.network.establish(&mut world.time, connection, 1);
+    let link = world.accept(SEEKER, connection, 1).expect("it is the first");
+    world.step(SEEKER, Input::Received { link, message });
+    world
 }
 
 #[test]
 fn many_that_are_silent_do_not_keep_one_from_being_tried() {
-    let mut seeker = Seeker::new(60, 40);
-    seeker.run_until(20 * SECOND_US);
-    let failed: Vec<_> = (1..=60).map(address).collect();
-    for member in &failed {
-        let tried = seeker.tried_us.get(member);
-        assert!(tried.is_some(), "{member} was not tried within 20 s");
+    let mut world = seeker(60, 40, &BTreeSet::new());
+    world.run_until(20 * SECOND);
+    for member in 1..=60 {
+        assert!(world.scene.tried.contains_key(&member), "{member} was not tried within 20 s");
     }
     // Each waits for 2 s, so one round of all of them takes 8 s with 16 at a time.
-    seeker.run_until(40 * SECOND_US);
-    for member in &failed {
-        let ago = 40 * SECOND_US - seeker.tried_us[member];
-        assert!(ago <= 20 * SECOND_US, "{member} was tried {} s ago", ago / SECOND_US);
+    world.run_until(40 * SECOND);
+    for member in 1..=60 {
+        let ago = 40 * SECOND - world.scene.tried[&member];
+        assert!(ago <= 20 * SECOND, "{member} was tried {} s ago", ago / SECOND);
     }
-    for member in (61..=100).map(address) {
-        assert!(!seeker.tried_us.contains_key(&member), "{member} has left, and is not sought");
+    for member in 61..=100 {
+        assert!(!world.scene.tried.contains_key(&member), "{member} has left, and is not sought");
     }
 }
 
 #[test]
-fn who_was_apart_for_a_day_is_still_sought_and_after_a_month_forgotten() {
-    let mut seeker = Seeker::new(3, 0);
-    seeker.refuses = (1..=3).map(address).collect();
-    let day_us = 86_400 * SECOND_US;
+fn one_that_was_apart_for_a_day_is_still_sought_and_after_a_month_forgotten() {
+    let mut world = seeker(3, 0, &(1..=3).collect());
+    let day = 86_400 * SECOND;
     // Not every second of it.
     for hours in [1, 25, 29 * 24] {
-        let at_us = hours * day_us / 24;
-        seeker.now_us = at_us;
-        seeker.run_until(at_us + 120 * SECOND_US);
-        for member in (1..=3).map(address) {
-            let tried_us = seeker.tried_us[&member];
-            assert!(tried_us >= at_us, "{member} was not tried after {hours} h");
+        let at = hours * day / 24;
+        world.time.now = at;
+        world.run_until(at + 120 * SECOND);
+        for member in 1..=3 {
+            assert!(world.scene.tried[&member] >= at, "{member} was not tried after {hours} h");
         }
     }
-    seeker.now_us = 31 * day_us;
-    seeker.run_until(31 * day_us + 120 * SECOND_US);
-    assert_eq!(seeker.node.view().members().len(), 1, "they are forgotten");
+    world.time.now = 31 * day;
+    world.run_until(31 * day + 120 * SECOND);
+    let members = world.hosts[SEEKER].up().map(|up| up.node.view().members().len());
+    assert_eq!(members, Some(1), "they are forgotten");
 }

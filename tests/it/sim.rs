@@ -28,16 +28,23 @@ use std::{env, panic, str::FromStr};
 mod calm;
 mod checker;
 mod clients;
-mod driver;
 mod faults;
-mod machine;
-mod network;
-mod plan;
-mod timeline;
-mod world;
+mod lives;
+pub mod plan;
+mod run;
+mod scene;
+mod steps;
+pub mod transcript;
 
-pub use timeline::Rng;
-use world::{Trace, World};
+pub use crate::world::Rng;
+use crate::world::World;
+pub use {
+    clients::Wish,
+    faults::Fault,
+    plan::Plan,
+    scene::{Shows, Sim},
+    steps::{Step, StepFault, Steps},
+};
 
 /// Seeds of a normal test run.
 const SEEDS: u64 = 300;
@@ -48,7 +55,7 @@ const FAILURES_MAX: usize = 10;
 fn a_ring_survives_everything_and_forgets_nothing() {
     if let Some(seed) = variable("SMOLRING_SEED") {
         let all = env::var("SMOLRING_TRACE").is_ok_and(|it| it == "all");
-        World::run(seed, if all { Trace::All } else { Trace::Short });
+        World::run(seed, if all { Shows::All } else { Shows::Main });
         return;
     }
     let seeds = variable("SMOLRING_SEEDS").unwrap_or(SEEDS);
@@ -56,7 +63,7 @@ fn a_ring_survives_everything_and_forgets_nothing() {
     let (mut slowest, mut acknowledged, mut given_up, mut messages) = (0, 0, 0, 0);
     let first = variable("SMOLRING_FIRST").unwrap_or(0);
     for seed in first..first + seeds {
-        match panic::catch_unwind(|| World::run(seed, Trace::Nothing)) {
+        match panic::catch_unwind(|| World::run(seed, Shows::Nothing)) {
             Ok(report) => {
                 slowest = slowest.max(report.healed_after);
                 acknowledged += report.acknowledged;
@@ -80,9 +87,9 @@ fn a_ring_survives_everything_and_forgets_nothing() {
 fn two_members_that_cannot_reach_each_other_cost_the_others_little() {
     let seeds = variable("SMOLRING_SEED").map_or(0..6, |seed: u64| seed..seed + 1);
     for seed in seeds {
-        let trace =
-            if variable::<u64>("SMOLRING_SEED").is_some() { Trace::Short } else { Trace::Nothing };
-        let parted = World::part_a_pair(seed, 3 + (seed % 3) as usize, trace);
+        let shows =
+            if variable::<u64>("SMOLRING_SEED").is_some() { Shows::Main } else { Shows::Nothing };
+        let parted = World::part_a_pair(seed, 3 + (seed % 3) as usize, shows);
         eprintln!("seed {seed}: {parted:?}");
         assert!(parted.parted * 3 >= parted.well, "seed {seed}: {parted:?}");
         assert!(parted.lists <= 60, "seed {seed}: {parted:?}");

@@ -24,48 +24,73 @@
 //! links break), `pause A` and `resume A` (it hears, says and does nothing), `cut A B | C` and `heal`
 //! (the network), `files`, `run 2s`, `run 2s quietly` (only what nodes tell their users is shown).
 //! A command ends when nothing more is under way. With ` &` at its end it does not wait, and
-//! `deliver 2` lets the next two messages arrive.
+//! `deliver 2` lets the next two messages arrive. Of a command in parentheses nothing is shown.
+//!
+//! Each script is one behaviour, and says at its top which. To learn the protocol from them, read
+//! `join-*` first, then `check-*`, `put-*`, `get-*`, `death-*`, `pause-*`, `split-*`, `sync-*`,
+//! `leave-*`, `clock-*`, `full-*` and `lost-*`.
 //!
 //! `UPDATE_TRACES=1 cargo test traces` writes what follows now into the scripts.
 
-use std::{env, fs, path::Path};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
 
-mod ring;
-mod show;
+mod commands;
+mod faults;
+
+use commands::Script;
 
 #[test]
 fn the_traces_are_as_the_scripts_say() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/scripts");
-    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|it| it == "trace"));
-    paths.sort();
-    assert!(!paths.is_empty());
     let mut differences = String::new();
-    for path in paths {
-        let expected = fs::read_to_string(&path).unwrap();
+    for (name, expected) in scripts() {
         let got = replay(&expected);
         if got == expected {
             continue;
         }
         if env::var_os("UPDATE_TRACES").is_some() {
-            fs::write(&path, got).unwrap();
+            fs::write(folder().join(format!("{name}.trace")), got).unwrap();
         } else {
-            differences += &format!("{}\n{}\n", path.display(), diff(&expected, &got));
+            differences += &format!("{name}\n{}\n", diff(&expected, &got));
         }
     }
     let hint = "if this is as it should be: UPDATE_TRACES=1 cargo test traces, and read git diff";
     assert!(differences.is_empty(), "other traces than expected (-)\n\n{differences}{hint}");
 }
 
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/scripts")
+}
+
+/// All scripts: their names and their texts.
+fn scripts() -> Vec<(String, String)> {
+    let files = fs::read_dir(folder()).unwrap().map(|it| it.unwrap().path());
+    let traces = files.filter(|path| path.extension().is_some_and(|it| it == "trace"));
+    let script = |path: PathBuf| {
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        (name, fs::read_to_string(path).unwrap())
+    };
+    let mut scripts: Vec<_> = traces.map(script).collect();
+    scripts.sort();
+    assert!(!scripts.is_empty());
+    scripts
+}
+
+fn commands_of(script: &str) -> Vec<&str> {
+    script.lines().filter_map(|line| line.strip_prefix("> ")).collect()
+}
+
 /// The script with what follows from its commands now.
 fn replay(script: &str) -> String {
-    let mut ring = ring::Ring::default();
+    let mut world = Script::new(&commands_of(script));
     let mut out = String::new();
     for line in script.lines() {
         if line.is_empty() || line.starts_with('#') {
             out += &format!("{line}\n");
         } else if let Some(command) = line.strip_prefix("> ") {
-            out += &format!("{line}\n{}", ring.command(command));
+            out += &format!("{line}\n{}", world.show(command));
         }
     }
     out

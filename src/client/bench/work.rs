@@ -3,7 +3,7 @@
 use fastrand::Rng;
 
 use super::{Mode, Plan};
-use crate::ring::name::Name;
+use crate::ring::{codec::Encode, message::Request, name::Name, wire::request::push_put};
 
 /// Neighbouring names have contents that begin this far from each other.
 const STRIDE_BYTES: usize = 8;
@@ -16,8 +16,8 @@ pub(super) struct Workload {
     pub size_bytes: usize,
     pub pipeline: usize,
     mode: Mode,
-    gets: Vec<String>,
-    puts: Vec<String>,
+    gets: Vec<Vec<u8>>,
+    puts: Vec<Vec<u8>>,
     /// One long row of random bytes. The content of a name is a window on it that begins where
     /// no other name's does, so a million contents need little more memory than one.
     pool: Vec<u8>,
@@ -43,8 +43,10 @@ impl Workload {
         let mut random = Rng::with_seed(0);
         let words = (size + names.len() * STRIDE_BYTES).div_ceil(8);
         Self {
-            gets: names.iter().map(|name| format!("GET {}\n", name.wire())).collect(),
-            puts: names.iter().map(|name| format!("PUT {} len={size}\n", name.wire())).collect(),
+            gets: lines(&names, |out, name| {
+                Request::Get { name }.encode(out);
+            }),
+            puts: lines(&names, |out, name| push_put(out, &name, size)),
             pool: (0..words).flat_map(|_| random.u64(..).to_le_bytes()).collect(),
             names,
             size_bytes: size,
@@ -67,13 +69,23 @@ impl Workload {
             Mode::Mixed => random.u64(..MIXED_PUT_ONE_IN) == 0,
         };
         if put {
-            out.extend_from_slice(self.puts[index].as_bytes());
+            out.extend_from_slice(&self.puts[index]);
             out.extend_from_slice(self.content(index));
         } else {
-            out.extend_from_slice(self.gets[index].as_bytes());
+            out.extend_from_slice(&self.gets[index]);
         }
         Asked { index, put }
     }
+}
+
+/// A request for each name.
+fn lines(names: &[Name], push: impl Fn(&mut Vec<u8>, Name)) -> Vec<Vec<u8>> {
+    let line = |name: &Name| {
+        let mut line = Vec::new();
+        push(&mut line, name.clone());
+        line
+    };
+    names.iter().map(line).collect()
 }
 
 #[cfg(test)]

@@ -10,12 +10,12 @@ use proptest::{
 };
 use smolring::ring::{
     coverage::{Covers, Lacks},
+    index::{BUCKETS, Digest},
     message::{
-        Check, Content, Envelope, ForwardGet, ForwardPut, Greeting, Item, Message, OpId, Peer,
-        Report, Request, Role, Status, Sync,
+        Carried, Check, Content, Envelope, ForwardGet, ForwardPut, Greeting, Item, Message, OpId,
+        Peer, Report, Request, Role, Status, Sync,
     },
     name::Name,
-    table::{BUCKETS, Digest},
     version::{Stamp, Version},
     view::{Cause, Member, State, View, ViewHash},
 };
@@ -47,12 +47,12 @@ pub(super) fn examples() -> Vec<Message> {
         copies: 1,
         newest: None,
         refused: None,
-        item: Some(item.clone()),
+        carried: Carried::Content(item.clone()),
     };
     let last = ForwardPut {
         newest: Some(Version { stamp: Stamp(u64::MAX), node: gone }),
         refused: Some((Status::Unavailable, gone)),
-        item: None,
+        carried: Carried::Known,
         ..put.clone()
     };
     let get = ForwardGet { op, view: hash, name: name.clone(), hops: 2, lacks: None, found: None };
@@ -208,8 +208,8 @@ fn put() -> impl Strategy<Value = ForwardPut> {
     (head, option::of(any_version()), refused, any_item(), any::<bool>()).prop_map(
         |((op, view, name, copies), newest, refused, item, is_last)| {
             let (view, version) = (ViewHash(view), item.version);
-            let item = (!is_last).then_some(item);
-            ForwardPut { op, view, name, version, copies, newest, refused, item }
+            let carried = if is_last { Carried::Known } else { Carried::Content(item) };
+            ForwardPut { op, view, name, version, copies, newest, refused, carried }
         },
     )
 }
@@ -299,7 +299,7 @@ fn any_item() -> impl Strategy<Value = Item> {
     (any_version(), vec(any::<u8>(), 0..500)).prop_map(|(version, content)| Item {
         version,
         hash: blake3::hash(&content),
-        content: content.into(),
+        body: content.into(),
     })
 }
 

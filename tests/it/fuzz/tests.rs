@@ -1,8 +1,23 @@
 //! The bodies with a bounded number of inputs, and what they have found once.
 
-use proptest::{collection::vec, prelude::*};
+use std::{collections::BTreeMap, net::SocketAddr};
 
-use super::*;
+use proptest::{collection::vec, prelude::*};
+use smolring::ring::{
+    Input, LinkId,
+    coverage::Covers,
+    index::Digest,
+    limits::{MEMBERS_MAX, PROTOCOL},
+    message::{Check, Envelope, Greeting, OpId, Peer, Role},
+    version::Stamp,
+    view::{Cause, Member, State, View},
+};
+
+use super::{
+    chance::{Source, address},
+    node::{CHECK_INTERVAL, CHECK_TIMEOUT, Fuzz, RING},
+};
+use crate::world::{EPOCH_MS as STARTED_MS, Micros, World};
 
 proptest! {
     // 1,024 inputs each; PROPTEST_CASES makes it as many as one likes.
@@ -27,24 +42,23 @@ proptest! {
 }
 
 /// A node with the link to its successor open, in a ring of two.
-fn pair() -> (World, LinkId) {
+fn pair() -> (World<Fuzz>, LinkId) {
     // No prevs, and it is sure that there is no other ring.
-    let mut world = World::new(&mut Source(&[0, 1]));
-    world.handle(Input::Wake);
-    let link = world.node.accept().expect("it is the first");
-    world.links.insert(link);
+    let mut world = World::of_one_node(&mut Source(&[0, 1]));
+    world.give(Input::Wake);
+    let link = world.accept_any().expect("it is the first");
     let view = view_of(address(1), State::Alive, 1);
     world.hear(link, met(Role::Member, view.clone()));
-    let next = *world.links.last().expect("it has linked to its successor");
+    let next = *world.links().last().expect("it has linked to its successor");
     assert_ne!(link, next);
     world.hear(next, met(Role::Member, view));
     (world, next)
 }
 
-impl World {
+impl World<Fuzz> {
     fn hear(&mut self, link: LinkId, message: Peer) {
         let message = Envelope { stamp: Stamp(0), message };
-        self.handle(Input::Received { link, message });
+        self.give(Input::Received { link, message });
     }
 }
 
@@ -74,7 +88,7 @@ fn a_node_that_is_said_to_be_gone_since_1970_comes_back() {
     let incarnation = STARTED_MS + 5;
     for state in [State::Gone { since_ms: 0, cause: Cause::Unknown }, State::Left { since_ms: 0 }] {
         world.hear(next, met(Role::Member, view_of(address(0), state, incarnation)));
-        let me = world.node.view().get(address(0)).expect("a node is in its own view");
+        let me = world.node().view().get(address(0)).expect("a node is in its own view");
         assert_eq!((me.is_alive(), me.incarnation > incarnation), (true, true));
     }
 }
@@ -86,7 +100,7 @@ fn a_check_that_has_come_round_more_often_than_one_can_count_is_harmless() {
         op: OpId { creator: address(0), count: 1 },
         digest: Digest(0),
         hops: usize::MAX,
-        view: world.node.view().clone(),
+        view: world.node().view().clone(),
         covers: Covers::default(),
         held: Covers::default(),
         reports: BTreeMap::new(),
@@ -98,37 +112,36 @@ fn a_check_that_has_come_round_more_often_than_one_can_count_is_harmless() {
 fn a_successor_that_is_in_no_ring_any_more_is_gone() {
     let (mut world, next) = pair();
     world.hear(next, met(Role::Visitor, View::default()));
-    assert!(!world.links.contains(&next));
-    let entry = world.node.view().get(address(1)).expect("it stays known");
+    assert!(!world.links().contains(&next));
+    let entry = world.node().view().get(address(1)).expect("it stays known");
     assert!(matches!(entry.state, State::Gone { cause: Cause::Restarted, .. }), "{entry:?}");
 }
 
 #[test]
 fn a_newcomer_to_a_node_that_leaves_is_sent_elsewhere() {
     let (mut world, _) = pair();
-    world.handle(Input::Leave);
-    let link = world.node.accept().expect("there are few links");
-    world.links.insert(link);
+    world.give(Input::Leave);
+    let link = world.accept_any().expect("there are few links");
     world.hear(link, met(Role::Newcomer, View::default()));
-    assert!(!world.links.contains(&link));
-    world.now = world.now + CHECK_INTERVAL;
-    world.handle(Input::Wake);
+    assert!(!world.links().contains(&link));
+    world.time.now += CHECK_INTERVAL.as_micros() as Micros;
+    world.give(Input::Wake);
 }
 
 #[test]
 fn a_node_that_is_told_of_others_does_not_begin_a_ring_of_its_own() {
-    let mut world = World::new(&mut Source(&[1]));
-    world.handle(Input::Wake);
-    let link = *world.links.first().expect("it asks to be taken in");
+    let mut world = World::of_one_node(&mut Source(&[1]));
+    world.give(Input::Wake);
+    let link = *world.links().first().expect("it asks to be taken in");
     let mut view = View::default();
     for i in 1..=MEMBERS_MAX as u8 {
         view.set(address(i), Member::alive(1, u128::from(i) << 100));
     }
     world.hear(link, met(Role::Member, view));
-    while world.now < Time(0) + 4 * CHECK_TIMEOUT {
-        assert!(!world.node.is_member() && !world.node.is_ready());
-        world.now = world.node.deadline();
-        world.handle(Input::Wake);
+    while world.time.now < 4 * CHECK_TIMEOUT.as_micros() as Micros {
+        assert!(!world.node().is_member() && !world.node().is_ready());
+        world.time.now = world.node().deadline().0;
+        world.give(Input::Wake);
     }
 }
 

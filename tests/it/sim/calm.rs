@@ -4,12 +4,8 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use smolring::ring::message::{Answer, Item, Status};
 
-use super::{
-    checker::{Checker, shown},
-    clients::put_of,
-    machine::Host,
-    network::Network,
-};
+use super::checker::{Checker, shown};
+use crate::world::{Host, Network};
 
 impl Checker {
     /// Whether the live nodes are one ring with one content, or why not.
@@ -23,7 +19,7 @@ impl Checker {
         let Some((first, up)) = live.first() else { return Ok(()) };
         let circle = up.node.view().circle_hash();
         let roomy = live.iter().find(|(_, up)| !up.node.is_full());
-        let digest = roomy.map_or(up, |(_, up)| up).node.table().digest();
+        let digest = roomy.map_or(up, |(_, up)| up).node.index().digest();
         let mut members: Vec<SocketAddr> = up.node.view().circle();
         members.sort_unstable();
         if members != live.iter().map(|(host, _)| host.address).collect::<Vec<_>>() {
@@ -37,7 +33,7 @@ impl Checker {
                 return Err(format!("{host} has another view than {first}"));
             }
             // A full one lacks what it had no room for.
-            if is_still && up.node.table().digest() != digest && !up.node.is_full() {
+            if is_still && up.node.index().digest() != digest && !up.node.is_full() {
                 return Err(format!("{host} holds other files than {first}"));
             }
             if !up.node.is_ready() {
@@ -53,7 +49,7 @@ impl Checker {
         for holder in live() {
             for (name, version) in &self.floors[holder.index] {
                 for host in live().filter(|it| it.up().is_some_and(|up| !up.node.is_full())) {
-                    let held = host.table().get(name).map(|item| item.version);
+                    let held = host.index().get(name).map(|held| held.version);
                     assert!(
                         held >= Some(*version),
                         "{name} {version} is lost: {holder} held it, {host} has {}",
@@ -83,8 +79,9 @@ impl Checker {
         let mut versions = BTreeMap::new();
         for id in std::mem::take(&mut self.exam) {
             match self.exam_answers.remove(&id) {
-                Some(Answer::Found(Item { version, content, .. })) => {
-                    let name = &self.put_names[&put_of(&content).expect("it was checked")];
+                Some(Answer::Found(Item { version, body, .. })) => {
+                    let name =
+                        &self.put_names[&self.put_of(body.content()).expect("it was checked")];
                     let known = *versions.entry(name.clone()).or_insert(version);
                     assert_eq!(known, version, "two nodes return different versions of {name}");
                 }

@@ -3,24 +3,25 @@
 //! The checker sees what clients see, and looks into tables and views besides. It knows of no
 //! excuse but those that are stated here.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::SocketAddr,
+};
 
 use smolring::ring::{
-    Event, RequestId,
+    Event, Output, RequestId,
+    index::{Digest, Index},
     message::{Answer, Envelope, OpId, Peer, Status, Sync},
     name::Name,
-    table::{Digest, Table},
     version::Version,
 };
 
 use super::{
-    clients::{Wish, put_of},
-    driver::brief,
+    clients::{self, Wish},
     faults::Fault,
-    machine::Host,
     plan::Plan,
-    timeline::{Micros, ms},
 };
+use crate::world::{Host, Micros, encode_peer, first_line, ms};
 
 /// Links that one node may have at any time: far more than any run needs at once.
 const LINKS_MAX: usize = 48;
@@ -117,9 +118,15 @@ pub struct Checker {
     /// the version above what others hold.
     pub(super) put_names: BTreeMap<u64, Name>,
     put_versions: BTreeMap<(Name, Version), u64>,
+    /// PUTs whose contents do not say which ones they are.
+    contents: BTreeMap<Vec<u8>, u64>,
     /// Whether a clock may jump so far back that stamps are given out anew.
     may_repeat: bool,
     acked: BTreeSet<u64>,
+    /// Stores do not confirm at once.
+    is_store_slow: bool,
+    /// The circles that PUTs have closed, of which the creator's store may still be to be heard.
+    closed: BTreeMap<(usize, u32, Name, Version), Vec<SocketAddr>>,
     /// The host that was asked, and its life.
     put_lives: BTreeMap<u64, (usize, u32)>,
     /// For each host, the acknowledged version of each name that a read there must reach.
@@ -155,8 +162,11 @@ impl Checker {
             pending: BTreeMap::new(),
             put_names: BTreeMap::new(),
             put_versions: BTreeMap::new(),
+            contents: BTreeMap::new(),
             may_repeat: plan.faults.contains(&Fault::ClockJump),
             acked: BTreeSet::new(),
+            is_store_slow: plan.store_delay > 0,
+            closed: BTreeMap::new(),
             put_lives: BTreeMap::new(),
             floors: vec![BTreeMap::new(); hosts],
             acks: BTreeMap::new(),
@@ -174,6 +184,21 @@ impl Checker {
         self.puts += 1;
         self.put_names.insert(self.puts, name.clone());
         self.puts
+    }
+
+    /// Numbers a PUT whose content does not say its number: one for all PUTs of that content.
+    pub fn put_of_content(&mut self, name: &Name, content: &[u8]) -> u64 {
+        if let Some(&put) = self.contents.get(content) {
+            return put;
+        }
+        let put = self.next_put(name);
+        self.contents.insert(content.to_vec(), put);
+        put
+    }
+
+    /// The PUT that a content came with.
+    pub fn put_of(&self, content: &[u8]) -> Option<u64> {
+        clients::put_of(content).or_else(|| self.contents.get(content).copied())
     }
 
     /// A request is sent. What its answer must reach is decided now.
@@ -255,6 +280,10 @@ impl Checker {
         }
     }
 
+    pub fn is_anybody_waiting(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     pub fn check_everybody_answered(&self) {
         if let Some(it) = self.pending.values().next() {
             panic!("n{} has not answered {:?} in time", it.host, it.wish);
@@ -310,7 +339,7 @@ impl Checker {
             }
             (Wish::Get { name }, Answer::Found(item)) => {
                 check_known(&pending, Some(item.version), hosts);
-                let put = put_of(&item.content);
+                let put = self.put_of(item.body.content());
                 let put = put.unwrap_or_else(|| panic!("n{host} returns what nobody has put"));
                 self.learn(put, name, item.version);
                 check_floor(&pending, name, Some(item.version));
@@ -350,17 +379,18 @@ impl Checker {
                 "{creator} puts {name} as {version}, which is not later than {floor}"
             );
         }
-        let up = creator.up().expect("it answers");
-        let mut circle = up.node.view().circle();
-        if up.leaves_since.is_some() && !circle.contains(&creator.address) {
-            // It has answered its last PUT and gone out of the circle in the same step.
-            circle.push(creator.address);
-        }
+        let closed = self.closed.remove(&(creator.index, pending.life, name.clone(), version));
+        let is_alone = copies == 1 && self.is_store_slow;
+        let circle = match closed {
+            // Others may have come while its store was busy.
+            None if is_alone => vec![creator.address],
+            closed => closed.unwrap_or_else(|| members_of(creator)),
+        };
         assert_eq!(copies, circle.len(), "{creator} counts copies wrong");
         assert!(copies >= self.min_copies, "{creator} acknowledges {copies} copies");
         let mut holders = Vec::new();
         for host in hosts.iter().filter(|host| circle.contains(&host.address)) {
-            let held = host.table().get(name).map(|item| item.version);
+            let held = host.index().get(name).map(|held| held.version);
             if held >= Some(version) {
                 let floor = self.floors[host.index].entry(name.clone()).or_insert(version);
                 *floor = version.max(*floor);
@@ -394,7 +424,7 @@ impl Checker {
     }
 
     /// A node says something to people.
-    pub fn notified(&mut self, _now: Micros, _host: usize, note: &Event) {
+    pub fn notified(&mut self, note: &Event) {
         match note {
             Event::GaveUp { .. } => self.gave_up += 1,
             Event::List(_) => self.lists += 1,
@@ -419,7 +449,7 @@ impl Checker {
         }
         for (name, &version) in &self.floors[host.index] {
             let holds =
-                |it: &&&Host| it.table().get(name).is_some_and(|item| item.version >= version);
+                |it: &&&Host| it.index().get(name).is_some_and(|held| held.version >= version);
             // One that has just crashed held it when this one decided to go.
             let view = up.node.view();
             let is_there = |it: &&Host| {
@@ -436,12 +466,19 @@ impl Checker {
     }
 
     /// Looks into a node after a step.
-    pub fn inspect(&mut self, now: Micros, host: &Host, plan: &Plan) {
+    pub fn inspect(&mut self, now: Micros, host: &Host, wanted: &[Output], plan: &Plan) {
         let up = host.up().expect("it has taken a step");
         assert!(up.links.len() <= LINKS_MAX, "{host} has {} links", up.links.len());
         let members = up.node.view().members().len();
         assert!(members <= plan.hosts, "{host} knows {members} members");
-        self.inspect_table(host, up.node.table());
+        self.inspect_index(host, up.node.index());
+        for output in wanted {
+            if let Output::Store { name, version, content, .. } = output {
+                let put = self.put_of(content);
+                let put = put.unwrap_or_else(|| panic!("{host} holds what nobody has put"));
+                self.learn(put, name, *version);
+            }
+        }
         for it in self.pending.values().filter(|it| (it.host, it.life) == (host.index, host.life)) {
             let Some(begun_at) = it.begun_at else { continue };
             let deadline = (begun_at + plan.request_timeout).max(up.resumed_at);
@@ -449,32 +486,24 @@ impl Checker {
         }
     }
 
-    /// A table only ever goes forward, and holds nothing that nobody has put.
-    fn inspect_table(&mut self, host: &Host, table: &Table) {
+    /// An index only ever goes forward.
+    fn inspect_index(&mut self, host: &Host, index: &Index) {
         let seen = &mut self.seen[host.index];
-        if seen.life == host.life && seen.digest == table.digest() {
+        if seen.life == host.life && seen.digest == index.digest() {
             return;
         }
         let before = match seen.life == host.life {
             true => std::mem::take(&mut seen.versions),
             false => BTreeMap::new(),
         };
-        let held: Vec<_> = table.list("", "").collect();
-        let after: BTreeMap<_, _> =
-            held.iter().map(|(name, item)| ((*name).clone(), item.version)).collect();
+        let held = index.list("", "");
+        let after: BTreeMap<_, _> = held.map(|(name, held)| (name.clone(), held.version)).collect();
         for (name, version) in &before {
             let now = after.get(name);
             let text = || shown(now.copied());
             assert!(now >= Some(version), "{host} had {name} {version} and now has {}", text());
         }
-        *seen = Seen { life: host.life, digest: table.digest(), versions: after };
-        for (name, item) in
-            held.into_iter().filter(|&(it, item)| before.get(it) != Some(&item.version))
-        {
-            let put = put_of(&item.content);
-            let put = put.unwrap_or_else(|| panic!("{host} holds what nobody has put"));
-            self.learn(put, name, item.version);
-        }
+        *seen = Seen { life: host.life, digest: index.digest(), versions: after };
     }
 
     pub fn sent(&mut self, host: &Host, message: &Envelope) {
@@ -485,8 +514,22 @@ impl Checker {
         }
     }
 
+    /// The circle that a PUT of this node has closed counts when it is answered, which may be later.
+    fn note_closed(&mut self, host: &Host, message: &Envelope) {
+        if let Peer::ForwardPut(forward) = &message.message
+            && forward.op.creator == host.address
+            && let Some(up) = host.up()
+            && up.node.view().circle_hash() == forward.view
+        {
+            let closed = (host.index, host.life, forward.name.clone(), forward.version);
+            self.closed.insert(closed, members_of(host));
+        }
+    }
+
     /// A node is about to handle a message. What handles one sending twice lets it circle.
-    pub fn handled(&mut self, host: usize, message: &Envelope) {
+    pub fn handled(&mut self, host: &Host, message: &Envelope) {
+        self.note_closed(host, message);
+        let host = host.index;
         self.messages += 1;
         *self.sounds.entry(kind(message)).or_default() += 1;
         if let Some(key) = forwarded(message) {
@@ -497,7 +540,7 @@ impl Checker {
             assert!(
                 handled <= sent,
                 "n{host} handles {} {handled} times, sent {sent}",
-                brief(message)
+                first_line(&encode_peer(message))
             );
         }
     }
@@ -521,6 +564,17 @@ fn check_floor(pending: &Pending, name: &Name, read: Option<Version>) {
             shown(read)
         );
     }
+}
+
+/// The circle of a node that counts itself in.
+fn members_of(host: &Host) -> Vec<SocketAddr> {
+    let up = host.up().expect("it has taken a step");
+    let mut circle = up.node.view().circle();
+    if up.leaves_since.is_some() && !circle.contains(&host.address) {
+        // It has kept its last file and gone out of the circle in the same step.
+        circle.push(host.address);
+    }
+    circle
 }
 
 /// Whether this life of a host goes on. One that leaves takes what it holds with it.

@@ -7,11 +7,8 @@ use smolring::ring::{
     name::Name,
 };
 
-use super::{
-    machine::Parcel,
-    timeline::{Micros, ms},
-    world::{Event, World},
-};
+use super::scene::{Event, Sim};
+use crate::world::{Arrival, Micros, World, ms};
 
 /// A client has one request at a time.
 #[derive(Default)]
@@ -63,26 +60,27 @@ pub fn put_of(content: &[u8]) -> Option<u64> {
     (self::content(put, content.len()).ends_with(filling.as_bytes())).then_some(put)
 }
 
-impl World {
+impl World<Sim> {
     /// A client that is free asks somebody for something.
     pub fn turn(&mut self, client: usize) {
-        if self.clients[client].waits_for.is_some() || self.clients[client].is_dismissed {
+        if self.scene.clients[client].waits_for.is_some() || self.scene.clients[client].is_dismissed
+        {
             return;
         }
         let live: Vec<_> = (0..self.hosts.len()).filter(|&i| self.hosts[i].is_up()).collect();
         let Some(host) = self.time.rng.pick_any(&live) else {
-            return self.time.after(ms(100), Event::Turn { client });
+            return self.plan_after(ms(100), Event::Turn { client });
         };
-        let name = name(self.time.rng.index(self.plan.names));
+        let name = name(self.time.rng.index(self.scene.plan.names));
         let wish = match self.time.rng.range(0, 100) {
-            0..40 => Wish::Put { put: self.checker.next_put(&name), name },
+            0..40 => Wish::Put { put: self.scene.checker.next_put(&name), name },
             40..80 => Wish::Get { name },
             80..85 => Wish::Get { name: name_of_nothing() },
             85..95 => Wish::List,
             _ => Wish::Other,
         };
         let id = self.ask(host, wish, Some(client));
-        self.clients[client].waits_for = Some(id);
+        self.scene.clients[client].waits_for = Some(id);
     }
 
     /// Sends a request to a host, and notes what its answer may be.
@@ -91,7 +89,7 @@ impl World {
             Wish::Put { name, put } => {
                 let size = match self.time.rng.range(0, 20) {
                     0 if self.time.rng.chance(40) => {
-                        self.time.rng.range(0, self.plan.file_bytes_max as u64 - 32) as usize
+                        self.time.rng.range(0, self.scene.plan.file_bytes_max as u64 - 32) as usize
                     }
                     _ => self.time.rng.range(0, 200) as usize,
                 };
@@ -104,11 +102,11 @@ impl World {
             Wish::Other => self.time.rng.pick(&["INFO\n", "RING\n", "PING\n"]).into(),
         };
         let life = self.hosts[host].life;
-        let id = self.checker.asked(self.time.now, &self.hosts, host, client, wish.clone());
+        let id = self.scene.checker.asked(self.time.now, &self.hosts, host, client, wish.clone());
         self.tell(Some(host), || format!("<- request {} {wish:?}", id.0));
         // One byte at a time must do as well as all at once.
         let rest = bytes.split_off(self.time.rng.index(bytes.len()));
-        let mut decoder = Decoder::new(self.plan.file_bytes_max);
+        let mut decoder = Decoder::new(self.scene.plan.file_bytes_max);
         let (taken, nothing) = decoder.decode(&bytes);
         assert_eq!(nothing, None, "half a request is a request");
         bytes.drain(..taken);
@@ -118,8 +116,8 @@ impl World {
             panic!("a request does not decode: {message:?}")
         };
         let delay = self.time.rng.range(0, ms(2));
-        let parcel = Parcel::Request { id, request };
-        self.time.after(delay, Event::Ask { host, life, parcel });
+        let arrival = Arrival::Request { id, request };
+        self.plan_after(delay, Event::Ask { host, life, arrival });
         id
     }
 
@@ -131,48 +129,48 @@ impl World {
             let line = line.split(|&byte| byte == b'\n').next().unwrap_or_default();
             format!("-> answer {} {}", id.0, String::from_utf8_lossy(line))
         });
-        let client = self.checker.answered(self.time.now, host, id, answer, &self.hosts);
-        self.release(client);
+        let client = self.scene.checker.answered(self.time.now, host, id, answer, &self.hosts);
+        self.free(client);
     }
 
     /// The requests of this life of a host will never be answered.
     pub fn clients_lost(&mut self, host: usize, life: u32) {
-        for client in self.checker.host_lost(host, life) {
-            self.release(Some(client));
+        for client in self.scene.checker.host_lost(host, life) {
+            self.free(Some(client));
         }
     }
 
     /// A request did not reach the life that it was meant for.
     pub fn request_lost(&mut self, id: RequestId) {
-        let client = self.checker.request_lost(id);
-        self.release(client);
+        let client = self.scene.checker.request_lost(id);
+        self.free(client);
     }
 
-    fn release(&mut self, client: Option<usize>) {
+    fn free(&mut self, client: Option<usize>) {
         let Some(client) = client else { return };
-        self.clients[client].waits_for = None;
-        let thinking: Micros = self.time.rng.range(0, self.plan.thinking);
-        self.time.after(thinking, Event::Turn { client });
+        self.scene.clients[client].waits_for = None;
+        let thinking: Micros = self.time.rng.range(0, self.scene.plan.thinking);
+        self.plan_after(thinking, Event::Turn { client });
     }
 
     /// No client asks anything from now on.
     pub fn dismiss_clients(&mut self) {
-        for client in &mut self.clients {
+        for client in &mut self.scene.clients {
             client.is_dismissed = true;
         }
     }
 
     pub fn exam_put(&mut self, host: usize) {
-        let name = name(host % self.plan.names);
-        let put = self.checker.next_put(&name);
+        let name = name(host % self.scene.plan.names);
+        let put = self.scene.checker.next_put(&name);
         let id = self.ask(host, Wish::Put { name, put }, None);
-        self.checker.exam.push(id);
+        self.scene.checker.exam.push(id);
     }
 
     pub fn exam_gets(&mut self, host: usize) {
-        for n in 0..self.plan.names {
+        for n in 0..self.scene.plan.names {
             let id = self.ask(host, Wish::Get { name: name(n) }, None);
-            self.checker.exam.push(id);
+            self.scene.checker.exam.push(id);
         }
     }
 }

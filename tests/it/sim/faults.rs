@@ -1,10 +1,7 @@
 //! Faults: what a run suffers, one at a time or all at once.
 
-use super::{
-    machine::Doom,
-    timeline::{Micros, ms},
-    world::{Event, World},
-};
+use super::scene::{Event, Sim};
+use crate::world::{Micros, World, ms};
 
 /// What can go wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,6 +30,18 @@ pub enum Fault {
     Leave,
     /// A clock jumps, and is put right later.
     ClockJump,
+}
+
+/// A crash that is to come.
+#[derive(Clone, Copy)]
+pub struct PlannedCrash {
+    /// It carries out so many more of its node's outputs, and the next one not.
+    pub outputs: u64,
+    pub is_silent: bool,
+    /// How long it is down then.
+    pub length: Micros,
+    /// Whether it comes back with what it held.
+    pub keeps: bool,
 }
 
 impl Fault {
@@ -66,25 +75,25 @@ impl Fault {
         [Self::Crash, Self::CrashAndForget, Self::PowerCut, Self::Leave, Self::ClockJump];
 }
 
-impl World {
+impl World<Sim> {
     /// Something goes wrong; then the next fault is planned.
     pub fn fault(&mut self) {
-        if self.time.now >= self.plan.calm_at {
+        if self.time.now >= self.scene.plan.calm_at {
             return;
         }
-        let fault = self.time.rng.pick(&self.plan.faults);
+        let fault = self.time.rng.pick(&self.scene.plan.faults);
         let host = self.time.rng.index(self.hosts.len());
-        let length = self.time.rng.range(ms(1), self.plan.fault_length);
+        let length = self.time.rng.range(ms(1), self.scene.plan.fault_length);
         let length = if self.time.rng.chance(30) { length / 20 } else { length };
         self.inflict(fault, host, length);
-        let gap = match self.plan.patience {
-            Some(_) if self.plan.faults_come_in_pairs && self.time.rng.chance(50) => {
+        let gap = match self.scene.plan.patience {
+            Some(_) if self.scene.plan.faults_come_in_pairs && self.time.rng.chance(50) => {
                 self.time.rng.range(0, ms(50))
             }
-            Some(_) => self.plan.fault_gap,
-            None => self.time.rng.range(0, 2 * self.plan.fault_gap),
+            Some(_) => self.scene.plan.fault_gap,
+            None => self.time.rng.range(0, 2 * self.scene.plan.fault_gap),
         };
-        self.time.after(gap, Event::Fault);
+        self.plan_after(gap, Event::Fault);
     }
 
     fn inflict(&mut self, fault: Fault, host: usize, length: Micros) {
@@ -94,15 +103,15 @@ impl World {
                 let is_silent = fault == Fault::PowerCut;
                 let keeps = fault == Fault::Crash || (is_silent && self.time.rng.chance(70));
                 let outputs = self.time.rng.range(0, 10);
-                let doom = Doom { outputs, is_silent, length, keeps };
+                let planned = PlannedCrash { outputs, is_silent, length, keeps };
                 match self.time.rng.chance(50) {
-                    true => self.hosts[host].doom = Some(doom),
-                    false => self.meet_doom(host, doom),
+                    true => self.scene.crashes[host] = Some(planned),
+                    false => self.crash_as_planned(host, planned),
                 }
             }
             Fault::Pause if self.hosts[host].is_up() => {
                 self.tell(Some(host), || format!("# {fault:?} for {millis} ms"));
-                self.pause(host, length);
+                self.pause_for(host, length);
             }
             Fault::Partition | Fault::OneWay => self.part(fault == Fault::OneWay, length),
             Fault::Slow => {
@@ -144,13 +153,13 @@ impl World {
                     format!("# its clock jumps by {jump_ms} ms for {millis} ms")
                 });
                 self.hosts[host].jump_ms = jump_ms;
-                self.time.after(length, Event::ClockRight { host });
+                self.plan_after(length, Event::ClockRight { host });
             }
             Fault::Leave if self.hosts[host].is_up() => {
                 self.leave(host);
                 let keeps = self.time.rng.chance(80);
-                let later = length + 3 * self.plan.check_timeout;
-                self.time.after(later, Event::Start { host, keeps });
+                let later = length + 3 * self.scene.plan.check_timeout;
+                self.plan_after(later, Event::Start { host, keeps });
             }
             _ => {}
         }
@@ -185,7 +194,7 @@ impl World {
             format!("# {:?} {arrow} {:?} for {} ms", of(true), of(false), length / ms(1))
         });
         if self.time.rng.chance(50) {
-            self.time.at(until, Event::Break { routes });
+            self.plan_at(until, Event::Break { routes });
         }
     }
 
@@ -208,19 +217,21 @@ impl World {
             route.slow_until = now;
         }
         self.network.refusing_until.fill(now);
+        self.release();
         for host in &mut self.hosts {
             host.jump_ms = 0;
         }
         for index in 0..self.hosts.len() {
             let life = self.hosts[index].life;
-            self.hosts[index].doom = None;
+            self.scene.crashes[index] = None;
             self.resume(index, life);
         }
         let some_stay_down = self.time.rng.chance(25);
         for index in 0..self.hosts.len() {
             let is_leaving = self.hosts[index].up().is_some_and(|up| up.leaves_since.is_some());
             let stays_down = some_stay_down && self.time.rng.chance(30) && index > 0;
-            if !stays_down && !is_leaving {
+            let is_wanted = self.scene.plan.starts_all || self.hosts[index].life > 0;
+            if !stays_down && !is_leaving && is_wanted {
                 self.start(index, true);
             }
         }

@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
-use super::{
-    faults::Fault,
-    machine::STORE_BYTES_MAX,
-    timeline::{Micros, Rng, ms},
-};
+use super::faults::Fault;
+use crate::world::{Micros, Rng, STORE_BYTES_MAX, ms};
+
+/// A message of a script takes so long.
+const SCRIPT_LATENCY: Micros = ms(1);
+/// The largest file of a script, and what its stores take where it does not say otherwise.
+pub const SCRIPT_FILE_BYTES_MAX: usize = 1 << 20;
 
 /// The shape of one run.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// The name of the ring.
+    pub ring: &'static str,
     pub hosts: usize,
     pub clients: usize,
     pub names: usize,
@@ -38,9 +42,13 @@ pub struct Plan {
     pub swallowed: u64,
     /// A host whose store takes only so many bytes.
     pub small_store: Option<(usize, usize)>,
+    /// A store takes up to so long to confirm what it is given.
+    pub store_delay: Micros,
     /// Nobody is cut off by anything but a pause, of which it knows: there is one ring at any time, so a
     /// read anywhere returns what was acknowledged anywhere.
     pub never_splits: bool,
+    /// Hosts that have never run are started when faults end.
+    pub starts_all: bool,
     /// Clients go on until all nodes are ready.
     pub is_tireless: bool,
     /// Files that the first host begins with.
@@ -52,6 +60,9 @@ pub struct Plan {
     pub calm_at: Micros,
     /// After this much calm the ring must be one.
     pub healing_max: Micros,
+    /// Calm is no longer than it must be: silence is shorter, and nobody is waited for who has his
+    /// answer.
+    pub is_calm_short: bool,
     /// Whether the silence lasts until nodes have noticed which links are dead.
     pub is_patient: bool,
 }
@@ -85,9 +96,12 @@ impl Plan {
         let hosts = rng.range(2, 7) as usize;
         let small_store = rng.chance(10).then(|| (rng.index(hosts), rng.range(300, 3000) as usize));
         Self {
+            ring: "sim",
             hosts,
+            starts_all: true,
             swallowed: rng.pick(&[0, 0, 10]),
             small_store,
+            store_delay: rng.pick(&[0, 0, 0, ms(1), ms(30), ms(500)]),
             never_splits,
             is_tireless: rng.chance(30),
             clients: rng.range(1, 5) as usize,
@@ -110,6 +124,7 @@ impl Plan {
             first_fault_at: rng.range(0, ms(4000)),
             calm_at: ms(4000) + rng.range(0, ms(16_000)),
             healing_max: ms(90_000),
+            is_calm_short: false,
             is_patient: rng.chance(15),
         }
     }
@@ -126,12 +141,32 @@ impl Plan {
             request_timeout: ms(10_000),
             swallowed: 0,
             small_store: None,
+            store_delay: 0,
             never_splits: false,
             first_forgets_prev: false,
             stock: 0,
             first_fault_at: ms(1_000_000),
             calm_at: ms(1_000_000),
             ..Self::stormy(rng)
+        }
+    }
+
+    /// What happens is in a script.
+    pub fn script(rng: &mut Rng, ring: &'static str, hosts: usize) -> Self {
+        Self {
+            ring,
+            names: 2,
+            latency: SCRIPT_LATENCY,
+            check_interval: ms(1000),
+            check_timeout: ms(3000),
+            give_up_after: ms(5000),
+            file_bytes_max: SCRIPT_FILE_BYTES_MAX,
+            faults: Vec::new(),
+            starts_all: false,
+            is_calm_short: true,
+            is_tireless: false,
+            is_patient: false,
+            ..Self::quiet(rng, hosts)
         }
     }
 
@@ -150,6 +185,7 @@ impl Plan {
             clients: 3,
             never_splits: faults.iter().all(|fault| Fault::HONEST.contains(fault)),
             small_store: None,
+            store_delay: 0,
             faults,
             fault_gap: ms(1500),
             fault_length: ms(500),

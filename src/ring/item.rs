@@ -1,0 +1,143 @@
+//! What a file is: which write it is, the hash of its content, and where that content is.
+//!
+//! The core decides by versions, lengths and hashes, and never looks into contents. A content is in
+//! memory, in the store, where only its [`Ticket`] is known here, or still to come.
+
+use std::{fmt, ops::Deref};
+
+use bytes::Bytes;
+
+use super::version::Version;
+
+/// The bytes of a file. Cheap to clone: the bytes themselves are shared.
+#[derive(Clone, Default)]
+pub struct Content {
+    bytes: Bytes,
+    /// Its BLAKE3, where that was made while it arrived.
+    hash: Option<blake3::Hash>,
+}
+
+impl Content {
+    /// Bytes of which the hash is known.
+    pub fn hashed(bytes: Bytes, hash: Option<blake3::Hash>) -> Self {
+        Self { bytes, hash }
+    }
+
+    /// The bytes, shared.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// BLAKE3 of the bytes. Reads them only if the hash is not known yet.
+    pub fn hash(&self) -> blake3::Hash {
+        self.hash.unwrap_or_else(|| blake3::hash(&self.bytes))
+    }
+}
+
+impl PartialEq for Content {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Content {}
+
+impl<T: Into<Bytes>> From<T> for Content {
+    fn from(bytes: T) -> Self {
+        Self::hashed(bytes.into(), None)
+    }
+}
+
+impl Deref for Content {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.bytes.len())
+    }
+}
+
+/// Names a content in the store of one node, from the [`Output::Store`](super::Output::Store) that
+/// hands it over until the [`Output::Discard`](super::Output::Discard) that ends it. None is used
+/// twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Ticket(pub u64);
+
+/// Where a content is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Body {
+    /// In memory, all of it.
+    Whole(Content),
+    /// In the store. It is read there before it can be sent.
+    Stored {
+        /// Its name there.
+        ticket: Ticket,
+        /// Its length.
+        bytes: usize,
+    },
+    /// It is still arriving, behind the message that announced it.
+    Coming {
+        /// Its length.
+        bytes: usize,
+    },
+}
+
+impl Body {
+    /// The length of the content.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Whole(content) => content.len(),
+            Self::Stored { bytes, .. } | Self::Coming { bytes } => *bytes,
+        }
+    }
+
+    /// Whether there is not a byte in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The content, which must be in memory.
+    ///
+    /// # Panics
+    ///
+    /// If it has not: that is a mistake of the driver, and no peer or client can cause it.
+    pub fn content(&self) -> &Content {
+        match self {
+            Self::Whole(content) => content,
+            Self::Stored { .. } | Self::Coming { .. } => {
+                panic!("the content is not here: {self:?}")
+            }
+        }
+    }
+}
+
+impl<T: Into<Content>> From<T> for Body {
+    fn from(content: T) -> Self {
+        Self::Whole(content.into())
+    }
+}
+
+/// One version of a file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Item {
+    /// Which write this is.
+    pub version: Version,
+    /// BLAKE3 of the content; made where the file entered the ring, checked wherever it arrives.
+    pub hash: blake3::Hash,
+    /// The bytes, or where they are.
+    pub body: Body,
+}
+
+impl Item {
+    /// Reads the content, if it is still in the store.
+    pub fn read(&mut self, read: impl FnOnce(Ticket) -> Content) {
+        if let Body::Stored { ticket, .. } = self.body {
+            self.body = Body::Whole(read(ticket));
+        }
+    }
+}

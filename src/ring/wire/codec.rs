@@ -1,0 +1,99 @@
+//! Whole messages from bytes, and bytes from messages.
+//!
+//! A [`Decoder`] holds the file of a message in memory until it is whole. [`Parts`] is for those who do
+//! not want that: it yields the file in pieces.
+
+use bytes::Bytes;
+
+use super::{decode::append, message::Message};
+pub use super::{
+    decode::{LIST_BYTES_MAX, Part, Parts},
+    encode::Encode,
+    refusal::Reject,
+};
+use crate::ring::item::Content;
+
+/// Turns the bytes of one connection into messages.
+#[derive(Debug)]
+pub struct Decoder {
+    parts: Parts,
+    /// The message whose file is arriving.
+    unfinished: Option<Unfinished>,
+}
+
+/// A message, and what is here of its file.
+#[derive(Debug)]
+struct Unfinished {
+    message: Message,
+    got: Vec<u8>,
+    want: usize,
+}
+
+impl Decoder {
+    /// A decoder that takes files of up to `file_bytes_max` bytes from a client.
+    pub fn new(file_bytes_max: usize) -> Self {
+        Self { parts: Parts::new(file_bytes_max), unfinished: None }
+    }
+
+    /// From now on the other end is a node, which may send larger files.
+    pub fn trust_peer(&mut self) {
+        self.parts.trust_peer();
+    }
+
+    /// Whether the next byte begins a message; false in the middle of a content.
+    pub fn is_between_messages(&self) -> bool {
+        self.parts.is_between_messages()
+    }
+
+    /// Whether `input`, which comes next, begins with a client's wish to have a file kept.
+    pub fn next_is_upload(&self, input: &[u8]) -> bool {
+        self.parts.next_is_upload(input)
+    }
+
+    /// How many bytes of content are still to come before the message is whole.
+    pub fn bytes_wanted(&self) -> usize {
+        self.parts.bytes_wanted()
+    }
+
+    /// How many bytes of such a content are here.
+    pub fn bytes_got(&self) -> usize {
+        self.unfinished.as_ref().map_or(self.parts.list_bytes(), |it| it.got.len())
+    }
+
+    /// Takes from the front of `input` and says how many bytes it took. `None`: more bytes are
+    /// needed; those not taken are to be given again, with more behind them.
+    pub fn decode(&mut self, input: &[u8]) -> (usize, Option<Result<Message, Reject>>) {
+        let mut taken = 0;
+        loop {
+            let (more, part) = self.parts.next(&input[taken..]);
+            taken += more;
+            match part {
+                None => return (taken, None),
+                Some(Ok(Part::Whole(message))) => return (taken, Some(Ok(message))),
+                Some(Ok(Part::Head { message, file_bytes })) => {
+                    self.unfinished =
+                        Some(Unfinished { message, got: Vec::new(), want: file_bytes });
+                }
+                Some(Ok(Part::Chunk(chunk))) => {
+                    let it = self.unfinished.as_mut().expect("a head comes before its chunks");
+                    append(&mut it.got, chunk, it.want);
+                }
+                Some(Ok(Part::End { hash })) => {
+                    let it = self.unfinished.take().expect("a head comes before its end");
+                    return (taken, Some(Ok(it.whole(hash))));
+                }
+                Some(Err(reject)) => {
+                    self.unfinished = None;
+                    return (taken, Some(Err(reject)));
+                }
+            }
+        }
+    }
+}
+
+impl Unfinished {
+    fn whole(mut self, hash: blake3::Hash) -> Message {
+        self.message.complete(Content::hashed(Bytes::from(self.got), Some(hash)));
+        self.message
+    }
+}

@@ -1,0 +1,155 @@
+//! FORWARD: PUTs and GETs on their way round the ring.
+
+use std::{fmt::Write as _, net::SocketAddr};
+
+use super::{
+    item::{item, push_item},
+    line::{BadKey, Line, push_line},
+    name::Name,
+    op::OpId,
+    refusal::{Reject, Status},
+};
+use crate::ring::{
+    coverage::Lacks,
+    item::{Content, Item},
+    version::{Stamp, Version},
+    view::ViewHash,
+};
+
+/// A PUT on its way round the ring.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ForwardPut {
+    /// Whose PUT this is.
+    pub op: OpId,
+    /// The circle that it is to close: the creator's live members when it sent this.
+    pub view: ViewHash,
+    /// The file's name.
+    pub name: Name,
+    /// Its new version.
+    pub version: Version,
+    /// Members that hold it so far.
+    pub copies: usize,
+    /// The newest version that a member held already, if that is not this one.
+    pub newest: Option<Version>,
+    /// The first member that could not take it says so here, and the creator tells the client.
+    pub refused: Option<(Status, SocketAddr)>,
+    /// The file itself, where the receiver needs it.
+    pub carried: Carried,
+}
+
+/// What a message about one version of a file brings of it.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Carried {
+    /// The file.
+    Content(Item),
+    /// Nothing: the receiver is its creator, and has it.
+    Known,
+}
+
+impl Carried {
+    /// The file, if it is carried.
+    pub fn item(&self) -> Option<&Item> {
+        match self {
+            Self::Content(item) => Some(item),
+            Self::Known => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn item_mut(&mut self) -> Option<&mut Item> {
+        match self {
+            Self::Content(item) => Some(item),
+            Self::Known => None,
+        }
+    }
+}
+
+/// A GET on its way round the ring.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ForwardGet {
+    /// Whose GET this is.
+    pub op: OpId,
+    /// The circle that it is to close.
+    pub view: ViewHash,
+    /// The file's name.
+    pub name: Name,
+    /// Nodes that it has visited.
+    pub hops: usize,
+    /// What none of those that it has visited covers; absent where that does not matter, because its
+    /// creator covers everything.
+    pub lacks: Option<Lacks>,
+    /// The newest version found so far. Every node that it passes learns it.
+    pub found: Option<Item>,
+}
+
+impl ForwardPut {
+    pub(super) fn encode(&self, stamp: Stamp, out: &mut Vec<u8>) -> Option<&Content> {
+        let Self { op, view, name, version, copies, newest, refused, carried } = self;
+        let (name, mut more) = (name.wire(), String::new());
+        if let Some(newest) = newest {
+            let _ = write!(more, " newest={newest}");
+        }
+        if let Some((status, by)) = refused {
+            let _ = write!(more, " refused={} by={by}", status.words().0);
+        }
+        let head = format_args!("FORWARD PUT {name} op={op} view={view} version={version}");
+        let head = format_args!("{head} copies={copies}{more} stamp={stamp}");
+        match carried {
+            Carried::Known => {
+                push_line(out, head);
+                None
+            }
+            Carried::Content(Item { hash, body, .. }) => {
+                let content = body.content();
+                push_line(out, format_args!("{head} blake3={hash} len={}", content.len()));
+                Some(content)
+            }
+        }
+    }
+}
+
+impl ForwardGet {
+    pub(super) fn encode(&self, stamp: Stamp, out: &mut Vec<u8>) -> Option<&Content> {
+        let Self { op, view, name, hops, lacks, found } = self;
+        let lacks = lacks
+            .map_or(String::new(), |Lacks { bits, pairs }| format!(" lacks={bits:x} of={pairs:x}"));
+        let name = name.wire();
+        let head = format_args!("FORWARD GET {name} op={op} view={view} hops={hops}{lacks}");
+        push_item(out, format_args!("{head} stamp={stamp}"), found.as_ref())
+    }
+}
+
+pub(super) fn put(line: Line<'_>) -> Result<ForwardPut, Reject> {
+    let refused = match line.key("refused") {
+        None => None,
+        Some(_) => {
+            let status = Status::from_code(line.number("refused")?).ok_or(BadKey("refused"))?;
+            Some((status, line.parsed("by")?))
+        }
+    };
+    Ok(ForwardPut {
+        op: line.parsed("op")?,
+        view: ViewHash(line.hex("view")?),
+        name: line.name(2)?,
+        version: line.parsed("version")?,
+        copies: line.number("copies")? as usize,
+        newest: line.optional("newest")?,
+        refused,
+        carried: item(line)?.map_or(Carried::Known, Carried::Content),
+    })
+}
+
+pub(super) fn get(line: Line<'_>) -> Result<ForwardGet, Reject> {
+    let lacks = match line.key("lacks") {
+        None => None,
+        Some(_) => Some(Lacks { bits: line.hex("lacks")?, pairs: line.hex("of")? }),
+    };
+    Ok(ForwardGet {
+        op: line.parsed("op")?,
+        view: ViewHash(line.hex("view")?),
+        name: line.name(2)?,
+        hops: line.number("hops")? as usize,
+        lacks,
+        found: item(line)?,
+    })
+}

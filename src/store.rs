@@ -1,0 +1,39 @@
+//! KEEPS the contents of files: in memory, for as long as the process lives.
+//!
+//! Which files there are the node knows, in its index; a store knows contents by their tickets and
+//! nothing else. This one confirms at once.
+
+use std::collections::HashMap;
+
+use crate::ring::{
+    StoreFault,
+    item::{Content, Ticket},
+};
+
+/// The contents of one node.
+#[derive(Default, Debug)]
+pub struct MemoryStore {
+    contents: HashMap<Ticket, Content>,
+}
+
+impl MemoryStore {
+    /// Keeps a content. It is not copied. The node sees to it that there is room.
+    pub fn keep(&mut self, ticket: Ticket, content: Content) -> Result<(), StoreFault> {
+        self.contents.insert(ticket, content);
+        Ok(())
+    }
+
+    /// The content, which is not copied.
+    ///
+    /// # Panics
+    ///
+    /// If it was never kept, or was discarded: nodes do not ask for that.
+    pub fn read(&self, ticket: Ticket) -> Content {
+        self.contents.get(&ticket).expect("a node reads only what it keeps").clone()
+    }
+
+    /// Forgets a content.
+    pub fn discard(&mut self, ticket: Ticket) {
+        self.contents.remove(&ticket);
+    }
+}

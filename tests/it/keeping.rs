@@ -1,0 +1,245 @@
+//! A node whose store is slow, full or broken: what its client hears, and what can still be read. One
+//! node in virtual time; the test is its store.
+
+use std::time::Duration;
+
+use smolring::ring::{
+    Config, Event, Input, Node, Output, RequestId, StoreFault,
+    index::Index,
+    item::{Body, Ticket},
+    limits::{FORGET_AFTER, GIVE_UP_AFTER},
+    message::{Answer, Request, Status},
+    name::Name,
+    version::{Time, Version},
+};
+
+const STARTED_MS: u64 = 1_700_000_000_000;
+const MS: u64 = 1000;
+
+/// A node that is alone in its ring, and all that it has said.
+struct Keeper {
+    node: Node,
+    now_us: u64,
+    requests: u64,
+    /// Contents that the store was given, in order, and those that it was told to forget.
+    stored: Vec<(Ticket, Version)>,
+    discarded: Vec<Ticket>,
+    answers: Vec<(RequestId, Answer)>,
+    events: Vec<Event>,
+    has_left: bool,
+}
+
+impl Keeper {
+    fn new() -> Self {
+        let config = Config {
+            address: ([10, 0, 0, 1], 4043).into(),
+            prevs: Vec::new(),
+            ring: "smolring".into(),
+            bootstrap: true,
+            check_interval: Duration::from_secs(1),
+            check_timeout: Duration::from_secs(2),
+            request_timeout: Duration::from_secs(10),
+            forget_after: FORGET_AFTER,
+            give_up_after: GIVE_UP_AFTER,
+            min_copies: 1,
+            max_file_bytes: 1 << 20,
+            seed: 7,
+            started_ms: STARTED_MS,
+        };
+        let mut keeper = Self {
+            node: Node::new(config, Index::new(1 << 20)),
+            now_us: 0,
+            requests: 0,
+            stored: Vec::new(),
+            discarded: Vec::new(),
+            answers: Vec::new(),
+            events: Vec::new(),
+            has_left: false,
+        };
+        keeper.handle(Input::Wake);
+        keeper
+    }
+
+    fn handle(&mut self, input: Input) {
+        let mut out = Vec::new();
+        self.node.handle(Time(self.now_us), input, &mut out);
+        for output in out {
+            match output {
+                Output::Store { ticket, version, .. } => self.stored.push((ticket, version)),
+                Output::Discard { ticket } => self.discarded.push(ticket),
+                Output::Reply { id, answer } => self.answers.push((id, answer)),
+                Output::Notify(event) => self.events.push(event),
+                Output::Left => self.has_left = true,
+                Output::Connect { .. } | Output::Send { .. } | Output::Disconnect { .. } => {
+                    panic!("there is no other node")
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, request: Request) -> RequestId {
+        self.requests += 1;
+        let id = RequestId(self.requests);
+        self.handle(Input::Request { id, request });
+        id
+    }
+
+    fn put(&mut self, text: &'static str) -> RequestId {
+        self.ask(Request::Put { name: name(), content: text.into() })
+    }
+
+    /// The store says what became of the n-th content that it was given.
+    fn store_says(&mut self, nth: usize, result: Result<(), StoreFault>) {
+        let (ticket, _) = self.stored[nth];
+        self.handle(Input::Stored { ticket, result });
+    }
+
+    fn answer(&self, id: RequestId) -> Option<&Answer> {
+        let mut answers = self.answers.iter().filter(|(it, _)| *it == id).map(|(_, answer)| answer);
+        let first = answers.next();
+        assert!(answers.next().is_none(), "{id:?} is answered twice");
+        first
+    }
+
+    fn status(&self, id: RequestId) -> Option<Status> {
+        match self.answer(id)? {
+            Answer::Refused(refusal) => Some(refusal.status),
+            Answer::Stored { .. } => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Under which ticket the file is found now.
+    fn found(&mut self) -> Option<Ticket> {
+        let id = self.ask(Request::Get { name: name() });
+        match self.answer(id).expect("a node alone answers at once") {
+            Answer::Found(item) => match item.body {
+                Body::Stored { ticket, .. } => Some(ticket),
+                Body::Whole(_) | Body::Coming { .. } => panic!("it was read"),
+            },
+            Answer::Refused(refusal) => {
+                assert_ne!(refusal.status, Status::BadRequest, "{refusal:?}");
+                None
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn run_for(&mut self, us: u64) {
+        let end_us = self.now_us + us;
+        while self.node.deadline().0 <= end_us {
+            self.now_us = self.now_us.max(self.node.deadline().0);
+            self.handle(Input::Wake);
+        }
+        self.now_us = end_us;
+    }
+}
+
+fn name() -> Name {
+    Name::new("index.html").unwrap()
+}
+
+#[test]
+fn a_put_is_answered_when_the_store_has_confirmed_it_and_can_be_read_before() {
+    let mut keeper = Keeper::new();
+    let put = keeper.put("one");
+    keeper.run_for(500 * MS);
+    assert_eq!(keeper.answer(put), None);
+    assert_eq!(keeper.found(), Some(keeper.stored[0].0));
+    keeper.store_says(0, Ok(()));
+    let version = keeper.stored[0].1;
+    assert_eq!(keeper.answer(put), Some(&Answer::Stored { version, copies: 1 }));
+}
+
+#[test]
+fn what_a_file_replaces_stays_in_the_store_until_the_file_is_confirmed() {
+    let mut keeper = Keeper::new();
+    keeper.put("one");
+    keeper.store_says(0, Ok(()));
+    keeper.put("two");
+    assert_eq!(keeper.discarded, []);
+    keeper.store_says(1, Ok(()));
+    assert_eq!(keeper.discarded, [keeper.stored[0].0]);
+    assert_eq!(keeper.found(), Some(keeper.stored[1].0));
+}
+
+#[test]
+fn what_the_store_cannot_keep_is_refused_and_the_file_is_what_it_was() {
+    for (fault, status) in
+        [(StoreFault::Full, Status::InsufficientStorage), (StoreFault::Broken, Status::Unavailable)]
+    {
+        let mut keeper = Keeper::new();
+        keeper.put("one");
+        keeper.store_says(0, Ok(()));
+        let before = keeper.node.index().digest();
+        let put = keeper.put("two");
+        keeper.store_says(1, Err(fault));
+        assert_eq!(keeper.status(put), Some(status));
+        assert_eq!((keeper.node.index().digest(), keeper.discarded.len()), (before, 0));
+        assert!(keeper.events.contains(&Event::Full), "{:?}", keeper.events);
+        // The store is not tried again at once, and works again after a while.
+        let put = keeper.put("three");
+        assert_eq!(keeper.status(put), Some(Status::InsufficientStorage));
+        keeper.run_for(1000 * MS);
+        let put = keeper.put("four");
+        keeper.store_says(2, Ok(()));
+        assert!(matches!(keeper.answer(put), Some(Answer::Stored { .. })));
+        assert_eq!(keeper.found(), Some(keeper.stored[2].0));
+        assert!(keeper.events.contains(&Event::Roomy), "{:?}", keeper.events);
+    }
+}
+
+#[test]
+fn of_several_that_are_under_way_only_those_are_lost_that_the_store_cannot_keep() {
+    // Which of three PUTs of one name fail, as bits; whichever is kept last is found.
+    for failing in 0..8 {
+        let mut keeper = Keeper::new();
+        let puts = ["one", "two", "three"].map(|text| keeper.put(text));
+        let fails = |nth: usize| failing >> nth & 1 == 1;
+        for nth in 0..3 {
+            let result = if fails(nth) { Err(StoreFault::Full) } else { Ok(()) };
+            keeper.store_says(nth, result);
+        }
+        let last = (0..3).rev().find(|&nth| !fails(nth));
+        let expected = last.map(|nth| keeper.stored[nth].0);
+        assert_eq!(keeper.node.index().get(&name()).map(|it| it.ticket), expected, "{failing:b}");
+        for (nth, put) in puts.into_iter().enumerate() {
+            let refused = fails(nth).then_some(Status::InsufficientStorage);
+            assert_eq!(keeper.status(put), refused, "{failing:b}, {nth}");
+        }
+        // All others that were kept are discarded, once.
+        let kept = (0..3).filter(|&nth| !fails(nth) && Some(nth) != last);
+        let kept: Vec<_> = kept.map(|nth| keeper.stored[nth].0).collect();
+        assert_eq!(keeper.discarded, kept, "{failing:b}");
+    }
+}
+
+#[test]
+fn a_store_that_says_nothing_costs_its_clients_the_request_timeout() {
+    let mut keeper = Keeper::new();
+    let put = keeper.put("one");
+    keeper.run_for(9999 * MS);
+    assert_eq!(keeper.answer(put), None);
+    keeper.run_for(2 * MS);
+    assert_eq!(keeper.status(put), Some(Status::Timeout));
+    // What it says later is heard all the same.
+    keeper.store_says(0, Ok(()));
+    assert_eq!(keeper.found(), Some(keeper.stored[0].0));
+}
+
+#[test]
+fn a_node_that_leaves_waits_for_its_store_and_answers_everybody() {
+    let mut keeper = Keeper::new();
+    let put = keeper.put("one");
+    keeper.handle(Input::Leave);
+    assert!(!keeper.has_left);
+    keeper.store_says(0, Ok(()));
+    assert!(matches!(keeper.answer(put), Some(Answer::Stored { .. })) && keeper.has_left);
+
+    let mut keeper = Keeper::new();
+    let put = keeper.put("one");
+    keeper.handle(Input::Leave);
+    keeper.run_for(11_000 * MS);
+    assert_eq!(keeper.status(put), Some(Status::Timeout));
+    assert!(keeper.has_left);
+}

@@ -1,0 +1,163 @@
+//! The lives of hosts: how they are started, and how they end.
+
+use smolring::ring::{
+    Config, Input,
+    limits::FORGET_AFTER,
+    name::Name,
+    version::{Stamp, Version},
+};
+
+use super::{
+    clients::content,
+    faults::PlannedCrash,
+    plan::duration,
+    scene::{Event, Sim, in_ms},
+};
+use crate::world::{EPOCH_MS, Event as Planned, Host, Micros, Rng, Running, World, ms};
+
+/// Clocks are apart by up to this much, unless one jumps.
+const SKEW_MS_MAX: u64 = 57_000;
+
+/// Most clocks are nearly right.
+pub fn skew(rng: &mut Rng) -> u64 {
+    let most = rng.pick(&[0, 100, 4000, SKEW_MS_MAX]);
+    rng.range(0, most + 1)
+}
+
+impl World<Sim> {
+    // ---- lives
+
+    /// A host begins a life with what it holds, or with nothing.
+    pub fn start(&mut self, index: usize, keeps: bool) {
+        if self.hosts[index].is_up() {
+            return;
+        }
+        if !keeps {
+            self.hosts[index].store.clear();
+            self.hosts[index].lost_at = Some(self.time.now);
+            self.scene.checker.memory_lost(index);
+        }
+        if self.hosts[index].life == 0 && index == 0 {
+            self.stock();
+        }
+        let room = self.scene.plan.store_bytes_max(index);
+        let held = self.hosts[index].store.open(room);
+        let prev = self.choose_prev(index);
+        if prev.is_none() {
+            self.stop_those_who_wait();
+        }
+        // Whoever is sure that there is no ring need not wait for one.
+        let bootstrap =
+            prev.is_none() && (self.scene.plan.patience.is_some() || self.time.rng.chance(50));
+        let host = &mut self.hosts[index];
+        if self.time.rng.chance(30) {
+            host.skew_ms = skew(&mut self.time.rng);
+        }
+        let config = Config {
+            address: host.address,
+            prevs: prev.iter().map(|&prev| self.hosts[prev].address.to_string()).collect(),
+            ring: self.scene.plan.ring.into(),
+            bootstrap,
+            forget_after: FORGET_AFTER,
+            give_up_after: duration(self.scene.plan.give_up_after),
+            check_interval: duration(self.scene.plan.check_interval),
+            check_timeout: duration(self.scene.plan.check_timeout),
+            request_timeout: duration(self.scene.plan.request_timeout),
+            min_copies: self.scene.plan.min_copies,
+            max_file_bytes: self.scene.plan.file_bytes_max,
+            seed: self.time.rng.next(),
+            started_ms: self.hosts[index].wall_ms(self.time.now),
+        };
+        let files = held.len();
+        self.tell(Some(index), || match prev {
+            Some(prev) => format!("starts after n{prev} with {files} files"),
+            None => format!("starts a ring with {files} files"),
+        });
+        self.begin_life(index, config, held);
+        if let Some(up) = self.hosts[index].up_mut() {
+            up.prev = prev;
+        }
+    }
+
+    /// The first host may begin with more files than one synchronisation asks for at once.
+    fn stock(&mut self) {
+        for n in 0..self.scene.plan.stock {
+            let name = Name::new(&format!("stock/{n}")).expect("this is a name");
+            let put = self.scene.checker.next_put(&name);
+            let content = content(put, 20);
+            let stamp = Stamp::at_ms(EPOCH_MS - 2000);
+            let version = Version { stamp, node: self.hosts[0].address };
+            self.hosts[0].store.put(&name, version, content.into());
+        }
+    }
+
+    /// The operator names a live member, if there is one. Some start the first node of a ring as
+    /// they always did, without one; then those who knew it must find it.
+    fn choose_prev(&mut self, index: usize) -> Option<usize> {
+        let address = self.hosts[index].address;
+        let knows = |up: &Running| up.has_joined() && up.node.view().get(address).is_some();
+        let is_known = self.hosts.iter().any(|host| host.up().is_some_and(knows));
+        let is_calm = self.time.now >= self.scene.plan.calm_at;
+        if index == 0 && self.scene.plan.first_forgets_prev && is_known && !is_calm {
+            return None;
+        }
+        let joined = |it: &&Host| it.index != index && it.up().is_some_and(Running::has_joined);
+        let joined: Vec<_> = self.hosts.iter().filter(joined).map(|it| it.index).collect();
+        self.time.rng.pick_any(&joined)
+    }
+
+    /// Where a new ring begins, the operator starts those anew who wait for an old one; else there
+    /// might be two rings in the end that never heard of each other.
+    fn stop_those_who_wait(&mut self) {
+        for host in 0..self.hosts.len() {
+            let up = self.hosts[host].up();
+            if up.is_some_and(|up| up.leaves_since.is_none() && !up.has_joined()) {
+                self.crash(host, false);
+                self.plan_after(ms(10), Event::Start { host, keeps: true });
+            }
+        }
+    }
+
+    /// A life ends without notice. `is_silent`: the machine is off, and nobody says so.
+    pub fn crash(&mut self, index: usize, is_silent: bool) {
+        self.scene.crashes[index] = None;
+        self.hosts[index].crashed_at = Some(self.time.now);
+        let life = self.hosts[index].life;
+        if self.hosts[index].is_up() {
+            self.end_life(index, is_silent);
+            self.clients_lost(index, life);
+        }
+    }
+
+    /// A host handles nothing for so long.
+    pub fn pause_for(&mut self, index: usize, length: Micros) {
+        let host = &self.hosts[index];
+        if host.is_up() && !host.is_paused() {
+            let life = host.life;
+            self.pause(index);
+            self.time.after(length, Planned::Resume { host: index, life });
+        }
+    }
+
+    /// Asks a node to leave its ring in order.
+    pub fn leave(&mut self, index: usize) {
+        let now = self.time.now;
+        let Some(up) = self.hosts[index].up_mut().filter(|up| !up.is_paused) else { return };
+        if up.leaves_since.is_none() {
+            up.leaves_since = Some(now);
+            self.tell(Some(index), || "# is asked to leave".to_owned());
+            self.step(index, Input::Leave);
+        }
+    }
+
+    /// A host crashes, and will come back.
+    pub fn crash_as_planned(&mut self, index: usize, planned: PlannedCrash) {
+        self.tell(Some(index), || {
+            let how = if planned.is_silent { "loses power" } else { "crashes" };
+            let what = if planned.keeps { "" } else { " and forgets" };
+            format!("# {how}{what} for {}", in_ms(planned.length))
+        });
+        self.crash(index, planned.is_silent);
+        self.plan_after(planned.length, Event::Start { host: index, keeps: planned.keeps });
+    }
+}

@@ -1,0 +1,185 @@
+//! A run from one seed: faults, then calm, and what must hold then.
+
+use std::net::SocketAddr;
+
+use smolring::ring::limits::LINK_SILENCE_MAX;
+
+use super::{
+    clients::Client,
+    lives::skew,
+    plan::Plan,
+    scene::{Event, Shows, Sim},
+};
+use crate::world::{Host, Micros, Timeline, World, ms};
+
+/// What one seed has seen.
+pub struct Report {
+    /// How long after the last fault the ring was one again.
+    pub healed_after: Micros,
+    pub acknowledged: usize,
+    pub given_up: usize,
+    pub messages: u64,
+}
+
+/// What two members that cannot reach each other cost.
+#[derive(Debug)]
+pub struct Parted {
+    /// PUTs that were acknowledged within 20 s before.
+    pub well: usize,
+    /// The same while they cannot.
+    pub parted: usize,
+    /// How often any node's list has changed within 40 s.
+    pub lists: usize,
+}
+
+impl World<Sim> {
+    /// A whole run: faults, calm, and what must hold then. Panics if something does not.
+    pub fn run(seed: u64, shows: Shows) -> Report {
+        let mut time = Timeline::new(seed, false);
+        let plan = Plan::new(&mut time.rng);
+        let mut world = Self::of_seed(plan, time, shows);
+        let guard = Where(seed);
+        world.tell(None, || format!("seed {seed}"));
+        world.set_the_stage();
+        world.run_until(world.scene.plan.calm_at);
+        let report = world.calm();
+        std::mem::forget(guard);
+        report
+    }
+
+    fn of_seed(plan: Plan, mut time: Timeline<Event>, shows: Shows) -> Self {
+        let address = |index| SocketAddr::from(([10, 0, 0, index as u8], 4043));
+        let host = |index| {
+            let mut host = Host::new(index, address(index));
+            host.skew_ms = skew(&mut time.rng);
+            host
+        };
+        let hosts = (0..plan.hosts).map(host).collect();
+        Sim::world(plan, time, hosts, shows, false)
+    }
+
+    /// Two members cannot reach each other for as long as it lasts, and everything else is well. Says
+    /// what the ring did in its last third, beside what it did before.
+    pub fn part_a_pair(seed: u64, hosts: usize, shows: Shows) -> Parted {
+        let mut time = Timeline::new(seed, false);
+        let plan = Plan::quiet(&mut time.rng, hosts);
+        let mut world = Self::of_seed(plan, time, shows);
+        let guard = Where(seed);
+        world.set_the_stage();
+        let seconds = |count: u64| ms(count * 1000);
+        world.run_until(seconds(20));
+        let before = world.scene.checker.acknowledged;
+        world.run_until(seconds(40));
+        let well = world.scene.checker.acknowledged - before;
+        world.tell(None, || "# n0 and n1 cannot reach each other".to_owned());
+        for (from, to) in [(0, 1), (1, 0)] {
+            world.network.routes[from][to].blocked_until = seconds(160);
+        }
+        world.break_routes(&[(0, 1), (1, 0)]);
+        world.run_until(seconds(120));
+        let (before, lists) = (world.scene.checker.acknowledged, world.scene.checker.lists);
+        world.run_until(seconds(160));
+        let parted = (world.scene.checker.acknowledged - before) / 2;
+        std::mem::forget(guard);
+        Parted { well, parted, lists: world.scene.checker.lists - lists }
+    }
+
+    fn set_the_stage(&mut self) {
+        let plan = self.scene.plan.clone();
+        self.tell(None, || format!("{plan:?}"));
+        self.start(0, false);
+        for host in 1..plan.hosts {
+            let at = self.time.rng.range(0, plan.calm_at.min(ms(20_000)) / 2);
+            let at = if self.time.rng.chance(70) { at / 8 } else { at };
+            self.plan_at(at, Event::Start { host, keeps: true });
+        }
+        for client in 0..plan.clients {
+            self.scene.clients.push(Client::default());
+            self.plan_at(ms(client as u64), Event::Turn { client });
+        }
+        self.plan_at(plan.first_fault_at, Event::Fault);
+    }
+
+    /// All faults end; the ring must heal, serve, and fall silent.
+    pub fn calm(&mut self) -> Report {
+        self.tell(None, || "calm".to_owned());
+        let calm_at = self.time.now;
+        self.end_faults();
+        let (interval, is_short) = (self.scene.plan.check_interval, self.scene.plan.is_calm_short);
+        let deadline = calm_at + self.scene.plan.healing_max;
+        let mut is_still = !self.scene.plan.is_tireless;
+        while let Err(why) = self.scene.checker.is_one_ring(&self.hosts, is_still) {
+            assert!(self.time.now < deadline, "the ring has not healed: {why}");
+            self.run_until(self.time.now + interval / 4);
+            if self.time.now >= calm_at + interval && is_still {
+                self.dismiss_clients();
+            }
+            is_still |= self.scene.checker.is_one_ring(&self.hosts, false).is_ok();
+        }
+        self.dismiss_clients();
+        // What clients have asked last may still be on its way.
+        while self.scene.checker.is_healed(&self.hosts).is_err() && self.time.now < deadline {
+            self.run_until(self.time.now + interval / 4);
+        }
+        self.scene.checker.healed_at = Some(self.time.now);
+        let healed_after = self.time.now - calm_at;
+        self.tell(None, || "healed".to_owned());
+        self.scene.checker.check_nothing_lost(&self.hosts);
+        if !is_short || self.scene.checker.is_anybody_waiting() {
+            self.run_until(self.time.now + self.scene.plan.request_timeout);
+        }
+        self.scene.checker.check_everybody_answered();
+        self.examine();
+        // Time to notice that nobody is at the other end of a link.
+        if self.scene.plan.is_patient {
+            self.run_until(self.time.now + LINK_SILENCE_MAX.as_micros() as Micros);
+        }
+        self.run_until(self.time.now + if is_short { 1 } else { 3 } * interval);
+        self.tell(None, || "silence".to_owned());
+        self.scene.checker.begin_silence();
+        for _ in 0..if is_short { 1 } else { 4 } {
+            self.run_until(self.time.now + interval);
+            self.scene.checker.check_silence(
+                &self.hosts,
+                &self.network,
+                self.scene.plan.is_patient,
+            );
+            let healed = self.scene.checker.is_healed(&self.hosts);
+            assert_eq!(healed, Ok(()), "the ring did not stay healed");
+        }
+        self.scene.checker.check_nothing_lost(&self.hosts);
+        Report {
+            healed_after,
+            acknowledged: self.scene.checker.acknowledged,
+            given_up: self.scene.checker.given_up,
+            messages: self.scene.checker.messages,
+        }
+    }
+
+    /// Every node must take a PUT, and every node must then return it.
+    fn examine(&mut self) {
+        self.tell(None, || "exam".to_owned());
+        let live: Vec<_> = (0..self.hosts.len()).filter(|&i| self.hosts[i].is_up()).collect();
+        for &host in &live {
+            self.exam_put(host);
+        }
+        self.run_until(self.time.now + self.scene.plan.check_interval);
+        self.scene.checker.check_exam_puts(live.len(), self.scene.plan.min_copies);
+        for &host in &live {
+            self.exam_gets(host);
+        }
+        self.run_until(self.time.now + self.scene.plan.check_interval);
+        self.scene.checker.check_exam_gets();
+    }
+}
+
+/// Says which seed it was, if a run ends in a panic.
+struct Where(u64);
+
+impl Drop for Where {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("seed {seed} failed; SMOLRING_SEED={seed} replays it", seed = self.0);
+        }
+    }
+}

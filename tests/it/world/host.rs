@@ -1,0 +1,171 @@
+//! Hosts, and the lives of the nodes on them.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+    net::SocketAddr,
+};
+
+use smolring::ring::{LinkId, Node, RequestId, index::Index, message::Request};
+
+use super::{
+    network::{ConnectionId, Segment},
+    store::Store,
+    timeline::{Micros, ms},
+};
+
+/// The wall clock when a world begins, in milliseconds since 1970.
+pub const EPOCH_MS: u64 = 1_700_000_000_000;
+/// What most stores take: more than any test puts.
+pub const STORE_BYTES_MAX: usize = 1 << 30;
+
+/// A machine. It keeps its address, whatever happens to it.
+pub struct Host {
+    pub index: usize,
+    pub address: SocketAddr,
+    /// Counts its lives; 0 before the first.
+    pub life: u32,
+    pub state: State,
+    /// The contents of what it holds.
+    pub store: Store,
+    /// When it last lost what it held.
+    pub lost_at: Option<Micros>,
+    /// When a life of it ended last without notice.
+    pub crashed_at: Option<Micros>,
+    /// How far its clock is ahead of the world's.
+    pub skew_ms: u64,
+    /// How wrong its clock is beyond that, for a while.
+    pub jump_ms: i64,
+    /// When it woke last, and how often in that moment.
+    pub wakes: (Micros, usize),
+}
+
+pub enum State {
+    /// It does not run. What it held waits for its next life.
+    Down {
+        held: Index,
+        /// Whether nobody, not even its system, answers that it does not run.
+        is_silent: bool,
+    },
+    Up(Box<Running>),
+}
+
+/// A life of a host.
+pub struct Running {
+    pub node: Node,
+    pub born: Micros,
+    /// The host that it was started after.
+    pub prev: Option<usize>,
+    /// It handles nothing now.
+    pub is_paused: bool,
+    /// The end of its last pause.
+    pub resumed_at: Micros,
+    /// When it was asked to leave.
+    pub leaves_since: Option<Micros>,
+    /// What arrived while it was paused.
+    pub inbox: VecDeque<Arrival>,
+    /// Its connections, by the names that the node knows.
+    pub links: BTreeMap<LinkId, (ConnectionId, usize)>,
+    /// When its node is to be woken next.
+    pub wake_at: Option<Micros>,
+    /// When the store will have said what it has to say: it says one thing after the other.
+    pub stores_until: Micros,
+    /// How much of that it says at once.
+    pub stored_at_once: usize,
+}
+
+/// What arrives at a host.
+pub enum Arrival {
+    Segment {
+        connection: ConnectionId,
+        end: usize,
+        segment: Segment,
+    },
+    Request {
+        id: RequestId,
+        request: Request,
+    },
+    /// The store says what became of what it was given first.
+    Stored,
+}
+
+impl Host {
+    pub fn new(index: usize, address: SocketAddr) -> Self {
+        Self {
+            index,
+            address,
+            life: 0,
+            state: State::Down { held: Index::new(STORE_BYTES_MAX), is_silent: false },
+            store: Store::default(),
+            lost_at: None,
+            crashed_at: None,
+            skew_ms: 0,
+            jump_ms: 0,
+            wakes: (0, 0),
+        }
+    }
+
+    pub fn up(&self) -> Option<&Running> {
+        match &self.state {
+            State::Up(up) => Some(up),
+            State::Down { .. } => None,
+        }
+    }
+
+    pub fn up_mut(&mut self) -> Option<&mut Running> {
+        match &mut self.state {
+            State::Up(up) => Some(up),
+            State::Down { .. } => None,
+        }
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.up().is_some()
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.up().is_some_and(|up| up.is_paused)
+    }
+
+    /// What its clock shows, in milliseconds since 1970.
+    pub fn wall_ms(&self, now: Micros) -> u64 {
+        (EPOCH_MS + now / ms(1) + self.skew_ms).saturating_add_signed(self.jump_ms)
+    }
+
+    /// What it holds, running or not.
+    pub fn index(&self) -> &Index {
+        match &self.state {
+            State::Up(up) => up.node.index(),
+            State::Down { held, .. } => held,
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "n{}", self.index)
+    }
+}
+
+impl Running {
+    pub(super) fn new(node: Node, born: Micros) -> Self {
+        Self {
+            node,
+            born,
+            prev: None,
+            is_paused: false,
+            resumed_at: 0,
+            leaves_since: None,
+            inbox: VecDeque::new(),
+            links: BTreeMap::new(),
+            wake_at: None,
+            stores_until: 0,
+            stored_at_once: 0,
+        }
+    }
+
+    /// Whether an operator would send newcomers here: it is in a ring.
+    pub fn has_joined(&self) -> bool {
+        self.leaves_since.is_none() && (self.node.is_ready() || self.node.view().circle().len() > 1)
+    }
+}

@@ -1,0 +1,51 @@
+//! Messages as they go over the wire.
+
+use smolring::ring::{
+    codec::Encode,
+    message::{Envelope, Message, Request},
+    name::encode as encode_name,
+};
+
+/// A message as it goes over the wire.
+pub fn encode(message: &Message) -> Vec<u8> {
+    match message {
+        Message::Request(request) => encode_request(request),
+        Message::Peer(peer) => encode_peer(peer),
+    }
+}
+
+/// The same for a message between nodes.
+pub fn encode_peer(message: &Envelope) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(content) = message.encode(&mut bytes) {
+        bytes.extend_from_slice(content);
+    }
+    bytes
+}
+
+/// The first line of what goes over the wire.
+pub fn first_line(bytes: &[u8]) -> String {
+    let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    String::from_utf8_lossy(line).into_owned()
+}
+
+fn encode_request(request: &Request) -> Vec<u8> {
+    let line = match request {
+        Request::Put { name, content } => format!("PUT {} len={}\n", name.wire(), content.len()),
+        Request::Get { name } => format!("GET {}\n", name.wire()),
+        Request::List { prefix, after, limit } => {
+            let (prefix, after) = (encode_name(prefix), encode_name(after));
+            format!("LIST prefix={prefix} after={after} limit={limit}\n")
+        }
+        Request::Ring => "RING\n".into(),
+        Request::Ping => "PING\n".into(),
+        Request::Info => "INFO\n".into(),
+        Request::Forget { address } => format!("FORGET {address}\n"),
+        Request::Quit => "QUIT\n".into(),
+    };
+    let mut bytes = line.into_bytes();
+    if let Request::Put { content, .. } = request {
+        bytes.extend_from_slice(content);
+    }
+    bytes
+}
