@@ -26,7 +26,10 @@ pub enum Step {
         /// It is a CHECK or its answer.
         is_pulse: bool,
     },
-    Connect { from: usize, to: usize },
+    Connect {
+        from: usize,
+        to: usize,
+    },
     Command,
 }
 
