@@ -5,6 +5,7 @@
 //!     driver      owns the Node; carries out its outputs; keeps its time
 //!     connection  what others reach of a connection: to send on it, to end it
 //!     task        one a connection: bytes in, messages to the node, bytes out
+//!     stream      what a task needs of a socket
 //!     link        a connection that this node opens to another
 //!     answers     answers in the order of the requests
 //!     outbox      bytes on their way out
@@ -24,7 +25,10 @@ mod http;
 pub mod limits;
 mod link;
 mod outbox;
+#[cfg(test)]
+mod scripted;
 mod server;
+mod stream;
 mod task;
 
 pub use server::{Bound, DEFAULT_IP, DEFAULT_PORT, Limits};

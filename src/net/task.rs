@@ -7,15 +7,13 @@
 use std::{
     future::Future,
     io::{self, Read},
-    net::{Shutdown, TcpStream},
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
     time::Instant,
 };
 
-use async_io::{Async, Timer};
-use rustix::net::sockopt::set_socket_send_buffer_size;
+use async_io::Timer;
 use smol::future;
 
 use super::{
@@ -24,9 +22,10 @@ use super::{
     flight::Half,
     http,
     limits::{
-        LINK_SYSTEM_BYTES, PIPELINE_REQUESTS_MAX, READS_PER_TURN_MAX, TURN_LOOK, TURN_REQUESTS_MAX,
+        PIPELINE_REQUESTS_MAX, READS_PER_TURN_MAX, TURN_LOOK, TURN_REQUESTS_MAX,
         UNREAD_ANSWER_BYTES_MAX, WRITES_PER_TURN_MAX,
     },
+    stream::Stream,
 };
 use crate::ring::{
     Input,
@@ -35,10 +34,11 @@ use crate::ring::{
 };
 
 /// Runs a connection until its end.
-pub(super) async fn run(driver: Rc<Driver>, connection: Rc<Connection>, stream: Async<TcpStream>) {
+pub(super) async fn run(driver: Rc<Driver>, connection: Rc<Connection>, stream: impl Stream) {
     let mut decoder = Decoder::new(driver.file_bytes_max);
     if connection.role.get() != Role::Client {
-        prepare_link(&mut decoder, stream.get_ref());
+        decoder.trust_peer();
+        stream.becomes_link();
     }
     let mut task = Task {
         driver: driver.clone(),
@@ -64,10 +64,10 @@ pub(super) async fn run(driver: Rc<Driver>, connection: Rc<Connection>, stream: 
 }
 
 /// The part of a connection that only its task touches.
-struct Task {
+struct Task<S> {
     driver: Rc<Driver>,
     connection: Rc<Connection>,
-    stream: Async<TcpStream>,
+    stream: S,
     decoder: Decoder,
     /// What was read and is not decoded: the beginning of a line whose end is still to come.
     partial: Vec<u8>,
@@ -87,7 +87,7 @@ struct Task {
     retry: Option<Timer>,
 }
 
-impl Task {
+impl<S: Stream> Task<S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.connection.keep_waker(cx);
         loop {
@@ -96,7 +96,7 @@ impl Task {
                 Stage::Ended => return Poll::Ready(Ok(())),
                 Stage::Finishing if is_flushed && self.connection.answers.borrow().len() == 0 => {
                     self.connection.stage.set(Stage::Lingering);
-                    if self.has_ended || self.stream.get_ref().shutdown(Shutdown::Write).is_err() {
+                    if self.has_ended || self.stream.end_writing().is_err() {
                         return Poll::Ready(Ok(()));
                     }
                 }
@@ -153,7 +153,7 @@ impl Task {
                 self.is_blocked = false;
                 self.progress();
             }
-            let written = self.connection.outbox.borrow_mut().write_to(self.stream.get_ref());
+            let written = self.connection.outbox.borrow_mut().write_to(self.stream.io());
             match written {
                 Ok(written) => self.note_taken(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.is_blocked = true,
@@ -242,7 +242,7 @@ impl Task {
         for _ in 0..READS_PER_TURN_MAX {
             let kept = self.partial.len();
             buffer[..kept].copy_from_slice(&self.partial);
-            let read = match self.stream.get_ref().read(&mut buffer[kept..]) {
+            let read = match self.stream.io().read(&mut buffer[kept..]) {
                 Ok(read) => read,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -410,7 +410,8 @@ impl Task {
                 self.connection.end();
             }
             Some(link) => {
-                prepare_link(&mut self.decoder, self.stream.get_ref());
+                self.decoder.trust_peer();
+                self.stream.becomes_link();
                 self.driver.turn().received(link, message);
             }
         }
@@ -431,13 +432,6 @@ impl Task {
             self.driver.drive(Input::Progress { link });
         }
     }
-}
-
-/// The other end is a node.
-fn prepare_link(decoder: &mut Decoder, stream: &TcpStream) {
-    decoder.trust_peer();
-    // Where the system does not obey, a slow line shows its progress more rarely.
-    let _ = set_socket_send_buffer_size(stream, LINK_SYSTEM_BYTES);
 }
 
 /// Whether one answer may be as long as many others.

@@ -61,9 +61,9 @@ impl Checker {
     }
 
     /// In calm a PUT is answered 200, and by all.
-    pub fn check_exam_puts(&mut self, live: usize, min_copies: usize) {
-        for id in std::mem::take(&mut self.exam) {
-            match self.exam_answers.remove(&id) {
+    pub fn check_last_puts(&mut self, live: usize, min_copies: usize) {
+        for id in std::mem::take(&mut self.last_requests) {
+            match self.last_answers.remove(&id) {
                 Some(Answer::Stored { copies, .. }) if copies == live => {}
                 Some(Answer::Refused(it))
                     if self.has_small_store && it.status == Status::InsufficientStorage => {}
@@ -75,10 +75,10 @@ impl Checker {
     }
 
     /// In calm every node returns the same.
-    pub fn check_exam_gets(&mut self) {
+    pub fn check_last_gets(&mut self) {
         let mut versions = BTreeMap::new();
-        for id in std::mem::take(&mut self.exam) {
-            match self.exam_answers.remove(&id) {
+        for id in std::mem::take(&mut self.last_requests) {
+            match self.last_answers.remove(&id) {
                 Some(Answer::Found(Item { version, body, .. })) => {
                     let name =
                         &self.put_names[&self.put_of(body.content()).expect("it was checked")];
@@ -95,7 +95,7 @@ impl Checker {
     }
 
     pub fn begin_silence(&mut self) {
-        self.sounds.clear();
+        self.heard_in_silence.clear();
         self.silences = 0;
     }
 
@@ -104,7 +104,7 @@ impl Checker {
         self.silences += 1;
         let live = hosts.iter().filter(|host| host.is_up()).count();
         let checks = (self.silences + 1) * live * live;
-        for (&kind, &count) in &self.sounds {
+        for (&kind, &count) in &self.heard_in_silence {
             let bound = match kind {
                 "CHECK" | "CHECKED" => checks,
                 // Now and then it is looked whether a full member lacks what it had room for.

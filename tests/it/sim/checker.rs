@@ -9,9 +9,9 @@ use std::{
 };
 
 use smolring::ring::{
-    Event, Output, RequestId,
-    index::{Digest, Index},
-    message::{Answer, Envelope, OpId, Peer, Status, Sync},
+    Event, RequestId,
+    index::Digest,
+    message::{Answer, OpId, Status},
     name::Name,
     version::Version,
 };
@@ -21,7 +21,9 @@ use super::{
     faults::Fault,
     plan::Plan,
 };
-use crate::world::{Host, Micros, encode_peer, first_line, ms};
+use crate::world::{Host, Micros, ms};
+
+mod steps;
 
 /// Links that one node may have at any time: far more than any run needs at once.
 const LINKS_MAX: usize = 48;
@@ -34,7 +36,7 @@ const LIST_PATIENCE: Micros = ms(400);
 /// Acknowledgements that are remembered, of each name.
 const ACKS_KEPT: usize = 20;
 /// So long after the ring has healed, what was under way before must have come through.
-const CONVALESCENCE: Micros = ms(1000);
+const HEALED_FOR_MIN: Micros = ms(1000);
 
 /// A request that has no answer yet.
 struct Pending {
@@ -106,9 +108,9 @@ pub struct Checker {
     pub lists: usize,
     /// Messages that nodes have received.
     pub messages: u64,
-    /// Requests of the exam.
-    pub exam: Vec<RequestId>,
-    pub(super) exam_answers: BTreeMap<RequestId, Answer>,
+    /// Requests that are asked in calm, at the end.
+    pub last_requests: Vec<RequestId>,
+    pub(super) last_answers: BTreeMap<RequestId, Answer>,
     /// Since when the ring is one again, once there is calm.
     pub healed_at: Option<Micros>,
     asked: u64,
@@ -136,7 +138,7 @@ pub struct Checker {
     seen: Vec<Seen>,
     travels: BTreeMap<(OpId, u64), Travel>,
     /// Messages received since silence was asked for, by kind.
-    pub(super) sounds: BTreeMap<&'static str, usize>,
+    pub(super) heard_in_silence: BTreeMap<&'static str, usize>,
     pub(super) silences: usize,
 }
 
@@ -154,8 +156,8 @@ impl Checker {
             gave_up: 0,
             lists: 0,
             messages: 0,
-            exam: Vec::new(),
-            exam_answers: BTreeMap::new(),
+            last_requests: Vec::new(),
+            last_answers: BTreeMap::new(),
             healed_at: None,
             asked: 0,
             puts: 0,
@@ -172,7 +174,7 @@ impl Checker {
             acks: BTreeMap::new(),
             seen: (0..hosts).map(|_| Seen::default()).collect(),
             travels: BTreeMap::new(),
-            sounds: BTreeMap::new(),
+            heard_in_silence: BTreeMap::new(),
             silences: 0,
         }
     }
@@ -239,7 +241,7 @@ impl Checker {
         id
     }
 
-    /// Versions of a name that were acknowledged, each with those who hold it and agree with this
+    /// Versions of a name that were acknowledged, each with the hosts that hold it and agree with this
     /// host about the ring.
     fn known(&self, host: &Host, name: &Name, hosts: &[Host]) -> Vec<Ack> {
         let circle = circle_of(hosts, host.index);
@@ -290,7 +292,7 @@ impl Checker {
         }
     }
 
-    /// An answer. Returns the client who waited for it.
+    /// Checks an answer. Returns the client that waited for it.
     pub fn answered(
         &mut self,
         now: Micros,
@@ -301,7 +303,7 @@ impl Checker {
     ) -> Option<usize> {
         let pending = self.pending.remove(&id);
         let pending = pending.unwrap_or_else(|| panic!("n{host} has answered {} twice", id.0));
-        assert_eq!(pending.host, host, "an answer of somebody else");
+        assert_eq!(pending.host, host, "another node answers");
         let taken = pending.begun_at.map_or(0, |at| now - at);
         // A PUT waits for enough members to come back.
         let may_wait = matches!(pending.wish, Wish::Put { .. }) && self.min_copies > 1;
@@ -314,8 +316,8 @@ impl Checker {
         if let Some(patience) = patience.filter(|_| !may_wait) {
             assert!(taken <= patience, "n{host} took {} ms for {:?}", taken / 1000, pending.wish);
         }
-        if self.exam.contains(&id) {
-            self.exam_answers.insert(id, answer.clone());
+        if self.last_requests.contains(&id) {
+            self.last_answers.insert(id, answer.clone());
         }
         match (&pending.wish, answer) {
             (_, Answer::Refused(it)) if it.status == Status::Unavailable => {}
@@ -323,7 +325,7 @@ impl Checker {
                 if it.status == Status::InsufficientStorage && self.has_small_store => {}
             (wish, Answer::Refused(it)) if it.status == Status::Timeout => {
                 self.given_up += 1;
-                let is_healed = self.healed_at.is_some_and(|at| now >= at + CONVALESCENCE);
+                let is_healed = self.healed_at.is_some_and(|at| now >= at + HEALED_FOR_MIN);
                 let live = hosts.iter().filter(|host| host.is_up()).count();
                 let has_excuse = matches!(wish, Wish::Put { .. }) && live < self.min_copies;
                 assert!(
@@ -431,123 +433,6 @@ impl Checker {
             _ => {}
         }
     }
-
-    // ---- every step
-
-    /// A node has left in order: what it had promised to have is held by another of its ring.
-    pub fn check_left_behind(&self, now: Micros, host: &Host, hosts: &[Host], plan: &Plan) {
-        let up = host.up().expect("it is just leaving");
-        let has_waited = up.leaves_since.is_some_and(|at| now >= at + plan.request_timeout);
-        let mates = hosts.iter().filter(|it| {
-            it.index != host.index && it.is_up() && up.node.view().is_alive(it.address)
-        });
-        let mates: Vec<_> = mates.collect();
-        // One that crashes at the same time may have been the only other.
-        let has_crashed = mates.iter().any(|it| it.lost_at >= up.leaves_since);
-        if has_waited || has_crashed || mates.is_empty() {
-            return;
-        }
-        for (name, &version) in &self.floors[host.index] {
-            let holds =
-                |it: &&&Host| it.index().get(name).is_some_and(|held| held.version >= version);
-            // One that has just crashed held it when this one decided to go.
-            let view = up.node.view();
-            let is_there = |it: &&Host| {
-                it.is_up() || view.is_alive(it.address) || it.crashed_at >= up.leaves_since
-            };
-            let others = hosts.iter().filter(|it| it.index != host.index && is_there(it));
-            let holder = others.collect::<Vec<_>>().iter().find(holds).is_some();
-            assert!(holder, "{host} has left with {name} {version}");
-        }
-    }
-
-    pub fn memory_lost(&mut self, host: usize) {
-        self.floors[host].clear();
-    }
-
-    /// Looks into a node after a step.
-    pub fn inspect(&mut self, now: Micros, host: &Host, wanted: &[Output], plan: &Plan) {
-        let up = host.up().expect("it has taken a step");
-        assert!(up.links.len() <= LINKS_MAX, "{host} has {} links", up.links.len());
-        let members = up.node.view().members().len();
-        assert!(members <= plan.hosts, "{host} knows {members} members");
-        self.inspect_index(host, up.node.index());
-        for output in wanted {
-            if let Output::Store { name, version, content, .. } = output {
-                let put = self.put_of(content);
-                let put = put.unwrap_or_else(|| panic!("{host} holds what nobody has put"));
-                self.learn(put, name, *version);
-            }
-        }
-        for it in self.pending.values().filter(|it| (it.host, it.life) == (host.index, host.life)) {
-            let Some(begun_at) = it.begun_at else { continue };
-            let deadline = (begun_at + plan.request_timeout).max(up.resumed_at);
-            assert!(now <= deadline, "{host} answers {:?} too late", it.wish);
-        }
-    }
-
-    /// An index only ever goes forward.
-    fn inspect_index(&mut self, host: &Host, index: &Index) {
-        let seen = &mut self.seen[host.index];
-        if seen.life == host.life && seen.digest == index.digest() {
-            return;
-        }
-        let before = match seen.life == host.life {
-            true => std::mem::take(&mut seen.versions),
-            false => BTreeMap::new(),
-        };
-        let held = index.list("", "");
-        let after: BTreeMap<_, _> = held.map(|(name, held)| (name.clone(), held.version)).collect();
-        for (name, version) in &before {
-            let now = after.get(name);
-            let text = || shown(now.copied());
-            assert!(now >= Some(version), "{host} had {name} {version} and now has {}", text());
-        }
-        *seen = Seen { life: host.life, digest: index.digest(), versions: after };
-    }
-
-    pub fn sent(&mut self, host: &Host, message: &Envelope) {
-        if let Some((op, view)) = forwarded(message)
-            && op.creator == host.address
-        {
-            self.travels.entry((op, view)).or_default().sent += 1;
-        }
-    }
-
-    /// The circle that a PUT of this node has closed counts when it is answered, which may be later.
-    fn note_closed(&mut self, host: &Host, message: &Envelope) {
-        if let Peer::ForwardPut(forward) = &message.message
-            && forward.op.creator == host.address
-            && let Some(up) = host.up()
-            && up.node.view().circle_hash() == forward.view
-        {
-            let closed = (host.index, host.life, forward.name.clone(), forward.version);
-            self.closed.insert(closed, members_of(host));
-        }
-    }
-
-    /// A node is about to handle a message. What handles one sending twice lets it circle.
-    pub fn handled(&mut self, host: &Host, message: &Envelope) {
-        self.note_closed(host, message);
-        let host = host.index;
-        self.messages += 1;
-        *self.sounds.entry(kind(message)).or_default() += 1;
-        if let Some(key) = forwarded(message) {
-            let travel = self.travels.entry(key).or_default();
-            let handled = travel.handled.entry(host).or_default();
-            *handled += 1;
-            let (handled, sent) = (*handled, travel.sent);
-            assert!(
-                handled <= sent,
-                "n{host} handles {} {handled} times, sent {sent}",
-                first_line(&encode_peer(message))
-            );
-        }
-    }
-
-    pub fn queued(&self, bytes: usize) {
-        assert!(bytes <= LINK_BYTES_MAX, "{bytes} bytes wait in one link");
-    }
 }
 
 /// A version, or that there is none.
@@ -608,25 +493,4 @@ fn circle_of(hosts: &[Host], host: usize) -> Option<u64> {
     let address = hosts[host].address;
     let view = hosts[host].up().map(|up| up.node.view())?;
     view.is_alive(address).then(|| view.circle_hash().0)
-}
-
-fn forwarded(message: &Envelope) -> Option<(OpId, u64)> {
-    match &message.message {
-        Peer::ForwardPut(it) => Some((it.op, it.view.0)),
-        Peer::ForwardGet(it) => Some((it.op, it.view.0)),
-        _ => None,
-    }
-}
-
-fn kind(message: &Envelope) -> &'static str {
-    match message.message {
-        Peer::Meet(_) => "MEET",
-        Peer::Refuse { .. } => "REFUSE",
-        Peer::Check(_) => "CHECK",
-        Peer::Checked { .. } => "CHECKED",
-        Peer::ForwardPut(_) => "FORWARD PUT",
-        Peer::ForwardGet(_) => "FORWARD GET",
-        Peer::Sync(Sync::Item { .. }) => "SYNC ITEM",
-        Peer::Sync(_) => "SYNC",
-    }
 }

@@ -14,7 +14,7 @@ use crate::world::{Arrival, Micros, World, ms};
 #[derive(Default)]
 pub struct Client {
     waits_for: Option<RequestId>,
-    is_dismissed: bool,
+    has_ended: bool,
 }
 
 /// What was asked.
@@ -38,7 +38,7 @@ pub fn name(n: usize) -> Name {
     Name::new(names[n % names.len()]).expect("these are names")
 }
 
-/// A name that nobody puts: whoever gets it asks the whole ring.
+/// A name that no client puts: a node that is asked for it asks the whole ring.
 fn name_of_nothing() -> Name {
     Name::new("nothing").expect("this is a name")
 }
@@ -61,10 +61,9 @@ pub fn put_of(content: &[u8]) -> Option<u64> {
 }
 
 impl World<Sim> {
-    /// A client that is free asks somebody for something.
+    /// A client without an open request sends one.
     pub fn turn(&mut self, client: usize) {
-        if self.scene.clients[client].waits_for.is_some() || self.scene.clients[client].is_dismissed
-        {
+        if self.scene.clients[client].waits_for.is_some() || self.scene.clients[client].has_ended {
             return;
         }
         let live: Vec<_> = (0..self.hosts.len()).filter(|&i| self.hosts[i].is_up()).collect();
@@ -154,23 +153,23 @@ impl World<Sim> {
     }
 
     /// No client asks anything from now on.
-    pub fn dismiss_clients(&mut self) {
+    pub fn end_clients(&mut self) {
         for client in &mut self.scene.clients {
-            client.is_dismissed = true;
+            client.has_ended = true;
         }
     }
 
-    pub fn exam_put(&mut self, host: usize) {
+    pub fn ask_last_put(&mut self, host: usize) {
         let name = name(host % self.scene.plan.names);
         let put = self.scene.checker.next_put(&name);
         let id = self.ask(host, Wish::Put { name, put }, None);
-        self.scene.checker.exam.push(id);
+        self.scene.checker.last_requests.push(id);
     }
 
-    pub fn exam_gets(&mut self, host: usize) {
+    pub fn ask_last_gets(&mut self, host: usize) {
         for n in 0..self.scene.plan.names {
             let id = self.ask(host, Wish::Get { name: name(n) }, None);
-            self.scene.checker.exam.push(id);
+            self.scene.checker.last_requests.push(id);
         }
     }
 }

@@ -44,7 +44,7 @@ impl World<Sim> {
         let held = self.hosts[index].store.open(room);
         let prev = self.choose_prev(index);
         if prev.is_none() {
-            self.stop_those_who_wait();
+            self.restart_waiting_nodes();
         }
         // Whoever is sure that there is no ring need not wait for one.
         let bootstrap =
@@ -106,9 +106,9 @@ impl World<Sim> {
         self.time.rng.pick_any(&joined)
     }
 
-    /// Where a new ring begins, the operator starts those anew who wait for an old one; else there
+    /// Where a new ring begins, the operator restarts the nodes that wait for an old one; else there
     /// might be two rings in the end that never heard of each other.
-    fn stop_those_who_wait(&mut self) {
+    fn restart_waiting_nodes(&mut self) {
         for host in 0..self.hosts.len() {
             let up = self.hosts[host].up();
             if up.is_some_and(|up| up.leaves_since.is_none() && !up.has_joined()) {

@@ -60,8 +60,8 @@ pub struct Plan {
     pub calm_at: Micros,
     /// After this much calm the ring must be one.
     pub healing_max: Micros,
-    /// Calm is no longer than it must be: silence is shorter, and nobody is waited for who has his
-    /// answer.
+    /// Calm is no longer than it must be: silence is shorter, and there is no wait where all requests
+    /// are answered.
     pub is_calm_short: bool,
     /// Whether the silence lasts until nodes have noticed which links are dead.
     pub is_patient: bool,

@@ -112,11 +112,11 @@ impl World<Sim> {
             assert!(self.time.now < deadline, "the ring has not healed: {why}");
             self.run_until(self.time.now + interval / 4);
             if self.time.now >= calm_at + interval && is_still {
-                self.dismiss_clients();
+                self.end_clients();
             }
             is_still |= self.scene.checker.is_one_ring(&self.hosts, false).is_ok();
         }
-        self.dismiss_clients();
+        self.end_clients();
         // What clients have asked last may still be on its way.
         while self.scene.checker.is_healed(&self.hosts).is_err() && self.time.now < deadline {
             self.run_until(self.time.now + interval / 4);
@@ -129,7 +129,7 @@ impl World<Sim> {
             self.run_until(self.time.now + self.scene.plan.request_timeout);
         }
         self.scene.checker.check_everybody_answered();
-        self.examine();
+        self.ask_every_node();
         // Time to notice that nobody is at the other end of a link.
         if self.scene.plan.is_patient {
             self.run_until(self.time.now + LINK_SILENCE_MAX.as_micros() as Micros);
@@ -157,19 +157,19 @@ impl World<Sim> {
     }
 
     /// Every node must take a PUT, and every node must then return it.
-    fn examine(&mut self) {
-        self.tell(None, || "exam".to_owned());
+    fn ask_every_node(&mut self) {
+        self.tell(None, || "last requests".to_owned());
         let live: Vec<_> = (0..self.hosts.len()).filter(|&i| self.hosts[i].is_up()).collect();
         for &host in &live {
-            self.exam_put(host);
+            self.ask_last_put(host);
         }
         self.run_until(self.time.now + self.scene.plan.check_interval);
-        self.scene.checker.check_exam_puts(live.len(), self.scene.plan.min_copies);
+        self.scene.checker.check_last_puts(live.len(), self.scene.plan.min_copies);
         for &host in &live {
-            self.exam_gets(host);
+            self.ask_last_gets(host);
         }
         self.run_until(self.time.now + self.scene.plan.check_interval);
-        self.scene.checker.check_exam_gets();
+        self.scene.checker.check_last_gets();
     }
 }
 

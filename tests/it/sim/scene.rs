@@ -243,7 +243,7 @@ impl World<Sim> {
         }
     }
 
-    /// The same for those who want to see everything.
+    /// One line that is shown only where everything is.
     pub fn tell_all(&self, host: Option<usize>, what: impl FnOnce() -> String) {
         if self.scene.shows >= Shows::All {
             self.say(host, &what());

@@ -18,7 +18,7 @@ use smolring::ring::{
 pub struct Transcript {
     begin_us: u64,
     lines: Vec<Line>,
-    /// CHECKs that told somebody something, and those that have come back.
+    /// CHECKs that brought a node news, and those that have come back.
     loud: BTreeSet<OpId>,
     closed: BTreeSet<OpId>,
     /// The CHECK whose circle the next line may close.

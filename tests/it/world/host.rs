@@ -44,7 +44,7 @@ pub enum State {
     /// It does not run. What it held waits for its next life.
     Down {
         held: Index,
-        /// Whether nobody, not even its system, answers that it does not run.
+        /// Its system does not answer that it does not run, either.
         is_silent: bool,
     },
     Up(Box<Running>),

@@ -28,7 +28,7 @@ pub enum Segment {
     Fin,
     /// The connection broke.
     Reset,
-    /// There is nobody to connect to.
+    /// No node takes the connection.
     Refused,
 }
 
@@ -47,7 +47,7 @@ pub struct End {
     pub host: usize,
     /// The life of the host that this end belongs to.
     pub life: u32,
-    /// Whether somebody reads and writes here.
+    /// Whether a node reads and writes here.
     pub is_open: bool,
     /// Its name at the node; an incoming connection has one once it has begun to speak.
     pub link: Option<LinkId>,
@@ -300,7 +300,7 @@ impl Network {
         Some((segment, before > SOCKET_BYTES))
     }
 
-    /// Forgets a connection that nobody holds.
+    /// Forgets a connection whose ends are both closed.
     pub fn sweep(&mut self, id: ConnectionId) {
         let Some(it) = self.connections.get(&id) else { return };
         // In an exact network the other end hears what was sent before its opener gave it up.

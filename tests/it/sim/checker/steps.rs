@@ -1,0 +1,153 @@
+//! What must hold at every step of a node, and of every message.
+
+use std::collections::BTreeMap;
+
+use smolring::ring::{
+    Output,
+    index::Index,
+    message::{Envelope, OpId, Peer, Sync},
+};
+
+use super::{Checker, LINK_BYTES_MAX, LINKS_MAX, Seen, members_of, shown};
+use crate::{
+    sim::Plan,
+    world::{Host, Micros, encode_peer, first_line},
+};
+
+impl Checker {
+    /// A node has left in order: what it had promised to have is held by another of its ring.
+    pub fn check_left_behind(&self, now: Micros, host: &Host, hosts: &[Host], plan: &Plan) {
+        let up = host.up().expect("it is just leaving");
+        let has_waited = up.leaves_since.is_some_and(|at| now >= at + plan.request_timeout);
+        let mates = hosts.iter().filter(|it| {
+            it.index != host.index && it.is_up() && up.node.view().is_alive(it.address)
+        });
+        let mates: Vec<_> = mates.collect();
+        // One that crashes at the same time may have been the only other.
+        let has_crashed = mates.iter().any(|it| it.lost_at >= up.leaves_since);
+        if has_waited || has_crashed || mates.is_empty() {
+            return;
+        }
+        for (name, &version) in &self.floors[host.index] {
+            let holds =
+                |it: &&&Host| it.index().get(name).is_some_and(|held| held.version >= version);
+            // One that has just crashed held it when this one decided to go.
+            let view = up.node.view();
+            let is_there = |it: &&Host| {
+                it.is_up() || view.is_alive(it.address) || it.crashed_at >= up.leaves_since
+            };
+            let others = hosts.iter().filter(|it| it.index != host.index && is_there(it));
+            let holder = others.collect::<Vec<_>>().iter().find(holds).is_some();
+            assert!(holder, "{host} has left with {name} {version}");
+        }
+    }
+
+    pub fn memory_lost(&mut self, host: usize) {
+        self.floors[host].clear();
+    }
+
+    /// Looks into a node after a step.
+    pub fn inspect(&mut self, now: Micros, host: &Host, wanted: &[Output], plan: &Plan) {
+        let up = host.up().expect("it has taken a step");
+        assert!(up.links.len() <= LINKS_MAX, "{host} has {} links", up.links.len());
+        let members = up.node.view().members().len();
+        assert!(members <= plan.hosts, "{host} knows {members} members");
+        self.inspect_index(host, up.node.index());
+        for output in wanted {
+            if let Output::Store { name, version, content, .. } = output {
+                let put = self.put_of(content);
+                let put = put.unwrap_or_else(|| panic!("{host} holds what nobody has put"));
+                self.learn(put, name, *version);
+            }
+        }
+        for it in self.pending.values().filter(|it| (it.host, it.life) == (host.index, host.life)) {
+            let Some(begun_at) = it.begun_at else { continue };
+            let deadline = (begun_at + plan.request_timeout).max(up.resumed_at);
+            assert!(now <= deadline, "{host} answers {:?} too late", it.wish);
+        }
+    }
+
+    /// An index only ever goes forward.
+    fn inspect_index(&mut self, host: &Host, index: &Index) {
+        let seen = &mut self.seen[host.index];
+        if seen.life == host.life && seen.digest == index.digest() {
+            return;
+        }
+        let before = match seen.life == host.life {
+            true => std::mem::take(&mut seen.versions),
+            false => BTreeMap::new(),
+        };
+        let held = index.list("", "");
+        let after: BTreeMap<_, _> = held.map(|(name, held)| (name.clone(), held.version)).collect();
+        for (name, version) in &before {
+            let now = after.get(name);
+            let text = || shown(now.copied());
+            assert!(now >= Some(version), "{host} had {name} {version} and now has {}", text());
+        }
+        *seen = Seen { life: host.life, digest: index.digest(), versions: after };
+    }
+
+    pub fn sent(&mut self, host: &Host, message: &Envelope) {
+        if let Some((op, view)) = forwarded(message)
+            && op.creator == host.address
+        {
+            self.travels.entry((op, view)).or_default().sent += 1;
+        }
+    }
+
+    /// The circle that a PUT of this node has closed counts when it is answered, which may be later.
+    fn note_closed(&mut self, host: &Host, message: &Envelope) {
+        if let Peer::ForwardPut(forward) = &message.message
+            && forward.op.creator == host.address
+            && let Some(up) = host.up()
+            && up.node.view().circle_hash() == forward.view
+        {
+            let closed = (host.index, host.life, forward.name.clone(), forward.version);
+            self.closed.insert(closed, members_of(host));
+        }
+    }
+
+    /// A node is about to handle a message. What handles one sending twice lets it circle.
+    pub fn handled(&mut self, host: &Host, message: &Envelope) {
+        self.note_closed(host, message);
+        let host = host.index;
+        self.messages += 1;
+        *self.heard_in_silence.entry(kind(message)).or_default() += 1;
+        if let Some(key) = forwarded(message) {
+            let travel = self.travels.entry(key).or_default();
+            let handled = travel.handled.entry(host).or_default();
+            *handled += 1;
+            let (handled, sent) = (*handled, travel.sent);
+            assert!(
+                handled <= sent,
+                "n{host} handles {} {handled} times, sent {sent}",
+                first_line(&encode_peer(message))
+            );
+        }
+    }
+
+    pub fn queued(&self, bytes: usize) {
+        assert!(bytes <= LINK_BYTES_MAX, "{bytes} bytes wait in one link");
+    }
+}
+
+fn forwarded(message: &Envelope) -> Option<(OpId, u64)> {
+    match &message.message {
+        Peer::ForwardPut(it) => Some((it.op, it.view.0)),
+        Peer::ForwardGet(it) => Some((it.op, it.view.0)),
+        _ => None,
+    }
+}
+
+fn kind(message: &Envelope) -> &'static str {
+    match message.message {
+        Peer::Meet(_) => "MEET",
+        Peer::Refuse { .. } => "REFUSE",
+        Peer::Check(_) => "CHECK",
+        Peer::Checked { .. } => "CHECKED",
+        Peer::ForwardPut(_) => "FORWARD PUT",
+        Peer::ForwardGet(_) => "FORWARD GET",
+        Peer::Sync(Sync::Item { .. }) => "SYNC ITEM",
+        Peer::Sync(_) => "SYNC",
+    }
+}
