@@ -19,6 +19,7 @@ mod requests;
 mod upload;
 mod verbs;
 
+pub use args::is_verb;
 pub use command::run;
 pub use connection::{Connection, Timeouts};
 pub use error::Error;

@@ -2,6 +2,8 @@
 
 use std::process;
 
+use crate::cli::UsageError;
+
 /// The arguments of [`smolring`](super::applet()) for a child of this process that is to end with
 /// it.
 pub(super) fn arguments() -> [String; 2] {
@@ -10,6 +12,11 @@ pub(super) fn arguments() -> [String; 2] {
 
 /// What these arguments begin with.
 pub(super) const FLAG: &str = "--end-with-parent";
+
+/// Says how to use it.
+pub(super) fn usage() -> UsageError {
+    UsageError(format!("{FLAG} needs a process id and a command: {FLAG} <pid> <command>"))
+}
 
 /// Lets the kernel send SIGTERM when the parent ends, however it ends. False: it has ended already.
 #[cfg(target_os = "linux")]

@@ -1,24 +1,16 @@
 //! The options that every HTTP service has, each said once: name, environment variable, help,
 //! and how it is read and shown.
 //!
-//! argh has no way to put one set of options into several commands. So [`parse`] takes the shared
-//! ones out of the command line first, lets argh read the rest into the service's own struct, and
-//! adds the shared ones to its `--help`, in the same form.
+//! argh has no way to put one set of options into several commands. So [`parse`] has the shared
+//! ones taken out of the command line, while argh reads the rest into the service's own struct, and
+//! adds them to its `--help`, in the same form.
 
-use std::{
-    collections::BTreeMap,
-    env,
-    fmt::{Display, Write as _},
-    net::IpAddr,
-    ops::RangeInclusive,
-    str::FromStr,
-    time::Duration,
-};
+use std::{env, fmt::Display, net::IpAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use super::log::LogFormat;
-use crate::cli::{self, ByteSize, Exit, Period, UsageError};
+use crate::cli::{self, ByteSize, Exit, Given, Period, SharedOption, UsageError};
 
 /// Where a service listens, what it takes from a client, how long it waits for one, and what it
 /// writes down. A service changes the defaults; the user changes the rest.
@@ -281,52 +273,25 @@ fn or_request_timeout(time: Option<Duration>) -> String {
 
 /// Reads a service's command line and environment: its own options into `T`, the shared ones into
 /// `defaults`. When there is nothing left to do, `Err` has the exit code, as of [`cli::parse`].
-pub fn parse<T: FromArgs>(
+pub fn parse<T: FromArgs + ArgsInfo>(
     name: &str,
     args: &[String],
     defaults: Options,
 ) -> Result<(T, Options), Exit> {
-    let (flags, own) = take(args).map_err(|error| cli::usage(name, &error))?;
-    let own = cli::parse_with(name, &own, &help(&defaults))?;
+    let (own, flags) = cli::parse_with(name, args, &shared(), &help(&defaults))?;
     let merged = merge(defaults, &flags, |variable| env::var_os(variable));
     merged.map(|options| (own, options)).map_err(|error| cli::usage(name, &error))
 }
 
-type Flags = BTreeMap<&'static str, String>;
-
-/// Takes the shared options out of the arguments, up to `--`.
-fn take(args: &[String]) -> Result<(Flags, Vec<String>), UsageError> {
-    let mut flags = Flags::new();
-    let mut own = Vec::new();
-    let mut rest = cli::split_values(args).into_iter();
-    while let Some(arg) = rest.next() {
-        let name = arg.strip_prefix("--");
-        let Some(option) = SHARED.iter().find(|option| name == Some(option.name)) else {
-            let ends = arg == "--";
-            own.push(arg);
-            if ends {
-                break;
-            }
-            continue;
-        };
-        let value = match option.value {
-            None => "1".to_owned(),
-            Some(value) => rest
-                .next()
-                .ok_or_else(|| UsageError(format!("{arg} needs a value: {arg} <{value}>")))?,
-        };
-        if flags.insert(option.name, value).is_some() {
-            return Err(UsageError(format!("{arg} is given twice")));
-        }
-    }
-    own.extend(rest);
-    Ok((flags, own))
+/// The shared options, as the command line knows them.
+fn shared() -> Vec<SharedOption> {
+    SHARED.iter().map(|it| SharedOption { name: it.name, value: it.value }).collect()
 }
 
 /// Flag, else environment, else default. An empty variable counts as not set.
 fn merge(
     mut options: Options,
-    flags: &Flags,
+    flags: &Given,
     variable: impl Fn(&str) -> Option<std::ffi::OsString>,
 ) -> Result<Options, UsageError> {
     for option in SHARED {
@@ -345,35 +310,13 @@ fn merge(
     Ok(options)
 }
 
-/// The shared options as lines of a help text, in the form that argh gives to its own.
+/// The shared options as lines of a help text.
 fn help(defaults: &Options) -> String {
-    const COLUMN: usize = 20;
-    const WIDTH: usize = 80;
     let mut text = String::new();
     for option in SHARED {
-        let mut line = format!("  --{}", option.name);
-        if line.len() >= COLUMN {
-            let _ = writeln!(text, "{line}");
-            line.clear();
-        }
         let shown = option.help.replace("{}", &(option.show)(defaults));
-        let words = format!("{shown} ({})", option.variable);
-        let mut is_first = true;
-        for word in words.split(' ') {
-            if !is_first && line.len() + 1 + word.len() > WIDTH {
-                let _ = writeln!(text, "{line}");
-                line.clear();
-                is_first = true;
-            }
-            if is_first {
-                let _ = write!(line, "{:1$}", "", COLUMN - line.len());
-            } else {
-                line.push(' ');
-            }
-            line.push_str(word);
-            is_first = false;
-        }
-        let _ = writeln!(text, "{line}");
+        let help = format!("{shown} ({})", option.variable);
+        cli::describe(&mut text, &format!("--{}", option.name), &help);
     }
     text
 }
@@ -384,7 +327,7 @@ mod tests {
 
     fn read(args: &[&str], environment: &[(&str, &str)]) -> Result<Options, String> {
         let args: Vec<String> = args.iter().map(|arg| arg.to_string()).collect();
-        let (flags, _) = take(&args).map_err(|error| error.0)?;
+        let flags = cli::given(&args, &shared()).map_err(|error| error.0)?;
         let find = |name: &str| {
             environment.iter().find(|(variable, _)| *variable == name).map(|(_, it)| it.into())
         };
@@ -421,14 +364,6 @@ mod tests {
             assert!(error.contains(part), "{error}");
         }
         assert!(read(&[], &[("PORT", "x")]).unwrap_err().contains("PORT=x"));
-    }
-
-    #[test]
-    fn other_arguments_are_left_alone() {
-        let args = ["a", "--own", "1", "--port", "2", "--", "--port", "3"].map(String::from);
-        let (flags, own) = take(&args).unwrap();
-        assert_eq!(own, ["a", "--own", "1", "--", "--port", "3"]);
-        assert_eq!(flags["port"], "2");
     }
 
     #[test]

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use self::{get::get, list::list, put::put, ring::ring, status::status};
 use super::{
-    args::{Options, normalise},
+    args::Options,
     bench,
     error::Error,
     failover::Client,
@@ -32,13 +32,13 @@ use crate::{
 /// Runs `ring-client` with its arguments; `name` is what the command is called in its help and
 /// its messages. Blocks until the work is done.
 pub fn run(name: &str, args: &[String]) -> Exit {
-    let options: Options = match cli::parse(name, &normalise(args)) {
+    let options: Options = match cli::parse(name, args) {
         Ok(options) => options,
         Err(exit) => return exit,
     };
     match smol::block_on(serve(name, options)) {
         Ok(exit) => exit,
-        Err(Failure::Usage(error)) => cli::usage(name, &error),
+        Err(Failure::Usage(error)) => cli::usage_of(name, cli::verb::<Options>(args), &error),
         Err(Failure::Ring(error)) => cli::fail(name, exit_of(&error), error),
         Err(Failure::Missing(missing)) => cli::fail(
             name,

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use smol::future;
 
@@ -31,7 +31,7 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 
 /// Runs a whole ring on this machine: starts the nodes, puts a folder into it, and reads every file
 /// back from every node.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     help_triggers("-h", "--help"),
     example = "{command_name}\n\
