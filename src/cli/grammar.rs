@@ -390,6 +390,7 @@ mod tests {
 
     #[derive(FromArgs, ArgsInfo)]
     #[argh(subcommand)]
+    #[expect(dead_code, reason = "only the options are of interest")]
     enum Verb {
         Get(Get),
         List(List),

@@ -22,7 +22,68 @@ pub(super) fn text<T: FromArgs + ArgsInfo>(name: &str, verb: Option<&str>, share
         Some(_) => of_program(T::get_args_info().flags),
         None => String::new(),
     };
-    with_more(&text, shared, &common)
+    wrapped(&with_more(&text, shared, &common))
+}
+
+/// Breaks usage, description and notes into lines that fit a terminal; argh leaves them as they are.
+/// The paragraphs of the notes are filled.
+fn wrapped(text: &str) -> String {
+    let mut wrapped = String::with_capacity(text.len());
+    let (mut section, mut paragraph) = ("", String::new());
+    for line in text.lines().map(str::trim_end) {
+        let is_note = section == "Notes:" && line.starts_with("  ");
+        if is_note {
+            paragraph += line;
+            continue;
+        }
+        wrap(&mut wrapped, &std::mem::take(&mut paragraph));
+        if line.ends_with(':') && !line.starts_with(' ') {
+            section = line;
+        }
+        match section.is_empty() {
+            true => wrap(&mut wrapped, line),
+            false => wrapped += line,
+        }
+        if !section.is_empty() || line.is_empty() {
+            wrapped.push('\n');
+        }
+    }
+    wrap(&mut wrapped, &paragraph);
+    wrapped
+}
+
+/// Appends a line, as several if it is too long. Nothing for an empty one.
+fn wrap(text: &mut String, line: &str) {
+    let is_usage = line.starts_with("Usage: ");
+    let indent = match is_usage {
+        true => "Usage: ".len(),
+        false => line.len() - line.trim_start().len(),
+    };
+    let mut column = 0;
+    // In the usage, what stands in brackets stays together.
+    let mut depth = 0;
+    for word in line.split_whitespace() {
+        let width = word.chars().count();
+        if column == 0 {
+            column = if is_usage { 0 } else { indent };
+            text.extend(std::iter::repeat_n(' ', column));
+        } else if column + 1 + width > WIDTH && depth == 0 {
+            let _ = write!(text, "\n{:indent$}", "");
+            column = indent;
+        } else {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += width;
+        if is_usage {
+            depth += word.matches('[').count();
+            depth -= word.matches(']').count().min(depth);
+        }
+    }
+    if !line.is_empty() {
+        text.push('\n');
+    }
 }
 
 /// Adds an option to a help text, in the form that argh gives to its own.
@@ -90,6 +151,24 @@ mod tests {
              \nCommon\n\nNotes:\n"
         );
         assert_eq!(with_more("Usage: x\n", "more", ""), "Usage: x\n");
+    }
+
+    #[test]
+    fn long_lines_are_wrapped_and_examples_are_not() {
+        let usage = format!("Usage: x {}<file>", "[--option <value>] ".repeat(4));
+        let long = "word ".repeat(20);
+        let text = format!(
+            "{usage}\n\n{long}\n\nExamples:\n  {long}\n\nNotes:\n  {long}\n  one\n  \n  two\n\nEnd:\n"
+        );
+        let fifteen = ["word"; 15].join(" ");
+        let sixteen = ["word"; 16].join(" ");
+        let shown = format!(
+            "Usage: x {}\n       [--option <value>] <file>\n\n{sixteen}\nword word word word\n\n\
+             Examples:\n  {}\n\nNotes:\n  {fifteen}\n  word word word word word one\n\n  two\n\nEnd:\n",
+            ["[--option <value>]"; 3].join(" "),
+            long.trim_end(),
+        );
+        assert_eq!(wrapped(&text), shown);
     }
 
     #[test]

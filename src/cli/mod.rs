@@ -113,6 +113,15 @@ pub fn parse_with<T: FromArgs + ArgsInfo>(
     }
 }
 
+/// Parses `args` into `T` for another program, which asks for no help.
+pub fn read<T: FromArgs + ArgsInfo>(args: &[String]) -> Result<T, UsageError> {
+    match Grammar::of::<T>(&[]).read(args).wanted? {
+        Wanted::Run { words, .. } => from_words("", &words),
+        Wanted::Help => Err(UsageError("--help is not possible here".into())),
+        Wanted::Version => Err(UsageError("--version is not possible here".into())),
+    }
+}
+
 /// The verb in these arguments, if `T` has it.
 pub fn verb<T: ArgsInfo>(args: &[String]) -> Option<&'static str> {
     Grammar::of::<T>(&[]).read(args).verb
@@ -215,6 +224,11 @@ where
     text.parse().map(Some).map_err(|cause: T::Err| wrong(&plain_cause(&cause.to_string())))
 }
 
+/// A number with its noun: `1 file`, `2 files`.
+pub fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Writes to stdout and flushes. Blocks as long as stdout does; never panics.
 pub fn print(text: impl Display) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
@@ -222,7 +236,7 @@ pub fn print(text: impl Display) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Writes one line to stderr. If that fails there is nobody left to tell.
+/// Writes one line to stderr. If that fails, there is no other place for it.
 pub fn say(name: &str, message: impl Display) {
     let _ = writeln!(io::stderr(), "{name}: {message}");
 }
@@ -241,11 +255,12 @@ pub fn usage(name: &str, error: &UsageError) -> Exit {
 /// Like [`usage`], of one verb of a command.
 pub fn usage_of(name: &str, verb: Option<&str>, error: &UsageError) -> Exit {
     let (gap, verb) = verb.map_or(("", ""), |verb| (" ", verb));
-    fail(name, Exit::Usage, format_args!("{error}. See `{name}{gap}{verb} --help`"))
+    let stop = if error.0.ends_with('?') { "" } else { "." };
+    fail(name, Exit::Usage, format_args!("{error}{stop} See `{name}{gap}{verb} --help`"))
 }
 
-/// The exit code after the last output to stdout. A reader that has seen enough and went away,
-/// like `head`, is no failure.
+/// The exit code after the last output to stdout. It is no failure if the reader, like `head`, has
+/// closed the pipe.
 pub fn finish(name: &str, printed: io::Result<()>) -> Exit {
     match printed {
         Ok(()) => Exit::Done,

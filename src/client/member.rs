@@ -6,7 +6,7 @@ use crate::ring::line::Line;
 
 /// Whether a member takes part in the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum MemberState {
     /// It does.
     Alive,
     /// It was found dead, and may come back.
@@ -15,7 +15,7 @@ pub enum State {
     Left,
 }
 
-impl State {
+impl MemberState {
     /// The word for it in the protocol.
     pub fn word(self) -> &'static str {
         match self {
@@ -26,14 +26,14 @@ impl State {
     }
 }
 
-/// A member of the ring, as one node knows it. `None` is what that node does not know, or is too
-/// old to say.
+/// A member of the ring, as one node knows it. `None`: that node does not know it, or is of an older
+/// version that does not send it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// Where it listens.
     pub address: SocketAddr,
-    /// Whether it is there.
-    pub state: State,
+    /// Whether it takes part.
+    pub state: MemberState,
     /// Its label, like `WS1`; empty when it is not alive.
     pub label: String,
     /// How often it has come back.
@@ -57,15 +57,15 @@ pub struct Member {
 impl Member {
     /// Whether it takes part in the ring.
     pub fn is_alive(&self) -> bool {
-        self.state == State::Alive
+        self.state == MemberState::Alive
     }
 
     pub(super) fn read(line: Line<'_>) -> Result<Self, String> {
         let address = line.word(0).and_then(|word| word.parse().ok());
         let state = match line.word(1) {
-            Some("alive") => State::Alive,
-            Some("gone") => State::Gone,
-            Some("left") => State::Left,
+            Some("alive") => MemberState::Alive,
+            Some("gone") => MemberState::Gone,
+            Some("left") => MemberState::Left,
             _ => return Err("a member that is neither alive nor gone nor left".into()),
         };
         Ok(Self {
@@ -107,15 +107,20 @@ mod tests {
         assert!(alive.is_alive() && alive.is_self && alive.label == "WS1");
         assert_eq!((alive.incarnation, alive.since_ms, alive.ready), (2, None, None));
         let gone = read("[::1]:4044 gone incarnation=1 since=77").unwrap();
-        assert!(gone.state == State::Gone && gone.since_ms == Some(77) && gone.label.is_empty());
-        assert_eq!(read("[::1]:4044 left incarnation=1 since=77").unwrap().state, State::Left);
+        assert!(
+            gone.state == MemberState::Gone && gone.since_ms == Some(77) && gone.label.is_empty()
+        );
+        assert_eq!(
+            read("[::1]:4044 left incarnation=1 since=77").unwrap().state,
+            MemberState::Left
+        );
         for bad in ["", "x alive incarnation=1", "1.2.3.4:5 dead incarnation=1", "1.2.3.4:5 gone"] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn what_a_newer_node_says_of_a_member_is_read_and_what_is_odd_is_not_known() {
+    fn keys_of_newer_nodes_are_read_and_odd_values_are_not_known() {
         let line = "127.0.1.1:4043 alive label=WS1 incarnation=2 self=0 since=5";
         let known = read(&format!("{line} ready=1 full=0 files=6 bytes=7 clock=-600000")).unwrap();
         assert_eq!((known.ready, known.full), (Some(true), Some(false)));

@@ -1,4 +1,4 @@
-//! The typed requests of a client, and what their answers hold.
+//! The requests of a client as functions, and the types of their answers.
 
 use std::{
     net::SocketAddr,
@@ -23,18 +23,18 @@ use crate::ring::{
 pub struct File {
     /// Its bytes.
     pub content: Vec<u8>,
-    /// Which write of the name this is.
+    /// The version of this write.
     pub version: Version,
 }
 
 /// A line of a LIST.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct ListedFile {
     /// The name of the file.
     pub name: Name,
     /// Its size.
     pub bytes: u64,
-    /// Which write of the name this is.
+    /// The version of this write.
     pub version: Version,
 }
 
@@ -42,7 +42,7 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     /// Sorted by name.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ListedFile>,
     /// Whether names follow after the last one.
     pub more: bool,
 }
@@ -50,7 +50,7 @@ pub struct Page {
 /// The answer to a PING.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pong {
-    /// Who answered.
+    /// The node that answered.
     pub node: String,
     /// From before the request was written until the answer was read.
     pub round_trip: Duration,
@@ -93,7 +93,7 @@ impl Connection {
         line += if narrow { &wanted } else { "\n" };
         let reply = self.succeed(&line, &[]).await?;
         let parsed = lines(&reply.body).map(|line| entry(line?)).collect::<Result<_, _>>();
-        let mut entries: Vec<Entry> = parsed.map_err(|what| self.bad(what))?;
+        let mut entries: Vec<ListedFile> = parsed.map_err(|what| self.bad(what))?;
         let mut more = self.number(&reply, "more")? != 0;
         let before = after.into_iter().chain(entries.iter().map(|entry| &entry.name));
         if !before.is_sorted_by(|a, b| a < b) || (more && entries.is_empty()) {
@@ -157,12 +157,12 @@ fn lines(body: &[u8]) -> impl Iterator<Item = Result<Line<'_>, String>> {
     lines.map(|line| text_line(line).map(Line::new).map_err(str::to_owned))
 }
 
-fn entry(line: Line<'_>) -> Result<Entry, String> {
+fn entry(line: Line<'_>) -> Result<ListedFile, String> {
     let name = Name::from_wire(line.word(0).unwrap_or_default()).map_err(|bad| bad.to_string())?;
     let bytes = line.number("len").map_err(|bad| bad.to_string())?;
     let version = line.key("version").and_then(|version| version.parse().ok());
     let version = version.ok_or_else(|| BadKey("version").to_string())?;
-    Ok(Entry { name, bytes, version })
+    Ok(ListedFile { name, bytes, version })
 }
 
 #[cfg(test)]

@@ -110,8 +110,9 @@ fn help(name: &str) -> String {
     }
     let _ = writeln!(
         text,
-        "\n`{name} <command> --help` has the options of each. `{name} {} <pid> <command>` ends\n\
-         with the process that started it, if that is <pid> (Linux only).",
+        "\n`{name} <command> --help` has the options of each. With\n\
+         `{name} {} <pid> <command>` a command ends when the\n\
+         process <pid> does, if that has started it (Linux only).",
         parent::FLAG
     );
     text
