@@ -55,35 +55,44 @@ fn wrapped(text: &str) -> String {
 /// Appends a line, as several if it is too long. Nothing for an empty one.
 fn wrap(text: &mut String, line: &str) {
     let is_usage = line.starts_with("Usage: ");
-    let indent = match is_usage {
-        true => "Usage: ".len(),
-        false => line.len() - line.trim_start().len(),
+    let (first, indent) = match line.len() - line.trim_start().len() {
+        0 if is_usage => (0, "Usage: ".len()),
+        indent => (indent, indent),
     };
     let mut column = 0;
-    // In the usage, what stands in brackets stays together.
-    let mut depth = 0;
-    for word in line.split_whitespace() {
-        let width = word.chars().count();
+    for chunk in chunks(line, is_usage) {
+        let width = chunk.chars().count();
         if column == 0 {
-            column = if is_usage { 0 } else { indent };
-            text.extend(std::iter::repeat_n(' ', column));
-        } else if column + 1 + width > WIDTH && depth == 0 {
+            text.extend(std::iter::repeat_n(' ', first));
+            column = first;
+        } else if column + 1 + width > WIDTH {
             let _ = write!(text, "\n{:indent$}", "");
             column = indent;
         } else {
             text.push(' ');
             column += 1;
         }
-        text.push_str(word);
+        text.push_str(&chunk);
         column += width;
-        if is_usage {
-            depth += word.matches('[').count();
-            depth -= word.matches(']').count().min(depth);
-        }
     }
     if !line.is_empty() {
         text.push('\n');
     }
+}
+
+/// The words of a line; in a usage, those in one pair of brackets are one.
+fn chunks(line: &str, is_usage: bool) -> Vec<String> {
+    let mut chunks: Vec<String> = Vec::new();
+    let mut depth = 0;
+    for word in line.split_whitespace() {
+        match chunks.last_mut().filter(|_| is_usage && depth > 0) {
+            Some(chunk) => *chunk += &format!(" {word}"),
+            None => chunks.push(word.to_owned()),
+        }
+        depth += word.matches('[').count();
+        depth -= word.matches(']').count().min(depth);
+    }
+    chunks
 }
 
 /// Adds an option to a help text, in the form that argh gives to its own.
