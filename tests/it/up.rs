@@ -325,28 +325,8 @@ fn wrong_usage_is_exit_code_2() {
     }
 }
 
-#[test]
-fn a_wrong_option_is_one_line_with_the_command_that_helps() {
-    for applet in applets() {
-        for (word, why) in
-            [("--no-such-option", "no option --no-such-option"), ("--hlep", "--help?")]
-        {
-            let output = run(&[&applet, word]);
-            let errors = String::from_utf8(output.stderr).unwrap();
-            assert_eq!(output.status.code(), Some(2), "{applet}: {errors}");
-            // A program with verbs misses one first.
-            let is_client = applet == "ring-client";
-            assert!(is_client || errors.contains(why), "{errors}");
-            assert!(errors.ends_with(&format!("See `smolring {applet} --help`\n")), "{errors}");
-            assert_eq!(errors.lines().count(), 1, "{errors}");
-        }
-        let by_help = run(&["help", &applet]).stdout;
-        assert_eq!(by_help, run(&[&applet, "--help"]).stdout);
-    }
-}
-
-/// The names of all commands, of the help.
-fn applets() -> Vec<String> {
+/// The names of all commands, by the help.
+pub fn applets() -> Vec<String> {
     let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
     let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
     let names = commands.lines().filter_map(|line| line.split_whitespace().next());
