@@ -360,9 +360,11 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Whether a word has the form of an option. A dash alone is stdin or stdout.
+/// Whether a word has the form of an option. A dash alone is stdin or stdout, and a dash before a
+/// digit is a minus.
 fn is_dashed(word: &str) -> bool {
-    word.len() > 1 && word.starts_with('-')
+    let option = word.strip_prefix('-').unwrap_or_default();
+    option.starts_with(|c: char| !c.is_ascii_digit())
 }
 
 fn hint(near: Option<&str>, dashes: &str, quote: &str) -> String {

@@ -91,6 +91,7 @@ fn each_form_of_a_line_becomes_one() {
         ("--output=x --port=1 get f", "--port 1 get --output x -- f"),
         ("get f --output=-x", "get --output -x -- f"),
         ("get f --output=", "get --output  -- f"),
+        ("get f -o -1", "get --output -1 -- f"),
         ("get f -o -", "get --output - -- f"),
         ("get --node a --node b f", "--node a --node b get -- f"),
         ("-p 1 -put a b", "--port 1 put -- a b"),
