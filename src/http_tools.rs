@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use async_net::TcpStream;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -40,7 +40,7 @@ const READ_BYTES_MAX: usize = 64 << 10;
 
 /// Asks a web server once, and prints the body of its answer. http-get sends the fields in the query
 /// of the URL, http-post as a form in the body.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     help_triggers("-h", "--help"),
     usage = "[<options>] [<url> [<key=value>...]]",

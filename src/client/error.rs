@@ -15,12 +15,12 @@ pub enum Error {
         /// What the operating system said.
         cause: String,
     },
-    /// The node was reached and then said nothing. Whether a PUT was kept is unknown.
+    /// The node was reached and did not answer in time. Whether a PUT was kept is unknown.
     #[error("{node} gave no answer within {after:.1?}. Try another --node or a longer --timeout")]
     TimedOut {
         /// The node that was asked.
         node: String,
-        /// How long it was waited for.
+        /// How long the wait was.
         after: Duration,
     },
     /// The connection broke before the answer was whole. Whether a PUT was kept is unknown.
@@ -46,7 +46,7 @@ pub enum Error {
         node: String,
         /// A status as in HTTP, never 200.
         status: u16,
-        /// The rest of the answer line.
+        /// The answer line without the status.
         text: String,
     },
     /// A file on this side cannot be read; nothing was sent.

@@ -1,6 +1,7 @@
-//! Files on this side: which ones a `put` means, and how a `get` writes one.
+//! Local files: which ones a `put` means, and how a `get` writes one.
 
 use std::{
+    fmt,
     fs::{self, File, Metadata},
     io::{self, Read, Write},
     path::{Path, PathBuf},
@@ -8,7 +9,10 @@ use std::{
 };
 
 use super::error::Error;
-use crate::ring::{limits::FILE_BYTES_CEILING, name::Name};
+use crate::{
+    cli::ByteSize,
+    ring::{limits::FILE_BYTES_CEILING, name::Name},
+};
 
 /// A file to put, and the name that it gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +37,7 @@ pub enum Origin {
 pub struct Collected {
     /// The files, sorted within each folder.
     pub sources: Vec<Source>,
-    /// A word on each thing that cannot be put: a device, a broken link, a cycle of links.
+    /// Why each thing that was found cannot be put: a device, a broken link, a cycle of links.
     pub skipped: Vec<String>,
 }
 
@@ -43,17 +47,17 @@ pub struct Collected {
 /// A path that does not exist, a folder that cannot be read, a name that the ring does not take
 /// and a name that two files would have are errors.
 pub fn collect(paths: &[PathBuf]) -> Result<Collected, Error> {
-    let mut found = Collected::default();
+    let mut search = Search { found: Collected::default(), is_strict: true };
     for path in paths {
         let metadata = fs::metadata(path).map_err(|cause| unreadable(path, &cause))?;
         if metadata.is_dir() {
-            let real = fs::canonicalize(path).map_err(|cause| unreadable(path, &cause))?;
-            walk(path, "", &mut vec![real], &mut found)?;
+            search.folder(path)?;
         } else {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            found.add(path.clone(), name, &metadata)?;
+            search.file(path.clone(), name, &metadata)?;
         }
     }
+    let found = search.found;
     let mut sorted: Vec<&Source> = found.sources.iter().collect();
     sorted.sort_by_key(|source| &source.name);
     if let Some(twins) = sorted.windows(2).find(|pair| pair[0].name == pair[1].name) {
@@ -64,57 +68,96 @@ pub fn collect(paths: &[PathBuf]) -> Result<Collected, Error> {
     Ok(found)
 }
 
-/// Puts the files of one folder into `found`. `above` has the real paths of the folder and of
-/// all that it was reached through; meeting one of them again is a cycle.
-fn walk(
-    folder: &Path,
-    prefix: &str,
-    above: &mut Vec<PathBuf>,
-    found: &mut Collected,
-) -> Result<(), Error> {
-    let failed = |cause: io::Error| unreadable(folder, &cause);
-    let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-    let mut paths: Vec<PathBuf> =
-        entries.map_err(failed)?.iter().map(|entry| entry.path()).collect();
-    paths.sort();
-    for path in paths {
-        let Some(base) = path.file_name().and_then(|name| name.to_str()) else {
-            return Err(unreadable(&path, &"its name is not UTF-8; rename it"));
-        };
-        let name = format!("{prefix}{base}");
-        let metadata = match fs::metadata(&path) {
-            Ok(metadata) => metadata,
-            Err(cause) => {
-                found.skipped.push(format!("skipped {}: {cause}", path.display()));
-                continue;
-            }
-        };
-        if !metadata.is_dir() {
-            found.add(path, &name, &metadata)?;
-            continue;
-        }
-        let real = fs::canonicalize(&path).map_err(|cause| unreadable(&path, &cause))?;
-        if above.contains(&real) {
-            found
-                .skipped
-                .push(format!("skipped {}: it links to a folder above it", path.display()));
-            continue;
-        }
-        above.push(real);
-        walk(&path, &format!("{name}/"), above, found)?;
-        above.pop();
-    }
-    Ok(())
+/// Finds the files of a folder, like [`collect`]. What cannot be put is skipped, whatever it is;
+/// only a folder that itself cannot be read is an error. Blocks on the file system.
+pub fn collect_readable(folder: &Path) -> Result<Collected, Error> {
+    fs::read_dir(folder).map_err(|cause| unreadable(folder, &cause))?;
+    let mut search = Search { found: Collected::default(), is_strict: false };
+    search.folder(folder)?;
+    Ok(search.found)
 }
 
-impl Collected {
-    fn add(&mut self, path: PathBuf, name: &str, metadata: &Metadata) -> Result<(), Error> {
+/// A search for files under way.
+struct Search {
+    found: Collected,
+    /// Whether a folder that cannot be read, or a name that the ring does not take, ends it.
+    is_strict: bool,
+}
+
+impl Search {
+    fn folder(&mut self, path: &Path) -> Result<(), Error> {
+        match fs::canonicalize(path) {
+            Ok(real) => self.walk(path, "", &mut vec![real]),
+            Err(cause) => self.fails(path, &cause),
+        }
+    }
+
+    /// Finds the files of one folder. `above` has the real paths of the folder and of all that it
+    /// was reached through; meeting one of them again is a cycle.
+    fn walk(&mut self, folder: &Path, prefix: &str, above: &mut Vec<PathBuf>) -> Result<(), Error> {
+        let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let entries = match entries {
+            Ok(entries) => entries,
+            Err(cause) => return self.fails(folder, &cause),
+        };
+        let mut paths: Vec<PathBuf> = entries.iter().map(|entry| entry.path()).collect();
+        paths.sort();
+        for path in paths {
+            let Some(base) = path.file_name().and_then(|name| name.to_str()) else {
+                self.fails(&path, &"its name is not UTF-8; rename it")?;
+                continue;
+            };
+            let name = format!("{prefix}{base}");
+            let metadata = match fs::metadata(&path) {
+                Ok(metadata) => metadata,
+                Err(cause) => {
+                    self.skip(&path, &cause);
+                    continue;
+                }
+            };
+            if !metadata.is_dir() {
+                self.file(path, &name, &metadata)?;
+                continue;
+            }
+            match fs::canonicalize(&path) {
+                Ok(real) if above.contains(&real) => {
+                    self.skip(&path, &"it links to a folder above it");
+                }
+                Ok(real) => {
+                    above.push(real);
+                    self.walk(&path, &format!("{name}/"), above)?;
+                    above.pop();
+                }
+                Err(cause) => self.fails(&path, &cause)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: PathBuf, name: &str, metadata: &Metadata) -> Result<(), Error> {
         if !metadata.is_file() {
-            self.skipped.push(format!("skipped {}: it is no regular file", path.display()));
+            self.skip(&path, &"it is no regular file");
             return Ok(());
         }
-        let name = Name::new(name).map_err(|bad| unreadable(&path, &bad))?;
-        self.sources.push(Source { name, origin: Origin::Path(path) });
+        match Name::new(name) {
+            Ok(name) => self.found.sources.push(Source { name, origin: Origin::Path(path) }),
+            Err(bad) => self.fails(&path, &bad)?,
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, path: &Path, cause: &dyn fmt::Display) {
+        // A control character would forge a line.
+        let path = path.display().to_string().replace(char::is_control, "?");
+        self.found.skipped.push(format!("skipped {path}: {cause}"));
+    }
+
+    /// Something cannot be put that the user surely wanted to put.
+    fn fails(&mut self, path: &Path, cause: &dyn fmt::Display) -> Result<(), Error> {
+        if self.is_strict {
+            return Err(unreadable(path, cause));
+        }
+        self.skip(path, cause);
         Ok(())
     }
 }
@@ -143,7 +186,8 @@ pub(super) fn read_bounded(from: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(FILE_BYTES_CEILING as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > FILE_BYTES_CEILING {
-        let message = format!("it has more than {FILE_BYTES_CEILING} bytes, which no node takes");
+        let most = ByteSize(FILE_BYTES_CEILING as u64);
+        let message = format!("it is larger than {most}, which no node takes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     Ok(bytes)
@@ -176,7 +220,7 @@ pub(super) fn save(path: &Path, content: &[u8]) -> io::Result<()> {
     written
 }
 
-fn unreadable(path: &Path, cause: &dyn std::fmt::Display) -> Error {
+fn unreadable(path: &Path, cause: &dyn fmt::Display) -> Error {
     Error::File { path: path.display().to_string(), cause: cause.to_string() }
 }
 
@@ -221,6 +265,22 @@ mod tests {
         assert!(collect(&[at("nothing")]).is_err());
         let error = collect(&[at("a"), at("x")]).unwrap_err().to_string();
         assert!(error.contains("same name") && error.contains("--name"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_cannot_be_put_is_an_error_or_skipped() {
+        use std::os::unix::ffi::OsStrExt;
+        let folder = tempfile::tempdir().unwrap();
+        let bad = [&b"line\nfeed"[..], b"not \xff UTF-8"];
+        for name in bad {
+            fs::write(folder.path().join(std::ffi::OsStr::from_bytes(name)), "x").unwrap();
+        }
+        fs::write(folder.path().join("good"), "x").unwrap();
+        assert!(collect(&[folder.path().to_owned()]).is_err());
+        let found = collect_readable(folder.path()).unwrap();
+        assert_eq!((names(&found), found.skipped.len()), (vec!["good"], 2), "{found:?}");
+        assert!(collect_readable(&folder.path().join("nothing")).is_err());
     }
 
     #[test]

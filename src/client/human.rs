@@ -1,6 +1,6 @@
-//! Times as people say them.
+//! Times in words for people.
 
-/// From here on a difference between clocks is told in minutes, and a node warns of it.
+/// A clock that is off by this or more is shown in minutes, and named as a problem.
 pub(super) const CLOCK_OFF_MS_MAX: u64 = 60_000;
 
 /// A span of time in its largest unit: `5 s`, `3 min`, `2 h`, `4 days`.
@@ -18,7 +18,7 @@ pub(super) fn span(ms: u64) -> String {
     }
 }
 
-/// How long ago that was. The clock that it was read from may be another.
+/// How long ago that was. The two times may be of different clocks.
 pub(super) fn ago(since_ms: u64, now_ms: u64) -> String {
     match now_ms.saturating_sub(since_ms) {
         0..1000 => "just now".into(),
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_said_in_one_unit() {
+    fn times_are_shown_in_one_unit() {
         for (ms, text) in [
             (999, "0 s"),
             (59_999, "59 s"),

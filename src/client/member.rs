@@ -1,3 +1,3 @@
 //! A member of the ring, as RING shows it to a client.
 
-pub use crate::ring::wire::reply::{RingMember as Member, RingState as State, flag};
+pub use crate::ring::wire::reply::{RingMember as Member, RingState as MemberState, flag};

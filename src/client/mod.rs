@@ -19,13 +19,14 @@ mod requests;
 mod upload;
 mod verbs;
 
+pub use args::is_verb;
 pub use command::run;
 pub use connection::{Connection, Timeouts};
 pub use error::Error;
 pub use failover::Client;
-pub use files::{Collected, Origin, Source, collect};
-pub use member::{Member, State};
+pub use files::{Collected, Origin, Source, collect, collect_readable};
+pub use member::{Member, MemberState};
 pub use node::{HOST_DEFAULT, Node, Nodes, PORT_DEFAULT};
 pub use reply::{Head, Reply, head};
-pub use requests::{Entry, File, Page, Pong};
+pub use requests::{File, ListedFile, Page, Pong};
 pub use upload::upload;

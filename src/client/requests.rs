@@ -1,4 +1,4 @@
-//! The typed requests of a client, and what their answers hold.
+//! The requests of a client as functions, and the types of their answers.
 
 use std::{
     net::SocketAddr,
@@ -21,18 +21,18 @@ use crate::ring::{
 pub struct File {
     /// Its bytes.
     pub content: Vec<u8>,
-    /// Which write of the name this is.
+    /// The version of this write.
     pub version: Version,
 }
 
 /// A line of a LIST.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct ListedFile {
     /// The name of the file.
     pub name: Name,
     /// Its size.
     pub bytes: u64,
-    /// Which write of the name this is.
+    /// The version of this write.
     pub version: Version,
 }
 
@@ -40,7 +40,7 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
     /// Sorted by name.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ListedFile>,
     /// Whether names follow after the last one.
     pub more: bool,
 }
@@ -48,7 +48,7 @@ pub struct Page {
 /// The answer to a PING.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pong {
-    /// Who answered.
+    /// The node that answered.
     pub node: String,
     /// From before the request was written until the answer was read.
     pub round_trip: Duration,
@@ -93,7 +93,7 @@ impl Connection {
         let reply = self.succeed(&line, &[]).await?;
         let files = reply.files().map_err(|what| self.bad(what))?.into_iter();
         let mut entries: Vec<_> = files
-            .map(|(name, bytes, version)| Entry { name, bytes: bytes as u64, version })
+            .map(|(name, bytes, version)| ListedFile { name, bytes: bytes as u64, version })
             .collect();
         let mut more = self.number(&reply, "more")? != 0;
         let before = after.into_iter().chain(entries.iter().map(|entry| &entry.name));

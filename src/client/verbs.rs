@@ -38,9 +38,7 @@ pub(super) enum Verb {
             are put a few at a time.\n\
             \n\
             A put is safe to repeat. When a node breaks off or answers 503, the next --node is\n\
-            asked. After 504 the outcome is unknown: put again, or look with `list --long`.\n\
-            \n\
-            --ip, --port, --node and --timeout are told in the help without a verb."
+            asked. After 504 the outcome is unknown: put again, or look with `list --long`."
 )]
 pub(super) struct Put {
     /// the name in the ring, for one file (default: the file's base name; needed for stdin)
@@ -66,9 +64,7 @@ pub(super) struct Put {
     example = "{command_name} index.html\n\
                {command_name} img/logo.png -o logo.png",
     note = "With -o the file is written aside and renamed when it is whole, so that a get that\n\
-            fails leaves nothing half. Exit code 3: no member has the name.\n\
-            \n\
-            --ip, --port, --node and --timeout are told in the help without a verb."
+            fails leaves nothing half. Exit code 3: no member has the name."
 )]
 pub(super) struct Get {
     /// the file or folder to write to; - is stdout (default: stdout)
@@ -91,8 +87,7 @@ pub(super) struct Get {
     subcommand,
     name = "list",
     help_triggers("-h", "--help"),
-    note = "The prefix may end anywhere in a name.\n\
-            --ip, --port, --node and --timeout are told in the help without a verb.",
+    note = "The prefix may end anywhere in a name.",
     example = "{command_name}\n\
                {command_name} img/ --long"
 )]
@@ -120,9 +115,7 @@ pub(super) struct List {
             it: 127.0.1.1:4043(WS1) -> 127.0.1.1:4044(WS2) -> (WS1). Then come all members that\n\
             it knows: those that are gone may come back, those that left did so in order. READY\n\
             says whether a member holds what the ring holds, FULL whether its store is, CLOCK\n\
-            how far its clock is from the ring's time; what is not known is `-`.\n\
-            \n\
-            --ip, --port, --node and --timeout are told in the help without a verb."
+            how far its clock is from the ring's time; what is not known is `-`."
 )]
 pub(super) struct Ring {
     /// print one JSON object with all members; null is what is not known
@@ -140,9 +133,7 @@ pub(super) struct Ring {
             time. The ring is well when all that did not leave it in order are up and ready, hold\n\
             the same files, agree on the members, have room, and have the right time. What is wrong\n\
             is said in a line each. Exit code: 0 the ring is well, 1 it is not, 69 no\n\
-            node answers.\n\
-            \n\
-            --ip, --port, --node and --timeout are told in the help without a verb."
+            node answers."
 )]
 pub(super) struct Status {
     /// print one JSON object: well, verdict, problems, and all members
@@ -157,8 +148,7 @@ pub(super) struct Status {
     name = "forget",
     help_triggers("-h", "--help"),
     example = "{command_name} 127.0.1.1:4045",
-    note = "Exit code 3: the ring knows no such member. One that is alive is not forgotten.\n\
-            --ip, --port, --node and --timeout are told in the help without a verb."
+    note = "Exit code 3: the ring knows no such member. One that is alive is not forgotten."
 )]
 pub(super) struct Forget {
     /// address and port of the member, as `ring` shows it
@@ -173,8 +163,7 @@ pub(super) struct Forget {
     name = "ping",
     help_triggers("-h", "--help"),
     example = "{command_name} --count 10",
-    note = "The time to connect is not part of it.\n\
-            --ip, --port, --node and --timeout are told in the help without a verb."
+    note = "The time to connect is not part of it."
 )]
 pub(super) struct Ping {
     /// how many round trips to make, one after the other (default: 1)
@@ -188,8 +177,7 @@ pub(super) struct Ping {
     subcommand,
     name = "info",
     help_triggers("-h", "--help"),
-    note = "PROTOCOL.md says what the keys mean.\n\
-            --ip, --port, --node and --timeout are told in the help without a verb."
+    note = "PROTOCOL.md says what the keys mean."
 )]
 pub(super) struct Info {
     /// print one JSON object with all keys

@@ -20,25 +20,25 @@ const APPLETS: &[Applet] = &[
     #[cfg(feature = "ring")]
     ("ring-node", "run one node of a ring", super::ring_node::run),
     #[cfg(feature = "ring")]
-    ("ring-client", "put, get and list files, show the ring and measure it", client::run),
+    ("ring-client", "put, get and list files, and see how the ring is", client::run),
     #[cfg(feature = "services")]
-    ("hello-server", "say hello to everyone over HTTP", services::hello::run),
+    ("hello-server", "answer every HTTP request with a greeting", services::hello::run),
     #[cfg(feature = "services")]
-    ("echo-service", "say over HTTP what it was told", services::echo::run),
+    ("echo-service", "answer with the text of the request", services::echo::run),
     #[cfg(feature = "services")]
     (
         "caller-service",
-        "ask the echo service, and answer also when it does not",
+        "ask the echo service, and answer even when it does not",
         services::caller::run,
     ),
     #[cfg(all(feature = "services", feature = "grpc"))]
     (
         "facade-service",
-        "take messages, and hand each on until it is kept once",
+        "take messages, and send each on until it is kept, once",
         services::facade::run,
     ),
     #[cfg(feature = "services")]
-    ("messages-service", "say one text, for the facade to show", services::messages::run),
+    ("messages-service", "answer with one text, for the facade to show", services::messages::run),
     #[cfg(all(feature = "services", feature = "grpc"))]
     ("logging-service", "keep every message once, in order", services::logging::run),
     #[cfg(feature = "services")]
@@ -58,39 +58,38 @@ pub fn run(name: &str, args: &[String]) -> Exit {
         name_process(applet);
         return run(applet, args);
     }
-    match args.split_first() {
-        Some((first, rest)) if first == parent::FLAG => child(name, rest),
-        Some((first, rest)) => match find(first) {
-            Some((applet, _, run)) => run(&format!("{name} {applet}"), rest),
-            None if ["--help", "-h", "help"].contains(&first.as_str()) => {
-                cli::finish(name, cli::print(help(name)))
-            }
-            None if ["--version", "-V"].contains(&first.as_str()) => {
-                let version = env!("CARGO_PKG_VERSION");
-                cli::finish(name, cli::print(format_args!("{name} {version}\n")))
-            }
-            None => {
-                let message = format!("there is no command {first:?}");
-                cli::usage(name, &UsageError(message))
-            }
-        },
-        None => {
-            cli::say(name, help(name));
-            Exit::Usage
+    let Some((first, rest)) = args.split_first() else {
+        cli::say(name, help(name));
+        return Exit::Usage;
+    };
+    if let Some((applet, _, run)) = find(first) {
+        return run(&format!("{name} {applet}"), rest);
+    }
+    match (first.as_str(), rest) {
+        ("help", [applet, ..]) if find(applet).is_some() => {
+            run(name, &[applet.clone(), "--help".into()])
         }
+        ("--help" | "-h" | "help", _) => cli::finish(name, cli::print(help(name))),
+        ("--version" | "-V", _) => {
+            let version = env!("CARGO_PKG_VERSION");
+            cli::finish(name, cli::print(format_args!("{name} {version}\n")))
+        }
+        (parent::FLAG, [pid, rest @ ..]) => child(name, pid, rest),
+        (other, rest) => match other.strip_prefix(parent::FLAG).and_then(|it| it.strip_prefix('='))
+        {
+            Some(pid) => child(name, pid, rest),
+            None => cli::usage(name, &unknown(other)),
+        },
     }
 }
 
 /// Runs a command that ends with the process that started it.
-fn child(name: &str, args: &[String]) -> Exit {
-    let wrong = || UsageError(format!("{} needs a process id and a command", parent::FLAG));
-    let Some((pid, rest)) = args.split_first().filter(|(_, rest)| !rest.is_empty()) else {
-        return cli::usage(name, &wrong());
-    };
+fn child(name: &str, pid: &str, rest: &[String]) -> Exit {
     match pid.parse() {
+        Ok(_) if rest.is_empty() => cli::usage(name, &parent::usage()),
         Ok(pid) if parent::end_with(pid) => run(name, rest),
         Ok(_) => cli::fail(name, Exit::Failed, "the process that started this one has ended"),
-        Err(_) => cli::usage(name, &wrong()),
+        Err(_) => cli::usage(name, &parent::usage()),
     }
 }
 
@@ -110,6 +109,25 @@ fn find(name: &str) -> Option<&'static Applet> {
     APPLETS.iter().find(|(applet, ..)| *applet == name)
 }
 
+/// Says that there is no such command or option, and what may have been meant.
+fn unknown(word: &str) -> UsageError {
+    if word == parent::FLAG {
+        return parent::usage();
+    }
+    let (kind, options) = match word.starts_with('-') {
+        true => ("option", &["--help", "--version", parent::FLAG][..]),
+        false => ("command", &["help"][..]),
+    };
+    let applets = APPLETS.iter().map(|(applet, ..)| *applet);
+    // A verb of the client alone is a word that people try.
+    if client::is_verb(word) {
+        return UsageError(format!("there is no command {word}; did you mean ring-client {word}?"));
+    }
+    let near = cli::nearest(word, applets.chain(options.iter().copied()));
+    let hint = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+    UsageError(format!("there is no {kind} {word}{hint}"))
+}
+
 fn help(name: &str) -> String {
     let mut text = format!(
         "Usage: {name} <command> [<args>]\n\n\
@@ -121,9 +139,141 @@ fn help(name: &str) -> String {
     }
     let _ = writeln!(
         text,
-        "\n`{name} <command> --help` has the options of each. `{name} {} <pid> <command>` ends\n\
-         with the process that started it, if that is <pid> (Linux only).",
+        "\n`{name} <command> --help` has the options of each. With\n\
+         `{name} {} <pid> <command>` a command ends when the\n\
+         process <pid> does, if that has started it (Linux only).",
         parent::FLAG
     );
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::probe::{Probed, Wanted, probe};
+
+    type Run = fn(&str, &[String]) -> Exit;
+
+    /// Every option of every program, with the arguments that stand before it.
+    fn each_option(mut check: impl FnMut(&str, Run, &[&str], &str, Option<char>, bool)) -> usize {
+        let mut count = 0;
+        for (name, _, run) in APPLETS {
+            let Probed { grammar, .. } = probe(*run, &[]).expect("it reads its arguments");
+            let verbs = grammar.verbs();
+            for (verb, rule) in grammar.all() {
+                // Options of the program are those of each verb.
+                let verbs: Vec<_> = match (verb, verbs.is_empty()) {
+                    (Some(verb), _) => vec![verb],
+                    (None, false) => verbs.clone(),
+                    (None, true) => vec![""],
+                };
+                for verb in verbs {
+                    let before: Vec<_> =
+                        Some(verb).filter(|it| !it.is_empty()).into_iter().collect();
+                    check(name, *run, &before, rule.long, rule.short, rule.value.is_some());
+                    count += 1;
+                }
+            }
+        }
+        count
+    }
+
+    fn read(run: Run, before: &[&str], words: &[&str]) -> Result<Wanted, String> {
+        let args = [before, words].concat();
+        let probed = probe(run, &args).expect("it reads its arguments");
+        probed.reading.wanted.map_err(|error| error.0)
+    }
+
+    #[test]
+    fn every_option_of_every_program_is_taken_in_each_form() {
+        let tried = each_option(|name, run, before, long, short, takes_value| {
+            let long = format!("--{long}");
+            let short = short.map(|short| format!("-{short}"));
+            let value = if takes_value { &["v"][..] } else { &[] };
+            let expected = read(run, before, &[&[long.as_str()], value].concat());
+            assert!(matches!(expected, Ok(Wanted::Run { .. })), "{name} {before:?} {long}");
+            let attached = |option: &str, value: &str| vec![format!("{option}{value}")];
+            let apart = |option: &str| {
+                let words = [&[option], value].concat();
+                words.into_iter().map(str::to_owned).collect::<Vec<_>>()
+            };
+            let mut forms: Vec<Vec<String>> = short.iter().map(|short| apart(short)).collect();
+            if takes_value {
+                forms.push(attached(&long, "=v"));
+                forms.extend(short.iter().map(|short| attached(short, "v")));
+            }
+            for form in forms {
+                let form: Vec<&str> = form.iter().map(String::as_str).collect();
+                assert_eq!(read(run, before, &form), expected, "{name} {before:?} {form:?}");
+                // An option may stand before the verb.
+                assert_eq!(read(run, &form, before), expected, "{name} {form:?} {before:?}");
+            }
+            // Behind `--` it is a word.
+            let behind = read(run, before, &["--", &long]);
+            assert_ne!(behind, expected, "{name} {before:?} -- {long}");
+        });
+        assert!(tried > 200, "{tried}");
+    }
+
+    #[test]
+    fn every_option_that_lacks_its_value_or_has_one_too_many_is_refused() {
+        each_option(|name, run, before, long, short, takes_value| {
+            let long = format!("--{long}");
+            let short = short.map(|short| format!("-{short}"));
+            for option in [Some(&long), short.as_ref()].into_iter().flatten() {
+                let refused = |words: &[&str], why: &str| {
+                    let error = read(run, before, words).expect_err(name);
+                    assert!(error.contains(why), "{name} {before:?} {words:?}: {error}");
+                    assert_eq!(error.lines().count(), 1, "{error}");
+                };
+                match takes_value {
+                    true => {
+                        let why = format!("{option} needs a value");
+                        refused(&[option], &why);
+                        refused(&[option, "--no-such-option"], &why);
+                        refused(&[option, "--", "word"], &why);
+                    }
+                    false => {
+                        refused(&[&format!("{option}=yes")], &format!("{option} takes no value"))
+                    }
+                }
+            }
+            // One letter too many is a typing error that is found.
+            let why = format!("did you mean {long}?");
+            let error = read(run, before, &[&format!("{long}x")]).expect_err(name);
+            assert!(error.contains(&why), "{name} {before:?}: {error}");
+        });
+    }
+
+    #[test]
+    fn no_word_is_an_option_of_one_verb_and_a_switch_or_the_name_of_another() {
+        for (name, _, run) in APPLETS {
+            let Probed { grammar, .. } = probe(*run, &[]).expect("it reads its arguments");
+            let all = grammar.all();
+            for (_, rule) in &all {
+                assert!(!grammar.verbs().contains(&rule.long), "{name} --{}", rule.long);
+                for (_, other) in &all {
+                    let is_same = rule.long == other.long
+                        || rule.short.is_some() && rule.short == other.short;
+                    let (one, two) = (rule.value.is_some(), other.value.is_some());
+                    assert!(!is_same || one == two, "{name}: {} {}", rule.long, other.long);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_command_may_be_near_to_one() {
+        for (word, hint) in [
+            ("ring-cleint", "; did you mean ring-client?"),
+            ("ring_node", "; did you mean ring-node?"),
+            ("status", "; did you mean ring-client status?"),
+            ("--hlep", "; did you mean --help?"),
+            ("watch", ""),
+            ("frobnicate", ""),
+        ] {
+            let UsageError(error) = unknown(word);
+            assert!(error.ends_with(&format!("{word}{hint}")), "{error}");
+        }
+    }
 }

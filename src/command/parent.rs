@@ -1,17 +1,24 @@
-//! A process that ends with the one that started it.
+//! A process that ends when the one that started it does.
 
 use std::process;
 
-/// The arguments of [`smolring`](super::applet()) for a child of this process that is to end with
-/// it.
+use crate::cli::UsageError;
+
+/// The arguments of [`smolring`](super::applet()) for a child of this process that ends with it.
 pub(super) fn arguments() -> [String; 2] {
     [FLAG.into(), process::id().to_string()]
 }
 
-/// What these arguments begin with.
+/// The first of these arguments.
 pub(super) const FLAG: &str = "--end-with-parent";
 
-/// Lets the kernel send SIGTERM when the parent ends, however it ends. False: it has ended already.
+/// Says how to use it.
+pub(super) fn usage() -> UsageError {
+    UsageError(format!("{FLAG} needs a process id and a command: {FLAG} <pid> <command>"))
+}
+
+/// Has the kernel send SIGTERM to this process when its parent ends, however that ends. False: the
+/// parent has ended already.
 #[cfg(target_os = "linux")]
 pub(super) fn end_with(parent: i32) -> bool {
     use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
@@ -19,7 +26,7 @@ pub(super) fn end_with(parent: i32) -> bool {
     getppid().map(Pid::as_raw_nonzero).is_some_and(|pid| pid.get() == parent)
 }
 
-/// Nothing like it elsewhere.
+/// Other systems have nothing like it.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn end_with(_: i32) -> bool {
     true

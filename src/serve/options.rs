@@ -3,23 +3,22 @@
 //! One rule makes the environment variable of an option out of its name: [`variable`]. The
 //! services' variables have no prefix, those of a node begin with `SMOLRING_`.
 //!
-//! argh has no way to put one set of options into several commands. So [`parse`] takes the shared
-//! ones out of the command line first, lets argh read the rest into the service's own struct, and
-//! adds the shared ones to its `--help`, in the same form.
+//! argh has no way to put one set of options into several commands. So [`parse`] has the shared
+//! ones taken out of the command line, while argh reads the rest into the service's own struct, and
+//! adds them to its `--help`, in the same form.
 
 use std::{
-    collections::BTreeMap,
     env,
-    fmt::{self, Display, Write as _},
+    fmt::{self, Display},
     net::IpAddr,
     ops::RangeInclusive,
     str::FromStr,
     time::Duration,
 };
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
-use crate::cli::{self, ByteSize, Exit, Period, UsageError};
+use crate::cli::{self, ByteSize, Exit, Given, Period, SharedOption, UsageError};
 
 /// Where a service listens, what it takes from a client, how long it waits for one, and what it
 /// writes down. A service changes the defaults; the user changes the rest.
@@ -143,7 +142,7 @@ pub(crate) fn variable(prefix: &str, option: &str) -> String {
 }
 
 /// One option, in all that is to be known of it.
-struct SharedOption {
+struct OptionRow {
     name: &'static str,
     /// `None`: a switch. It takes no value, and its variable is 1 or 0.
     value: Option<&'static str>,
@@ -153,7 +152,7 @@ struct SharedOption {
     set: fn(&mut Options, &str) -> Result<(), String>,
 }
 
-impl SharedOption {
+impl OptionRow {
     /// `IP` alone would say too little in an environment that many programs share.
     fn variable(&self) -> String {
         variable(if self.name == "ip" { "LISTEN_" } else { "" }, self.name)
@@ -164,113 +163,113 @@ const TIMES: RangeInclusive<Period> =
     Period(Duration::from_millis(10))..=Period(Duration::from_secs(24 * 3600));
 
 /// In the order of the help.
-const SHARED: &[SharedOption] = &[
-    SharedOption {
+const SHARED: &[OptionRow] = &[
+    OptionRow {
         name: "ip",
         value: Some("ip"),
         help: "address to listen on; default {}",
         show: |it| it.ip.map_or("every address, IPv6 and IPv4".into(), |ip| ip.to_string()),
         set: |it, text| parsed(text).map(|ip| it.ip = Some(ip)),
     },
-    SharedOption {
+    OptionRow {
         name: "port",
         value: Some("port"),
         help: "port to listen on, 0 for any free one; default {}",
         show: |it| it.port.to_string(),
         set: |it, text| parsed(text).map(|port| it.port = port),
     },
-    SharedOption {
+    OptionRow {
         name: "threads",
         value: Some("threads"),
         help: "threads that serve; more than one pays when one core is busy; default {}",
         show: |it| it.threads.to_string(),
         set: |it, text| ranged(text, 1..=256).map(|threads| it.threads = threads),
     },
-    SharedOption {
+    OptionRow {
         name: "max-connections",
         value: Some("connections"),
         help: "connections at a time, others wait until one ends or is idle; default {}",
         show: |it| it.connections_max.to_string(),
         set: |it, text| ranged(text, 1..=1_000_000).map(|max| it.connections_max = max),
     },
-    SharedOption {
+    OptionRow {
         name: "max-requests",
         value: Some("requests"),
         help: "requests of one connection, then it is closed; default {}",
         show: |it| it.requests_max.to_string(),
         set: |it, text| ranged(text, 1..=u64::MAX).map(|max| it.requests_max = max),
     },
-    SharedOption {
+    OptionRow {
         name: "max-head-bytes",
         value: Some("size"),
         help: "line and headers of a request, over that 431; default {}",
         show: |it| ByteSize(it.head_bytes_max as u64).to_string(),
         set: |it, text| size(text, 256..=1 << 20).map(|max| it.head_bytes_max = max),
     },
-    SharedOption {
+    OptionRow {
         name: "max-headers",
         value: Some("headers"),
         help: "headers of a request, over that 431; default {}",
         show: |it| it.headers_max.to_string(),
         set: |it, text| ranged(text, 1..=10_000).map(|max| it.headers_max = max),
     },
-    SharedOption {
+    OptionRow {
         name: "max-url-bytes",
         value: Some("size"),
         help: "path and query of a request, over that 414; default {}",
         show: |it| ByteSize(it.url_bytes_max as u64).to_string(),
         set: |it, text| size(text, 16..=60 << 10).map(|max| it.url_bytes_max = max),
     },
-    SharedOption {
+    OptionRow {
         name: "max-body-bytes",
         value: Some("size"),
         help: "body of a request, over that 413; default {}",
         show: |it| ByteSize(it.body_bytes_max as u64).to_string(),
         set: |it, text| size(text, 0..=1 << 30).map(|max| it.body_bytes_max = max),
     },
-    SharedOption {
+    OptionRow {
         name: "request-timeout",
         value: Some("time"),
         help: "how long an answer may take to make, over that 408; default {}",
         show: |it| Period(it.request_timeout).to_string(),
         set: |it, text| ranged(text, TIMES).map(|Period(time)| it.request_timeout = time),
     },
-    SharedOption {
+    OptionRow {
         name: "head-timeout",
         value: Some("time"),
         help: "how long a request's line and headers may take to come, over that 408; default {}",
         show: |it| or_request_timeout(it.head_timeout),
         set: |it, text| ranged(text, TIMES).map(|Period(time)| it.head_timeout = Some(time)),
     },
-    SharedOption {
+    OptionRow {
         name: "body-timeout",
         value: Some("time"),
         help: "how long a request's body may take to come, over that 408; default {}",
         show: |it| or_request_timeout(it.body_timeout),
         set: |it, text| ranged(text, TIMES).map(|Period(time)| it.body_timeout = Some(time)),
     },
-    SharedOption {
+    OptionRow {
         name: "keep-alive",
         value: Some("time"),
         help: "how long a connection may be idle between two requests; default {}",
         show: |it| Period(it.keep_alive).to_string(),
         set: |it, text| ranged(text, TIMES).map(|Period(time)| it.keep_alive = time),
     },
-    SharedOption {
+    OptionRow {
         name: "drain-timeout",
         value: Some("time"),
         help: "how long a shutdown waits for requests in flight; default {}",
         show: |it| Period(it.drain_timeout).to_string(),
         set: |it, text| ranged(text, TIMES).map(|Period(time)| it.drain_timeout = time),
     },
-    SharedOption {
+    OptionRow {
         name: "log-format",
         value: Some("format"),
         help: "access log as text or json; default {}",
         show: |it| it.log_format.to_string(),
         set: |it, text| parsed(text).map(|format| it.log_format = format),
     },
-    SharedOption {
+    OptionRow {
         name: "quiet",
         value: None,
         help: "no access log",
@@ -312,52 +311,25 @@ fn or_request_timeout(time: Option<Duration>) -> String {
 
 /// Reads a service's command line and environment: its own options into `T`, the shared ones into
 /// `defaults`. When there is nothing left to do, `Err` has the exit code, as of [`cli::parse`].
-pub fn parse<T: FromArgs>(
+pub fn parse<T: FromArgs + ArgsInfo>(
     name: &str,
     args: &[String],
     defaults: Options,
 ) -> Result<(T, Options), Exit> {
-    let (flags, own) = take(args).map_err(|error| cli::usage(name, &error))?;
-    let own = cli::parse_with(name, &own, &help(&defaults))?;
+    let (own, flags) = cli::parse_with(name, args, &shared(), &help(&defaults))?;
     let merged = merge(defaults, &flags, |variable| env::var_os(variable));
     merged.map(|options| (own, options)).map_err(|error| cli::usage(name, &error))
 }
 
-type Flags = BTreeMap<&'static str, String>;
-
-/// Takes the shared options out of the arguments, up to `--`.
-fn take(args: &[String]) -> Result<(Flags, Vec<String>), UsageError> {
-    let mut flags = Flags::new();
-    let mut own = Vec::new();
-    let mut rest = cli::split_values(args).into_iter();
-    while let Some(arg) = rest.next() {
-        let name = arg.strip_prefix("--");
-        let Some(option) = SHARED.iter().find(|option| name == Some(option.name)) else {
-            let ends = arg == "--";
-            own.push(arg);
-            if ends {
-                break;
-            }
-            continue;
-        };
-        let value = match option.value {
-            None => "1".to_owned(),
-            Some(value) => rest
-                .next()
-                .ok_or_else(|| UsageError(format!("{arg} needs a value: {arg} <{value}>")))?,
-        };
-        if flags.insert(option.name, value).is_some() {
-            return Err(UsageError(format!("{arg} is given twice")));
-        }
-    }
-    own.extend(rest);
-    Ok((flags, own))
+/// The shared options, as the command line knows them.
+fn shared() -> Vec<SharedOption> {
+    SHARED.iter().map(|it| SharedOption { name: it.name, value: it.value }).collect()
 }
 
 /// Flag, else environment, else default. An empty variable counts as not set.
 fn merge(
     mut options: Options,
-    flags: &Flags,
+    flags: &Given,
     variable: impl Fn(&str) -> Option<std::ffi::OsString>,
 ) -> Result<Options, UsageError> {
     for option in SHARED {
@@ -376,35 +348,13 @@ fn merge(
     Ok(options)
 }
 
-/// The shared options as lines of a help text, in the form that argh gives to its own.
+/// The shared options as lines of a help text.
 fn help(defaults: &Options) -> String {
-    const COLUMN: usize = 20;
-    const WIDTH: usize = 80;
     let mut text = String::new();
     for option in SHARED {
-        let mut line = format!("  --{}", option.name);
-        if line.len() >= COLUMN {
-            let _ = writeln!(text, "{line}");
-            line.clear();
-        }
         let shown = option.help.replace("{}", &(option.show)(defaults));
-        let words = format!("{shown} ({})", option.variable());
-        let mut is_first = true;
-        for word in words.split(' ') {
-            if !is_first && line.len() + 1 + word.len() > WIDTH {
-                let _ = writeln!(text, "{line}");
-                line.clear();
-                is_first = true;
-            }
-            if is_first {
-                let _ = write!(line, "{:1$}", "", COLUMN - line.len());
-            } else {
-                line.push(' ');
-            }
-            line.push_str(word);
-            is_first = false;
-        }
-        let _ = writeln!(text, "{line}");
+        let help = format!("{shown} ({})", option.variable());
+        cli::describe(&mut text, &format!("--{}", option.name), &help);
     }
     text
 }
@@ -415,7 +365,7 @@ mod tests {
 
     fn read(args: &[&str], environment: &[(&str, &str)]) -> Result<Options, String> {
         let args: Vec<String> = args.iter().map(|arg| arg.to_string()).collect();
-        let (flags, _) = take(&args).map_err(|error| error.0)?;
+        let flags = cli::given(&args, &shared()).map_err(|error| error.0)?;
         let find = |name: &str| {
             environment.iter().find(|(variable, _)| *variable == name).map(|(_, it)| it.into())
         };
@@ -440,7 +390,7 @@ mod tests {
     #[test]
     fn one_rule_names_the_variables() {
         assert_eq!(variable("SMOLRING_", "check-interval"), "SMOLRING_CHECK_INTERVAL");
-        let all: Vec<String> = SHARED.iter().map(SharedOption::variable).collect();
+        let all: Vec<String> = SHARED.iter().map(OptionRow::variable).collect();
         assert_eq!(all[..4], ["LISTEN_IP", "PORT", "THREADS", "MAX_CONNECTIONS"]);
     }
 
@@ -459,14 +409,6 @@ mod tests {
             assert!(error.contains(part), "{error}");
         }
         assert!(read(&[], &[("PORT", "x")]).unwrap_err().contains("PORT=x"));
-    }
-
-    #[test]
-    fn other_arguments_are_left_alone() {
-        let args = ["a", "--own", "1", "--port", "2", "--", "--port", "3"].map(String::from);
-        let (flags, own) = take(&args).unwrap();
-        assert_eq!(own, ["a", "--own", "1", "--", "--port", "3"]);
-        assert_eq!(flags["port"], "2");
     }
 
     #[test]

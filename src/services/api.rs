@@ -5,7 +5,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use tide::{
     Request, StatusCode,
     http::{Method, headers::CONTENT_TYPE},
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Answers `GET /api?a=1` and `POST /api` with the fields of the query or the form as JSON.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     help_triggers("-h", "--help"),
     example = "{command_name}\ncurl 'http://localhost:5000/api?name=Ann&age=30'\n\

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;
 use tide::{
     Request, StatusCode,
@@ -34,7 +34,7 @@ const PATH: &str = "/echo";
 
 /// Answers `GET /call-echo?msg=hello` with what the echo service says to it, and with 503 and the
 /// cause if that does not answer well and in time.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     help_triggers("-h", "--help"),
     example = "{command_name}\n\

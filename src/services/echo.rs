@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde::{Deserialize, Serialize};
 use smol::Timer;
 use tide::StatusCode;
@@ -25,7 +25,7 @@ use crate::{
 
 /// Answers `GET /echo?msg=hello` with {"echo":"hello"}. Delays and errors can be provoked, to see
 /// what they do to those who call it.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     help_triggers("-h", "--help"),
     example = "{command_name}\n\

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde::Serialize;
 use tide::{Response, StatusCode, http::Method};
 
@@ -18,7 +18,7 @@ const GREETING: &str = "Hello, World!";
 const TEXT: &str = "text/html; charset=utf-8";
 
 /// Answers `Hello, World!` to every request, and `GET /health` with its state as JSON.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     help_triggers("-h", "--help"),
     example = "{command_name}\ncurl http://localhost:3000\nPORT=8080 {command_name} --log-format json",

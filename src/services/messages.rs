@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, sync::Arc};
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use tide::StatusCode;
 
 use super::{add_health, answer, at_get};
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Answers `GET /static` and `GET /message` with one text.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     help_triggers("-h", "--help"),
     example = "{command_name}\ncurl http://127.0.0.1:8002/static\n{command_name} --text 'see you'",

@@ -17,7 +17,7 @@ mod outgoing;
 pub mod raw_api;
 mod retry;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use serde::{Serialize, de::DeserializeOwned};
 use tide::{
     Body, Endpoint, Request, Response, StatusCode,
@@ -33,7 +33,7 @@ const JSON: &str = "application/json";
 
 /// How each service starts: reads the command line and the environment, and hands to `serve` what is
 /// the service's own and what all services share. `serve` blocks until the service has ended.
-fn start<A: FromArgs>(
+fn start<A: FromArgs + ArgsInfo>(
     name: &str,
     args: &[String],
     defaults: Options,

@@ -159,10 +159,30 @@ fn wrong_usage_is_exit_code_2_and_help_goes_to_stdout() {
         &["bench", "--clients", "0"],
         &["ping", "--count", "0"],
         &["get", "x", "-o"],
+        &["get", "x", "-o", "--json"],
+        &["put", "test_files/index.html", "--name"],
+        &["put", "test_files/index.html", "--name", "--"],
+        &["list", "--long=yes"],
+        &["list", "-l=yes"],
         &["ring", "--node"],
+        &["ring", "-p"],
     ] {
         refused(2, args);
     }
+    for (args, parts) in [
+        (&["get", "x", "-o"][..], ["-o needs a value: -o <file>", "See `ring-client get --help`"]),
+        (&["get", "x", "--ouput", "y"], ["did you mean --output?", "See `ring-client get --help`"]),
+        (&["-p", "1", "gte", "x"], ["did you mean `get`?", "See `ring-client --help`"]),
+        (&["get"], ["<name> is missing", "See `ring-client get --help`"]),
+        (&["get", "x", "y"], ["`y` is one word too many", "See `ring-client get --help`"]),
+        (&["ping", "--count", "0"], ["--count must be", "See `ring-client ping --help`"]),
+        (&["ping", "-pmany"], ["--port many: it is no whole number", "ring-client ping --help"]),
+    ] {
+        let why = refused(2, args);
+        assert!(parts.iter().all(|part| why.contains(part)), "{why}");
+    }
+    let help = text(done(&["get", "--help"]));
+    assert!(help.contains("-o, --output") && help.contains("-p, --port"), "{help}");
     for args in [&["--help"][..], &["get", "--help"], &["bench", "--help"], &["--version"]] {
         assert!(!done(args).is_empty());
     }

@@ -33,6 +33,7 @@ mod logging;
 mod logging_safety;
 mod messages;
 mod nonsense;
+mod options;
 mod outgoing;
 mod ports;
 mod processes;

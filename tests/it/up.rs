@@ -38,19 +38,27 @@ struct Up {
     tries: Vec<String>,
     /// The process that the last one would kill.
     victim: Pid,
+    /// The line that says what the check has found.
+    summary: String,
 }
 
 impl Up {
     fn start(args: &[&str]) -> Self {
-        let mut command = smolring(&[&["up"], args].concat());
+        Self::of(&mut smolring(&[&["up"], args].concat()))
+    }
+
+    fn of(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let (mut addresses, mut victim, mut curls) = (Vec::new(), None, Vec::new());
-        let mut tries = Vec::new();
+        let (mut tries, mut summary) = (Vec::new(), String::new());
         let mut line = String::new();
         while !line.starts_with("What happens") {
             line.clear();
             assert!(stdout.read_line(&mut line).unwrap() > 0, "up has ended early");
+            if line.contains(" the same on ") {
+                summary.clone_from(&line);
+            }
             if line.starts_with("WS") {
                 addresses.push(line.split_whitespace().nth(1).unwrap().parse().unwrap());
             }
@@ -61,7 +69,7 @@ impl Up {
                 tries.push(line.trim().to_owned());
             }
         }
-        Self { child, stdout, addresses, curls, tries, victim: victim.unwrap() }
+        Self { child, stdout, addresses, curls, tries, victim: victim.unwrap(), summary }
     }
 
     fn signal(&self, signal: Signal) {
@@ -114,6 +122,52 @@ fn up_once_checks_all_copies_and_ends() {
         assert_eq!(row[4], rows[(i + 1) % 4][1], "next is the next: {text}");
     }
     assert!(text.ends_with("5 files are the same on 4 of 4 nodes.\n"), "{text}");
+}
+
+#[test]
+fn up_needs_no_file_and_no_folder() {
+    let _ports = DEFAULT_PORTS.read().unwrap_or_else(PoisonError::into_inner);
+    let nowhere = tempfile::tempdir().unwrap();
+    let output = smolring(&["up", "--once", "--nodes=1"]).current_dir(&nowhere).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.ends_with("5 files are in the ring, and its node has them.\n"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_put_is_skipped_and_counted_and_the_ring_stays() {
+    let _ports = DEFAULT_PORTS.read().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("fits.html"), vec![b'x'; 1 << 20]).unwrap();
+    fs::write(at("large"), vec![b'x'; (1 << 20) + 1]).unwrap();
+    fs::write(at("line\nfeed"), "x").unwrap();
+    symlink("/proc/self/mem", at("unreadable")).unwrap();
+    let dir = folder.path().to_str().unwrap();
+    let mut command = smolring(&["up", dir, "--", "--max-file-bytes=1MiB"]);
+    let mut up = Up::of(command.stderr(Stdio::piped()));
+    let name = Client::connect(up.addresses[0]).unwrap().get("fits.html");
+    assert_eq!(name.len(), 1 << 20);
+    assert!(up.tries[0].contains("get fits.html"), "{:?}", up.tries);
+    assert_eq!(up.summary, "1 file is the same on 3 of 3 nodes; 3 were skipped.\n");
+    // A node that is started again has the same options.
+    kill_process(up.victim, Signal::KILL).unwrap();
+    let [ended] = up.wait_for_lines(["To bring it back:"]);
+    assert!(ended.contains(" --max-file-bytes=1MiB"), "{ended}");
+    up.signal(Signal::INT);
+    up.wait_for_lines(["received SIGINT, ending 3 processes; a second one does not wait"]);
+    assert_eq!(up.child.wait().unwrap().code(), Some(0));
+    let mut errors = String::new();
+    up.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+    assert_eq!(errors.lines().count(), 3, "{errors}");
+    for (name, why) in [
+        ("large", "it is larger than 1MiB; to raise that: `-- --max-file-bytes SIZE`"),
+        ("line?feed", "the name has a control character in it"),
+        ("unreadable", "error"),
+    ] {
+        let is_said = |line: &str| line.contains(name) && line.contains(why);
+        assert!(errors.lines().any(is_said), "{name}: {errors}");
+    }
 }
 
 #[test]
@@ -261,6 +315,9 @@ fn wrong_usage_is_exit_code_2() {
         &["up", "no-such-folder"][..],
         &["up", "--nodes", "0"],
         &["up", "--nodes", "many"],
+        &["up", "--nodes", "129"],
+        &["up", "--", "--max-file-bytes", "1GiB"],
+        &["up", "--", "--port", "4043"],
         &["frobnicate"],
         &[],
     ] {
@@ -270,24 +327,33 @@ fn wrong_usage_is_exit_code_2() {
     }
 }
 
+/// The names of all commands, by the help.
+pub fn applets() -> Vec<String> {
+    let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
+    let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let names = commands.lines().filter_map(|line| line.split_whitespace().next());
+    let names: Vec<String> = names.map(str::to_owned).collect();
+    assert_eq!(names.len(), 13, "{help}");
+    names
+}
+
 #[test]
 fn every_command_is_an_applet_by_its_name_and_by_a_link_of_its_name() {
-    let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
-    let applets: Vec<&str> =
-        commands.lines().filter_map(|it| it.split_whitespace().next()).collect();
-    assert_eq!(applets.len(), 13, "{help}");
-    for applet in applets {
+    for applet in applets() {
         // Both are the same command, so they differ in nothing but their names.
-        let by_word = run(&[applet, "--help"]);
+        let by_word = run(&[&applet, "--help"]);
         assert!(by_word.status.success());
-        let link = folder.path().join(applet);
+        let link = folder.path().join(&applet);
         symlink(env!("CARGO_BIN_EXE_smolring"), &link).unwrap();
         let by_link = Command::new(link).arg("--help").output().unwrap();
         assert!(by_link.status.success());
-        let text = |output: Output| String::from_utf8(output.stdout).unwrap();
-        let by_word = text(by_word).replace(&format!("smolring {applet}"), applet);
+        // Where lines are wrapped depends on the names.
+        let text = |output: Output| {
+            let text = String::from_utf8(output.stdout).unwrap();
+            text.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        let by_word = text(by_word).replace(&format!("smolring {applet}"), &applet);
         assert_eq!(by_word, text(by_link));
     }
 }

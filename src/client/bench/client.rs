@@ -15,7 +15,7 @@ use fastrand::Rng;
 
 use super::{
     report::{Kind, Tally},
-    work::{Asked, Workload},
+    work::{SentRequest, Workload},
 };
 use crate::{
     client::{
@@ -46,7 +46,7 @@ pub(super) struct Runner<'a> {
     /// Requests of this round, and how much of them is written.
     out: Vec<u8>,
     written: usize,
-    asked: Vec<Asked>,
+    asked: Vec<SentRequest>,
     answered: usize,
     /// What was read and not yet taken is `input[taken..filled]`.
     input: Vec<u8>,
@@ -174,12 +174,12 @@ impl<'a> Runner<'a> {
             self.answered += 1;
             tally.answered(checked, now - begun, now <= self.end);
         }
-        // An answer that nobody asked for would be taken for the next one's.
+        // An answer to no request would be taken for that to the next request.
         if self.taken == self.filled { Ok(()) } else { Err(Kind::BadAnswer) }
     }
 }
 
-fn check(work: &Workload, asked: Asked, head: Head, body: &[u8]) -> Result<(), Kind> {
+fn check(work: &Workload, asked: SentRequest, head: Head, body: &[u8]) -> Result<(), Kind> {
     if head.status != 200 {
         return Err(Kind::Status(head.status));
     }

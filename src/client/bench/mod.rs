@@ -86,9 +86,7 @@ pub struct Plan {
             \n\
             Latency is from before the write of a request until its answer is read; with\n\
             --pipeline N the N requests of a write begin together. Exit code 1: an answer was\n\
-            wrong or missing.\n\
-            \n\
-            --ip, --port, --node and --timeout are told in the help without a verb."
+            wrong or missing."
 )]
 pub(super) struct Bench {
     /// connections, each with a client of its own (default: 64)

@@ -6,7 +6,10 @@ use hdrhistogram::Histogram;
 use serde_json::json;
 
 use super::{Mode, Plan};
-use crate::{cli::ByteSize, client::node::Node};
+use crate::{
+    cli::{ByteSize, counted},
+    client::node::Node,
+};
 
 /// Latencies are counted up to this long, exact to three digits.
 const LATENCY_MAX: Duration = Duration::from_secs(600);
@@ -26,7 +29,7 @@ pub enum Kind {
     Closed,
     /// No answer came before the benchmark ended.
     TimedOut,
-    /// A broken connection could not be made anew.
+    /// A connection that broke could not be opened again.
     Unreachable,
 }
 
@@ -160,12 +163,14 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { clients, pipeline, size_bytes, period, names, .. } = &self.plan;
+        let Plan { pipeline, size_bytes, period, .. } = &self.plan;
+        let files = counted(self.plan.names, "file");
+        let clients = counted(self.plan.clients, "client");
         let size = ByteSize(*size_bytes as u64);
         let nodes: Vec<String> = self.nodes.iter().map(Node::to_string).collect();
         writeln!(
             f,
-            "{} of {names} files, {size} each: {clients} clients, pipeline {pipeline}, {period:?} at {}",
+            "{} of {files}, {size} each: {clients}, pipeline {pipeline}, {period:?} at {}",
             self.mode(),
             nodes.join(", ")
         )?;

@@ -25,7 +25,7 @@ pub(super) struct Workload {
 
 /// One request that was sent.
 #[derive(Clone, Copy)]
-pub(super) struct Asked {
+pub(super) struct SentRequest {
     /// Which name it was for.
     pub index: usize,
     /// Whether it was a PUT.
@@ -61,7 +61,7 @@ impl Workload {
     }
 
     /// Appends the next request of a client to what it will write.
-    pub fn ask(&self, random: &mut Rng, out: &mut Vec<u8>) -> Asked {
+    pub fn ask(&self, random: &mut Rng, out: &mut Vec<u8>) -> SentRequest {
         let index = random.usize(..self.names.len());
         let put = match self.mode {
             Mode::Get => false,
@@ -74,7 +74,7 @@ impl Workload {
         } else {
             out.extend_from_slice(&self.gets[index]);
         }
-        Asked { index, put }
+        SentRequest { index, put }
     }
 }
 

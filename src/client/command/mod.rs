@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use self::{get::get, list::list, put::put, ring::ring, status::status};
 use super::{
-    args::{Options, normalise},
+    args::Options,
     bench,
     error::Error,
     failover::Client,
@@ -32,13 +32,13 @@ use crate::{
 /// Runs `ring-client` with its arguments; `name` is what the command is called in its help and
 /// its messages. Blocks until the work is done.
 pub fn run(name: &str, args: &[String]) -> Exit {
-    let options: Options = match cli::parse(name, &normalise(args)) {
+    let options: Options = match cli::parse(name, args) {
         Ok(options) => options,
         Err(exit) => return exit,
     };
     match smol::block_on(serve(name, options)) {
         Ok(exit) => exit,
-        Err(Failure::Usage(error)) => cli::usage(name, &error),
+        Err(Failure::Usage(error)) => cli::usage_of(name, cli::verb::<Options>(args), &error),
         Err(Failure::Ring(error)) => cli::fail(name, exit_of(&error), error),
         Err(Failure::Missing(missing)) => cli::fail(
             name,
@@ -98,7 +98,8 @@ async fn serve(name: &str, options: Options) -> Result<Exit, Failure> {
             let report = bench::run(&nodes, timeouts, &verb.plan()?).await?;
             print(if verb.json { report.json() } else { report.to_string() })?;
             for (kind, count) in &report.errors {
-                cli::say(name, format_args!("{count} answers wrong or missing: {kind}"));
+                let answers = if *count == 1 { "answer" } else { "answers" };
+                cli::say(name, format_args!("{count} {answers} wrong or missing: {kind}"));
             }
             Ok(if report.errors.is_empty() { Exit::Done } else { Exit::Failed })
         }
@@ -161,10 +162,10 @@ async fn info(mut client: Client, verb: Info) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// A value of INFO as what it is: a flag, a number, or text.
+/// A value of INFO by its type: a flag, a number, or text.
 fn json_value(key: &str, value: &str) -> Value {
     match key {
-        // These may look like numbers, too.
+        // These are text even if they look like numbers.
         "node" | "ring" | "state" | "version" | "digest" => value.into(),
         "ready" | "full" | "covers" => flag(value).map_or_else(|| value.into(), Value::from),
         _ => value.parse::<i64>().map_or_else(|_| value.into(), Value::from),

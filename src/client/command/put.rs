@@ -28,7 +28,7 @@ pub(super) async fn put(
     verb: Put,
 ) -> Result<Exit, Failure> {
     let Collected { sources, skipped } = sources(&verb)?;
-    skipped.iter().for_each(|word| cli::say(name, word));
+    skipped.iter().for_each(|why| cli::say(name, why));
     let lone = matches!(verb.paths.as_slice(), [path] if !Path::new(path).is_dir());
     let mut exit = if lone && sources.is_empty() { Exit::Failed } else { Exit::Done };
     let (mut printed, mut unreached) = (Ok(()), 0);
@@ -40,7 +40,7 @@ pub(super) async fn put(
             Ok(_) if verb.json => {}
             Ok(reply) if lone => print_on(&mut printed, format_args!("{}\n", reply.line)),
             Ok(reply) => print_on(&mut printed, format_args!("{}  {}\n", source.name, reply.line)),
-            // Several workers find out that nobody is there; once is enough to hear it.
+            // Several workers find that no node can be reached; it is said once.
             Err(Error::Unreachable { .. }) if exit == Exit::Unreachable => unreached += 1,
             Err(error) => {
                 exit = exit_of(&error);
@@ -50,7 +50,11 @@ pub(super) async fn put(
     })
     .await;
     if left + unreached > 0 {
-        cli::say(name, format_args!("{} more files were not put", left + unreached));
+        let (count, were) = match left + unreached {
+            1 => ("1 more file".into(), "was"),
+            count => (format!("{count} more files"), "were"),
+        };
+        cli::say(name, format_args!("{count} {were} not put"));
     }
     match (exit, printed) {
         (Exit::Done, Err(error)) => Err(Failure::Stdout(error)),
@@ -89,8 +93,8 @@ fn json(source: &Source, result: &Result<Reply, Error>) -> Value {
     }
 }
 
-/// Prints while somebody listens. A put goes on when its reader is gone, as the files matter
-/// more than the words about them.
+/// Prints until that fails once. A put goes on when nothing reads its output, because the files
+/// matter more.
 fn print_on(printed: &mut io::Result<()>, text: impl std::fmt::Display) {
     if printed.is_ok() {
         *printed = cli::print(text);

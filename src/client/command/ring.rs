@@ -10,12 +10,12 @@ use crate::{
     client::{
         failover::Client,
         human,
-        member::{Member, State},
+        member::{Member, MemberState},
         verbs::Ring,
     },
 };
 
-/// The columns of the table, and whether each stands at the right.
+/// The columns of the table, and whether each is aligned to the right.
 const COLUMNS: [(&str, bool); 8] = [
     ("ADDRESS", false),
     ("NODE", false),
@@ -36,7 +36,7 @@ pub(super) async fn ring(mut client: Client, verb: Ring) -> Result<Exit, Failure
     Ok(Exit::Done)
 }
 
-/// What is known of a member; null is what is not.
+/// What is known of a member; null if it is not known.
 pub(super) fn json(member: &Member) -> Value {
     json!({
         "address": member.address.to_string(),
@@ -96,7 +96,7 @@ fn row(member: &Member, now_ms: u64) -> [String; COLUMNS.len()] {
     let number = |number: Option<u64>| number.map_or_else(unknown, |number| number.to_string());
     let state = match (member.state, member.since_ms) {
         (state, None) => state.word().to_owned(),
-        (State::Alive, Some(since)) => {
+        (MemberState::Alive, Some(since)) => {
             format!("alive for {}", human::span(now_ms.saturating_sub(since)))
         }
         (state, Some(since)) => format!("{} {}", state.word(), human::ago(since, now_ms)),

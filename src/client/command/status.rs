@@ -1,4 +1,4 @@
-//! `ring-client status`: every member is asked, and one line says whether the ring is well.
+//! `ring-client status`: asks every member, and prints in one line whether the ring is well.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use smol::LocalExecutor;
 use super::{
     Failure, now_ms, print, print_json,
     ring::json as json_of,
-    verdict::{Asked, Health, Verdict, are_same, have_moved},
+    verdict::{AskedMember, Health, Verdict, are_same, have_moved},
 };
 use crate::{
     cli::Exit,
@@ -18,7 +18,7 @@ use crate::{
 
 /// How long a node may take to answer, unless --timeout is shorter.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
-/// Nodes that do not hold the same are asked again so often, since files may be on their way.
+/// How often nodes are asked that do not hold the same, since files may be on their way.
 const ROUNDS: usize = 4;
 /// Between two rounds.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -56,7 +56,7 @@ pub(super) async fn status(
 }
 
 /// Asks all members for their health, at the same time.
-async fn ask(members: &[Member], timeouts: Timeouts) -> Vec<Asked> {
+async fn ask(members: &[Member], timeouts: Timeouts) -> Vec<AskedMember> {
     let executor = LocalExecutor::new();
     let tasks: Vec<_> = members
         .iter()
@@ -66,7 +66,10 @@ async fn ask(members: &[Member], timeouts: Timeouts) -> Vec<Asked> {
             executor.spawn(async move {
                 let health = Client::new(vec![node], timeouts).info().await;
                 let health = health.map(|reply| Health::read(&reply));
-                Asked { member: member.clone(), health: health.map_err(|error| error.cause()) }
+                AskedMember {
+                    member: member.clone(),
+                    health: health.map_err(|error| error.cause()),
+                }
             })
         })
         .collect();
@@ -81,8 +84,8 @@ async fn ask(members: &[Member], timeouts: Timeouts) -> Vec<Asked> {
         .await
 }
 
-/// The member, with what it says itself where it answers.
-fn json_of_asked(asked: &Asked) -> Value {
+/// The member, with its own report if it answers.
+fn json_of_asked(asked: &AskedMember) -> Value {
     let mut object = json_of(&asked.member);
     object["answers"] = asked.health.is_ok().into();
     match &asked.health {

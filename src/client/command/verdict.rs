@@ -1,14 +1,15 @@
-//! Whether a ring is well, from what its members say: pure, for `ring-client status`.
+//! Whether a ring is well, by the answers of its members: pure, for `ring-client status`.
 
 use std::{collections::BTreeMap, fmt};
 
 use crate::client::{
     human::{self, CLOCK_OFF_MS_MAX},
-    member::{Member, State, flag},
+    member::{Member, MemberState, flag},
     reply::Reply,
 };
 
-/// What a node says of itself. `None` is what it does not know, or is too old to say.
+/// What a node reports about itself. `None`: it does not know, or is of an older version that does not
+/// send it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Health {
     pub ready: Option<bool>,
@@ -38,34 +39,34 @@ impl Health {
     }
 }
 
-/// A member, and what it says of itself, or why it says nothing.
-pub(super) struct Asked {
+/// A member, and what it reports about itself, or why it does not answer.
+pub(super) struct AskedMember {
     pub member: Member,
     pub health: Result<Health, String>,
 }
 
-impl Asked {
+impl AskedMember {
     fn digest(&self) -> Option<&str> {
         self.health.as_ref().ok()?.digest.as_deref()
     }
 }
 
 /// Whether all that answer hold the same files.
-pub(super) fn are_same(asked: &[Asked]) -> bool {
-    let mut digests = asked.iter().filter_map(Asked::digest);
+pub(super) fn are_same(asked: &[AskedMember]) -> bool {
+    let mut digests = asked.iter().filter_map(AskedMember::digest);
     let first = digests.next();
     digests.all(|digest| Some(digest) == first)
 }
 
-/// Whether every node holds something else than it did before, because files are being put.
-pub(super) fn have_moved(before: &[Asked], after: &[Asked]) -> bool {
+/// Whether every node holds something else than before, because files are being put.
+pub(super) fn have_moved(before: &[AskedMember], after: &[AskedMember]) -> bool {
     before.iter().zip(after).all(|(before, after)| match (before.digest(), after.digest()) {
         (Some(before), Some(after)) => before != after,
         _ => true,
     })
 }
 
-/// What is to be said of a ring.
+/// The judgement of a ring.
 #[derive(Debug)]
 pub(super) struct Verdict {
     /// All in one line.
@@ -77,8 +78,8 @@ pub(super) struct Verdict {
 impl Verdict {
     /// Judges the members. `are_moving`: files are being put, so they need not be the same.
     /// `name` is what the command is called, for advice.
-    pub fn of(asked: &[Asked], are_moving: bool, now_ms: u64, name: &str) -> Self {
-        let counts = |it: &&Asked| it.member.state != State::Left || it.health.is_ok();
+    pub fn of(asked: &[AskedMember], are_moving: bool, now_ms: u64, name: &str) -> Self {
+        let counts = |it: &&AskedMember| it.member.state != MemberState::Left || it.health.is_ok();
         let all = asked.iter().filter(counts).count();
         let up: Vec<(&Member, &Health)> =
             asked.iter().filter_map(|it| Some((&it.member, it.health.as_ref().ok()?))).collect();
@@ -88,17 +89,17 @@ impl Verdict {
             |asker| format!("{name} forget --node {asker}"),
         );
         let mut problems: Vec<String> =
-            asked.iter().filter_map(|it| absence(it, now_ms, &forget)).collect();
+            asked.iter().filter_map(|it| presence_problem(it, now_ms, &forget)).collect();
         let live = asked.iter().filter(|it| it.member.is_alive()).count() as u64;
         for (member, health) in &up {
-            problems.extend(ailments(member.address, health, live));
+            problems.extend(member_problems(member.address, health, live));
         }
         let is_same = are_same(asked);
         if !is_same && !are_moving {
             problems.extend(differences(&up));
         }
-        let is_short = |(_, health): &(_, &Health)| health.min_copies.is_some_and(|it| it > live);
-        if let Some(least) = up.iter().find(|it| is_short(it)).and_then(|it| it.1.min_copies) {
+        let needs_more = |(_, health): &(_, &Health)| health.min_copies.is_some_and(|it| it > live);
+        if let Some(least) = up.iter().find(|it| needs_more(it)).and_then(|it| it.1.min_copies) {
             problems.push(format!("PUTs are refused: --min-copies is {least}"));
         }
         let nodes = if all == 1 { "node is" } else { "nodes are" };
@@ -139,13 +140,13 @@ fn files(up: &[(&Member, &Health)]) -> String {
     }
 }
 
-/// What is wrong with whether a member is there.
-fn absence(asked: &Asked, now_ms: u64, forget: &str) -> Option<String> {
+/// A member that should answer and does not, or the other way round.
+fn presence_problem(asked: &AskedMember, now_ms: u64, forget: &str) -> Option<String> {
     let address = asked.member.address;
     match (asked.member.state, &asked.health) {
-        (State::Alive, Ok(_)) | (State::Left, Err(_)) => None,
-        (State::Alive, Err(why)) => Some(format!("{address} does not answer: {why}")),
-        (State::Gone, Err(why)) => {
+        (MemberState::Alive, Ok(_)) | (MemberState::Left, Err(_)) => None,
+        (MemberState::Alive, Err(why)) => Some(format!("{address} does not answer: {why}")),
+        (MemberState::Gone, Err(why)) => {
             let gone = asked.member.since_ms.map_or_else(
                 || "is gone".into(),
                 |it| format!("has been gone for {}", human::span(now_ms.saturating_sub(it))),
@@ -160,8 +161,8 @@ fn absence(asked: &Asked, now_ms: u64, forget: &str) -> Option<String> {
     }
 }
 
-/// What is wrong with a member that answers.
-fn ailments(
+/// The problems that a member has which answers.
+fn member_problems(
     address: std::net::SocketAddr,
     health: &Health,
     live: u64,
@@ -183,7 +184,7 @@ fn ailments(
     .flatten()
 }
 
-/// Which nodes do not hold what most hold.
+/// The nodes that do not hold the same as most.
 fn differences(up: &[(&Member, &Health)]) -> Vec<String> {
     let mut groups: BTreeMap<&str, Vec<&(&Member, &Health)>> = BTreeMap::new();
     for it in up {
@@ -212,16 +213,16 @@ mod tests {
     const NOW_MS: u64 = 10_000_000;
 
     /// A member, and its answer to INFO, or why it does not answer.
-    fn asked(port: u16, state: &str, answer: Result<&str, &str>) -> Asked {
+    fn asked(port: u16, state: &str, answer: Result<&str, &str>) -> AskedMember {
         let is_self = u8::from(port == 4043);
         let line = format!("127.0.1.1:{port} {state} incarnation=1 self={is_self} since=9820000");
         let member = Member::read(Line::new(&line)).unwrap();
         let reply = |keys| Reply { status: 200, line: format!("200 OK {keys}"), body: Vec::new() };
         let health = answer.map(|keys| Health::read(&reply(keys))).map_err(str::to_owned);
-        Asked { member, health }
+        AskedMember { member, health }
     }
 
-    fn said(asked: &[Asked]) -> String {
+    fn verdict(asked: &[AskedMember]) -> String {
         Verdict::of(asked, false, NOW_MS, "ring-client").to_string()
     }
 
@@ -230,14 +231,17 @@ mod tests {
     #[test]
     fn a_ring_that_is_well_is_one_line() {
         let all = [4043, 4044, 4045].map(|port| asked(port, "alive", Ok(WELL)));
-        assert_eq!(said(&all), "3 of 3 nodes are up, all are ready and hold the same 6 files.\n");
+        assert_eq!(
+            verdict(&all),
+            "3 of 3 nodes are up, all are ready and hold the same 6 files.\n"
+        );
         let left = asked(4046, "left", Err("refused"));
         let one = [asked(4043, "alive", Ok("ready=1 members=1 files=1 digest=aa")), left];
-        assert_eq!(said(&one), "1 of 1 node is up, ready, and holds 1 file.\n");
+        assert_eq!(verdict(&one), "1 of 1 node is up, ready, and holds 1 file.\n");
     }
 
     #[test]
-    fn what_is_wrong_is_said_a_line_each() {
+    fn each_problem_is_one_line() {
         let all = [
             asked(4043, "alive", Ok(WELL)),
             asked(4044, "alive", Ok("ready=0 full=1 members=2 files=5 digest=bb clock=-600000")),
@@ -247,7 +251,7 @@ mod tests {
             asked(4048, "left", Err("refused")),
         ];
         assert_eq!(
-            said(&all),
+            verdict(&all),
             "\
 Not well: 3 of 5 nodes are up.
   127.0.1.1:4045 does not answer: no answer within 3.0s

@@ -4,17 +4,18 @@ mod options;
 mod ring_name;
 mod settings;
 
-use std::process;
+use std::{net::SocketAddr, process};
 
-use self::{options::Options, settings::Settings};
+use self::{options::Options, ring_name::RingName, settings::Settings};
 use crate::{
-    cli::{self, Exit},
+    cli::{self, Exit, UsageError},
+    client::Node,
     net::Bound,
     ring::Event,
     serve::{lines::Lines, signals::EndSignals},
 };
 
-/// Runs a node until it is told to end. Blocks.
+/// Runs a node until a signal ends it. Blocks.
 pub fn run(name: &str, args: &[String]) -> Exit {
     let options = match cli::parse::<Options>(name, args) {
         Ok(options) => options,
@@ -33,6 +34,33 @@ pub fn run(name: &str, args: &[String]) -> Exit {
         Ok(()) => Exit::Done,
         Err(why) => cli::fail(name, Exit::Failed, why),
     }
+}
+
+/// Checks options that all nodes of a ring on this machine are given. Returns the size in bytes of
+/// the largest file that such a node takes.
+pub(super) fn check_common(args: &[String]) -> Result<usize, UsageError> {
+    let mut options: Options = cli::read(args)?;
+    let own = [
+        ("--ip", options.ip.is_some()),
+        ("--port", options.port.is_some()),
+        ("--prev", !options.prev.is_empty()),
+        ("--prev-ip", options.prev_ip.is_some()),
+        ("--prev-port", options.prev_port.is_some()),
+        ("--ring", options.ring.is_some()),
+        ("--bootstrap", options.bootstrap),
+        ("--advertise", options.advertise.is_some()),
+    ];
+    if let Some((option, _)) = own.into_iter().find(|(_, is_given)| *is_given) {
+        return Err(UsageError(format!("{option} is different for each node and chosen by `up`")));
+    }
+    // Where the environment has these, `up` hides them from its nodes.
+    let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    options.ip = Some(anywhere.ip());
+    options.port = Some(0);
+    options.prev = vec![Node::default()];
+    options.ring = Some(RingName::default());
+    options.advertise = Some(anywhere);
+    Ok(Settings::of(options)?.max_file_bytes)
 }
 
 fn serve(name: &str, bound: Bound, settings: Settings, verbose: bool) -> Result<(), String> {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use super::ring_name::RingName;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Runs one node of a ring of tiny web servers: what is put into any node is kept by all of them.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     help_triggers("-h", "--help"),
     example = "{command_name}\n\

@@ -1,4 +1,4 @@
-//! What a ring is called.
+//! The name of a ring.
 
 use std::{fmt, str::FromStr};
 

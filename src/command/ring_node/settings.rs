@@ -19,11 +19,11 @@ use crate::{
     },
 };
 
-/// Times of this kind that are shorter make a node busy with itself.
+/// With shorter times, a node would do nothing but check.
 const TIME_MIN: Duration = Duration::from_millis(10);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What a node is told when it starts.
+/// The settings of a node when it starts.
 pub(super) struct Settings {
     pub ip: Option<IpAddr>,
     pub port: Option<u16>,
@@ -40,7 +40,7 @@ pub(super) struct Settings {
     check_timeout: Duration,
     request_timeout: Duration,
     min_copies: usize,
-    max_file_bytes: usize,
+    pub max_file_bytes: usize,
 }
 
 impl Settings {
@@ -71,7 +71,8 @@ impl Settings {
         let file_bytes =
             setting(options.max_file_bytes, "SMOLRING_MAX_FILE_BYTES", ByteSize(16 << 20))?;
         if file_bytes.0 > FILE_BYTES_CEILING as u64 {
-            let message = format!("--max-file-bytes {file_bytes} is over 256MiB");
+            let most = ByteSize(FILE_BYTES_CEILING as u64);
+            let message = format!("--max-file-bytes {file_bytes} is over {most}");
             return Err(UsageError(message));
         }
         let store_bytes =
@@ -103,7 +104,7 @@ impl Settings {
         })
     }
 
-    /// What the ring is to know, of a node at this address.
+    /// The settings of the ring, for a node at this address.
     pub fn config(&self, address: SocketAddr) -> Config {
         Config {
             address,
@@ -128,7 +129,7 @@ impl Settings {
         Limits { store_bytes_max, flight_bytes_max }
     }
 
-    /// What to say when there is no such place to listen.
+    /// Why the node cannot listen there, in words that help.
     pub fn why_not_bound(&self, error: &io::Error) -> String {
         let ip = self.ip.unwrap_or(DEFAULT_IP);
         match (error.kind(), self.port) {

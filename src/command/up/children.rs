@@ -1,4 +1,4 @@
-//! The processes of `smolring up`: what they say, and their end.
+//! The processes of `smolring up`: their lines and their end.
 
 use std::{
     env,
@@ -19,11 +19,12 @@ use smol::{
     stream::StreamExt,
 };
 
+use super::screen::{self, print};
 use crate::{cli::Exit, command::parent, timestamp::Timestamp};
 
-/// How long a process may take to say where it listens.
+/// How long a process may take to print where it listens.
 const LISTENING_WITHIN: Duration = Duration::from_secs(10);
-/// After this long it is said which have not ended.
+/// After this long, those that have not ended are named.
 const SLOW_AFTER: Duration = Duration::from_secs(1);
 /// How long all may take to end; then they are killed.
 const ENDED_WITHIN: Duration = Duration::from_secs(15);
@@ -55,17 +56,17 @@ impl Started {
         Ok(Self { child, stdout: BufReader::new(stdout).lines(), stderr })
     }
 
-    /// Listens to its first lines, until `hears` has made something of one.
-    pub(super) async fn greeting<T>(
+    /// Reads its first lines, until `read` has found in one what it looks for.
+    pub(super) async fn first_lines<T>(
         &mut self,
         name: &str,
-        mut hears: impl FnMut(&str) -> Option<T>,
+        mut read: impl FnMut(&str) -> Option<T>,
     ) -> Result<T, String> {
-        let heard = async {
+        let found = async {
             loop {
                 let line = self.stdout.next().await.and_then(Result::ok)?;
-                if let Some(heard) = hears(&line) {
-                    return Some(heard);
+                if let Some(found) = read(&line) {
+                    return Some(found);
                 }
             }
         };
@@ -73,8 +74,8 @@ impl Started {
             Timer::after(LISTENING_WITHIN).await;
             None
         };
-        if let Some(heard) = future::or(heard, late).await {
-            return Ok(heard);
+        if let Some(found) = future::or(found, late).await {
+            return Ok(found);
         }
         let _ = self.child.kill();
         let why = BufReader::new(&mut self.stderr).lines().next().await;
@@ -87,11 +88,11 @@ impl Started {
     }
 }
 
-/// All that were started, and what they say.
+/// All that were started, and the lines that they print.
 pub(super) struct Children {
     running: Vec<Running>,
-    said: Receiver<Word>,
-    says: Sender<Word>,
+    printed: Receiver<ChildLine>,
+    lines: Sender<ChildLine>,
 }
 
 struct Running {
@@ -99,58 +100,64 @@ struct Running {
     child: Child,
 }
 
-/// A line of one of them, or `None` when it has ended.
-struct Word {
+/// A line of a child, or `None` when it has closed its stdout, because it has ended.
+struct ChildLine {
     label: Arc<str>,
     line: Option<String>,
 }
 
 impl Default for Children {
     fn default() -> Self {
-        let (says, said) = channel::bounded(1024);
-        Self { running: Vec::new(), said, says }
+        let (lines, printed) = channel::bounded(1024);
+        Self { running: Vec::new(), printed, lines }
     }
 }
 
 impl Children {
-    /// Takes in one that has said where it listens. Its lines begin with `label` from now on.
+    /// Adds one that has printed where it listens. From now on its lines are shown behind `label`.
     pub(super) fn add(&mut self, label: &str, started: Started) {
         let label: Arc<str> = label.into();
         let Started { child, stdout, stderr } = started;
-        smol::spawn(relay(label.clone(), stdout, self.says.clone())).detach();
-        smol::spawn(relay_errors(label.clone(), stderr, self.says.clone())).detach();
+        smol::spawn(relay(label.clone(), stdout, self.lines.clone())).detach();
+        smol::spawn(relay_errors(label.clone(), stderr, self.lines.clone())).detach();
         self.running.push(Running { label, child });
     }
 
-    /// Shows what they say, a line each; of one that has ended, how to bring it back with `again`.
+    /// How many were started.
+    pub(super) fn count(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Shows the lines of all; of a child that has ended, the command that starts it again.
     /// Ends when all of them have ended.
     pub(super) async fn watch(
         &mut self,
-        print: impl Fn(&str) -> Result<(), String>,
-        again: impl AsyncFn(&str) -> String,
+        restart: impl AsyncFn(&str) -> String,
     ) -> Result<Exit, String> {
-        // What was said so far belongs to the start.
-        while self.said.try_recv().is_ok() {}
+        // The lines so far belong to the start.
+        while self.printed.try_recv().is_ok() {}
         let mut running = self.running.len();
         let width = self.running.iter().map(|it| it.label.len()).max().unwrap_or_default();
         while running > 0 {
-            let Ok(Word { label, line }) = self.said.recv().await else { break };
+            let Ok(ChildLine { label, line }) = self.printed.recv().await else { break };
+            let shown = format!("{label:width$}");
+            let columns = screen::columns();
             match line {
-                Some(line) => print(&format!("{label:width$} | {line}\n"))?,
+                Some(line) => print(&screen::event(&shown, &line, None, columns))?,
                 None => {
                     running -= 1;
-                    let (how, again) = (self.obituary(&label).await, again(&label).await);
+                    let (how, restart) = (self.how_ended(&label).await, restart(&label).await);
                     let now = Timestamp::now();
-                    let line =
-                        format!("{now} ended, {how}. To bring it back: {} {again}", invoked());
-                    print(&format!("{label:width$} | {line}\n"))?;
+                    let text = format!("{now} ended, {how}. To bring it back:");
+                    let command = format!("{} {restart}", invoked());
+                    print(&screen::event(&shown, &text, Some(&command), columns))?;
                 }
             }
         }
         Err("all have ended".into())
     }
 
-    async fn obituary(&mut self, label: &str) -> String {
+    async fn how_ended(&mut self, label: &str) -> String {
         let status = match self.running.iter_mut().find(|it| &*it.label == label) {
             Some(it) => it.child.status().await.ok(),
             None => None,
@@ -166,8 +173,9 @@ impl Children {
         }
     }
 
-    /// Ends all: in order if they can, by force if they must. Shows which of them take long.
-    pub(super) async fn end(&mut self, print: impl Fn(&str) -> Result<(), String>) {
+    /// Tells all to end, waits for them, and kills those that have not ended in time. Shows which of
+    /// them take long.
+    pub(super) async fn end(&mut self) {
         for it in &mut self.running {
             if let (Ok(None), Some(pid)) = (it.child.try_status(), pid(&it.child)) {
                 let _ = kill_process(pid, Signal::TERM);
@@ -198,22 +206,22 @@ impl Children {
     }
 }
 
-/// Passes on the rest of what one says, and then its end.
+/// Passes on the rest of a child's lines, and then its end.
 async fn relay(
     label: Arc<str>,
-    mut lines: Lines<impl smol::io::AsyncBufRead + Unpin>,
-    says: Sender<Word>,
+    mut stdout: Lines<impl smol::io::AsyncBufRead + Unpin>,
+    lines: Sender<ChildLine>,
 ) {
-    while let Some(Ok(line)) = lines.next().await {
-        let _ = says.send(Word { label: label.clone(), line: Some(line) }).await;
+    while let Some(Ok(line)) = stdout.next().await {
+        let _ = lines.send(ChildLine { label: label.clone(), line: Some(line) }).await;
     }
-    let _ = says.send(Word { label, line: None }).await;
+    let _ = lines.send(ChildLine { label, line: None }).await;
 }
 
-async fn relay_errors(label: Arc<str>, stderr: impl AsyncRead + Unpin, says: Sender<Word>) {
-    let mut lines = BufReader::new(stderr).lines();
-    while let Some(Ok(line)) = lines.next().await {
-        let _ = says.send(Word { label: label.clone(), line: Some(line) }).await;
+async fn relay_errors(label: Arc<str>, stderr: impl AsyncRead + Unpin, lines: Sender<ChildLine>) {
+    let mut stderr = BufReader::new(stderr).lines();
+    while let Some(Ok(line)) = stderr.next().await {
+        let _ = lines.send(ChildLine { label: label.clone(), line: Some(line) }).await;
     }
 }
 
@@ -228,7 +236,7 @@ fn program() -> Result<PathBuf, String> {
 /// What to type to start this program: what the user typed.
 pub(super) fn invoked() -> String {
     let typed = env::args().next().unwrap_or_else(|| "smolring".into());
-    // By a link of this name, the program is `up` and nothing else.
+    // Started by a link of this name, the program is `up` and nothing else.
     let is_link = Path::new(&typed).file_name().is_some_and(|name| name == "up");
     let real = env::current_exe().ok().filter(|_| is_link);
     quoted(&real.map_or(typed, |path| path.display().to_string()))

@@ -2,55 +2,64 @@
 
 mod check;
 mod children;
+mod files;
 mod nodes;
+mod samples;
+mod screen;
 #[cfg_attr(not(all(feature = "services", feature = "grpc")), path = "no_services.rs")]
 mod services;
 
-use std::{
-    cell::Cell,
-    io::{self, IsTerminal},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{cell::Cell, path::PathBuf, time::Duration};
 
-use argh::FromArgs;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use argh::{ArgsInfo, FromArgs};
 use smol::future;
 
-use self::{children::Children, nodes::Nodes, services::Services};
+use self::{
+    children::Children,
+    files::{Files, put},
+    nodes::Nodes,
+    screen::{print, progress, spinner},
+    services::Services,
+};
+use super::ring_node;
 use crate::{
-    cli::{self, Exit, UsageError},
-    client::{self, Timeouts, collect},
+    cli::{self, Exit, UsageError, counted},
     ring::limits::MEMBERS_MAX,
     serve::signals::EndSignals,
 };
 
-/// Where the files are if nobody says otherwise.
-const DIR_DEFAULT: &str = "test_files";
-/// How long the ring may take to stand.
+/// How long the ring may take until it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
-/// Runs a whole ring on this machine: starts the nodes, puts a folder into it, and reads every file
-/// back from every node.
-#[derive(FromArgs)]
+/// Runs a whole ring on this machine: starts the nodes, puts files into it, and reads every file back
+/// from every node.
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     help_triggers("-h", "--help"),
+    usage = "[<dir>] [<options>] [-- <options of each node>]",
     example = "{command_name}\n\
                {command_name} site/ --nodes 5\n\
                {command_name} --services\n\
-               {command_name} --once",
+               {command_name} --once\n\
+               {command_name} site/ -- --max-file-bytes 64MiB --verbose",
     note = "It stays and shows what happens until Ctrl-C, which ends every node; a second Ctrl-C\n\
-            does not wait for them.",
+            does not wait for them.\n\
+            \n\
+            A file that cannot be put is skipped and counted: one that is larger than the nodes'\n\
+            --max-file-bytes (16MiB unless said otherwise), that cannot be read, or that has a name\n\
+            which the ring does not take.\n\
+            \n\
+            The words behind `--` are options for every node; `ring-node --help` has them all.",
     error_code(0, "all copies are right, and the user has ended it"),
     error_code(1, "not all copies are right, or were checked, or something did not start"),
-    error_code(2, "the command line is wrong")
+    error_code(2, "the command line or the environment is wrong")
 )]
 struct Options {
-    /// folder to put into the ring (default: test_files)
+    /// folder to put into the ring (default: a few files that are part of the program)
     #[argh(positional, arg_name = "dir")]
     dir: Option<PathBuf>,
 
-    /// how many nodes (default: 3)
+    /// how many nodes, from 1 to 128 (default: 3)
     #[argh(option, default = "3", arg_name = "n")]
     nodes: usize,
 
@@ -63,21 +72,26 @@ struct Options {
     once: bool,
 }
 
+/// What is to be done, when the command line has been checked.
+struct Plan {
+    options: Options,
+    /// Options of each node.
+    node_options: Vec<String>,
+    /// The largest file that the nodes take.
+    file_bytes_max: usize,
+}
+
 /// Runs a ring until Ctrl-C, SIGTERM or SIGHUP. Blocks.
 pub fn run(name: &str, args: &[String]) -> Exit {
-    let options = match cli::parse::<Options>(name, args) {
+    let end = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
+    let options = match cli::parse::<Options>(name, &args[..end]) {
         Ok(options) => options,
         Err(exit) => return exit,
     };
-    if !(1..=MEMBERS_MAX).contains(&options.nodes) {
-        let message = format!("--nodes {} is not between 1 and {MEMBERS_MAX}", options.nodes);
-        return cli::usage(name, &UsageError(message));
-    }
-    let dir = options.dir.as_deref().unwrap_or(Path::new(DIR_DEFAULT));
-    if !dir.is_dir() {
-        let message = format!("there is no folder {}; name one", dir.display());
-        return cli::usage(name, &UsageError(message));
-    }
+    let plan = match Plan::new(options, args.get(end + 1..).unwrap_or_default()) {
+        Ok(plan) => plan,
+        Err(error) => return cli::usage(name, &error),
+    };
     let mut signals = match EndSignals::listen() {
         Ok(signals) => signals,
         Err(why) => return cli::fail(name, Exit::Failed, why),
@@ -85,112 +99,174 @@ pub fn run(name: &str, args: &[String]) -> Exit {
     smol::block_on(async {
         let mut children = Children::default();
         let is_checked = Cell::new(false);
-        let serving = serve(name, &options, dir, &mut children, &is_checked);
-        let interrupted = async {
-            signals.next().await;
-            match is_checked.get() {
-                true => Ok(Exit::Done),
-                false => Err("ended before all copies were checked".into()),
-            }
-        };
+        let serving =
+            async { Ended::ByItself(serve(name, &plan, &mut children, &is_checked).await) };
+        let interrupted = async { Ended::By(signals.next().await) };
         let ended = future::or(serving, interrupted).await;
+        if let Ended::By(signal) = ended {
+            say_goodbye(signal, children.count());
+        }
         let in_order = async {
-            children.end(print).await;
+            children.end().await;
             None
         };
         let at_once = async { Some(signals.next().await) };
-        let signal = future::or(in_order, at_once).await;
-        if let Some(signal) = signal {
+        if let Some(signal) = future::or(in_order, at_once).await {
             children.kill();
+            screen::end_line();
             return cli::fail(name, Exit::Failed, format_args!("received {signal}, ended at once"));
         }
-        ended.unwrap_or_else(|why| cli::fail(name, Exit::Failed, why))
+        match ended {
+            Ended::ByItself(Ok(exit)) => exit,
+            Ended::ByItself(Err(why)) => cli::fail(name, Exit::Failed, why),
+            Ended::By(_) if is_checked.get() => Exit::Done,
+            Ended::By(_) => cli::fail(name, Exit::Failed, "ended before all copies were checked"),
+        }
     })
+}
+
+/// Why it ends.
+enum Ended {
+    ByItself(Result<Exit, String>),
+    /// By a signal of this name.
+    By(&'static str),
+}
+
+impl Plan {
+    fn new(options: Options, node_options: &[String]) -> Result<Self, UsageError> {
+        if !(1..=MEMBERS_MAX).contains(&options.nodes) {
+            let message = format!("--nodes {} is not between 1 and {MEMBERS_MAX}", options.nodes);
+            return Err(UsageError(message));
+        }
+        if let Some(dir) = options.dir.as_ref().filter(|dir| !dir.is_dir()) {
+            let message = format!("there is no folder {}; name one, or none", dir.display());
+            return Err(UsageError(message));
+        }
+        let file_bytes_max = ring_node::check_common(node_options)
+            .map_err(|UsageError(why)| UsageError(format!("options of the nodes: {why}")))?;
+        Ok(Self { options, node_options: node_options.to_vec(), file_bytes_max })
+    }
 }
 
 async fn serve(
     name: &str,
-    options: &Options,
-    dir: &Path,
+    plan: &Plan,
     children: &mut Children,
     is_checked: &Cell<bool>,
 ) -> Result<Exit, String> {
     let bar = spinner("starting the nodes");
-    let mut nodes = Nodes::new();
-    for _ in 0..options.nodes {
+    let mut nodes = Nodes::new(&plan.node_options);
+    for _ in 0..plan.options.nodes {
         nodes.start(children).await?;
     }
     nodes.ready(READY_WITHIN).await?;
-    let sources = collect(&[dir.to_owned()]).map_err(|error| error.to_string())?;
-    for word in &sources.skipped {
-        cli::say(name, word);
-    }
-    let sources = sources.sources;
+    let mut files = Files::find(plan.options.dir.clone(), plan.file_bytes_max).await?;
     let ring = nodes.all();
 
-    progress(&bar, "putting files", sources.len());
-    let mut failed = Vec::new();
-    client::upload(&ring, Timeouts::default(), sources.clone(), |source, result| {
-        bar.inc(1);
-        failed.extend(result.err().map(|error| format!("{} was not put: {error}", source.name)));
-    })
-    .await;
-    progress(&bar, "reading back", sources.len() * ring.len());
-    failed.extend(check::read_back(&ring, &sources, || bar.inc(1)).await);
+    progress(&bar, "putting files", files.sources.len());
+    let mut failed = put(&ring, &mut files, || bar.inc(1)).await;
+    progress(&bar, "reading back", files.sources.len() * ring.len());
+    failed.extend(check::read_back(&ring, &files.sources, || bar.inc(1)).await);
     bar.finish_and_clear();
 
-    let shown = check::table(&ring).await.and_then(|table| print(&table));
+    files.say_skipped(name);
+    let shown = check::table(&ring, screen::columns()).await.and_then(|table| print(&table));
     failed.extend(shown.err());
     if !failed.is_empty() {
         failed.iter().for_each(|line| cli::say(name, line));
         return Ok(Exit::Failed);
     }
     is_checked.set(true);
-    let (files, count) = (sources.len(), ring.len());
-    print(&format!("{files} files are the same on {count} of {count} nodes.\n"))?;
-    let services = match options.services {
+    print(&summary(files.sources.len(), files.skipped.len(), ring.len()))?;
+    let services = match plan.options.services {
         true => Services::start(children, READY_WITHIN).await?,
         false => Services::default(),
     };
-    if options.services {
-        print(&format!("\n{}", services.table()))?;
+    if plan.options.services {
+        print(&format!("\n{}", services.table(screen::columns())))?;
     }
-    if options.once {
+    if plan.options.once {
         return Ok(Exit::Done);
     }
-    print(&nodes.things_to_try(&sources))?;
-    let again = async |label: &str| match nodes.again(label).await {
-        None => services.again(label).unwrap_or_default(),
-        Some(again) => again,
+    print(&nodes.things_to_try(&files.sources))?;
+    let restart = async |label: &str| match nodes.restart(label).await {
+        None => services.restart(label).unwrap_or_default(),
+        Some(command) => command,
     };
-    children.watch(print, again).await
+    children.watch(restart).await
 }
 
-fn print(text: &str) -> Result<(), String> {
-    match cli::print(text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(format!("cannot write to stdout: {error}"))
-        }
-        _ => Ok(()),
+/// The result in one line.
+fn summary(files: usize, skipped: usize, nodes: usize) -> String {
+    let (is, them) = if files == 1 { ("is", "it") } else { ("are", "them") };
+    let files = match nodes {
+        1 => format!("{} {is} in the ring, and its node has {them}", counted(files, "file")),
+        _ => format!("{} {is} the same on {nodes} of {nodes} nodes", counted(files, "file")),
+    };
+    match skipped {
+        0 => format!("{files}.\n"),
+        1 => format!("{files}; 1 was skipped.\n"),
+        _ => format!("{files}; {skipped} were skipped.\n"),
     }
 }
 
-/// What stands on the last line while the user waits; nothing where stderr is no terminal.
-fn spinner(message: &'static str) -> ProgressBar {
-    let target = match io::stderr().is_terminal() {
-        true => ProgressDrawTarget::stderr(),
-        false => ProgressDrawTarget::hidden(),
+/// Says that the processes are being ended. Where this cannot be written, they end all the same.
+fn say_goodbye(signal: &str, processes: usize) {
+    if signal == "SIGINT" {
+        screen::end_line();
+    }
+    let processes = match processes {
+        1 => "1 process".into(),
+        count => format!("{count} processes"),
     };
-    let bar = ProgressBar::with_draw_target(None, target);
-    bar.set_message(message);
-    bar.enable_steady_tick(Duration::from_millis(100));
-    bar
+    let _ = print(&format!("received {signal}, ending {processes}; a second one does not wait\n"));
 }
 
-fn progress(bar: &ProgressBar, message: &'static str, steps: usize) {
-    let style = ProgressStyle::with_template("{msg:14} {bar:40} {pos}/{len}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.set_message(message);
-    bar.set_length(steps as u64);
-    bar.set_position(0);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(line: &str) -> Result<Plan, String> {
+        let args: Vec<String> = line.split_whitespace().map(String::from).collect();
+        let end = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
+        let options = cli::read(&args[..end]).unwrap();
+        Plan::new(options, args.get(end + 1..).unwrap_or_default()).map_err(|error| error.0)
+    }
+
+    #[test]
+    fn plans_are_checked_before_anything_starts() {
+        assert_eq!(plan("").unwrap().file_bytes_max, 16 << 20);
+        assert_eq!(plan("src -- --max-file-bytes 500kB").unwrap().file_bytes_max, 500_000);
+        assert!(plan(&format!("--nodes {MEMBERS_MAX}")).is_ok());
+        for (line, why) in [
+            ("--nodes 0", "between 1 and 128"),
+            ("--nodes 129", "between 1 and 128"),
+            ("no-such-folder", "no folder no-such-folder"),
+            ("-- --max-file-bytes 1GiB", "--max-file-bytes 1GiB is over 256MiB"),
+            ("-- --max-file-bytes", "needs a value"),
+            ("-- --max-file-byte 1", "did you mean --max-file-bytes?"),
+            ("-- --port 1", "--port is different for each node"),
+            ("-- --help", "--help is not possible here"),
+            ("-- word", "`word` is one word too many"),
+        ] {
+            let error = plan(line).err().unwrap_or_default();
+            assert!(error.contains(why), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn plurals_are_right() {
+        assert_eq!(summary(5, 0, 3), "5 files are the same on 3 of 3 nodes.\n");
+        assert_eq!(summary(1, 1, 3), "1 file is the same on 3 of 3 nodes; 1 was skipped.\n");
+        assert_eq!(summary(0, 2, 2), "0 files are the same on 2 of 2 nodes; 2 were skipped.\n");
+        assert_eq!(summary(1, 0, 1), "1 file is in the ring, and its node has it.\n");
+        assert_eq!(summary(2, 0, 1), "2 files are in the ring, and its node has them.\n");
+    }
+
+    #[test]
+    fn the_help_says_how_many_nodes_there_can_be() {
+        let info = Options::get_args_info();
+        let nodes = info.flags.iter().find(|flag| flag.long == "--nodes").unwrap();
+        assert!(nodes.description.contains(&format!("from 1 to {MEMBERS_MAX} ")));
+    }
 }

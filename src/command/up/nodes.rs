@@ -18,11 +18,11 @@ use crate::{
 
 /// How often a node that is not ready is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
-/// How long a node may take to accept a connection, to count as one that lives.
+/// How long a node may take to accept a connection, to count as alive.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
-/// Settings that are meant for one node would put all of them in one place, and those for all nodes
-/// of this host would make them part of another ring.
-const OF_OTHERS: &[&str] = &[
+/// Variables that the nodes are not to see: with them, all would listen at one address, or join
+/// another ring.
+const HIDDEN_VARIABLES: &[&str] = &[
     "SMOLRING_IP",
     "SMOLRING_PORT",
     "SMOLRING_PREV",
@@ -34,15 +34,18 @@ const OF_OTHERS: &[&str] = &[
 
 /// Where the nodes are, in the order in which they were started, and their processes' ids.
 pub(super) struct Nodes {
-    /// Of this run alone: no other, and no node that an earlier one has left behind, is taken in.
+    /// The name of this run's ring alone, so that no node of another run joins it.
     ring: String,
+    /// Options that every node is given, of the user.
+    options: Vec<String>,
     started: Vec<(SocketAddr, u32)>,
 }
 
 impl Nodes {
     /// A ring that has no node yet.
-    pub(super) fn new() -> Self {
-        Self { ring: format!("up-{:08x}", random::bits() as u32), started: Vec::new() }
+    pub(super) fn new(options: &[String]) -> Self {
+        let ring = format!("up-{:08x}", random::bits() as u32);
+        Self { ring, options: options.to_vec(), started: Vec::new() }
     }
 
     /// Starts the next node, after the last one in the list, and waits until it listens.
@@ -52,31 +55,35 @@ impl Nodes {
             Some((last, _)) => args.extend(["--prev".into(), last.to_string()]),
             None => args.push("--bootstrap".into()),
         }
-        let mut started = Started::new(&args, OF_OTHERS)?;
-        let address = started.greeting("a node", listening).await?;
+        args.extend_from_slice(&self.options);
+        let mut started = Started::new(&args, HIDDEN_VARIABLES)?;
+        let address = started.first_lines("a node", listening).await?;
         self.started.push((address, started.pid()));
         children.add(&address.to_string(), started);
         Ok(())
     }
 
-    /// The command that brings the node back that has this label: into the ring, if there is a node
-    /// that still lives, or else as the first of a new one.
-    pub(super) async fn again(&self, label: &str) -> Option<String> {
+    /// The command that starts the node of this label again: in the ring if another node is still
+    /// alive, or else as the first of a new one.
+    pub(super) async fn restart(&self, label: &str) -> Option<String> {
         let (address, _) = self.started.iter().find(|(it, _)| it.to_string() == label)?;
         let (ip, port, ring) = (address.ip(), address.port(), &self.ring);
-        let mut again = format!("ring-node --ip {ip} --port {port} --ring {ring}");
+        let mut command = format!("ring-node --ip {ip} --port {port} --ring {ring}");
         let mut is_first = true;
         for (other, _) in self.started.iter().filter(|(it, _)| it != address) {
-            if lives(*other).await {
-                let _ = write!(again, " --prev {other}");
+            if is_alive(*other).await {
+                let _ = write!(command, " --prev {other}");
                 is_first = false;
             }
         }
-        again += if is_first { " --bootstrap" } else { "" };
-        Some(again)
+        command += if is_first { " --bootstrap" } else { "" };
+        for option in &self.options {
+            let _ = write!(command, " {}", quoted(option));
+        }
+        Some(command)
     }
 
-    /// Waits until every node has all members in its list and what they hold.
+    /// Waits until every node has all members in its list, and all that they hold.
     pub(super) async fn ready(&self, within: Duration) -> Result<(), String> {
         let until = Instant::now() + within;
         let all = self.started.len() as u64;
@@ -110,7 +117,7 @@ impl Nodes {
         let ((first, _), (last, _)) = (self.started[0], self.started[self.started.len() - 1]);
         let (_, victim) = self.started[self.started.len() / 2];
         let mut text = String::from("\nTry now, in another terminal:\n");
-        // What begins with a dash would be an option.
+        // A name that begins with a dash would be taken for an option.
         let names = sources.iter().map(|source| source.name.as_str());
         let names: Vec<_> = names.filter(|name| !name.starts_with('-')).collect();
         let page = names.iter().find(|name| name.ends_with(".html")).or(names.first());
@@ -128,7 +135,7 @@ impl Nodes {
 }
 
 /// Whether a node takes connections there.
-async fn lives(address: SocketAddr) -> bool {
+async fn is_alive(address: SocketAddr) -> bool {
     let connected = async { TcpStream::connect(address).await.is_ok() };
     let late = async {
         Timer::after(CONNECT_WITHIN).await;

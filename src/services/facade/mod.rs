@@ -35,7 +35,7 @@ mod routes;
 
 use std::{net::Ipv4Addr, str::FromStr, sync::Arc, time::Duration};
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use smol::lock::Semaphore;
 
 use self::{
@@ -60,7 +60,7 @@ use crate::{
 
 /// Takes messages with POST /message, hands each to the logging service until it is kept once, and
 /// shows them all with GET /message. With /grpc_message it does so over gRPC.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     help_triggers("-h", "--help"),
     example = "{command_name}\n\

@@ -28,7 +28,7 @@ use std::{
     sync::Arc,
 };
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 
 use self::{
     limits::{DURABLE_BYTES_DEFAULT, MEMORY_BYTES_DEFAULT},
@@ -45,7 +45,7 @@ use crate::{
 /// Keeps every message once, in the order of first arrival, whoever sends it and how often:
 /// POST /log with {"id":"…","msg":"…"}; GET /logs has all of them. The same over gRPC: LogMessage,
 /// GetLogs and Tail of proto/logging.proto.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     help_triggers("-h", "--help"),
     example = "{command_name}\n\

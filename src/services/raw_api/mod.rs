@@ -40,7 +40,7 @@ mod routes;
 mod shared;
 mod worker;
 
-use argh::FromArgs;
+use argh::{ArgsInfo, FromArgs};
 use smol::stream::Stream;
 
 pub use self::routes::{Handler, Routes};
@@ -56,7 +56,7 @@ use crate::{
 
 /// Answers `GET /api?a=1` and `POST /api` with the fields of the query or the form as JSON, without
 /// any HTTP library.
-#[derive(FromArgs)]
+#[derive(FromArgs, ArgsInfo)]
 #[argh(
     help_triggers("-h", "--help"),
     example = "{command_name}\ncurl 'http://localhost:5000/api?name=Ann&age=30'\n\

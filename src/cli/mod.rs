@@ -1,0 +1,308 @@
+//! What the command lines of all binaries share: parsing, settings, exit codes, and output
+//! that survives a closed pipe.
+//!
+//! Every option follows *flag > environment > default*: a flag is an `Option`, and [`setting`]
+//! or [`optional`] fills in what was not given. Help and versions go to stdout with exit code 0;
+//! usage errors go to stderr with exit code 2.
+
+mod grammar;
+mod help;
+mod near;
+#[cfg(test)]
+pub(crate) mod probe;
+mod units;
+
+use std::{
+    env,
+    ffi::OsString,
+    fmt::Display,
+    io::{self, Write},
+    path::Path,
+    process::{ExitCode, Termination},
+    str::FromStr,
+};
+
+use argh::{ArgsInfo, EarlyExit, FromArgs};
+
+use self::grammar::{Grammar, Wanted};
+pub(crate) use self::near::nearest;
+pub use self::{
+    grammar::{Given, SharedOption},
+    help::describe,
+    units::{ByteSize, Period},
+};
+
+/// How a command ended. `main` can return it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Everything that was asked for is done.
+    Done = 0,
+    /// Something failed; stderr says what.
+    Failed = 1,
+    /// The command line or an environment variable is wrong.
+    Usage = 2,
+    /// No member of the ring has the name.
+    NotFound = 3,
+    /// The server says that the request is wrong: a status of 4xx.
+    Refused = 4,
+    /// The server says that it has failed: a status of 5xx.
+    ServerFailed = 5,
+    /// No node or server answered at all (`EX_UNAVAILABLE` of sysexits).
+    Unreachable = 69,
+}
+
+impl Termination for Exit {
+    fn report(self) -> ExitCode {
+        ExitCode::from(self as u8)
+    }
+}
+
+/// What is wrong with the command line or the environment, in words that help to mend it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+/// The `main` of a binary: calls `run` with the name that the program was started by, or else
+/// `fallback`, and with its arguments.
+pub fn start(fallback: &str, run: fn(&str, &[String]) -> Exit) -> Exit {
+    let mut args = env::args_os();
+    let program = args.next().unwrap_or_default();
+    let name = Path::new(&program).file_name().and_then(|name| name.to_str()).unwrap_or(fallback);
+    match args.map(OsString::into_string).collect::<Result<Vec<_>, _>>() {
+        Ok(args) => run(name, &args),
+        Err(bad) => {
+            let message = format!("the argument {} is not UTF-8", bad.display());
+            usage(name, &UsageError(message))
+        }
+    }
+}
+
+/// Parses `args` into `T`. When there is nothing left to do, `Err` has the exit code: the help
+/// or the version was printed to stdout, or a usage error to stderr.
+///
+/// Options may stand anywhere before `--`, as `--key value`, `--key=value`, `-k value` or `-kvalue`.
+pub fn parse<T: FromArgs + ArgsInfo>(name: &str, args: &[String]) -> Result<T, Exit> {
+    parse_with(name, args, &[], "").map(|(options, _)| options)
+}
+
+/// Like [`parse`], with options that `T` does not have. `shared_help` has their lines in the help.
+pub fn parse_with<T: FromArgs + ArgsInfo>(
+    name: &str,
+    args: &[String],
+    shared: &[SharedOption],
+    shared_help: &str,
+) -> Result<(T, Given), Exit> {
+    let grammar = Grammar::of::<T>(shared);
+    let reading = grammar.read(args);
+    #[cfg(test)]
+    if probe::takes(&grammar, &reading) {
+        return Err(Exit::Done);
+    }
+    let verb = reading.verb;
+    match reading.wanted {
+        Ok(Wanted::Run { words, given }) => match from_words(name, &words) {
+            Ok(options) => Ok((options, given)),
+            Err(error) => Err(usage_of(name, verb, &error)),
+        },
+        Ok(Wanted::Help) => Err(finish(name, print(help::text::<T>(name, verb, shared_help)))),
+        Ok(Wanted::Version) => {
+            Err(finish(name, print(format_args!("{name} {}\n", env!("CARGO_PKG_VERSION")))))
+        }
+        Err(error) => Err(usage_of(name, verb, &error)),
+    }
+}
+
+/// Parses `args` into `T` for another program, which asks for no help.
+pub fn read<T: FromArgs + ArgsInfo>(args: &[String]) -> Result<T, UsageError> {
+    match Grammar::of::<T>(&[]).read(args).wanted? {
+        Wanted::Run { words, .. } => from_words("", &words),
+        Wanted::Help => Err(UsageError("--help is not possible here".into())),
+        Wanted::Version => Err(UsageError("--version is not possible here".into())),
+    }
+}
+
+/// The verb in these arguments, if `T` has it.
+pub fn verb<T: ArgsInfo>(args: &[String]) -> Option<&'static str> {
+    Grammar::of::<T>(&[]).read(args).verb
+}
+
+/// The shared options in a command line that has no others.
+#[cfg(test)]
+pub(crate) fn given(args: &[String], shared: &[SharedOption]) -> Result<Given, UsageError> {
+    /// Has no options.
+    #[derive(FromArgs, ArgsInfo)]
+    struct Nothing {}
+    match Grammar::of::<Nothing>(shared).read(args).wanted? {
+        Wanted::Run { given, .. } => Ok(given),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Has argh parse what the grammar made of the arguments.
+fn from_words<T: FromArgs>(name: &str, words: &[String]) -> Result<T, UsageError> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    T::from_args(&[name], &words).map_err(|EarlyExit { output, .. }| UsageError(plain(&output)))
+}
+
+/// What argh says is wrong, in one line and in the words of all other usage errors.
+fn plain(output: &str) -> String {
+    let line = output.split_whitespace().collect::<Vec<_>>().join(" ");
+    let of_value = |rest: &str| {
+        let (option, rest) = rest.split_once("' with value '")?;
+        let (value, cause) = rest.split_once("': ")?;
+        Some(format!("{option} {value}: {}", plain_cause(cause)))
+    };
+    let missing = |rest: &str| {
+        let names = rest.split(' ').map(|name| match name.starts_with('-') {
+            true => name.to_owned(),
+            false => format!("<{name}>"),
+        });
+        Some(format!("{} is missing", names.collect::<Vec<_>>().join(" and ")))
+    };
+    let after = |start: &str| line.strip_prefix(start);
+    let said = after("Error parsing option '")
+        .and_then(of_value)
+        .or_else(|| after("Error parsing positional argument '").and_then(of_value))
+        .or_else(|| after("Required positional arguments not provided: ").and_then(missing))
+        .or_else(|| after("Required options not provided: ").and_then(missing))
+        .or_else(|| {
+            after("Unrecognized argument: ").map(|it| format!("`{it}` is one word too many"))
+        });
+    said.unwrap_or_else(|| line.trim_end_matches('.').to_owned())
+}
+
+/// The words of the standard library about numbers, in those of people.
+fn plain_cause(cause: &str) -> &str {
+    match cause {
+        "invalid digit found in string" => "it is no whole number",
+        "cannot parse integer from empty string" => "it is empty",
+        "number too large to fit in target type" => "it is too large",
+        "invalid IP address syntax" => "it is no IP address",
+        "invalid socket address syntax" => "it is no address with a port, like 127.0.1.1:4043",
+        other => other,
+    }
+}
+
+/// The value of an option: the flag, else the environment variable, else the default.
+///
+/// An empty variable counts as not set; a value that does not parse is a usage error that names
+/// the variable.
+pub fn setting<T>(flag: Option<T>, variable: &str, default: T) -> Result<T, UsageError>
+where
+    T: FromStr<Err: Display>,
+{
+    Ok(optional(flag, variable)?.unwrap_or(default))
+}
+
+/// Like [`setting`], for an option that has no default.
+pub fn optional<T>(flag: Option<T>, variable: &str) -> Result<Option<T>, UsageError>
+where
+    T: FromStr<Err: Display>,
+{
+    merge(flag, variable, env::var_os(variable))
+}
+
+fn merge<T>(
+    flag: Option<T>,
+    variable: &str,
+    value: Option<OsString>,
+) -> Result<Option<T>, UsageError>
+where
+    T: FromStr<Err: Display>,
+{
+    let value = match (flag, value) {
+        (Some(flag), _) => return Ok(Some(flag)),
+        (None, Some(value)) if !value.is_empty() => value,
+        _ => return Ok(None),
+    };
+    let wrong = |cause: &dyn Display| {
+        let value = value.display();
+        UsageError(format!("the environment has {variable}={value}, which is wrong: {cause}"))
+    };
+    let text = value.to_str().ok_or_else(|| wrong(&"it is not UTF-8"))?;
+    text.parse().map(Some).map_err(|cause: T::Err| wrong(&plain_cause(&cause.to_string())))
+}
+
+/// A number with its noun: `1 file`, `2 files`.
+pub fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Writes to stdout and flushes. Blocks as long as stdout does; never panics.
+pub fn print(text: impl Display) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    write!(stdout, "{text}")?;
+    stdout.flush()
+}
+
+/// Writes one line to stderr. If that fails, there is no other place for it.
+pub fn say(name: &str, message: impl Display) {
+    let _ = writeln!(io::stderr(), "{name}: {message}");
+}
+
+/// Says why a command failed and returns its exit code.
+pub fn fail(name: &str, exit: Exit, message: impl Display) -> Exit {
+    say(name, message);
+    exit
+}
+
+/// Says what is wrong with the usage, where to read more, and returns the exit code for it.
+pub fn usage(name: &str, error: &UsageError) -> Exit {
+    usage_of(name, None, error)
+}
+
+/// Like [`usage`], of one verb of a command.
+pub fn usage_of(name: &str, verb: Option<&str>, error: &UsageError) -> Exit {
+    let (gap, verb) = verb.map_or(("", ""), |verb| (" ", verb));
+    let stop = if error.0.ends_with('?') { "" } else { "." };
+    fail(name, Exit::Usage, format_args!("{error}{stop} See `{name}{gap}{verb} --help`"))
+}
+
+/// The exit code after the last output to stdout. It is no failure if the reader, like `head`, has
+/// closed the pipe.
+pub fn finish(name: &str, printed: io::Result<()>) -> Exit {
+    match printed {
+        Ok(()) => Exit::Done,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+        Err(error) => fail(name, Exit::Failed, format_args!("cannot write to stdout: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_beats_the_environment_and_a_bad_variable_is_named() {
+        let merged =
+            |flag, value: Option<&str>| merge::<u16>(flag, "X_PORT", value.map(Into::into));
+        assert_eq!(merged(Some(1), Some("2")), Ok(Some(1)));
+        assert_eq!(merged(Some(1), Some("bad")), Ok(Some(1)));
+        assert_eq!(merged(None, Some("2")), Ok(Some(2)));
+        assert_eq!(merged(None, Some("")), Ok(None));
+        assert_eq!(merged(None, None), Ok(None));
+        assert!(merged(None, Some("bad")).unwrap_err().0.contains("X_PORT=bad"));
+        assert_eq!(setting(None, "SMOLRING_NO_SUCH_VARIABLE", 7), Ok(7));
+    }
+
+    #[test]
+    fn what_argh_says_is_said_in_the_words_of_all() {
+        for (output, line) in [
+            (
+                "Error parsing option '--port' with value 'x': invalid digit found in string\n",
+                "--port x: it is no whole number",
+            ),
+            (
+                "Error parsing positional argument 'member' with value 'x': no address\n",
+                "member x: no address",
+            ),
+            ("Required positional arguments not provided:\n    name\n", "<name> is missing"),
+            ("Required options not provided:\n    --a\n    --b\n", "--a and --b is missing"),
+            ("Unrecognized argument: x\n", "`x` is one word too many"),
+            ("Something else.\n", "Something else"),
+        ] {
+            assert_eq!(plain(output), line);
+        }
+    }
+}

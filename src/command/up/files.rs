@@ -1,0 +1,87 @@
+//! The files that `up` puts into the ring, and those that it skips.
+
+use std::{fs, path::PathBuf};
+
+use smol::unblock;
+
+use super::samples;
+use crate::{
+    cli::{self, ByteSize},
+    client::{self, Collected, Error, Node, Origin, Source, Timeouts, collect_readable},
+};
+
+/// So many skipped files are named; the others are counted.
+const SKIPPED_SHOWN: usize = 10;
+
+/// What there is to put.
+pub(super) struct Files {
+    pub sources: Vec<Source>,
+    /// Why each of the others is not put, a line each.
+    pub skipped: Vec<String>,
+}
+
+impl Files {
+    /// Finds the files of a folder, or those that are part of the program, up to a size.
+    pub(super) async fn find(dir: Option<PathBuf>, bytes_max: usize) -> Result<Self, String> {
+        let found = unblock(move || {
+            let Collected { mut sources, mut skipped } = match dir {
+                Some(dir) => collect_readable(&dir)?,
+                None => Collected { sources: samples::sources(), skipped: Vec::new() },
+            };
+            sources.retain(|source| {
+                let is_larger = is_larger(source, bytes_max);
+                skipped.extend(is_larger.then(|| too_large(source, bytes_max)));
+                !is_larger
+            });
+            Ok(Self { sources, skipped })
+        });
+        found.await.map_err(|error: Error| error.to_string())
+    }
+
+    /// Says what was skipped.
+    pub(super) fn say_skipped(&self, name: &str) {
+        self.skipped.iter().take(SKIPPED_SHOWN).for_each(|why| cli::say(name, why));
+        match self.skipped.len().saturating_sub(SKIPPED_SHOWN) {
+            0 => {}
+            1 => cli::say(name, "skipped 1 more file"),
+            more => cli::say(name, format_args!("skipped {more} more files")),
+        }
+    }
+}
+
+/// Puts all files into the ring. Those that no node takes are skipped from now on; returns what
+/// else went wrong.
+pub(super) async fn put(ring: &[Node], files: &mut Files, mut step: impl FnMut()) -> Vec<String> {
+    let (mut skipped, mut failed) = (Vec::new(), Vec::new());
+    let sources = files.sources.clone();
+    client::upload(ring, Timeouts::default(), sources, |source, result| {
+        step();
+        let name = &source.name;
+        match result {
+            Ok(_) => {}
+            Err(Error::File { cause, .. }) => skipped.push((name.clone(), cause)),
+            Err(error) if matches!(error.status(), Some(413 | 507)) => {
+                skipped.push((name.clone(), error.to_string()));
+            }
+            Err(error) => failed.push(format!("{name} was not put: {error}")),
+        }
+    })
+    .await;
+    files.sources.retain(|source| !skipped.iter().any(|(name, _)| *name == source.name));
+    let said = skipped.into_iter().map(|(name, why)| format!("skipped {name}: {why}"));
+    files.skipped.extend(said);
+    failed
+}
+
+fn is_larger(source: &Source, bytes_max: usize) -> bool {
+    match &source.origin {
+        Origin::Bytes(bytes) => bytes.len() > bytes_max,
+        // What cannot be read is found when it is put.
+        Origin::Path(path) => fs::metadata(path).is_ok_and(|it| it.len() > bytes_max as u64),
+    }
+}
+
+fn too_large(source: &Source, bytes_max: usize) -> String {
+    let (name, most) = (&source.name, ByteSize(bytes_max as u64));
+    format!("skipped {name}: it is larger than {most}; to raise that: `-- --max-file-bytes SIZE`")
+}
