@@ -120,6 +120,7 @@ fn unknown(word: &str) -> UsageError {
     };
     let applets = APPLETS.iter().map(|(applet, ..)| *applet);
     // A verb of the client alone is a word that people try.
+    #[cfg(feature = "ring")]
     if client::is_verb(word) {
         return UsageError(format!("there is no command {word}; did you mean ring-client {word}?"));
     }

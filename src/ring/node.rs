@@ -41,7 +41,7 @@ use super::{
 };
 
 /// A node in a ring is woken at least so often: to notice that it was stopped before others, which give
-/// it at least [`CHECK_TIMEOUT_MIN`], can have gone on without it.
+/// it at least [`CHECK_TIMEOUT_MIN`](super::limits::CHECK_TIMEOUT_MIN), can have gone on without it.
 const HEARTBEAT: Duration = Duration::from_millis(150);
 /// A node that is woken so much too late has been stopped.
 const DOUBT_AFTER: Duration = Duration::from_millis(100);

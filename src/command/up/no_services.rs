@@ -15,12 +15,12 @@ impl Services {
     }
 
     /// No label is one of a service.
-    pub(super) fn again(&self, _: &str) -> Option<String> {
+    pub(super) fn restart(&self, _: &str) -> Option<String> {
         None
     }
 
     /// An empty table.
-    pub(super) fn table(&self) -> String {
+    pub(super) fn table(&self, _: Option<usize>) -> String {
         String::new()
     }
 }

@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_refusal_names_what_a_client_can_ask() {
-        let reason = |line| find(Line::new(line)).err().expect(line).refusal.reason;
+        let reason = |line| find(Line::new(line)).expect_err(line).refusal.reason;
         let unknown = reason("put a");
         assert!(
             unknown.starts_with("the verb \"put\" is unknown; ask with PUT, GET, "),
