@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use argh::{ArgsInfo, FlagInfo, FlagInfoKind, Optionality};
 
-use super::{UsageError, near::nearest};
+use super::{exit::UsageError, near::nearest};
 
 /// The options of a program, and its verbs with theirs.
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@
 //! or [`optional`] fills in what was not given. Help and versions go to stdout with exit code 0;
 //! usage errors go to stderr with exit code 2.
 
+mod exit;
 mod grammar;
 mod help;
 mod near;
@@ -18,7 +19,6 @@ use std::{
     fmt::Display,
     io::{self, Write},
     path::Path,
-    process::{ExitCode, Termination},
     str::FromStr,
 };
 
@@ -27,41 +27,11 @@ use argh::{ArgsInfo, EarlyExit, FromArgs};
 use self::grammar::{Grammar, Wanted};
 pub(crate) use self::near::nearest;
 pub use self::{
+    exit::{Exit, UsageError},
     grammar::{Given, SharedOption},
     help::describe,
     units::{ByteSize, Period},
 };
-
-/// How a command ended. `main` can return it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
-    /// Everything that was asked for is done.
-    Done = 0,
-    /// Something failed; stderr says what.
-    Failed = 1,
-    /// The command line or an environment variable is wrong.
-    Usage = 2,
-    /// No member of the ring has the name.
-    NotFound = 3,
-    /// The server says that the request is wrong: a status of 4xx.
-    Refused = 4,
-    /// The server says that it has failed: a status of 5xx.
-    ServerFailed = 5,
-    /// No node or server answered at all (`EX_UNAVAILABLE` of sysexits).
-    Unreachable = 69,
-}
-
-impl Termination for Exit {
-    fn report(self) -> ExitCode {
-        ExitCode::from(self as u8)
-    }
-}
-
-/// What is wrong with the command line or the environment, in words that help to mend it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct UsageError(pub String);
 
 /// The `main` of a binary: calls `run` with the name that the program was started by, or else
 /// `fallback`, and with its arguments.

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 pub(crate) use super::grammar::Wanted;
 use super::{
-    Exit,
+    exit::Exit,
     grammar::{Grammar, Reading},
 };
 

@@ -12,7 +12,7 @@ use super::{
 const UPLOADS_AT_ONCE: usize = 8;
 
 /// What the workers share.
-struct Shared<'a, R> {
+struct UploadShared<'a, R> {
     nodes: &'a [Node],
     timeouts: Timeouts,
     waiting: RefCell<vec::IntoIter<Source>>,
@@ -32,7 +32,7 @@ pub async fn upload(
 ) -> usize {
     let workers = sources.len().min(UPLOADS_AT_ONCE);
     let waiting = RefCell::new(sources.into_iter());
-    let shared = Shared { nodes, timeouts, waiting, report: RefCell::new(report) };
+    let shared = UploadShared { nodes, timeouts, waiting, report: RefCell::new(report) };
     let executor = LocalExecutor::new();
     let tasks: Vec<_> = (0..workers).map(|_| executor.spawn(work(&shared))).collect();
     executor
@@ -46,7 +46,7 @@ pub async fn upload(
     shared.waiting.into_inner().len()
 }
 
-async fn work<R: FnMut(&Source, Result<Reply, Error>)>(shared: &Shared<'_, R>) {
+async fn work<R: FnMut(&Source, Result<Reply, Error>)>(shared: &UploadShared<'_, R>) {
     let mut client = Client::new(shared.nodes.to_vec(), shared.timeouts);
     loop {
         let Some(source) = shared.waiting.borrow_mut().next() else { return };

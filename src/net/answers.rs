@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{flight::Place, outbox::Outbox};
+use super::{flight::WaitingPlace, outbox::Outbox};
 use crate::ring::message::Answer;
 
 /// The requests of one connection that are not yet answered.
@@ -37,10 +37,10 @@ impl Answers {
         }
         if self.waiting.pop_front().is_some() {
             self.first = self.first.wrapping_add(1);
-            outbox.push(&answer, Place::Client);
+            outbox.push(&answer, WaitingPlace::Client);
         }
         while let Some(Some(answer)) = self.waiting.front() {
-            outbox.push(answer, Place::Client);
+            outbox.push(answer, WaitingPlace::Client);
             self.waiting.pop_front();
             self.first = self.first.wrapping_add(1);
         }

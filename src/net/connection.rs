@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     answers::Answers,
-    flight::{Flight, Place},
+    flight::{Flight, WaitingPlace},
     limits::{LINGER, STALL},
     outbox::Outbox,
 };
@@ -39,7 +39,7 @@ pub(super) enum Stage {
 }
 
 /// One connection, of a client or of another node. Its task is in `task.rs`.
-pub(super) struct Connection {
+pub(super) struct NetConnection {
     pub(super) id: u32,
     pub(super) role: Cell<Role>,
     pub(super) answers: RefCell<Answers>,
@@ -55,7 +55,7 @@ pub(super) struct Connection {
     pub(super) taking: Cell<Option<(Instant, u64)>>,
 }
 
-impl Connection {
+impl NetConnection {
     pub(super) fn new(id: u32, role: Role, flight: Rc<Flight>) -> Self {
         Self {
             id,
@@ -79,7 +79,7 @@ impl Connection {
 
     /// Sends a message to another node.
     pub(super) fn send(&self, message: &Envelope) {
-        self.outbox.borrow_mut().push(message, Place::Link);
+        self.outbox.borrow_mut().push(message, WaitingPlace::Link);
         if self.flight.is_beyond(self.outbox.borrow().bytes()) {
             return self.abort();
         }

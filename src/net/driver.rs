@@ -17,8 +17,8 @@ use async_io::Timer;
 use smol::{LocalExecutor, future};
 
 use super::{
-    connection::{Connection, Role},
-    flight::{Flight, Held, Place},
+    connection::{NetConnection, Role},
+    flight::{Flight, Held, WaitingPlace},
     limits::{FAREWELL, FAREWELL_LOOK, LATE, LINGER, READ_BYTES_MAX, SWEEP},
     link,
 };
@@ -34,7 +34,7 @@ use crate::store::MemoryStore;
 /// The tasks of one node share it.
 pub(super) struct Driver {
     pub(super) executor: LocalExecutor<'static>,
-    state: RefCell<State>,
+    state: RefCell<DriverState>,
     /// One buffer for all reads: nothing stays in it from one poll of a task to the next.
     pub(super) read_buffer: RefCell<Vec<u8>>,
     /// The largest file that a client may send.
@@ -47,16 +47,16 @@ pub(super) struct Driver {
     waiting_for_end: Cell<Option<Waker>>,
 }
 
-struct State {
+struct DriverState {
     node: Node,
     store: MemoryStore,
     /// What the store has said, and the node has not heard yet.
     stored: VecDeque<(Ticket, Result<(), StoreFault>)>,
     began: Instant,
     outputs: Vec<Output>,
-    connections: HashMap<u32, Rc<Connection>>,
+    connections: HashMap<u32, Rc<NetConnection>>,
     connections_made: u32,
-    links: HashMap<LinkId, Rc<Connection>>,
+    links: HashMap<LinkId, Rc<NetConnection>>,
     /// The contents of the PUTs that are under way, by the number of the request.
     puts: HashMap<u64, Held>,
     on_event: Box<dyn FnMut(&Event)>,
@@ -66,13 +66,13 @@ struct State {
     has_left: bool,
 }
 
-impl State {
+impl DriverState {
     /// A new connection, with a number that no other has.
-    fn connection(&mut self, role: Role, flight: &Rc<Flight>) -> Rc<Connection> {
+    fn connection(&mut self, role: Role, flight: &Rc<Flight>) -> Rc<NetConnection> {
         loop {
             self.connections_made = self.connections_made.wrapping_add(1);
             if let Entry::Vacant(free) = self.connections.entry(self.connections_made) {
-                let connection = Connection::new(self.connections_made, role, flight.clone());
+                let connection = NetConnection::new(self.connections_made, role, flight.clone());
                 return free.insert(Rc::new(connection)).clone();
             }
         }
@@ -89,7 +89,7 @@ impl Driver {
     ) -> Rc<Self> {
         Rc::new(Self {
             executor: LocalExecutor::new(),
-            state: RefCell::new(State {
+            state: RefCell::new(DriverState {
                 node,
                 store: MemoryStore::default(),
                 stored: VecDeque::new(),
@@ -225,7 +225,7 @@ impl Driver {
     // ---- connections
 
     /// Takes note of a new connection. `None`: there are too many, and none of them is idle.
-    pub(super) fn register(&self, role: Role) -> Option<Rc<Connection>> {
+    pub(super) fn register(&self, role: Role) -> Option<Rc<NetConnection>> {
         let mut state = self.state.borrow_mut();
         if state.connections.len() >= self.clients_max && role == Role::Client {
             let idle = state.connections.values().filter(|it| it.is_idle());
@@ -235,7 +235,7 @@ impl Driver {
     }
 
     /// A connection has ended, for whatever reason.
-    pub(super) fn forget(self: &Rc<Self>, connection: &Connection, why: String) {
+    pub(super) fn forget(self: &Rc<Self>, connection: &NetConnection, why: String) {
         let mut turn = self.turn();
         turn.state.connections.remove(&connection.id);
         if let Role::Link(link) = connection.role.get()
@@ -246,7 +246,7 @@ impl Driver {
     }
 
     /// A connection has begun to speak as a node. `None`: there are too many.
-    pub(super) fn adopt(&self, connection: &Rc<Connection>) -> Option<LinkId> {
+    pub(super) fn adopt(&self, connection: &Rc<NetConnection>) -> Option<LinkId> {
         let mut state = self.state.borrow_mut();
         let link = state.node.accept()?;
         connection.role.set(Role::Link(link));
@@ -271,17 +271,17 @@ impl Driver {
 /// The node in the hands of one task, for one turn.
 pub(super) struct Turn<'a> {
     driver: &'a Rc<Driver>,
-    state: RefMut<'a, State>,
+    state: RefMut<'a, DriverState>,
     now: Time,
 }
 
 impl Turn<'_> {
     /// A client's request; the answer goes into the connection's outbox, now or later.
-    pub(super) fn request(&mut self, connection: &Connection, request: Request) {
+    pub(super) fn request(&mut self, connection: &NetConnection, request: Request) {
         let number = connection.answers.borrow_mut().expect();
         let id = RequestId(u64::from(connection.id) << 32 | u64::from(number));
         if let Request::Put { content, .. } = &request {
-            let held = self.driver.flight.hold(content.bytes(), Place::Operation);
+            let held = self.driver.flight.hold(content.bytes(), WaitingPlace::Operation);
             self.state.puts.insert(id.0, held);
         }
         self.input(Input::Request { id, request });
@@ -367,7 +367,7 @@ impl Turn<'_> {
         }
     }
 
-    fn connect(&mut self, link: LinkId, to: crate::ring::Place) {
+    fn connect(&mut self, link: LinkId, to: crate::ring::LinkTarget) {
         let state = &mut *self.state;
         let to = state.node.place(to);
         let connection = state.connection(Role::Link(link), &self.driver.flight);

@@ -73,7 +73,7 @@ struct Waiting {
 
 /// Where a content waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Place {
+pub(super) enum WaitingPlace {
     /// In the outbox of a client.
     Client,
     /// In the outbox of a link.
@@ -86,7 +86,7 @@ pub(super) enum Place {
 pub(super) struct Held {
     flight: Rc<Flight>,
     content: Rc<Bytes>,
-    place: Place,
+    place: WaitingPlace,
 }
 
 /// A part of a content, of a client or of a link.
@@ -143,20 +143,20 @@ impl Flight {
     }
 
     /// Counts a content.
-    pub(super) fn hold(self: &Rc<Self>, content: &Bytes, place: Place) -> Held {
+    pub(super) fn hold(self: &Rc<Self>, content: &Bytes, place: WaitingPlace) -> Held {
         let mut contents = self.contents.borrow_mut();
         let waiting = contents.entry(content.as_ptr()).or_insert_with(|| {
             self.content_bytes.set(self.content_bytes.get() + content.len());
             Waiting { content: Rc::new(content.clone()), places: 0, in_ring: 0 }
         });
         waiting.places += 1;
-        if place != Place::Client {
+        if place != WaitingPlace::Client {
             if waiting.in_ring == 0 {
                 self.ring_bytes.set(self.ring_bytes.get() + content.len());
             }
             waiting.in_ring += 1;
         }
-        if place == Place::Operation {
+        if place == WaitingPlace::Operation {
             self.put_bytes.set(self.put_bytes.get() + content.len());
         }
         let content = waiting.content.clone();
@@ -226,13 +226,13 @@ impl Drop for Held {
         let place = self.content.as_ptr();
         let waiting = contents.get_mut(&place).expect("it is counted while it is held");
         waiting.places -= 1;
-        if self.place != Place::Client {
+        if self.place != WaitingPlace::Client {
             waiting.in_ring -= 1;
             if waiting.in_ring == 0 {
                 flight.ring_bytes.set(flight.ring_bytes.get() - bytes);
             }
         }
-        if self.place == Place::Operation {
+        if self.place == WaitingPlace::Operation {
             flight.put_bytes.set(flight.put_bytes.get() - bytes);
         }
         if waiting.places == 0 {
@@ -314,9 +314,9 @@ mod tests {
     fn a_content_counts_once_and_for_clients_only_when_nobody_else_has_it() {
         let flight = Flight::new(16 * MIB);
         let in_table = content(10 * MIB);
-        let held: Vec<_> = (0..9).map(|_| flight.hold(&in_table, Place::Client)).collect();
+        let held: Vec<_> = (0..9).map(|_| flight.hold(&in_table, WaitingPlace::Client)).collect();
         assert!(flight.has_room(), "the table has it");
-        let on_link = flight.hold(&in_table, Place::Link);
+        let on_link = flight.hold(&in_table, WaitingPlace::Link);
         assert!(!flight.has_room());
         assert_eq!(flight.waiting_bytes(), 10 * MIB);
         drop(on_link);
@@ -332,7 +332,7 @@ mod tests {
     fn each_node_puts_so_little_at_once_that_one_can_hold_the_puts_of_all() {
         let flight = Flight::new(16 * MIB);
         let put = content(3 * MIB);
-        let _held = flight.hold(&put, Place::Operation);
+        let _held = flight.hold(&put, WaitingPlace::Operation);
         assert!(flight.has_room());
         flight.set_members(3);
         assert!(!flight.has_room());
@@ -374,7 +374,7 @@ mod tests {
     #[test]
     fn what_waits_on_links_stops_uploads_whose_turn_it_is_too() {
         let flight = Flight::new(16 * MIB);
-        let held = flight.hold(&content(9 * MIB), Place::Link);
+        let held = flight.hold(&content(9 * MIB), WaitingPlace::Link);
         let one = upload(&flight, 0, 0);
         assert!(!one.may_grow(Instant::now(), Waker::noop()));
         drop(held);

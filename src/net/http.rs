@@ -4,7 +4,7 @@
 pub(super) const NOT_YET: &[u8] = b"HTTP/1.1 501 Not Implemented\r\n\
 Content-Type: text/plain; charset=utf-8\r\n\
 Content-Length: 84\r\n\
-Connection: close\r\n\
+NetConnection: close\r\n\
 \r\n\
 This node speaks the line protocol of smolring. Ask it with ring-client, or with nc\n";
 

@@ -4,12 +4,12 @@ use std::{future::Future, io, pin::pin, rc::Rc, task::Poll};
 
 use smol::future;
 
-use super::{connection::Connection, driver::Driver, task};
+use super::{connection::NetConnection, driver::Driver, task};
 use crate::connect::connect;
 
 /// Connects to `HOST:PORT`, then runs the link until its end. How long to wait for the connection is for the node
 /// to say: it ends the link.
-pub(super) async fn run(driver: Rc<Driver>, connection: Rc<Connection>, to: String) {
+pub(super) async fn run(driver: Rc<Driver>, connection: Rc<NetConnection>, to: String) {
     let mut connecting = pin!(connect(to));
     let connected = future::poll_fn(|cx| {
         connection.keep_waker(cx);

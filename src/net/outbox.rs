@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    flight::{Flight, Held, Place},
+    flight::{Flight, Held, WaitingPlace},
     limits::{COPIED_CONTENT_BYTES_MAX, OUTBOX_KEPT_BYTES_MAX},
 };
 use crate::ring::codec::Encode;
@@ -55,7 +55,7 @@ impl Outbox {
     }
 
     /// Appends a message. `place` says on whose way its content waits, if it is a large one.
-    pub(super) fn push(&mut self, message: &impl Encode, place: Place) {
+    pub(super) fn push(&mut self, message: &impl Encode, place: WaitingPlace) {
         if self.tail.len() >= OUTBOX_KEPT_BYTES_MAX {
             self.seal();
         }
@@ -176,7 +176,7 @@ mod tests {
             let answer = found(vec![size as u8; size]);
             let content = answer.encode(&mut expected).expect("an item has content").clone();
             expected.extend_from_slice(&content);
-            outbox.push(&answer, Place::Client);
+            outbox.push(&answer, WaitingPlace::Client);
             longest = longest.max(outbox.tail.capacity());
         }
         assert!(outbox.bytes() > 8_000_000 && longest <= 4 * OUTBOX_KEPT_BYTES_MAX, "{longest}");
@@ -195,7 +195,7 @@ mod tests {
                 let answer = found(vec![size as u8; size]);
                 let content = answer.encode(&mut expected).expect("an item has content").clone();
                 expected.extend_from_slice(&content);
-                outbox.push(&answer, Place::Client);
+                outbox.push(&answer, WaitingPlace::Client);
                 outbox.write_to(&mut slow).unwrap();
             }
             outbox.push_bytes(b"end");

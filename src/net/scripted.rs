@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    connection::{Connection, Role, Stage},
+    connection::{NetConnection, Role, Stage},
     driver::Driver,
     limits::{STALL, TURN_REQUESTS_MAX, UNREAD_ANSWER_BYTES_MAX},
     stream::Stream,
@@ -161,7 +161,7 @@ impl Alone {
 /// The other end of a stream, and what the node has of it.
 struct Other<'a> {
     node: &'a Alone,
-    connection: Rc<Connection>,
+    connection: Rc<NetConnection>,
     wire: Rc<Wire>,
 }
 

@@ -17,7 +17,7 @@ use async_io::Timer;
 use smol::future;
 
 use super::{
-    connection::{Connection, Role, Stage},
+    connection::{NetConnection, Role, Stage},
     driver::Driver,
     flight::Half,
     http,
@@ -34,7 +34,7 @@ use crate::ring::{
 };
 
 /// Runs a connection until its end.
-pub(super) async fn run(driver: Rc<Driver>, connection: Rc<Connection>, stream: impl Stream) {
+pub(super) async fn run(driver: Rc<Driver>, connection: Rc<NetConnection>, stream: impl Stream) {
     let mut decoder = Decoder::new(driver.file_bytes_max);
     if connection.role.get() != Role::Client {
         decoder.trust_peer();
@@ -66,7 +66,7 @@ pub(super) async fn run(driver: Rc<Driver>, connection: Rc<Connection>, stream: 
 /// The part of a connection that only its task touches.
 struct Task<S> {
     driver: Rc<Driver>,
-    connection: Rc<Connection>,
+    connection: Rc<NetConnection>,
     stream: S,
     decoder: Decoder,
     /// What was read and is not decoded: the beginning of a line whose end is still to come.

@@ -8,7 +8,7 @@ use super::{
     message::{Answer, Envelope, Request},
     name::Name,
     version::Version,
-    view::{State, View},
+    view::{MemberState, View},
 };
 
 /// Names a connection between two nodes, on this side of it.
@@ -21,7 +21,7 @@ pub struct RequestId(pub u64);
 
 /// Where a link leads to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Place {
+pub enum LinkTarget {
     /// To the node of this name.
     Node(SocketAddr),
     /// To the n-th of [`Config::prevs`](super::Config::prevs), which may be the name of a host: the
@@ -97,7 +97,7 @@ pub enum Output {
         /// Its name from now on.
         link: LinkId,
         /// Where to connect to.
-        to: Place,
+        to: LinkTarget,
     },
     /// Send a message. Messages on one link arrive in order, or not at all.
     Send {
@@ -164,7 +164,7 @@ pub enum Event {
         /// The member.
         member: SocketAddr,
         /// Whether it left in order; else why it counts as gone.
-        state: State,
+        state: MemberState,
     },
     /// The link to the successor broke, but the successor lives; what was lost is sent again.
     Relinked {
@@ -223,7 +223,7 @@ impl fmt::Display for Event {
                 write!(f, "{node} is turned away, or turns this node away: {why}")
             }
             Event::Dead { member, why } => write!(f, "{member} is gone: {why}"),
-            Event::Out { member, state: State::Gone { cause, .. } } => {
+            Event::Out { member, state: MemberState::Gone { cause, .. } } => {
                 write!(f, "{member} is gone: {}", cause.words().1)
             }
             Event::Out { member, .. } => write!(f, "{member} has left"),

@@ -11,10 +11,10 @@ use std::{collections::BTreeSet, net::SocketAddr};
 
 use super::{
     coverage::Covers,
-    errands::Purpose,
-    event::{Event, Output, Place},
+    event::{Event, LinkTarget, Output},
     message::Role,
     node::{Node, Phase},
+    short_links::Purpose,
     version::Time,
 };
 
@@ -67,7 +67,7 @@ impl Node {
         let Some(to_ask) = &mut self.giving_up.to_ask else { return };
         to_ask.retain(|&member| self.view.is_alive(member));
         if let Some(&member) = to_ask.last() {
-            if !self.catchup.is_busy() && self.errands.count(|it| it == Purpose::Visit) == 0 {
+            if !self.catchup.is_busy() && self.short_links.count(|it| it == Purpose::Visit) == 0 {
                 self.visit(now, member, out);
             }
             return;
@@ -103,7 +103,7 @@ impl Node {
 
     /// Opens a link to a member that is not the predecessor, to ask it for files.
     pub(super) fn visit(&mut self, now: Time, member: SocketAddr, out: &mut Vec<Output>) {
-        self.send_errand(now, Purpose::Visit, Place::Node(member), Role::Visitor, out);
+        self.open_short_link(now, Purpose::Visit, LinkTarget::Node(member), Role::Visitor, out);
     }
 
     /// A visit came to nothing; the next CHECK begins again.

@@ -19,14 +19,14 @@ use std::{
 
 use super::{
     coverage::Covers,
-    errands::Purpose,
-    event::{LinkId, Output, Place},
+    event::{LinkId, LinkTarget, Output},
     giving_up::GivingUp,
     limits::{CLAIM_INTERVALS, MEMBERS_MAX, VETS_MAX},
     message::{Greeting, Role},
     node::{Config, Node, Phase},
+    short_links::Purpose,
     version::Time,
-    view::{Cause, Member, State, View},
+    view::{Cause, Member, MemberState, View},
 };
 
 /// After so long without an answer the next candidate is asked as well.
@@ -42,7 +42,7 @@ pub(super) struct Joining {
     /// How often all have been asked in vain.
     rounds: u32,
     /// Why each candidate did not take this node in, by its name as users write it.
-    failed: BTreeMap<Place, String>,
+    failed: BTreeMap<LinkTarget, String>,
     /// Candidates that are this node itself.
     itself: BTreeSet<usize>,
     /// Nodes that are joining too, as they said.
@@ -101,11 +101,11 @@ impl Node {
     }
 
     /// Places to ask: the configured members, and those that are known of an earlier time.
-    fn candidates(&self) -> Vec<Place> {
+    fn candidates(&self) -> Vec<LinkTarget> {
         let configured = (0..self.config.prevs.len()).filter(|n| !self.joining.itself.contains(n));
         let known = self.view.members().map(|(member, _)| member);
         let known = known.filter(|&member| member != self.config.address);
-        configured.map(Place::Prev).chain(known.map(Place::Node)).collect()
+        configured.map(LinkTarget::Prev).chain(known.map(LinkTarget::Node)).collect()
     }
 
     /// Asks the next candidate, or begins a ring.
@@ -133,8 +133,8 @@ impl Node {
         let n = self.joining.candidate;
         self.joining.candidate += 1;
         self.joining.at = now + NEXT_CANDIDATE.min(self.config.check_interval / 4);
-        if !self.errands.leads_to(place) {
-            self.send_errand(now, Purpose::Join(n), place, Role::Newcomer, out);
+        if !self.short_links.leads_to(place) {
+            self.open_short_link(now, Purpose::Join(n), place, Role::Newcomer, out);
         }
     }
 
@@ -170,19 +170,19 @@ impl Node {
             self.own.raised(self.me.brings);
         }
         self.show_me();
-        self.close_join_errands(out);
+        self.close_join_links(out);
         self.unsettled = true;
         self.note_change(out);
     }
 
-    fn close_join_errands(&mut self, out: &mut Vec<Output>) {
-        for link in self.errands.links(|it| matches!(it, Purpose::Join(_))) {
-            self.errands.end(link);
+    fn close_join_links(&mut self, out: &mut Vec<Output>) {
+        for link in self.short_links.links(|it| matches!(it, Purpose::Join(_))) {
+            self.short_links.end(link);
             self.close(link, out);
         }
     }
 
-    pub(super) fn join_failed(&mut self, now: Time, place: Place, why: String) {
+    pub(super) fn join_failed(&mut self, now: Time, place: LinkTarget, why: String) {
         self.joining.failed.insert(place, why);
         // With several to ask there is no need to wait for the clock.
         if self.joining.candidate > 0 {
@@ -191,9 +191,9 @@ impl Node {
     }
 
     fn say_what_for(&mut self, out: &mut Vec<Output>) {
-        let name = |place: &Place| match place {
-            Place::Prev(n) => self.config.prevs[*n].clone(),
-            Place::Node(address) => address.to_string(),
+        let name = |place: &LinkTarget| match place {
+            LinkTarget::Prev(n) => self.config.prevs[*n].clone(),
+            LinkTarget::Node(address) => address.to_string(),
         };
         let failed = self.joining.failed.iter();
         let failed: Vec<_> = failed.map(|(place, why)| format!("{}: {why}", name(place))).collect();
@@ -217,14 +217,14 @@ impl Node {
         out: &mut Vec<Output>,
     ) {
         let seen = view.get(self.config.address);
-        let is_answer = matches!(self.errands.get(link), Some(errand) if matches!(errand.purpose, Purpose::Join(_)));
+        let is_answer = matches!(self.short_links.get(link), Some(short) if matches!(short.purpose, Purpose::Join(_)));
         if let Some(entry) = seen.filter(|entry| is_answer && entry.is_alive()) {
             return self.was_taken_in(now, link, entry, view, out);
         }
         // There is a ring: this node need not begin one, at least for a while.
         self.joining.since = now;
-        if let Some(errand) = self.errands.get(link)
-            && let Purpose::Join(n) = errand.purpose
+        if let Some(short) = self.short_links.get(link)
+            && let Purpose::Join(n) = short.purpose
         {
             self.joining.joining.remove(&n);
         }
@@ -245,9 +245,9 @@ impl Node {
         view: &View,
         out: &mut Vec<Output>,
     ) {
-        if let Some(errand) = self.errands.end(link)
-            && let (Place::Prev(n), Some(peer)) =
-                (errand.place, self.links.get(&link).and_then(|entry| entry.peer))
+        if let Some(short) = self.short_links.end(link)
+            && let (LinkTarget::Prev(n), Some(peer)) =
+                (short.place, self.links.get(&link).and_then(|entry| entry.peer))
         {
             self.seeking.prevs.insert(n, peer);
         }
@@ -259,7 +259,7 @@ impl Node {
         self.show_me();
         self.absorb(now, view, out);
         self.close(link, out);
-        self.close_join_errands(out);
+        self.close_join_links(out);
         // It was awaited at other links, perhaps.
         self.untended = true;
         let incoming: Vec<_> = self.links.keys().copied().collect();
@@ -270,7 +270,7 @@ impl Node {
 
     /// Greets as a member where it has greeted as none.
     fn greet_again(&mut self, now: Time, link: LinkId, out: &mut Vec<Output>) {
-        if !self.errands.is_errand(link) && self.links[&link].meets > 0 {
+        if !self.short_links.is_short(link) && self.links[&link].meets > 0 {
             self.tell(now, link, out);
         }
     }
@@ -294,11 +294,13 @@ impl Node {
         }
         self.unsettled = true;
         let (since_ms, cause) = (self.clocks.ring(now), Cause::Broken);
-        self.view
-            .set(self.config.address, Member { state: State::Gone { since_ms, cause }, ..self.me });
+        self.view.set(
+            self.config.address,
+            Member { state: MemberState::Gone { since_ms, cause }, ..self.me },
+        );
         self.note_change(out);
         // The others need not find out.
-        let links = self.links.keys().copied().filter(|&link| !self.errands.is_errand(link));
+        let links = self.links.keys().copied().filter(|&link| !self.short_links.is_short(link));
         for link in links.collect::<Vec<_>>() {
             self.tell(now, link, out);
         }
@@ -310,19 +312,19 @@ impl Node {
 
     /// What was thought to be another node is this one.
     pub(super) fn met_itself(&mut self, now: Time, link: LinkId, out: &mut Vec<Output>) {
-        let errand = self.errands.get(link);
-        if let Some(Place::Prev(n)) = errand.map(|errand| errand.place) {
+        let short = self.short_links.get(link);
+        if let Some(LinkTarget::Prev(n)) = short.map(|short| short.place) {
             self.seeking.prevs.insert(n, self.config.address);
             self.joining.itself.insert(n);
             let why = format!("{} is this node itself", self.config.prevs[n]);
             self.mention(self.config.address, &why, out);
             out.push(Output::Disconnect { link });
             self.links.remove(&link);
-            self.errands.end(link);
-            self.joining.failed.remove(&Place::Prev(n));
+            self.short_links.end(link);
+            self.joining.failed.remove(&LinkTarget::Prev(n));
             return;
         }
-        if errand.is_none() && self.next_link() != Some(link) {
+        if short.is_none() && self.next_link() != Some(link) {
             // This node's own question: the answer tells it its address.
             return self.say(link, self.greeting(now, link, Role::Visitor), out);
         }
@@ -347,7 +349,9 @@ impl Node {
                 self.joining.fellows.insert(node);
                 Some("it is still joining itself".to_owned())
             }
-            Phase::Member if self.errands.count(|it| matches!(it, Purpose::Vet(_))) < VETS_MAX => {
+            Phase::Member
+                if self.short_links.count(|it| matches!(it, Purpose::Vet(_))) < VETS_MAX =>
+            {
                 let mut ring = self.view.circle();
                 ring.retain(|&member| member != node);
                 (ring.len() >= MEMBERS_MAX)
@@ -363,8 +367,8 @@ impl Node {
         self.joining.newcomers.retain(|waiting, _| self.links.contains_key(waiting));
         self.joining.newcomers.insert(link, (node, entry));
         let vet = Purpose::Vet(link);
-        let vet = self.send_errand(now, vet, Place::Node(node), Role::Visitor, out);
-        self.errands.end_at(vet, now + self.config.check_timeout / 2);
+        let vet = self.open_short_link(now, vet, LinkTarget::Node(node), Role::Visitor, out);
+        self.short_links.end_at(vet, now + self.config.check_timeout / 2);
     }
 
     /// The newcomer was met at its address.
@@ -382,11 +386,11 @@ impl Node {
         }
         let earlier = self.view.get(node).unwrap_or(entry);
         let mut ring = self.view.clone();
-        ring.set(node, Member { state: State::Left { since_ms: 0 }, ..earlier });
+        ring.set(node, Member { state: MemberState::Left { since_ms: 0 }, ..earlier });
         let both = earlier.merge(entry);
         let member = Member {
             incarnation: both.incarnation.saturating_add(1),
-            state: State::Alive,
+            state: MemberState::Alive,
             position: ring.position_after(self.config.address),
             ..both
         };
@@ -401,12 +405,14 @@ impl Node {
         &mut self,
         now: Time,
         newcomer: LinkId,
-        place: Place,
+        place: LinkTarget,
         why: &str,
         out: &mut Vec<Output>,
     ) {
         self.joining.newcomers.remove(&newcomer);
-        let (Place::Node(node), true) = (place, self.links.contains_key(&newcomer)) else { return };
+        let (LinkTarget::Node(node), true) = (place, self.links.contains_key(&newcomer)) else {
+            return;
+        };
         let reason = format!(
             "this member cannot reach the newcomer at {node} ({why}); is its --advertise right?"
         );

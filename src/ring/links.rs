@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::{
     coverage::Covers,
-    event::{Event, LinkId, Output, Place},
+    event::{Event, LinkId, LinkTarget, Output},
     limits::{CHECK_TIMEOUT_MIN, LINK_SILENCE_MAX, MEMBERS_MAX, REST_MAX, SCOUTS_MAX},
     message::Role,
     node::{Node, Phase},
@@ -168,7 +168,7 @@ impl Node {
                 next.laden_bytes = usize::MAX;
             }
         }
-        self.errands.heard(link, now + self.config.check_timeout);
+        self.short_links.heard(link, now + self.config.check_timeout);
     }
 
     /// A content goes out to the successor.
@@ -260,7 +260,7 @@ impl Node {
             laden_bytes: 0,
             scouts: BTreeMap::new(),
         });
-        out.push(Output::Connect { link, to: Place::Node(to) });
+        out.push(Output::Connect { link, to: LinkTarget::Node(to) });
         self.tell(now, link, out);
     }
 
@@ -289,7 +289,7 @@ impl Node {
     ) {
         self.links.remove(&link);
         self.catchup.link_down(link);
-        self.errand_failed(now, link, &why, out);
+        self.short_link_failed(now, link, &why, out);
         if let Some(next) = self.next.take_if(|next| next.link == link) {
             // One quick retry for a link that has held for a while, or was never tried again.
             let held = next.met.is_some_and(|met| now.since(met) >= self.config.check_interval);
@@ -392,7 +392,7 @@ impl Node {
         out: &mut Vec<Output>,
     ) {
         let next = self.next_link();
-        let is_own = |link| Some(link) == next || self.errands.is_errand(link);
+        let is_own = |link| Some(link) == next || self.short_links.is_short(link);
         let incoming = self.links.iter().filter(|(link, _)| !is_own(**link));
         let chosen: Vec<_> =
             incoming.filter(|(link, it)| which(**link, it)).map(|(&link, _)| link).collect();

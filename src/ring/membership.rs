@@ -4,13 +4,13 @@ use std::{net::SocketAddr, time::Duration};
 
 use super::{
     coverage::Covers,
-    errands::RESTART_MS_MAX,
     event::{Event, LinkId, Output},
     limits::{PROTOCOL, REST_MAX},
     message::{Answer, Greeting, Peer, Refusal, Role, Row, Status},
     node::{Node, Phase},
+    short_links::RESTART_MS_MAX,
     version::Time,
-    view::{Cause, Member, State, View, ViewHash},
+    view::{Cause, Member, MemberState, View, ViewHash},
 };
 
 /// How often within [`BACKS_WITHIN`] a node comes back at once after it was declared gone.
@@ -99,8 +99,8 @@ impl Node {
         view: &View,
         out: &mut Vec<Output>,
     ) {
-        let is_errand = self.errands.is_errand(link);
-        if is_first && !is_errand && self.next_link() != Some(link) {
+        let is_short = self.short_links.is_short(link);
+        if is_first && !is_short && self.next_link() != Some(link) {
             // Another node keeps one link to this; an older one is left over of a broken cable.
             self.close_incoming(
                 |older, it| older != link && it.peer == Some(node) && !it.is_visitor,
@@ -118,7 +118,7 @@ impl Node {
         } else if let Some(entry) = self.links.get_mut(&link) {
             entry.meets = 1;
         }
-        self.errand_met(link, node, out);
+        self.short_link_met(link, node, out);
     }
 
     /// Two views meet: within one ring they merge; where two rings meet, each side vouches first.
@@ -127,7 +127,7 @@ impl Node {
         // They have gone on without this node, which has not gone on without them.
         let theirs = view.get(self.config.address);
         let was_out = self.view.is_alive(node)
-            && theirs.is_some_and(|it| matches!(it.state, State::Gone { .. }));
+            && theirs.is_some_and(|it| matches!(it.state, MemberState::Gone { .. }));
         if !same_ring && view.is_alive(node) && self.phase == Phase::Member {
             self.view.vouch(view);
             self.me = self.view.get(self.config.address).expect("a node is in its own view");
@@ -267,7 +267,7 @@ impl Node {
             let alone = || {
                 let mut two = View::default();
                 two.set(me, self.me);
-                two.set(member, Member { state: State::Alive, ..entry });
+                two.set(member, Member { state: MemberState::Alive, ..entry });
                 two.circle_hash()
             };
             let is_here = entry.within == self.circle || entry.within == alone();
@@ -295,7 +295,7 @@ impl Node {
                 let known = self.view.get(self.config.address);
                 let since_ms = known.and_then(|it| it.out_since_ms()).unwrap_or(0);
                 let cause = Cause::Restarted;
-                Member { state: State::Gone { since_ms, cause }, ..self.me }
+                Member { state: MemberState::Gone { since_ms, cause }, ..self.me }
             }
             _ => self.me,
         };
@@ -376,7 +376,7 @@ impl Node {
         out: &mut Vec<Output>,
     ) {
         let Some(mut entry) = self.view.get(member) else { return };
-        entry.state = State::Gone { since_ms: self.clocks.ring(now), cause };
+        entry.state = MemberState::Gone { since_ms: self.clocks.ring(now), cause };
         self.view.set(member, entry);
         if !self.is_leaving() {
             self.raise(now);
@@ -435,7 +435,7 @@ impl Node {
         // Not as one that has just left, and may be started again.
         let long_ago_ms = self.clocks.ring(now).saturating_sub(RESTART_MS_MAX);
         let since_ms = entry.out_since_ms().unwrap_or(0).min(long_ago_ms);
-        entry.state = State::Left { since_ms };
+        entry.state = MemberState::Left { since_ms };
         self.view.set(address, entry);
         self.seeking.forget(address);
         self.giving_up.at_once(address);

@@ -57,7 +57,7 @@
 mod checks;
 mod clocks;
 pub mod coverage;
-mod errands;
+
 pub mod event;
 mod forward;
 mod giving_up;
@@ -65,6 +65,7 @@ pub mod index;
 pub mod item;
 mod joining;
 mod keeping;
+mod leaving;
 pub mod limits;
 mod links;
 mod membership;
@@ -73,11 +74,12 @@ mod operations;
 mod refused;
 mod requests;
 mod rng;
+mod short_links;
 mod sync;
 pub mod version;
 pub mod view;
 pub mod wire;
 
-pub use event::{Event, Input, LinkId, Output, Place, RequestId, StoreFault};
+pub use event::{Event, Input, LinkId, LinkTarget, Output, RequestId, StoreFault};
 pub use node::{Config, Node};
 pub use wire::{codec, line, message, name};

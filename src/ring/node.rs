@@ -4,11 +4,11 @@
 //! which its driver carries out in order. [`Node::deadline`] says when the node wants an
 //! [`Input::Wake`].
 //!
-//! This file has the node's state, its clockwork, and its end. How it comes into a ring is in
-//! `joining.rs`, which members the ring has in `membership.rs` and `checks.rs`, the connections
-//! between nodes in `links.rs` and `errands.rs`, what clients ask in `requests.rs`, what travels
-//! round in `operations.rs` and `forward.rs`, what is kept in `keeping.rs`, catching up in `sync.rs`,
-//! when it is ready in `coverage.rs`.
+//! This file has the node's state and its clockwork. How it comes into a ring is in `joining.rs` and
+//! how it leaves one in `leaving.rs`; which members the ring has in `membership.rs` and `checks.rs`;
+//! the connections between nodes in `links.rs` and `short_links.rs`; what clients ask in
+//! `requests.rs`, what travels round in `operations.rs` and `forward.rs`, what is kept in
+//! `keeping.rs`; catching up in `sync.rs`, and when it is ready in `coverage.rs`.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,8 +21,7 @@ use super::{
     checks::Reports,
     clocks::Clocks,
     coverage::{Covers, Own},
-    errands::{Errands, Seeking},
-    event::{Event, Input, LinkId, Output, Place},
+    event::{Event, Input, LinkId, LinkTarget, Output},
     giving_up::GivingUp,
     index::Index,
     joining::Joining,
@@ -35,9 +34,10 @@ use super::{
     refused::Refused,
     requests::Waiting,
     rng::Rng,
+    short_links::{Seeking, ShortLinks},
     sync::Catchup,
     version::{Clock, Stamp, Time},
-    view::{Member, State, View, ViewHash},
+    view::{Member, View, ViewHash},
 };
 
 /// A node in a ring is woken at least so often: to notice that it was stopped before others, which give
@@ -123,7 +123,7 @@ pub struct Node {
     pub(super) giving_up: GivingUp,
     pub(super) links: BTreeMap<LinkId, Link>,
     pub(super) next: Option<Next>,
-    pub(super) errands: Errands,
+    pub(super) short_links: ShortLinks,
     pub(super) seeking: Seeking,
     pub(super) operations: Operations,
     pub(super) waiting: Waiting,
@@ -196,7 +196,7 @@ impl Node {
             giving_up: GivingUp::default(),
             links: BTreeMap::new(),
             next: None,
-            errands: Errands::default(),
+            short_links: ShortLinks::default(),
             seeking: Seeking::default(),
             operations: Operations::new(config.seed),
             waiting: Waiting::default(),
@@ -268,7 +268,7 @@ impl Node {
         if let Some(next) = self.next.as_mut().filter(|next| next.asked.is_some()) {
             (next.heard, next.asked) = (now, Some(now));
         }
-        self.errands.put_off(now.since(self.deadline()));
+        self.short_links.put_off(now.since(self.deadline()));
         if is_in && self.live > 1 && self.doubts.is_none() {
             self.begin_check(now, out);
             self.doubts = Some(self.checks_made);
@@ -290,7 +290,7 @@ impl Node {
         };
         let others = [
             self.next.as_ref().and_then(|next| next.alarm(self.config.check_timeout)),
-            self.errands.deadline(),
+            self.short_links.deadline(),
             self.operations.deadline(),
             self.waiting.deadline(),
             self.storing.deadline(),
@@ -316,10 +316,10 @@ impl Node {
     }
 
     /// Where a link is to lead: an address, or what an operator has written.
-    pub fn place(&self, place: Place) -> String {
+    pub fn place(&self, place: LinkTarget) -> String {
         match place {
-            Place::Node(address) => address.to_string(),
-            Place::Prev(n) => self.config.prevs.get(n).cloned().unwrap_or_default(),
+            LinkTarget::Node(address) => address.to_string(),
+            LinkTarget::Prev(n) => self.config.prevs.get(n).cloned().unwrap_or_default(),
         }
     }
 
@@ -387,7 +387,7 @@ impl Node {
 
     /// Brings links and operations in line with a view that has changed. The successor hears of
     /// the new view before anything is sent in it.
-    fn tend(&mut self, now: Time, out: &mut Vec<Output>) {
+    pub(super) fn tend(&mut self, now: Time, out: &mut Vec<Output>) {
         self.untended = false;
         if self.forwarded == ViewHash(0) && self.phase == Phase::Member {
             // It has begun a ring; a node that joins one hears of the list when it changes.
@@ -425,7 +425,7 @@ impl Node {
         }
         let mut to_tell = Vec::new();
         for (&link, entry) in
-            self.links.iter_mut().filter(|(link, _)| !self.errands.is_errand(**link))
+            self.links.iter_mut().filter(|(link, _)| !self.short_links.is_short(**link))
         {
             let peer = entry.peer.and_then(|peer| self.view.get(peer));
             let is_out = peer.is_some_and(|peer| !peer.is_alive());
@@ -500,7 +500,7 @@ impl Node {
     fn wake(&mut self, now: Time, out: &mut Vec<Output>) {
         self.woken_at = now;
         self.check_next(now, out);
-        self.errands_due(now, out);
+        self.short_links_due(now, out);
         self.expire(now, out);
         self.waiting_due(now, out);
         self.storing_due(now, out);
@@ -525,83 +525,5 @@ impl Node {
         }
         self.seek(now, out);
         self.say_why(now, out);
-    }
-
-    fn leave(&mut self, now: Time, out: &mut Vec<Output>) {
-        if !matches!(self.phase, Phase::Joining | Phase::Member) {
-            return;
-        }
-        self.refuse_waiting(out);
-        if self.phase == Phase::Joining {
-            // No ring counts on it. A member that is just taking it in gets no answer when it calls back.
-            // If it heard a goodbye instead, it would look for what this node brings, and never had.
-            self.abandon(out);
-            self.phase = Phase::Left;
-            out.push(Output::Left);
-            return;
-        }
-        self.phase = Phase::Finishing { until: now + self.config.request_timeout };
-        // What others cover is known when this comes back.
-        (self.reports.held, self.reports.held_after) = (None, self.checks_made);
-        self.reports.nobody_stays = false;
-        self.begin_check(now, out);
-        self.says_why_at = Some(now + self.config.check_interval / 2);
-    }
-
-    /// An end that takes long says what it waits for.
-    fn say_why(&mut self, now: Time, out: &mut Vec<Output>) {
-        if self.says_why_at.take_if(|at| now >= *at).is_none()
-            || !matches!(self.phase, Phase::Finishing { .. })
-        {
-            return;
-        }
-        let why = match (self.operations.len(), self.errands.has_newcomer()) {
-            (0, true) => "before it leaves: a newcomer is just being taken in".to_owned(),
-            (0, false) => "before it leaves: others catch up with what only it has".to_owned(),
-            (open, _) => format!("before it leaves: {open} operations are on their way"),
-        };
-        out.push(Output::Notify(Event::Waiting { why }));
-    }
-
-    /// Whether something that this node covers might be lost with it: others are there, and they are
-    /// not known to cover it among them; or another is just joining.
-    fn is_needed(&self) -> bool {
-        // Be it only what a member brought in an earlier life, and has to follow itself.
-        let others = self.view.brought().filter(|&(member, _)| {
-            let covered = self.covers.of(member);
-            !self.reports.held.as_ref().map_or(covered == 0, |held| held.has(member, covered))
-        });
-        // What it brings it may not cover itself yet: others cannot have followed that.
-        let me = self.config.address;
-        let is_unsure = !self.index.is_empty() && !self.covers.has(me, self.me.brings);
-        let is_to_stay = self.live > 1 && !self.reports.nobody_stays;
-        self.errands.has_newcomer() || (is_to_stay && (is_unsure || others.count() > 0))
-    }
-
-    /// The steps of leaving: answer what is in flight, let others catch up, say goodbye, wait to
-    /// be passed over.
-    fn step_out(&mut self, now: Time, out: &mut Vec<Output>) {
-        if let Phase::Finishing { until } = self.phase
-            && ((self.operations.is_empty() && self.storing.is_empty() && !self.is_needed())
-                || now >= until)
-        {
-            self.abandon(out);
-            self.phase = Phase::Leaving { until: now + self.config.check_timeout };
-            self.me.state = State::Left { since_ms: self.clocks.ring(now) };
-            self.view.set(self.config.address, self.me);
-            self.note_change(out);
-            self.tend(now, out);
-            let incoming: Vec<_> = self.links.keys().copied().collect();
-            for link in incoming {
-                self.tell(now, link, out);
-            }
-        }
-        if let Phase::Leaving { until } = self.phase {
-            let linked = self.links.keys().any(|&link| Some(link) != self.next_link());
-            if self.live == 0 || !linked || now >= until {
-                self.phase = Phase::Left;
-                out.push(Output::Left);
-            }
-        }
     }
 }

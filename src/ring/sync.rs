@@ -16,13 +16,13 @@ use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use super::{
     coverage::Covers,
-    errands::Purpose,
     event::{Event, LinkId, Output},
     index::{Digest, IndexEntry, Kept},
     limits::SYNC_WINDOW_REQUESTS,
     message::{Peer, Sync},
     name::Name,
     node::Node,
+    short_links::Purpose,
     version::{Stamp, Time, Version},
 };
 
@@ -154,7 +154,7 @@ impl Node {
 
     /// Visits the nearest member before this one that is not full.
     fn visit_before(&mut self, now: Time, out: &mut Vec<Output>) {
-        if self.errands.count(|it| it == Purpose::Visit) > 0 {
+        if self.short_links.count(|it| it == Purpose::Visit) > 0 {
             return;
         }
         let mut before = self.config.address;
@@ -196,8 +196,8 @@ impl Node {
     }
 
     fn end_visit(&mut self, link: LinkId, out: &mut Vec<Output>) {
-        if self.errands.get(link).is_some_and(|errand| errand.purpose == Purpose::Visit) {
-            self.errands.end(link);
+        if self.short_links.get(link).is_some_and(|short| short.purpose == Purpose::Visit) {
+            self.short_links.end(link);
             self.close(link, out);
         }
     }

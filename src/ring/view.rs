@@ -78,7 +78,7 @@ impl Cause {
 
 /// Whether a member takes part in the circle. The later one is the greater, so it wins a tie.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum State {
+pub enum MemberState {
     /// In the circle.
     Alive,
     /// Out of it: its predecessor found it dead. It is sought, since it may come back.
@@ -101,7 +101,7 @@ pub struct Member {
     /// Counts the lives of this member; a higher one makes everything said before void.
     pub incarnation: u64,
     /// Alive, gone or left.
-    pub state: State,
+    pub state: MemberState,
     /// Its place in the circle.
     pub position: u128,
     /// Grows whenever this member may hold files that others have not followed; 0: it came with
@@ -118,20 +118,20 @@ pub struct Member {
 impl Member {
     /// A live member that brings nothing.
     pub fn alive(incarnation: u64, position: u128) -> Self {
-        let (state, within) = (State::Alive, ViewHash(0));
+        let (state, within) = (MemberState::Alive, ViewHash(0));
         Self { incarnation, state, position, brings: 0, from: 0, within, lost: 0 }
     }
 
     /// Whether it is in the circle.
     pub fn is_alive(&self) -> bool {
-        self.state == State::Alive
+        self.state == MemberState::Alive
     }
 
     /// Since when it is out of the circle, in milliseconds since 1970.
     pub fn out_since_ms(&self) -> Option<u64> {
         match self.state {
-            State::Alive => None,
-            State::Gone { since_ms, .. } | State::Left { since_ms } => Some(since_ms),
+            MemberState::Alive => None,
+            MemberState::Gone { since_ms, .. } | MemberState::Left { since_ms } => Some(since_ms),
         }
     }
 
@@ -269,7 +269,8 @@ impl View {
     fn make_room(&mut self) {
         while self.0.len() > MEMBERS_MAX {
             let out = self.0.iter().filter(|(_, member)| !member.is_alive());
-            let rank = |member: &Member| (matches!(member.state, State::Gone { .. }), member.state);
+            let rank =
+                |member: &Member| (matches!(member.state, MemberState::Gone { .. }), member.state);
             let Some((&oldest, _)) = out.min_by_key(|(_, member)| rank(member)) else { return };
             self.0.remove(&oldest);
         }
@@ -296,9 +297,9 @@ impl View {
         for (&address, member) in &self.0 {
             hash_place(&mut hasher, address, member);
             let (state, since_ms) = match member.state {
-                State::Alive => (0, 0),
-                State::Gone { since_ms, cause } => (1 + cause as u8, since_ms),
-                State::Left { since_ms } => (255, since_ms),
+                MemberState::Alive => (0, 0),
+                MemberState::Gone { since_ms, cause } => (1 + cause as u8, since_ms),
+                MemberState::Left { since_ms } => (255, since_ms),
             };
             hasher.update(&[state]);
             for number in [since_ms, member.brings, member.lost] {

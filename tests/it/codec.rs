@@ -12,7 +12,7 @@ use smolring::ring::{
     },
     name::Name,
     version::{Stamp, Version},
-    view::{Cause, Member, State},
+    view::{Cause, Member, MemberState},
 };
 
 mod messages;
@@ -274,7 +274,7 @@ fn what_is_unknown_is_ignored() {
     assert_eq!((*stamp, greeting.role, greeting.protocol), (Stamp(0), Role::Member, 3));
     assert_eq!((&*greeting.ring, greeting.clock_ms, greeting.knew), ("smolring", 0, 0));
     let gone = greeting.view.get("127.0.1.1:4044".parse().unwrap()).unwrap();
-    assert_eq!(gone.state, State::Gone { since_ms: 5, cause: Cause::Unknown });
+    assert_eq!(gone.state, MemberState::Gone { since_ms: 5, cause: Cause::Unknown });
 }
 
 #[test]
@@ -415,10 +415,10 @@ fn answers_read_as_the_protocol_says() {
         Row { address: address.parse().unwrap(), member, report, clock_off_ms }
     };
     let members = vec![
-        row("[::1]:4045", State::Alive, None, None),
-        row("127.0.1.1:4043", State::Alive, Some(report), Some(31_000)),
-        row("127.0.1.1:4044", State::Gone { since_ms: 6, cause: Cause::Silent }, None, None),
-        row("127.0.1.1:4046", State::Left { since_ms: 7 }, None, None),
+        row("[::1]:4045", MemberState::Alive, None, None),
+        row("127.0.1.1:4043", MemberState::Alive, Some(report), Some(31_000)),
+        row("127.0.1.1:4044", MemberState::Gone { since_ms: 6, cause: Cause::Silent }, None, None),
+        row("127.0.1.1:4046", MemberState::Left { since_ms: 7 }, None, None),
     ];
     for (answer, wire) in [
         (

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use proptest::{collection::vec, prelude::*, sample::select};
 use smolring::ring::{
     limits::{FORGET_AFTER, INCARNATION_MAX, MEMBERS_MAX},
-    view::{Cause, Full, Member, State, View, ViewHash},
+    view::{Cause, Full, Member, MemberState, View, ViewHash},
 };
 
 /// Wall clock of all tests, early enough that nothing gone is forgotten.
@@ -19,17 +19,17 @@ fn alive(position: u128) -> Member {
     Member::alive(1, position)
 }
 
-fn gone(since_ms: u64) -> State {
-    State::Gone { since_ms, cause: Cause::Silent }
+fn gone(since_ms: u64) -> MemberState {
+    MemberState::Gone { since_ms, cause: Cause::Silent }
 }
 
 /// Few values of each field, so that entries often differ in one of them only.
 fn member() -> impl Strategy<Value = Member> {
     let cause = select(vec![Cause::Unknown, Cause::Silent, Cause::Restarted]);
     let state = prop_oneof![
-        3 => Just(State::Alive),
-        2 => (0..3u64, cause).prop_map(|(since_ms, cause)| State::Gone { since_ms, cause }),
-        1 => (0..3u64).prop_map(|since_ms| State::Left { since_ms }),
+        3 => Just(MemberState::Alive),
+        2 => (0..3u64, cause).prop_map(|(since_ms, cause)| MemberState::Gone { since_ms, cause }),
+        1 => (0..3u64).prop_map(|since_ms| MemberState::Left { since_ms }),
     ];
     let position = prop_oneof![select(vec![0, 1, 2, u128::MAX]), any::<u128>()];
     // A number is raised once: with it go the one before and the circle, the same everywhere.
@@ -96,7 +96,7 @@ proptest! {
                 known.iter().filter(|it| it.incarnation == member.incarnation).collect();
             prop_assert!(same_life.iter().any(|it| it.state == member.state));
             prop_assert_eq!(member.is_alive(), same_life.iter().all(|it| it.is_alive()));
-            let is_left = |it: &Member| matches!(it.state, State::Left { .. });
+            let is_left = |it: &Member| matches!(it.state, MemberState::Left { .. });
             prop_assert_eq!(is_left(&member), same_life.iter().any(|it| is_left(it)));
         }
     }
@@ -137,7 +137,7 @@ proptest! {
     fn a_member_that_is_gone_still_knows_who_is_next(view in view()) {
         for (gone, member) in view.members().filter(|(_, it)| !it.is_alive()) {
             let mut with = view.clone();
-            with.set(gone, Member { state: State::Alive, ..member });
+            with.set(gone, Member { state: MemberState::Alive, ..member });
             prop_assert_eq!(view.successor(gone), with.successor(gone));
             prop_assert_eq!(view.predecessor(gone), with.predecessor(gone));
         }
@@ -220,7 +220,7 @@ fn where_there_are_too_many_those_who_left_are_dropped_first_then_the_longest_go
     let mut view = View::default();
     for n in 0..MEMBERS_MAX {
         let since_ms = 1 + n as u64;
-        let state = if n == 7 { State::Left { since_ms: 900 } } else { gone(since_ms) };
+        let state = if n == 7 { MemberState::Left { since_ms: 900 } } else { gone(since_ms) };
         view.set(address(n), Member { state, ..alive(n as u128) });
     }
     for (newcomer, dropped) in [(500, 7), (501, 0), (502, 1)] {
@@ -242,7 +242,10 @@ fn who_was_out_for_too_long_is_forgotten_and_not_taken_in_again() {
     let old = view.clone();
     assert!(!view.forget(10_500, kept), "none of them brought anything");
     assert_eq!(view, old, "ten seconds are not longer than ten seconds");
-    view.set(address(2), Member { state: State::Left { since_ms: 499 }, brings: 1, ..alive(2) });
+    view.set(
+        address(2),
+        Member { state: MemberState::Left { since_ms: 499 }, brings: 1, ..alive(2) },
+    );
     assert!(view.forget(10_500, kept), "one of them brought something");
     assert_eq!(view, old);
     view.forget(10_501, kept);
@@ -263,7 +266,7 @@ fn numbers_at_the_end_of_the_numbers_are_absurd() {
         (Member { brings: more, ..most }, true),
         (Member { lost: more, ..most }, true),
         (Member { state: gone(more), ..most }, true),
-        (Member { state: State::Left { since_ms: more }, ..most }, true),
+        (Member { state: MemberState::Left { since_ms: more }, ..most }, true),
     ] {
         let mut view = View::default();
         view.set(address(0), alive(0));
@@ -283,7 +286,7 @@ fn the_hash_of_a_circle_is_for_ever() {
     let circle = view.circle_hash();
     // Who is out is not of the circle.
     view.set(address(3), Member { state: gone(5), ..alive(7) });
-    view.set(address(4), Member { state: State::Left { since_ms: 5 }, ..alive(7) });
+    view.set(address(4), Member { state: MemberState::Left { since_ms: 5 }, ..alive(7) });
     assert_eq!(view.circle_hash(), circle);
     let mut bytes = Vec::new();
     let mut place = |ip: [u8; 16], port: u16, incarnation: u64, position: u128| {

@@ -7,6 +7,7 @@
 //! that is sent another one's file notices.
 
 mod client;
+mod plan;
 mod report;
 mod work;
 
@@ -15,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use argh::{ArgsInfo, FromArgValue, FromArgs};
+use argh::{ArgsInfo, FromArgs};
 use async_io::Timer;
 use smol::{LocalExecutor, future};
 
@@ -29,6 +30,7 @@ use crate::{
     cli::{ByteSize, Period, UsageError},
     ring::limits::{FILE_BYTES_CEILING, LINE_BYTES_MAX},
 };
+pub use plan::{Mode, Plan};
 pub use report::{Kind, Report};
 use {client::Runner, report::Tally, work::Workload};
 
@@ -42,34 +44,6 @@ const PIPELINE_MAX: usize = 10_000;
 const NAMES_MAX: usize = 1_000_000;
 /// Memory at most for the buffers of all clients and the contents.
 const MEMORY_BYTES_MAX: usize = 2 << 30;
-
-/// What the clients ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromArgValue)]
-pub enum Mode {
-    /// GET alone.
-    Get,
-    /// PUT alone.
-    Put,
-    /// One PUT in ten requests, the rest GET.
-    Mixed,
-}
-
-/// What a benchmark does.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// Connections, each with a client of its own.
-    pub clients: usize,
-    /// Requests that a client sends before it reads the answers.
-    pub pipeline: usize,
-    /// Size of each file.
-    pub size_bytes: usize,
-    /// How long the clients send requests.
-    pub period: Duration,
-    /// What they ask for.
-    pub mode: Mode,
-    /// How many files they use.
-    pub names: usize,
-}
 
 /// Measures how many requests a second the ring answers, and how fast.
 #[derive(FromArgs, ArgsInfo, Debug)]

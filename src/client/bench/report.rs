@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use hdrhistogram::Histogram;
 use serde_json::json;
 
-use super::{Mode, Plan};
+use super::plan::{Mode, Plan};
 use crate::{
     cli::{ByteSize, counted},
     client::node::Node,

@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use super::{Mode, Plan};
+use super::plan::{Mode, Plan};
 use crate::ring::{codec::Encode, message::Request, name::Name, wire::request::push_put};
 
 /// Neighbouring names have contents that begin this far from each other.

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::json;
 
-use super::{Failure, print_json, valid};
+use super::outcome::{Failure, print_json, valid};
 use crate::{
     cli::{Exit, UsageError},
     client::{error::Error, failover::Client, files, verbs::Get},

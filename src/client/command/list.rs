@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use super::{Failure, print, print_json};
+use super::outcome::{Failure, print, print_json};
 use crate::{
     cli::Exit,
     client::{failover::Client, verbs::List},

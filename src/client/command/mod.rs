@@ -2,32 +2,32 @@
 
 mod get;
 mod list;
+mod outcome;
 mod put;
 mod ring;
 mod status;
 mod verdict;
 
-use std::{
-    io,
-    path::PathBuf,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use self::{get::get, list::list, put::put, ring::ring, status::status};
+use self::{
+    get::get,
+    list::list,
+    outcome::{Failure, exit_of, print, print_json},
+    put::put,
+    ring::ring,
+    status::status,
+};
 use super::{
     args::Options,
     bench,
-    error::Error,
     failover::Client,
     member::flag,
     verbs::{Forget, Info, Ping, Verb},
 };
-use crate::{
-    cli::{self, Exit, UsageError},
-    ring::name::Name,
-};
+use crate::cli::{self, Exit, UsageError};
 
 /// Runs `ring-client` with its arguments; `name` is what the command is called in its help and
 /// its messages. Blocks until the work is done.
@@ -53,35 +53,6 @@ pub fn run(name: &str, args: &[String]) -> Exit {
     }
 }
 
-/// Why a verb did not do what was asked.
-enum Failure {
-    Usage(UsageError),
-    Ring(Error),
-    Missing(Name),
-    Stdout(io::Error),
-    File(PathBuf, io::Error),
-}
-
-impl From<UsageError> for Failure {
-    fn from(error: UsageError) -> Self {
-        Self::Usage(error)
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Self::Ring(error)
-    }
-}
-
-fn exit_of(error: &Error) -> Exit {
-    match error {
-        Error::Unreachable { .. } => Exit::Unreachable,
-        Error::Status { status: 404, .. } => Exit::NotFound,
-        _ => Exit::Failed,
-    }
-}
-
 async fn serve(name: &str, options: Options) -> Result<Exit, Failure> {
     let (nodes, timeouts) = (options.nodes()?, options.timeouts()?);
     let client = Client::new(nodes.clone(), timeouts);
@@ -104,24 +75,6 @@ async fn serve(name: &str, options: Options) -> Result<Exit, Failure> {
             Ok(if report.errors.is_empty() { Exit::Done } else { Exit::Failed })
         }
     }
-}
-
-fn print(text: impl std::fmt::Display) -> Result<(), Failure> {
-    cli::print(text).map_err(Failure::Stdout)
-}
-
-/// One document, on a line of its own.
-fn print_json(value: &Value) -> Result<(), Failure> {
-    print(format_args!("{value}\n"))
-}
-
-/// The time by this machine's clock, in milliseconds since 1970.
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
-}
-
-fn valid(name: &str) -> Result<Name, UsageError> {
-    Name::new(name).map_err(|bad| UsageError(format!("`{name}` cannot be a name: {bad}")))
 }
 
 async fn ping(mut client: Client, verb: Ping) -> Result<Exit, Failure> {

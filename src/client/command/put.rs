@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Failure, exit_of, valid};
+use super::outcome::{Failure, exit_of, valid};
 use crate::{
     cli::{self, Exit, UsageError},
     client::{

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{Failure, now_ms, print, print_json};
+use super::outcome::{Failure, now_ms, print, print_json};
 use crate::{
     cli::Exit,
     client::{

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use smol::LocalExecutor;
 
 use super::{
-    Failure, now_ms, print, print_json,
+    outcome::{Failure, now_ms, print, print_json},
     ring::json as json_of,
     verdict::{AskedMember, Health, Verdict, are_same, have_moved},
 };

@@ -10,7 +10,7 @@ use super::{
 use crate::ring::{
     coverage::Covers,
     limits::MEMBERS_MAX,
-    view::{Cause, Member, State, View, ViewHash},
+    view::{Cause, Member, MemberState, View, ViewHash},
 };
 
 /// What a member says of itself when a CHECK passes it.
@@ -35,11 +35,11 @@ pub(super) fn push_members(out: &mut String, view: &View, more: impl Fn(&mut Str
     for (address, member) in view.members() {
         let Member { incarnation, state, position, brings, from, within, lost } = member;
         let _ = match state {
-            State::Alive => write!(out, "{address} alive"),
-            State::Gone { since_ms, cause } => {
+            MemberState::Alive => write!(out, "{address} alive"),
+            MemberState::Gone { since_ms, cause } => {
                 write!(out, "{address} gone since={since_ms} cause={}", cause.words().0)
             }
-            State::Left { since_ms } => write!(out, "{address} left since={since_ms}"),
+            MemberState::Left { since_ms } => write!(out, "{address} left since={since_ms}"),
         };
         let _ = write!(out, " incarnation={incarnation} position={position:x}");
         for (key, number) in [("brings", brings), ("from", from), ("lost", lost)] {
@@ -109,12 +109,12 @@ pub(super) fn members(body: &[u8]) -> Result<List, Reject> {
 
 fn member(line: Line<'_>) -> Result<Member, Reject> {
     let state = match line.word(1) {
-        Some("alive") => State::Alive,
-        Some("gone") => State::Gone {
+        Some("alive") => MemberState::Alive,
+        Some("gone") => MemberState::Gone {
             since_ms: line.number("since")?,
             cause: Cause::from_word(line.key("cause").unwrap_or_default()),
         },
-        Some("left") => State::Left { since_ms: line.number("since")? },
+        Some("left") => MemberState::Left { since_ms: line.number("since")? },
         _ => return Err(BadKey("alive|gone|left").into()),
     };
     let within = line.key("within").map(|_| line.hex("within")).transpose()?;

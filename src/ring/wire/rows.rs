@@ -6,7 +6,7 @@ use super::{
     line::{Line, push_line},
     members::Report,
 };
-use crate::ring::view::{Member, State};
+use crate::ring::view::{Member, MemberState};
 
 /// A line of the table, as the node that answers knows it.
 #[derive(Clone, PartialEq, Debug)]
@@ -25,14 +25,14 @@ pub struct Row {
 pub(super) fn push_rows(out: &mut Vec<u8>, rows: &[Row], me: SocketAddr) {
     for (Row { address, member, report, clock_off_ms }, label) in rows.iter().zip(1..) {
         let (state, mut keys) = match member.state {
-            State::Alive => {
+            MemberState::Alive => {
                 let is_self = u8::from(*address == me);
                 (format!("alive label=WS{label}"), format!(" self={is_self}"))
             }
-            State::Gone { since_ms, cause } => {
+            MemberState::Gone { since_ms, cause } => {
                 ("gone".into(), format!(" since={since_ms} cause={}", cause.words().0))
             }
-            State::Left { since_ms } => ("left".into(), format!(" since={since_ms}")),
+            MemberState::Left { since_ms } => ("left".into(), format!(" since={since_ms}")),
         };
         if let Some(Report { ready, full, files, bytes, .. }) = report {
             let (ready, full) = (u8::from(*ready), u8::from(*full));

@@ -17,7 +17,7 @@ use smolring::ring::{
     },
     name::Name,
     version::{Stamp, Version},
-    view::{Cause, Member, State, View, ViewHash},
+    view::{Cause, Member, MemberState, View, ViewHash},
 };
 
 use super::{item, name};
@@ -31,9 +31,9 @@ pub(super) fn examples() -> Vec<Message> {
     let within = ViewHash(0xab);
     let alive = Member { brings: 8, from: 7, within, lost: 6, ..Member::alive(3, u128::MAX) };
     view.set(op.creator, alive);
-    let state = State::Gone { since_ms: 5, cause: Cause::Restarted };
+    let state = MemberState::Gone { since_ms: 5, cause: Cause::Restarted };
     view.set(gone, Member { state, brings: 1, ..Member::alive(4, 0) });
-    view.set(left, Member { state: State::Left { since_ms: 6 }, ..Member::alive(5, 1) });
+    view.set(left, Member { state: MemberState::Left { since_ms: 6 }, ..Member::alive(5, 1) });
     let mut covers = Covers::default();
     covers.add(op.creator, 8);
     covers.add(gone, u64::MAX);
@@ -306,9 +306,9 @@ fn any_item() -> impl Strategy<Value = Item> {
 fn any_view() -> impl Strategy<Value = View> {
     let cause = select(Cause::WORDS.map(|(cause, ..)| cause).to_vec());
     let state = prop_oneof![
-        Just(State::Alive),
-        (any::<u64>(), cause).prop_map(|(since_ms, cause)| State::Gone { since_ms, cause }),
-        any::<u64>().prop_map(|since_ms| State::Left { since_ms }),
+        Just(MemberState::Alive),
+        (any::<u64>(), cause).prop_map(|(since_ms, cause)| MemberState::Gone { since_ms, cause }),
+        any::<u64>().prop_map(|since_ms| MemberState::Left { since_ms }),
     ];
     let number = || prop_oneof![Just(0), any::<u64>()];
     let brings = (number(), number(), number(), number());

@@ -12,7 +12,7 @@ use smolring::ring::{
     },
     name::Name,
     version::{Stamp, Version},
-    view::{Cause, Member, State, View, ViewHash},
+    view::{Cause, Member, MemberState, View, ViewHash},
 };
 
 use super::{
@@ -144,10 +144,10 @@ impl World<Fuzz> {
             let since_ms = source.pick(&[0, STARTED_MS, u64::MAX]);
             let cause = source.pick(&Cause::WORDS).0;
             let state = source.pick(&[
-                State::Alive,
-                State::Alive,
-                State::Gone { since_ms, cause },
-                State::Left { since_ms },
+                MemberState::Alive,
+                MemberState::Alive,
+                MemberState::Gone { since_ms, cause },
+                MemberState::Left { since_ms },
             ]);
             let position = source.pick(&[0, 1, 2, 1 << 127, u128::MAX]);
             let incarnation = source.pick(&[0, 1, STARTED_MS, STARTED_MS + 1, u64::MAX]);

@@ -10,7 +10,7 @@ use smolring::ring::{
     limits::{MEMBERS_MAX, PROTOCOL},
     message::{Check, Envelope, Greeting, OpId, Peer, Role},
     version::Stamp,
-    view::{Cause, Member, State, View},
+    view::{Cause, Member, MemberState, View},
 };
 
 use super::{
@@ -47,7 +47,7 @@ fn pair() -> (World<Fuzz>, LinkId) {
     let mut world = World::of_one_node(&mut Source(&[0, 1]));
     world.give(Input::Wake);
     let link = world.accept_any().expect("it is the first");
-    let view = view_of(address(1), State::Alive, 1);
+    let view = view_of(address(1), MemberState::Alive, 1);
     world.hear(link, met(Role::Member, view.clone()));
     let next = *world.links().last().expect("it has linked to its successor");
     assert_ne!(link, next);
@@ -76,7 +76,7 @@ fn met(role: Role, view: View) -> Peer {
     }))
 }
 
-fn view_of(address: SocketAddr, state: State, incarnation: u64) -> View {
+fn view_of(address: SocketAddr, state: MemberState, incarnation: u64) -> View {
     let mut view = View::default();
     view.set(address, Member { state, ..Member::alive(incarnation, 7) });
     view
@@ -86,7 +86,10 @@ fn view_of(address: SocketAddr, state: State, incarnation: u64) -> View {
 fn a_node_that_is_said_to_be_gone_since_1970_comes_back() {
     let (mut world, next) = pair();
     let incarnation = STARTED_MS + 5;
-    for state in [State::Gone { since_ms: 0, cause: Cause::Unknown }, State::Left { since_ms: 0 }] {
+    for state in [
+        MemberState::Gone { since_ms: 0, cause: Cause::Unknown },
+        MemberState::Left { since_ms: 0 },
+    ] {
         world.hear(next, met(Role::Member, view_of(address(0), state, incarnation)));
         let me = world.node().view().get(address(0)).expect("a node is in its own view");
         assert_eq!((me.is_alive(), me.incarnation > incarnation), (true, true));
@@ -114,7 +117,7 @@ fn a_successor_that_is_in_no_ring_any_more_is_gone() {
     world.hear(next, met(Role::Visitor, View::default()));
     assert!(!world.links().contains(&next));
     let entry = world.node().view().get(address(1)).expect("it stays known");
-    assert!(matches!(entry.state, State::Gone { cause: Cause::Restarted, .. }), "{entry:?}");
+    assert!(matches!(entry.state, MemberState::Gone { cause: Cause::Restarted, .. }), "{entry:?}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use smolring::ring::{
     coverage::Covers,
     message::{Answer, Envelope, Greeting, Item, Message, OpId, Peer, Request, Sync},
     name::Name,
-    view::{State, View},
+    view::{MemberState, View},
 };
 
 #[derive(Default)]
@@ -204,7 +204,8 @@ impl Transcript {
         let mut list = vec![circle.join(" ")];
         list.retain(|it| !it.is_empty());
         for (address, member) in view.members().filter(|(_, member)| !member.is_alive()) {
-            let word = if matches!(member.state, State::Left { .. }) { "left" } else { "gone" };
+            let word =
+                if matches!(member.state, MemberState::Left { .. }) { "left" } else { "gone" };
             list.push(format!("{} {word}", self.member(view, address)));
         }
         let mut covered = String::new();

@@ -8,12 +8,12 @@ use std::{
 };
 
 use super::{
-    event::{Event, LinkId, Output, Place},
+    event::{Event, LinkId, LinkTarget, Output},
     limits::SEEKS_MAX,
     message::{Peer, Role},
     node::{Node, Phase},
     version::Time,
-    view::{Cause, Member, State, View},
+    view::{Cause, Member, MemberState, View},
 };
 
 /// The longest time between two attempts to find a gone member, in check intervals.
@@ -41,69 +41,69 @@ pub(super) enum Purpose {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Errand {
+pub(super) struct ShortLink {
     pub(super) purpose: Purpose,
-    pub(super) place: Place,
+    pub(super) place: LinkTarget,
     begun: Time,
     pub(super) until: Time,
 }
 
 /// All that are under way.
 #[derive(Debug, Default)]
-pub(super) struct Errands(BTreeMap<LinkId, Errand>);
+pub(super) struct ShortLinks(BTreeMap<LinkId, ShortLink>);
 
-impl Errands {
-    pub(super) fn is_errand(&self, link: LinkId) -> bool {
+impl ShortLinks {
+    pub(super) fn is_short(&self, link: LinkId) -> bool {
         self.0.contains_key(&link)
     }
 
-    pub(super) fn get(&self, link: LinkId) -> Option<Errand> {
+    pub(super) fn get(&self, link: LinkId) -> Option<ShortLink> {
         self.0.get(&link).copied()
     }
 
-    /// Ends an errand at another time than usual.
+    /// Ends a short link at another time than usual.
     pub(super) fn end_at(&mut self, link: LinkId, until: Time) {
-        if let Some(errand) = self.0.get_mut(&link) {
-            errand.until = until;
+        if let Some(short) = self.0.get_mut(&link) {
+            short.until = until;
         }
     }
 
-    pub(super) fn end(&mut self, link: LinkId) -> Option<Errand> {
+    pub(super) fn end(&mut self, link: LinkId) -> Option<ShortLink> {
         self.0.remove(&link)
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.0.values().map(|errand| errand.until).min()
+        self.0.values().map(|short| short.until).min()
     }
 
     /// A link has carried something: a visit may go on for as long as it does.
     pub(super) fn heard(&mut self, link: LinkId, until: Time) {
-        if let Some(errand) = self.0.get_mut(&link).filter(|it| it.purpose == Purpose::Visit) {
-            errand.until = until;
+        if let Some(short) = self.0.get_mut(&link).filter(|it| it.purpose == Purpose::Visit) {
+            short.until = until;
         }
     }
 
     /// This node was stopped, and no other node is to blame for the time that it lost.
     pub(super) fn put_off(&mut self, by: Duration) {
-        self.0.values_mut().for_each(|errand| errand.until = errand.until + by);
+        self.0.values_mut().for_each(|short| short.until = short.until + by);
     }
 
     /// Whether a newcomer is just being taken in.
     pub(super) fn has_newcomer(&self) -> bool {
-        self.0.values().any(|errand| matches!(errand.purpose, Purpose::Vet(_)))
+        self.0.values().any(|short| matches!(short.purpose, Purpose::Vet(_)))
     }
 
     pub(super) fn count(&self, which: impl Fn(Purpose) -> bool) -> usize {
-        self.0.values().filter(|errand| which(errand.purpose)).count()
+        self.0.values().filter(|short| which(short.purpose)).count()
     }
 
     pub(super) fn links(&self, which: impl Fn(Purpose) -> bool) -> Vec<LinkId> {
-        let chosen = self.0.iter().filter(|(_, errand)| which(errand.purpose));
+        let chosen = self.0.iter().filter(|(_, short)| which(short.purpose));
         chosen.map(|(&link, _)| link).collect()
     }
 
-    pub(super) fn leads_to(&self, place: Place) -> bool {
-        self.0.values().any(|errand| errand.place == place)
+    pub(super) fn leads_to(&self, place: LinkTarget) -> bool {
+        self.0.values().any(|short| short.place == place)
     }
 }
 
@@ -126,22 +126,22 @@ impl Seeking {
 }
 
 impl Node {
-    pub(super) fn send_errand(
+    pub(super) fn open_short_link(
         &mut self,
         now: Time,
         purpose: Purpose,
-        place: Place,
+        place: LinkTarget,
         role: Role,
         out: &mut Vec<Output>,
     ) -> LinkId {
         let peer = match place {
-            Place::Node(address) => Some(address),
+            LinkTarget::Node(address) => Some(address),
             // The node there may call itself otherwise: its name is in its MEET.
-            Place::Prev(_) => None,
+            LinkTarget::Prev(_) => None,
         };
         let link = self.new_link(peer);
         let until = now + self.config.check_timeout;
-        self.errands.0.insert(link, Errand { purpose, place, begun: now, until });
+        self.short_links.0.insert(link, ShortLink { purpose, place, begun: now, until });
         out.push(Output::Connect { link, to: place });
         let greeting = self.greeting(now, link, role);
         if role == Role::Member {
@@ -153,16 +153,16 @@ impl Node {
 
     /// Asks a member behind the successor whether it lives.
     pub(super) fn scout(&mut self, now: Time, member: SocketAddr, out: &mut Vec<Output>) -> LinkId {
-        self.send_errand(now, Purpose::Scout, Place::Node(member), Role::Visitor, out)
+        self.open_short_link(now, Purpose::Scout, LinkTarget::Node(member), Role::Visitor, out)
     }
 
     /// The other end of a link has greeted as a member.
-    pub(super) fn errand_met(&mut self, link: LinkId, node: SocketAddr, out: &mut Vec<Output>) {
-        let Some(errand) = self.errands.get(link) else { return };
-        if let Place::Prev(n) = errand.place {
+    pub(super) fn short_link_met(&mut self, link: LinkId, node: SocketAddr, out: &mut Vec<Output>) {
+        let Some(short) = self.short_links.get(link) else { return };
+        if let LinkTarget::Prev(n) = short.place {
             self.seeking.prevs.insert(n, node);
         }
-        self.errands.end(link);
+        self.short_links.end(link);
         self.close(link, out);
     }
 
@@ -176,7 +176,7 @@ impl Node {
         view: &View,
         out: &mut Vec<Output>,
     ) {
-        let Some(errand) = self.errands.get(link) else {
+        let Some(short) = self.short_links.get(link) else {
             if self.next_link() == Some(link) {
                 return self.successor_is_no_member(now, link, node, out);
             }
@@ -185,20 +185,20 @@ impl Node {
             }
             return;
         };
-        match errand.purpose {
+        match short.purpose {
             Purpose::Vet(newcomer) if view.is_alive(node) => {
-                self.errands.end(link);
+                self.short_links.end(link);
                 self.close(link, out);
                 let why = "a member of a ring answers there";
-                self.vet_failed(now, newcomer, errand.place, why, out);
+                self.vet_failed(now, newcomer, short.place, why, out);
             }
             Purpose::Vet(newcomer) => {
-                self.errands.end(link);
+                self.short_links.end(link);
                 self.close(link, out);
                 self.take_in(now, newcomer, node, out);
             }
             Purpose::Scout => {
-                self.errands.end(link);
+                self.short_links.end(link);
                 self.close(link, out);
                 if let Some(scout) = self.next.as_mut().and_then(|next| next.scouts.get_mut(&node))
                 {
@@ -208,47 +208,47 @@ impl Node {
             Purpose::Visit => self.visit_begins(now, link, out),
             // It is not in a ring, or no longer: it will come by itself.
             Purpose::Seek | Purpose::Join(_) => {
-                self.errands.end(link);
+                self.short_links.end(link);
                 self.close(link, out);
-                if matches!(errand.purpose, Purpose::Join(_)) {
-                    self.join_failed(now, errand.place, "it is still joining itself".into());
+                if matches!(short.purpose, Purpose::Join(_)) {
+                    self.join_failed(now, short.place, "it is still joining itself".into());
                 }
             }
         }
     }
 
-    /// An errand's link has ended, or could not be opened.
-    pub(super) fn errand_failed(
+    /// A short link has ended, or could not be opened.
+    pub(super) fn short_link_failed(
         &mut self,
         now: Time,
         link: LinkId,
         why: &str,
         out: &mut Vec<Output>,
     ) {
-        let vets = self.errands.links(|it| it == Purpose::Vet(link));
+        let vets = self.short_links.links(|it| it == Purpose::Vet(link));
         for vet in vets {
             // The newcomer has gone.
-            self.errands.end(vet);
+            self.short_links.end(vet);
             self.close(vet, out);
         }
-        let Some(errand) = self.errands.end(link) else { return };
-        match errand.purpose {
-            Purpose::Join(_) => self.join_failed(now, errand.place, why.to_owned()),
-            Purpose::Vet(newcomer) => self.vet_failed(now, newcomer, errand.place, why, out),
+        let Some(short) = self.short_links.end(link) else { return };
+        match short.purpose {
+            Purpose::Join(_) => self.join_failed(now, short.place, why.to_owned()),
+            Purpose::Vet(newcomer) => self.vet_failed(now, newcomer, short.place, why, out),
             Purpose::Visit => self.visit_failed(),
             Purpose::Seek | Purpose::Scout => {}
         }
     }
 
-    pub(super) fn errands_due(&mut self, now: Time, out: &mut Vec<Output>) {
-        let due = self.errands.0.iter().filter(|(_, errand)| now >= errand.until);
+    pub(super) fn short_links_due(&mut self, now: Time, out: &mut Vec<Output>) {
+        let due = self.short_links.0.iter().filter(|(_, short)| now >= short.until);
         let due: Vec<_> = due.map(|(&link, _)| link).collect();
         for link in due {
-            let errand = self.errands.get(link);
-            let given = errand.map_or(self.config.check_timeout, |it| it.until.since(it.begun));
+            let short = self.short_links.get(link);
+            let given = short.map_or(self.config.check_timeout, |it| it.until.since(it.begun));
             let why = format!("no answer for {given:?}");
             self.close(link, out);
-            self.errand_failed(now, link, &why, out);
+            self.short_link_failed(now, link, &why, out);
         }
     }
 
@@ -278,16 +278,17 @@ impl Node {
         }
         // Members that have waited longest come first, so that many others cannot keep one out.
         gone.retain(|(member, _)| {
-            now >= self.seeking.next[member].0 && !self.errands.leads_to(Place::Node(*member))
+            now >= self.seeking.next[member].0
+                && !self.short_links.leads_to(LinkTarget::Node(*member))
         });
         gone.sort_by_key(|(member, _)| self.seeking.next[member].0);
-        let free = SEEKS_MAX.saturating_sub(self.errands.count(|it| it == Purpose::Seek));
+        let free = SEEKS_MAX.saturating_sub(self.short_links.count(|it| it == Purpose::Seek));
         for (member, since_ms) in gone.into_iter().take(free) {
             let tries = self.seeking.next[&member].1;
             let is_long = is_long(since_ms);
             let delay = self.seek_delay(tries + 1, is_long);
             self.seeking.next.insert(member, (now + delay, tries.saturating_add(1)));
-            self.send_errand(now, Purpose::Seek, Place::Node(member), Role::Member, out);
+            self.open_short_link(now, Purpose::Seek, LinkTarget::Node(member), Role::Member, out);
         }
         self.seek_prevs(now, out);
         let at = self.seeking.next.values().map(|&(at, _)| at).min();
@@ -321,8 +322,8 @@ impl Node {
             let is_known = address.is_some_and(|address| {
                 address == self.config.address || self.view.get(address).is_some()
             });
-            if !is_known && !self.errands.leads_to(Place::Prev(n)) {
-                self.send_errand(now, Purpose::Seek, Place::Prev(n), Role::Member, out);
+            if !is_known && !self.short_links.leads_to(LinkTarget::Prev(n)) {
+                self.open_short_link(now, Purpose::Seek, LinkTarget::Prev(n), Role::Member, out);
             }
         }
     }
@@ -382,7 +383,7 @@ impl Node {
         why: String,
         out: &mut Vec<Output>,
     ) {
-        let purpose = self.errands.get(link).map(|errand| errand.purpose);
+        let purpose = self.short_links.get(link).map(|short| short.purpose);
         match purpose {
             Some(Purpose::Join(n)) => self.joining.was_refused(n, node, is_joining),
             Some(Purpose::Vet(_)) => {}
@@ -399,8 +400,8 @@ impl Node {
 
 fn is_sought(entry: &Member, wall_ms: u64) -> bool {
     match entry.state {
-        State::Alive => false,
-        State::Gone { .. } => true,
-        State::Left { since_ms } => wall_ms.saturating_sub(since_ms) < RESTART_MS_MAX,
+        MemberState::Alive => false,
+        MemberState::Gone { .. } => true,
+        MemberState::Left { since_ms } => wall_ms.saturating_sub(since_ms) < RESTART_MS_MAX,
     }
 }
