@@ -91,6 +91,11 @@ impl Joining {
             self.joining.remove(&n);
         }
     }
+
+    /// The next candidate is asked at once.
+    pub(super) fn try_now(&mut self, now: Time) {
+        (self.since, self.at) = (self.since.min(now), self.at.min(now));
+    }
 }
 
 impl Node {

@@ -14,15 +14,31 @@ impl Node {
             return;
         }
         self.refuse_waiting(out);
-        if self.phase == Phase::Joining {
-            // No ring counts on it. A member that is just taking it in gets no answer when it calls back.
-            // If it heard a goodbye instead, it would look for what this node brings, and never had.
-            self.abandon(out);
-            self.phase = Phase::Left;
-            out.push(Output::Left);
-            return;
+        let until = now + self.config.request_timeout;
+        if self.phase == Phase::Member {
+            return self.finish(now, until, out);
         }
-        self.phase = Phase::Finishing { until: now + self.config.request_timeout };
+        if self.rests > 0 && !self.index.is_empty() {
+            // It was a member, and what it has acknowledged may be nowhere else: it goes back first.
+            self.leaves_by.get_or_insert(until);
+            self.joining.try_now(now);
+        } else {
+            self.end(out);
+        }
+    }
+
+    /// Ends without a word: no ring counts on this node. A member that is just taking it in gets no
+    /// answer when it calls back. If it heard a goodbye instead, it would look for what this node
+    /// brings, and never had.
+    fn end(&mut self, out: &mut Vec<Output>) {
+        self.abandon(out);
+        self.phase = Phase::Left;
+        out.push(Output::Left);
+    }
+
+    /// Takes nothing new, and finishes what it has begun.
+    fn finish(&mut self, now: Time, until: Time, out: &mut Vec<Output>) {
+        self.phase = Phase::Finishing { until };
         // What others cover is known when this comes back.
         (self.reports.held, self.reports.held_after) = (None, self.checks_made);
         self.reports.nobody_stays = false;
@@ -63,6 +79,15 @@ impl Node {
     /// The steps of leaving: answer what is in flight, let others catch up, say goodbye, wait to
     /// be passed over.
     pub(super) fn step_out(&mut self, now: Time, out: &mut Vec<Output>) {
+        if let Some(until) =
+            self.leaves_by.filter(|&until| self.phase == Phase::Member || now >= until)
+        {
+            self.leaves_by = None;
+            match self.phase {
+                Phase::Member => self.finish(now, until, out),
+                _ => self.end(out),
+            }
+        }
         if let Phase::Finishing { until } = self.phase
             && ((self.operations.is_empty() && self.storing.is_empty() && !self.is_needed())
                 || now >= until)

@@ -143,6 +143,8 @@ pub struct Node {
     pub(super) is_quick_ring: bool,
     /// How often in a row this node has stayed out.
     pub(super) rests: u32,
+    /// It was told to leave while it stayed out, and ends then, taken in again or not.
+    pub(super) leaves_by: Option<Time>,
     /// When it found itself declared gone lately.
     pub(super) backs: VecDeque<Time>,
     /// It was stopped, and does not know whether the others still count it: the number of the CHECK
@@ -208,6 +210,7 @@ impl Node {
             unreachable: BTreeMap::new(),
             is_quick_ring: false,
             rests: 0,
+            leaves_by: None,
             backs: VecDeque::new(),
             doubts: None,
             circle: ViewHash(0),
@@ -298,6 +301,7 @@ impl Node {
             self.joining_deadline(),
             self.seeking_deadline(),
             leaving,
+            self.leaves_by,
             self.says_why_at,
             self.claimable,
         ];
