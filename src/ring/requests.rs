@@ -18,6 +18,11 @@ use super::{
 const BEYOND_MAX: usize = 1024;
 
 /// Requests that wait until this node is ready.
+const WAITING_MAX: usize = 1024;
+/// Of these, the LISTs: each may be answered with a thousand names, and all are at once.
+const LISTS_MAX: usize = 64;
+
+/// Requests that wait until this node is ready.
 #[derive(Debug, Default)]
 pub(super) struct Waiting(VecDeque<(Time, RequestId, Request)>);
 
@@ -191,7 +196,12 @@ impl Node {
         if let Err(refusal) = self.may_operate() {
             return Some(Answer::Refused(refusal));
         }
-        if self.waiting.0.len() >= OPERATIONS_MAX {
+        let is_list = |request: &Request| matches!(request, Request::List { .. });
+        let lists =
+            || self.waiting.0.iter().filter(|(.., request)| is_list(request)).take(LISTS_MAX);
+        if self.waiting.0.len() >= WAITING_MAX
+            || (is_list(&request) && lists().count() >= LISTS_MAX)
+        {
             return Some(self.not_ready());
         }
         let until = now + READY_WAIT.min(self.config.request_timeout);
