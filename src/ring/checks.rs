@@ -14,7 +14,7 @@ use super::{
     message::{Check, OpId, Peer, Report},
     node::{Node, Phase},
     version::Time,
-    view::View,
+    view::{View, ViewHash},
 };
 
 /// A CHECK that took longer than this to go round says nothing of the clocks that it has seen.
@@ -25,13 +25,13 @@ const CLOCK_ROUND_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Reports {
     /// What each member says of itself.
     pub(super) of: BTreeMap<SocketAddr, Report>,
-    /// What the others can give together.
-    pub(super) held: Option<Covers>,
+    /// What the others of a circle can give together.
+    pub(super) held: Option<(ViewHash, Covers)>,
     /// What CHECKs up to this one have collected does not count: this node leaves, and others may have
     /// begun to leave since.
     pub(super) held_after: u64,
-    /// All others are leaving as well: no member will be left to hold anything.
-    pub(super) nobody_stays: bool,
+    /// The circle of which all others are leaving as well: no member will be left to hold anything.
+    pub(super) nobody_stays: Option<ViewHash>,
     /// When the CHECKs that are under way were sent: by count, the newest only.
     sent: Option<(u64, Time)>,
 }
@@ -109,11 +109,13 @@ impl Node {
         }
         self.unsettled |= self.doubts.take_if(|doubts| op.count >= *doubts).is_some();
         self.look_for_lost(now, &held, out);
-        if op.count > self.reports.held_after {
-            self.reports.held = Some(held);
+        let mut circle = self.view.circle().into_iter();
+        let is_whole = circle.all(|it| it == self.config.address || reports.contains_key(&it));
+        if op.count > self.reports.held_after && is_whole {
+            self.reports.held = Some((self.circle, held));
             let me = self.config.address;
-            self.reports.nobody_stays =
-                reports.iter().all(|(it, report)| *it == me || report.leaving);
+            let all_leave = reports.iter().all(|(it, report)| *it == me || report.leaving);
+            self.reports.nobody_stays = all_leave.then_some(self.circle);
         }
         self.reports.of = reports;
     }

@@ -41,7 +41,7 @@ impl Node {
         self.phase = Phase::Finishing { until };
         // What others cover is known when this comes back.
         (self.reports.held, self.reports.held_after) = (None, self.checks_made);
-        self.reports.nobody_stays = false;
+        self.reports.nobody_stays = None;
         self.begin_check(now, out);
         self.says_why_at = Some(now + self.config.check_interval / 2);
     }
@@ -64,15 +64,18 @@ impl Node {
     /// Whether something that this node covers might be lost with it: others are there, and they are
     /// not known to cover it among them; or another is just joining.
     fn is_needed(&self) -> bool {
+        // What was collected in another circle says nothing of this one.
+        let held = self.reports.held.as_ref().filter(|(circle, _)| *circle == self.circle);
+        let held = held.map(|(_, held)| held);
         // Be it only what a member brought in an earlier life, and has to follow itself.
         let others = self.view.brought().filter(|&(member, _)| {
             let covered = self.covers.of(member);
-            !self.reports.held.as_ref().map_or(covered == 0, |held| held.has(member, covered))
+            !held.map_or(covered == 0, |held| held.has(member, covered))
         });
         // What it brings it may not cover itself yet: others cannot have followed that.
         let me = self.config.address;
         let is_unsure = !self.index.is_empty() && !self.covers.has(me, self.me.brings);
-        let is_to_stay = self.live > 1 && !self.reports.nobody_stays;
+        let is_to_stay = self.live > 1 && self.reports.nobody_stays != Some(self.circle);
         self.short_links.has_newcomer() || (is_to_stay && (is_unsure || others.count() > 0))
     }
 

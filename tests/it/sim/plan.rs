@@ -176,7 +176,7 @@ impl Plan {
         // After one fault nothing gets lost but what is under way, and that is sent again at once.
         // With two at a time it may have to wait for the next CHECK.
         let faults_come_in_pairs = rng.chance(50);
-        let patience = if faults_come_in_pairs { ms(1600) } else { ms(400) };
+        let patience = if faults_come_in_pairs { ms(1600) } else { ms(500) };
         let kinds = if faults_come_in_pairs { 2 } else { 1 };
         let faults: Vec<_> = (0..kinds).map(|_| rng.pick(&all)).collect();
         Self {
