@@ -37,6 +37,7 @@ use smol::{channel, stream::Stream};
 
 pub use lines::Lines;
 pub use listener::Error;
+pub(crate) use options::variable;
 pub use options::{LogFormat, Options, parse};
 
 use self::{

@@ -2,8 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-/// Bytes of a name at most.
-const NAME_BYTES_MAX: usize = 64;
+use crate::ring::{limits::RING_NAME_BYTES_MAX, name::is_ring_name};
 
 /// The name of a ring: short, and of characters that need no quotes anywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,12 +25,11 @@ impl FromStr for RingName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-        if (1..=NAME_BYTES_MAX).contains(&text.len()) && text.chars().all(fits) {
+        if is_ring_name(text) {
             return Ok(Self(text.into()));
         }
         Err(format!(
-            "`{text}` cannot be the name of a ring: write 1 to {NAME_BYTES_MAX} letters of the \
+            "`{text}` cannot be the name of a ring: write 1 to {RING_NAME_BYTES_MAX} letters of the \
              English alphabet, digits, `.`, `_` and `-`"
         ))
     }

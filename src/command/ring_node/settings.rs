@@ -17,6 +17,7 @@ use crate::{
             CHECK_INTERVAL_MAX, FILE_BYTES_CEILING, FORGET_AFTER, GIVE_UP_AFTER, MEMBERS_MAX,
         },
     },
+    serve::variable,
 };
 
 /// With shorter times, a node would do nothing but check.
@@ -48,7 +49,7 @@ impl Settings {
         let prevs = members(options.prev, options.prev_ip, options.prev_port)?;
         let ring = setting(options.ring, "SMOLRING_RING", RingName::default())?;
         let time = |flag, name: &str, default, most| {
-            let variable = format!("SMOLRING_{}", name.to_uppercase().replace('-', "_"));
+            let variable = variable("SMOLRING_", name);
             let Period(time) = setting(flag, &variable, Period(default))?;
             if !(TIME_MIN..=most).contains(&time) {
                 let message = format!("--{name} {time:?} is not between {TIME_MIN:?} and {most:?}");
