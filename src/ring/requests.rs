@@ -112,7 +112,9 @@ impl Node {
         let stamp = self.clock.tick(self.clocks.own(now), self.clocks.latest(now));
         let held = self.index.get(name).map(|held| held.version.stamp);
         let refused = self.refused.get(name).map(|version| version.stamp);
-        let known = held.into_iter().chain(refused);
+        // This node may have given one out that its clock has only now come to.
+        let given = self.beyond.get(name).copied();
+        let known = held.into_iter().chain(refused).chain(given);
         let mut stamp = known.fold(stamp, |stamp, known| stamp.max(known.next()));
         self.clock.observe(stamp, self.clocks.latest(now));
         if stamp > self.clock.highest() {
