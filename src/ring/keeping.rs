@@ -7,7 +7,7 @@
 //! store cannot keep it, the index goes back to what was replaced. The creator of a PUT answers its
 //! client when its own store has confirmed the file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     event::{Event, Output, RequestId, StoreFault},
@@ -30,6 +30,8 @@ pub(super) struct Storing {
     bytes: usize,
     /// Clients that wait until their file is confirmed.
     replies: BTreeMap<(Ticket, RequestId), Reply>,
+    /// When each of them is due.
+    due: BTreeSet<(Time, (Ticket, RequestId))>,
     tickets_made: u64,
     /// The store has failed so often in a row, and is given nothing until then.
     failures: u32,
@@ -70,10 +72,22 @@ impl Storing {
         self.open.is_empty()
     }
 
-    /// When the first client has waited for too long. Tickets and deadlines have the same order, but
-    /// for large files, whose clients wait a little longer than they must.
+    /// When the first client has waited for too long.
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.replies.first_key_value().map(|(_, reply)| reply.until)
+        self.due.first().map(|&(until, _)| until)
+    }
+
+    fn await_reply(&mut self, ticket: Ticket, reply: Reply) {
+        let key = (ticket, reply.id);
+        self.due.insert((reply.until, key));
+        self.replies.insert(key, reply);
+    }
+
+    /// The first client that has waited for too long.
+    fn next_due(&mut self, now: Time) -> Option<Reply> {
+        let first = self.due.first().copied().filter(|&(until, _)| now >= until)?;
+        self.due.remove(&first);
+        self.replies.remove(&first.1)
     }
 
     /// Whether the store, which has failed, may be tried again.
@@ -109,7 +123,9 @@ impl Storing {
         let mut replies = Vec::new();
         // Stores confirm in order, so none waits for an earlier one.
         while let Some(first) = self.replies.first_entry().filter(|it| it.key().0 <= ticket) {
-            replies.push(first.remove());
+            let (key, reply) = first.remove_entry();
+            self.due.remove(&(reply.until, key));
+            replies.push(reply);
         }
         replies
     }
@@ -139,7 +155,7 @@ impl Node {
         // is confirmed.
         let held = self.index.get(name).map(|held| held.ticket);
         match held.filter(|held| self.storing.open.contains_key(held)) {
-            Some(ticket) => drop(self.storing.replies.insert((ticket, reply.id), reply)),
+            Some(ticket) => self.storing.await_reply(ticket, reply),
             None => out.push(reply.output()),
         }
     }
@@ -240,8 +256,7 @@ impl Node {
 
     /// Answers clients whose file the store has not confirmed in time.
     pub(super) fn storing_due(&mut self, now: Time, out: &mut Vec<Output>) {
-        while self.storing.deadline().is_some_and(|until| now >= until) {
-            let (_, reply) = self.storing.replies.pop_first().expect("it has a deadline");
+        while let Some(reply) = self.storing.next_due(now) {
             let reason = "the store did not confirm the file in time; it may be kept: put it again";
             out.push(reply.refused(Status::Timeout, reason));
         }
