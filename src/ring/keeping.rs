@@ -70,8 +70,8 @@ impl Storing {
         self.open.is_empty()
     }
 
-    /// When the first client has waited for too long. Tickets and deadlines have the same order, but
-    /// for large files, whose clients wait a little longer than they must.
+    /// When the first client has waited for too long. Tickets and deadlines have the same order,
+    /// except for large files, whose clients wait a little longer than they must.
     pub(super) fn deadline(&self) -> Option<Time> {
         self.replies.first_key_value().map(|(_, reply)| reply.until)
     }
@@ -81,7 +81,7 @@ impl Storing {
         self.failures > 0 && now >= self.not_before
     }
 
-    /// Whether the store may be given so many bytes more.
+    /// Whether the store may be given this many bytes more.
     fn has_room(&self, now: Time, bytes: usize) -> bool {
         now >= self.not_before
             && self.open.len() < OPERATIONS_MAX
@@ -162,7 +162,7 @@ impl Node {
         }
     }
 
-    /// Whether a file of this many bytes would find room under this name.
+    /// Whether a file of this many bytes would fit under this name.
     pub(super) fn has_room(&self, now: Time, name: &Name, bytes: usize) -> bool {
         self.index.has_room(name, bytes) && self.storing.has_room(now, bytes)
     }
@@ -247,7 +247,7 @@ impl Node {
         }
     }
 
-    /// Says so if this node has become full, or has room again.
+    /// Reports that this node has become full, or has room again.
     pub(super) fn note_room(&mut self, was_full: bool, out: &mut Vec<Output>) {
         let is_full = !self.refused.is_empty();
         if is_full != was_full {

@@ -22,7 +22,7 @@ pub(super) struct Verb {
     pub read: Read,
 }
 
-/// What may follow the line of a verb, and so how long its `len=` may be.
+/// What may follow the line of a verb, and therefore how large its `len=` may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Brings {
     Nothing,
@@ -32,8 +32,8 @@ pub(super) enum Brings {
     File,
     /// A list, from a node.
     List,
-    /// A list of members. It is taken from anybody, because MEET, the first message of a node, brings
-    /// one.
+    /// A list of members. It is taken on every connection, because MEET, the first message of a
+    /// node, brings one.
     Members,
 }
 
@@ -99,7 +99,7 @@ pub(super) fn find(line: Line<'_>) -> Result<&'static Verb, Reject> {
     verb.ok_or_else(|| unknown(word))
 }
 
-/// Whether a line that begins like this is from a client that wants a file kept.
+/// Whether a line that begins like this is that of a client's upload.
 pub(super) fn is_upload(line: &[u8]) -> bool {
     let after = |verb: &Verb| line.strip_prefix(verb.word.as_bytes());
     let mut uploads = VERBS.iter().filter(|verb| verb.brings == Upload);
