@@ -132,7 +132,7 @@ impl Flight {
         waiting > self.bytes_max + FILE_BYTES_CEILING && link_bytes > waiting / 2
     }
 
-    /// Counts bytes in an outbox that are copies.
+    /// Counts bytes that were copied into an outbox.
     pub(super) fn add_copied(&self, bytes: usize) {
         self.copied_bytes.set(self.copied_bytes.get() + bytes);
     }
