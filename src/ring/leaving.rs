@@ -28,8 +28,8 @@ impl Node {
     }
 
     /// Ends without a message: no ring depends on this node. A member that is just taking it in
-    /// gets no answer when it tries its address; after a goodbye, it would look for files that this
-    /// node brings in name only.
+    /// gets no answer when it tries its address; after a goodbye, it would look for what this node
+    /// brings but never had.
     fn end(&mut self, out: &mut Vec<Output>) {
         self.abandon(out);
         self.phase = Phase::Left;

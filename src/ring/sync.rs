@@ -6,7 +6,7 @@
 //! of two levels.) So data moves in the direction of the ring, and after at most one turn every
 //! member holds the newest version of everything.
 //!
-//! Nothing is ever pushed and nothing is removed: an empty node cannot spread its emptiness.
+//! Nothing is ever pushed and nothing is removed: an empty node cannot empty others.
 //!
 //! What the predecessor covered when a session began, this node covers when the session is done, or
 //! at once where both tables are equal (see `coverage.rs`). A predecessor that is full has nothing to
