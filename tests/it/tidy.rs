@@ -1,4 +1,4 @@
-//! Style that matters, and how the modules of `src` stand to each other.
+//! Style that matters, and which modules of `src` may use which.
 
 mod imports;
 

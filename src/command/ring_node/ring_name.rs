@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-/// Bytes of a name at most.
+/// The most bytes of a name.
 const NAME_BYTES_MAX: usize = 64;
 
 /// The name of a ring: short, and of characters that need no quotes anywhere.
@@ -10,7 +10,7 @@ const NAME_BYTES_MAX: usize = 64;
 pub(super) struct RingName(String);
 
 impl RingName {
-    /// The name as it is.
+    /// The name as text.
     pub fn into_string(self) -> String {
         self.0
     }
