@@ -256,7 +256,7 @@ fn one_that_takes_nothing_is_not_read_beyond_a_bound() {
     let other = node.connect(0);
     other.send("GET a\n".repeat(GETS));
     let waiting = other.connection.outbox.borrow().bytes();
-    // The task checks for room only after so many requests.
+    // The task checks for room only after `TURN_REQUESTS_MAX` requests.
     let bound = UNREAD_ANSWER_BYTES_MAX + TURN_REQUESTS_MAX * (BYTES + 200);
     assert!((UNREAD_ANSWER_BYTES_MAX..bound).contains(&waiting), "{waiting} bytes wait");
     // What it asks beyond that stays where it is.

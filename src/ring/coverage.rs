@@ -56,7 +56,7 @@ impl Covers {
         pairs.fold(false, |news, (&member, &brings)| self.add(member, brings) || news)
     }
 
-    /// Drops what is said of addresses that the view does not know.
+    /// Drops entries for addresses that are not in the view.
     pub fn prune(&mut self, view: &View) {
         self.0.retain(|&member, _| view.get(member).is_some());
     }

@@ -25,7 +25,7 @@ pub enum LinkTarget {
     /// To the node of this name.
     Node(SocketAddr),
     /// To the n-th of [`Config::prevs`](super::Config::prevs), which may be the name of a host: the
-    /// driver looks it up, anew each time.
+    /// driver looks it up again each time.
     Prev(usize),
 }
 

@@ -281,7 +281,7 @@ impl Node {
     }
 
     /// Sets the wall clock: it may have been put right, or the machine may have slept. Versions
-    /// go forward all the same.
+    /// still go forward.
     pub fn set_clock(&mut self, now: Time, wall_ms: u64) {
         self.clocks.set_own(now, wall_ms);
     }

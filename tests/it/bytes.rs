@@ -249,7 +249,7 @@ fn half_a_put_and_then_silence_is_408_and_a_slow_reader_is_no_such_case() {
     let ring = Ring::start(2, &[]);
     let node = &ring.nodes[0];
     let begun = Instant::now();
-    // Half a content; half a line after a whole request; half of what is to be skipped.
+    // Half a file; half a line after a whole request; half of what is to be skipped.
     let halves = ["PUT half len=10\nhello", "PING\nPUT ha", "PUT ../half len=9\nskip"];
     let mut clients = halves.map(|half| {
         let mut client = node.client();

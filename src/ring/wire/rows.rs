@@ -15,7 +15,7 @@ pub struct Row {
     pub address: SocketAddr,
     /// Its entry in the view.
     pub member: Member,
-    /// What it said of itself in the last CHECK, if it is alive and there was one.
+    /// What it said about itself in the last CHECK, if it is alive and there was one.
     pub report: Option<Report>,
     /// How far its clock is ahead of the ring's, in milliseconds; negative: behind.
     pub clock_off_ms: Option<i64>,

@@ -37,8 +37,8 @@ pub(super) enum Brings {
     Members,
 }
 
-/// How a message is read, and who sends it. A message that brings a file is read from its line alone,
-/// before the file is there; one that brings a list is read once the list is whole.
+/// How a message is read, and which side sends it. A message that brings a file is read from its
+/// line alone, before the file is there; one that brings a list is read once the list is whole.
 #[derive(Debug)]
 pub(super) enum Read {
     /// A client sends it.
