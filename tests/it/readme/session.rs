@@ -35,7 +35,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Whether this system lets a test have a network of its own. Prints that it does not, if so.
+    /// Whether this system lets a test have a network of its own. Prints a note if not.
     pub fn is_possible() -> bool {
         if !["unshare", "ip", "bash"].into_iter().all(is_here) {
             return false;

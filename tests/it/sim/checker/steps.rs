@@ -107,8 +107,8 @@ impl Checker {
         }
     }
 
-    /// A node is about to handle a message. Handling one that was sent once twice means that it
-    /// circles.
+    /// A node is about to handle a message. A node that handles one sending twice lets the message
+    /// circle.
     pub fn handled(&mut self, host: &Host, message: &Envelope) {
         self.note_closed(host, message);
         let host = host.index;
