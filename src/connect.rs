@@ -1,13 +1,14 @@
-//! From an address or a name to a TCP connection, quickly where anybody answers at all.
+//! From an address or a name to a TCP connection, quickly if any of its addresses answers.
 //!
-//! The first packet of a connection may meet a listener that is just ending, a host without power,
-//! or a network that is down: it is lost, and no error comes back. The system sends it again after a
-//! second, then after two, four and so on. A new socket sends one at once. So a connect that gets
-//! no answer is tried again on another socket while the first still waits, and the socket that
-//! connects first is the connection.
+//! The first packet of a connection may reach a listener that is just closing, a host without
+//! power, or a network that is down: it is lost, and no error comes back. The system sends it again
+//! after a second, then after two, four and so on. A new socket sends one at once. So a connect
+//! that gets no answer is tried again on another socket while the first still waits, and the socket
+//! that connects first is the connection.
 //!
 //! A name may have several addresses. They are tried in turn, IPv6 and IPv4 alternating: an address
-//! that answers nothing does not hold up the next one, and an address that refuses is not tried again.
+//! that does not answer does not hold up the next one, and an address that refuses is not tried
+//! again.
 //!
 //! Nothing here ends by itself while an address is silent. The caller decides how long to wait, and
 //! drops the future then.
@@ -26,8 +27,8 @@ use async_io::{Async, Timer};
 use async_net::AsyncToSocketAddrs;
 use smol::future;
 
-/// How long each socket in turn has for an answer before the next one is opened. The last holds from
-/// then on.
+/// How long each socket in turn has for an answer before the next one is opened. The last applies
+/// to all further ones.
 const PAUSES: [Duration; 4] = [
     Duration::from_millis(20),
     Duration::from_millis(30),
@@ -49,8 +50,8 @@ pub async fn connect(to: impl AsyncToSocketAddrs) -> io::Result<Async<TcpStream>
     race(&async_net::resolve(to).await?).await
 }
 
-/// The same within `timeout`. A name that is not known is looked up again until then: it may be that
-/// of a container that is just starting. A refusal is an error at once.
+/// The same within `timeout`. A name that is not known is looked up again until then: it may belong
+/// to a container that is just starting. A refusal is an error at once.
 pub async fn connect_within(
     timeout: Duration,
     to: impl AsyncToSocketAddrs + Clone,
@@ -120,7 +121,7 @@ async fn race_with(
     Err(error)
 }
 
-/// The sockets of which one will be the connection.
+/// The sockets, one of which will be the connection.
 struct Race {
     /// Those that have not refused. The first is tried next.
     addresses: VecDeque<SocketAddr>,
@@ -129,8 +130,9 @@ struct Race {
 }
 
 impl Race {
-    /// Tries the next address. Its first socket stays to the end, since an answer may take longer than all
-    /// pauses together; where there are too many others, the oldest of them is closed.
+    /// Tries the next address. Its first socket stays open to the end, since an answer may take
+    /// longer than all pauses together; where there are too many others, the oldest of them is
+    /// closed.
     fn begin(&mut self, open: impl Fn(SocketAddr) -> Connecting) {
         let address = self.addresses[0];
         self.addresses.rotate_left(1);
@@ -199,8 +201,8 @@ fn in_turn(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     }
 }
 
-/// Whether a socket is connected to itself. The system may give a connection the very port that it goes
-/// to, if nothing listens there.
+/// Whether a socket is connected to itself. If nothing listens at a port, the system may give a
+/// connection to it that same port.
 fn is_to_itself(stream: &TcpStream) -> bool {
     matches!((stream.local_addr(), stream.peer_addr()), (Ok(local), Ok(peer)) if local == peer)
 }
@@ -325,7 +327,7 @@ mod tests {
         let stream = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
         bind(&stream, &address("127.0.0.1:0")).unwrap();
         let own = SocketAddr::try_from(getsockname(&stream).unwrap()).unwrap();
-        // A system that does not do that leaves nothing to test.
+        // On a system that does not do that, there is nothing to test.
         if connect(&stream, &own).is_ok() {
             assert!(is_to_itself(&TcpStream::from(stream)));
         }

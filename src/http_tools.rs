@@ -184,12 +184,12 @@ fn prepare(arguments: &Arguments, method: Method) -> Result<(Url, String), Usage
     Ok((url, request))
 }
 
-/// Why the answer could not be had or shown.
+/// Why the answer could not be received or shown.
 enum Failure {
     Unreachable(io::Error),
     Answer(String),
     Output(io::Error),
-    /// The reader of our output is gone. The status of the answer is known.
+    /// The reader of the output is gone. The status of the answer is known.
     Closed(u16),
 }
 

@@ -18,21 +18,21 @@
 //!
 //! - [`ring`] decides: the protocol as a pure state machine, without sockets or clocks.
 //! - [`store`] keeps the contents of files.
-//! - [`serve`] is what every process that listens shares: ports, accepting, the end, lines.
+//! - [`serve`] is what every process that listens shares: ports, accepting, shutdown, lines.
 //! - [`net`] moves bytes: a node on real sockets, on one thread.
 //! - [`client`] asks: what `ring-client` does, as a library.
-//! - [`http1`] reads HTTP/1.1 by hand, the lesson: pure, without a library.
+//! - [`http1`] reads HTTP/1.1 by hand, for learning: pure, without a library.
 //! - [`http`] serves and carries HTTP: tide and surf over hyper, on smol.
 //! - [`grpc`] serves and carries gRPC: tonic's generated code over hyper, on smol.
-//! - [`services`] are the small servers around the ring, a file each.
+//! - [`services`] are the small servers around the ring, one file each.
 //! - [`http_tools`] ask over HTTP by hand: `http-get` and `http-post`.
 //! - [`connect`] goes from a host name to a connection.
 //! - [`cli`] is what all command lines share; [`command`] starts things.
 //!
-//! Cargo features choose the rooms, all of them by default: `ring` (the node, its client, `up`), `http`,
-//! `services`, `grpc`, and `redis` as a store of the logging service.
+//! Cargo features choose the modules, all of them by default: `ring` (the node, its client, `up`),
+//! `http`, `services`, `grpc`, and `redis` as a store of the logging service.
 
-// Where rooms are left out, nothing may use what others have ready for them.
+// Where modules are left out, code that only they use is unused.
 #![cfg_attr(
     not(all(feature = "ring", feature = "services", feature = "grpc", feature = "redis")),
     allow(dead_code, unused_imports)

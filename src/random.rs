@@ -1,4 +1,4 @@
-//! Random numbers that need not be secret: for names that must be nobody else's, and for errors on
+//! Random numbers that need not be secret: for names that must be unique, and for errors on
 //! purpose. The ring has its own, which a seed repeats.
 
 use std::hash::{BuildHasher, RandomState};

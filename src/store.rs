@@ -1,6 +1,6 @@
 //! KEEPS the contents of files: in memory, for as long as the process lives.
 //!
-//! Which files there are the node knows, in its index; a store knows contents by their tickets and
+//! The node's index knows which files there are; a store knows contents by their tickets and
 //! nothing else. This one confirms at once.
 
 use std::collections::HashMap;
@@ -17,13 +17,13 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// Keeps a content. It is not copied. The node sees to it that there is room.
+    /// Keeps the content of a file, without a copy. The node makes sure that there is room.
     pub fn keep(&mut self, ticket: Ticket, content: Content) -> Result<(), StoreFault> {
         self.contents.insert(ticket, content);
         Ok(())
     }
 
-    /// The content, which is not copied.
+    /// The content of a file, without a copy.
     ///
     /// # Panics
     ///
@@ -32,7 +32,7 @@ impl MemoryStore {
         self.contents.get(&ticket).expect("a node reads only what it keeps").clone()
     }
 
-    /// Forgets a content.
+    /// Forgets the content of a file.
     pub fn discard(&mut self, ticket: Ticket) {
         self.contents.remove(&ticket);
     }

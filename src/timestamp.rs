@@ -21,7 +21,7 @@ impl Display for Timestamp {
         let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
         let (year, month, day) = civil(days);
         let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        // Digit by digit, since every line has one.
+        // Digit by digit, for speed: every line has one.
         let mut text = *b"0000-00-00T00:00:00.000Z";
         digits(&mut text[0..4], year);
         digits(&mut text[5..7], month);

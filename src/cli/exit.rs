@@ -1,4 +1,4 @@
-//! How a command ends, and why it does not begin.
+//! How a command ends, and why it does not start.
 
 use std::process::{ExitCode, Termination};
 
@@ -28,7 +28,7 @@ impl Termination for Exit {
     }
 }
 
-/// What is wrong with the command line or the environment, in words that help to mend it.
+/// What is wrong with the command line or the environment, in words that help to fix it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct UsageError(pub String);

@@ -4,7 +4,7 @@
 //! argh takes `--port 80` and `-p 80`, an option only before its verb, and any word as a value.
 //! [`Grammar::read`] takes `--port=80` and `-p80` as well, in any place; and it refuses a value
 //! that was forgotten, which argh would not notice: in `get f -o --json` the file is not called
-//! `--json`. All that it knows of the options it asks of argh, so no list here can grow old.
+//! `--json`. It asks argh for the options, so no list here can get out of date.
 
 use std::collections::BTreeMap;
 
@@ -121,7 +121,8 @@ impl Grammar {
         self.verbs.iter().map(|verb| verb.name).collect()
     }
 
-    /// Reads the arguments of a program. A word behind `--` is no option, whatever it looks like.
+    /// Reads the arguments of a program. A word after `--` is not an option, whatever it looks
+    /// like.
     pub fn read(&self, args: &[String]) -> Reading {
         let end = args.iter().position(|arg| arg == "--").unwrap_or(args.len());
         let (line, rest) = (&args[..end], args.get(end + 1..).unwrap_or_default());
@@ -196,7 +197,7 @@ impl Grammar {
         let mut words = line.iter().enumerate().peekable();
         while let Some((at, word)) = words.next() {
             if at == found.at {
-                // `--get=NAME` has the first word behind the verb in it.
+                // `--get=NAME` contains the first word after the verb.
                 let value = word.split_once('=').filter(|_| is_dashed(word));
                 parts.words.extend(value.map(|(_, value)| value.to_owned()));
                 continue;
@@ -229,7 +230,7 @@ impl Grammar {
         found: &FoundVerb<'_>,
         mut next: impl FnMut() -> Option<&'a str>,
     ) -> Result<(), UsageError> {
-        // Who writes `-port` does not mean `-p ort`.
+        // A user who writes `-port` does not mean `-p ort`.
         if letters.len() > 1 && parts.find(|it| it.long == letters).is_some() {
             return Err(self.unknown(&format!("-{letters}"), found));
         }
@@ -250,12 +251,12 @@ impl Grammar {
         Ok(())
     }
 
-    /// Says that there is no such option, and what may have been meant.
+    /// Reports that there is no such option, and what may have been meant.
     fn unknown(&self, shown: &str, found: &FoundVerb<'_>) -> UsageError {
         let own = found.rule.map_or(&[][..], |verb| &verb.options);
         let name = shown.trim_start_matches('-');
         let known = self.options.iter().chain(own).map(|it| it.long).chain(["help", "version"]);
-        // One letter is near to everything.
+        // A single letter is close to everything.
         let near = nearest(name, known).filter(|_| name.len() > 1);
         let is_it = |it: &OptionRule| match shown.starts_with("--") {
             true => it.long == name,
@@ -274,7 +275,7 @@ impl Grammar {
     }
 }
 
-/// Where the verb stands, among all words but `--`.
+/// The position of the verb among all words but `--`.
 struct FoundVerb<'a> {
     rule: Option<&'a VerbRule>,
     at: usize,

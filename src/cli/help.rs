@@ -1,4 +1,4 @@
-//! The help of a command: what argh writes, and what it does not know of.
+//! The help of a command: what argh writes, and the options that it does not know.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use argh::{ArgsInfo, EarlyExit, FlagInfo, FromArgs};
 /// Where the description of an option begins, as argh writes it.
 const COLUMN: usize = 20;
 const WIDTH: usize = 80;
-/// With what argh's last line of the options ends.
+/// The end of argh's last line of the options.
 const LAST: &str = "display usage information\n";
 
 /// The help of a program, or of one of its verbs. `shared` has the lines of more options.
@@ -15,7 +15,7 @@ pub(super) fn text<T: FromArgs + ArgsInfo>(name: &str, verb: Option<&str>, share
     let words: Vec<&str> = verb.into_iter().chain(["--help"]).collect();
     let text = match T::from_args(&[name], &words) {
         Err(EarlyExit { output, .. }) => output,
-        // A program that takes `--help` for something else has no other text.
+        // A program that uses `--help` for something else has no other text.
         Ok(_) => String::new(),
     };
     let common = match verb {

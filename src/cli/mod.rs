@@ -83,7 +83,7 @@ pub fn parse_with<T: FromArgs + ArgsInfo>(
     }
 }
 
-/// Parses `args` into `T` for another program, which asks for no help.
+/// Parses `args` into `T` on behalf of another program, which asks for no help.
 pub fn read<T: FromArgs + ArgsInfo>(args: &[String]) -> Result<T, UsageError> {
     match Grammar::of::<T>(&[]).read(args).wanted? {
         Wanted::Run { words, .. } => from_words("", &words),
@@ -142,7 +142,7 @@ fn plain(output: &str) -> String {
     said.unwrap_or_else(|| line.trim_end_matches('.').to_owned())
 }
 
-/// The words of the standard library about numbers, in those of people.
+/// The standard library's error texts about numbers, reworded for users.
 fn plain_cause(cause: &str) -> &str {
     match cause {
         "invalid digit found in string" => "it is no whole number",
@@ -206,7 +206,7 @@ pub fn print(text: impl Display) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Writes one line to stderr. If that fails, there is no other place for it.
+/// Writes one line to stderr. A failure of that cannot be reported anywhere.
 pub fn say(name: &str, message: impl Display) {
     let _ = writeln!(io::stderr(), "{name}: {message}");
 }
@@ -222,7 +222,7 @@ pub fn usage(name: &str, error: &UsageError) -> Exit {
     usage_of(name, None, error)
 }
 
-/// Like [`usage`], of one verb of a command.
+/// Like [`usage`], for one verb of a command.
 pub fn usage_of(name: &str, verb: Option<&str>, error: &UsageError) -> Exit {
     let (gap, verb) = verb.map_or(("", ""), |verb| (" ", verb));
     let stop = if error.0.ends_with('?') { "" } else { "." };

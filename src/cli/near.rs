@@ -16,7 +16,8 @@ pub(crate) fn nearest<'a>(
     (distance <= length.div_ceil(4).min(3)).then_some(word)
 }
 
-/// How many letters to insert, remove, replace, or swap with the next one, to make `to` of `from`.
+/// How many letters to insert, remove, replace, or swap with the next one, to turn `from` into
+/// `to`.
 fn distance(from: &str, to: &str) -> usize {
     let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
     let mut rows = vec![(0..=to.len()).collect::<Vec<usize>>()];

@@ -19,7 +19,7 @@ thread_local! {
     static PROBE: RefCell<Option<Option<Probed>>> = const { RefCell::new(None) };
 }
 
-/// Has a program read these arguments and end. `None`: it has not come so far.
+/// Makes a program read these arguments and end. `None`: it has not got that far.
 pub(crate) fn probe(run: fn(&str, &[String]) -> Exit, args: &[&str]) -> Option<Probed> {
     PROBE.set(Some(None));
     let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();

@@ -79,7 +79,7 @@ impl Display for ByteSize {
     }
 }
 
-/// Digits and points in front, the rest behind: no sign and no exponent gets through.
+/// Splits digits and points from the unit after them: no sign and no exponent is accepted.
 fn number_and_unit(text: &str) -> (&str, &str) {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     text.split_at(end)

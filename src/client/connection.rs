@@ -1,4 +1,4 @@
-//! One connection to one node: bytes out, answers in, and never longer than it may take.
+//! One connection to one node: bytes out, answers in, within time limits.
 
 use std::{
     cell::Cell,
@@ -24,7 +24,7 @@ use crate::{connect::connect_within, ring::wire::reply::text_line};
 const READ_BYTES: usize = 64 << 10;
 /// Contents up to this size leave in one write with their line.
 const ONE_WRITE_BYTES: usize = 16 << 10;
-/// A content may move this slowly before its request is given up.
+/// The content of a file may move this slowly before its request is given up.
 const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
 
 /// How long a connection waits.
@@ -93,20 +93,20 @@ impl Connection {
         self.exchange(line.as_bytes(), content).await
     }
 
-    /// Like [`request`](Self::request), for a line that is text as it should be.
+    /// Like [`request`](Self::request), for a line that is known to be valid.
     pub(super) async fn exchange(&mut self, line: &[u8], content: &[u8]) -> Result<Reply, Error> {
         if !self.usable {
             return Err(Error::Closed { node: self.node.clone() });
         }
-        // Whoever drops this future half-way leaves half a message behind.
+        // If this future is dropped half-way, half a message has been sent.
         self.usable = false;
         let progress = Progress::new(self.timeouts.silence, content.len());
         let receiving = receive(self.stream.clone(), &mut self.buffer, &progress);
         let sending = async {
             let result = send(self.stream.clone(), line, content, &progress).await;
             progress.is_sent.set(result.is_ok());
-            // Even when sending failed, a last answer may have arrived: it is for `receiving`
-            // to find that, or the end of the stream.
+            // Even when sending failed, a last answer may have arrived: `receiving` finds that, or
+            // the end of the stream.
             future::pending().await
         };
         let result = future::or(receiving, future::or(sending, progress.expire())).await;
@@ -130,13 +130,13 @@ enum Broken {
     Bad(&'static str),
 }
 
-/// When bytes moved last, and by when the whole request must be over.
+/// When bytes last moved, and by when the whole request must be over.
 struct Progress {
     silence: Duration,
     begun: Instant,
     moved: Cell<Instant>,
     bytes: Cell<usize>,
-    /// The whole request is with the system.
+    /// The whole request has been given to the system.
     is_sent: Cell<bool>,
 }
 
@@ -160,7 +160,7 @@ impl Progress {
     async fn expire<T>(&self) -> Result<T, Broken> {
         loop {
             let whole = Duration::from_secs(self.bytes.get() as u64 / SLOWEST_BYTES_PER_SECOND);
-            // What has been sent has still to go round the ring, perhaps over lines that are slower.
+            // What has been sent must still go round the ring, perhaps over slower lines.
             let silence = if self.is_sent.get() { self.silence + whole } else { self.silence };
             let limit = (self.moved.get() + silence).min(self.begun + self.silence + whole * 2);
             if Instant::now() >= limit {
@@ -243,7 +243,7 @@ mod tests {
 
     const ALICE: &str = "200 OK len=5 version=0000000000000001@127.0.0.1:1 blake3=";
 
-    /// A node that takes one connection, reads one line and does as told with the stream.
+    /// A node that takes one connection, reads one line and passes the stream to `act`.
     fn node(act: impl FnOnce(TcpStream) + Send + 'static) -> (Node, JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Why a request did not succeed. Each variant says what is known about the ring's state.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// No connection came about; nothing was sent.
+    /// No connection could be made; nothing was sent.
     #[error(
         "cannot reach {node}: {cause}. Start a node there, or say where one is with --node HOST:PORT"
     )]
@@ -39,7 +39,7 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
-    /// The node refused, in its own words; PROTOCOL.md says for each status what it leaves behind.
+    /// The node refused, with its own text; PROTOCOL.md says for each status what follows from it.
     #[error("{node} answered {status} {text}")]
     Status {
         /// The node that was asked.
@@ -90,7 +90,7 @@ impl Error {
         }
     }
 
-    /// Whether a PUT that failed like this may have been kept all the same.
+    /// Whether a PUT that failed like this may still have been kept.
     pub fn outcome_unknown(&self) -> bool {
         match self {
             Self::TimedOut { .. } | Self::Closed { .. } | Self::BadAnswer { .. } => true,

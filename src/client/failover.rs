@@ -67,7 +67,7 @@ impl Client {
         self.ask(async |node| node.forget(member).await).await
     }
 
-    /// Makes a request at one node after the other, at each once.
+    /// Makes a request at one node after the other, once at each.
     pub async fn ask<T>(
         &mut self,
         mut request: impl AsyncFnMut(&mut Connection) -> Result<T, Error>,

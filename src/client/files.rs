@@ -26,7 +26,7 @@ pub struct Source {
 /// Where the bytes of a file are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// On disk; read when its turn comes.
+    /// On disk; read only when it is put.
     Path(PathBuf),
     /// In memory.
     Bytes(Vec<u8>),
@@ -93,7 +93,7 @@ impl Search {
     }
 
     /// Finds the files of one folder. `above` has the real paths of the folder and of all that it
-    /// was reached through; meeting one of them again is a cycle.
+    /// was reached through; finding one of them again is a cycle.
     fn walk(&mut self, folder: &Path, prefix: &str, above: &mut Vec<PathBuf>) -> Result<(), Error> {
         let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         let entries = match entries {
@@ -147,7 +147,7 @@ impl Search {
     }
 
     fn skip(&mut self, path: &Path, cause: &dyn fmt::Display) {
-        // A control character would forge a line.
+        // A control character could forge a line.
         let path = path.display().to_string().replace(char::is_control, "?");
         self.found.skipped.push(format!("skipped {path}: {cause}"));
     }
@@ -193,10 +193,10 @@ pub(super) fn read_bounded(from: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes a file so that it is there whole or not at all: aside first, then renamed. What is no
+/// Writes a file so that it is there whole or not at all: aside first, then renamed. Anything but a
 /// regular file, like `/dev/null`, is written to directly. Blocks on the file system.
 pub(super) fn save(path: &Path, content: &[u8]) -> io::Result<()> {
-    // A link stays one: what it points to is replaced.
+    // A link stays a link: the file that it points to is replaced.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let existing = fs::metadata(&path).ok();
     if existing.as_ref().is_some_and(|existing| !existing.is_file()) {

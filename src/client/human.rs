@@ -1,6 +1,6 @@
 //! Times in words for people.
 
-/// A clock that is off by this or more is shown in minutes, and named as a problem.
+/// A clock that is off by this or more is shown in minutes, and reported as a problem.
 pub(super) const CLOCK_OFF_MS_MAX: u64 = 60_000;
 
 /// A span of time in its largest unit: `5 s`, `3 min`, `2 h`, `4 days`.
@@ -18,7 +18,7 @@ pub(super) fn span(ms: u64) -> String {
     }
 }
 
-/// How long ago that was. The two times may be of different clocks.
+/// How long ago that was. The two times may come from different clocks.
 pub(super) fn ago(since_ms: u64, now_ms: u64) -> String {
     match now_ms.saturating_sub(since_ms) {
         0..1000 => "just now".into(),

@@ -2,9 +2,9 @@
 
 use std::{fmt, net::Ipv6Addr, str::FromStr};
 
-/// The host that a ring begins at. macOS has no 127.0.1.1 unless somebody adds it.
+/// The default host of a ring's first node. macOS has no 127.0.1.1 unless it is added.
 pub const HOST_DEFAULT: &str = if cfg!(target_os = "macos") { "127.0.0.1" } else { "127.0.1.1" };
-/// The port that a ring begins at.
+/// The default port of a ring's first node.
 pub const PORT_DEFAULT: u16 = 4043;
 
 /// A node to talk to: a host name or an IP address, and a port. A host name is looked up at
@@ -18,9 +18,9 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node of which host and port come apart. An IPv6 address needs no brackets here.
+    /// A node from separate host and port. An IPv6 address needs no brackets here.
     pub fn at(host: &str, port: u16) -> Result<Self, String> {
-        // Only an IPv6 address has colons in it: the port stands elsewhere.
+        // Only an IPv6 address has colons in it: the port is given separately.
         let node = match host.matches(':').count() {
             1 => None,
             _ => host.parse::<Node>().ok(),
@@ -62,7 +62,7 @@ impl FromStr for Node {
         let port = port.map_or(Some(PORT_DEFAULT), |port| port.parse().ok());
         let port = port.filter(|port| *port > 0).ok_or_else(wrong)?;
         let valid = match host.contains(':') {
-            // Behind a % stands the interface.
+            // After a % comes the interface.
             true => host.split('%').next().is_some_and(|it| it.parse::<Ipv6Addr>().is_ok()),
             false => !host.is_empty(),
         };
@@ -78,7 +78,7 @@ impl fmt::Display for Node {
     }
 }
 
-/// Nodes in one word, separated by commas: the form of an environment variable.
+/// Nodes in one string, separated by commas: the form of an environment variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nodes(pub Vec<Node>);
 

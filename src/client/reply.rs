@@ -1,3 +1,3 @@
-//! What a node answers. `ring::wire` has how it is written and read.
+//! What a node answers. `ring::wire` writes and reads it.
 
 pub use crate::ring::wire::reply::{Head, Reply, head};

@@ -8,7 +8,7 @@ use super::{
     connection::Timeouts, error::Error, failover::Client, files::Source, node::Node, reply::Reply,
 };
 
-/// Connections that an upload uses at most; each has one file in memory.
+/// The most connections that an upload uses; each has one file in memory.
 const UPLOADS_AT_ONCE: usize = 8;
 
 /// What the workers share.

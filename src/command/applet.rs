@@ -93,7 +93,7 @@ fn child(name: &str, pid: &str, rest: &[String]) -> Exit {
     }
 }
 
-/// Has `ps` and `pgrep` show the command's name: the system shows that of the program's file.
+/// Makes `ps` and `pgrep` show the command's name: by default they show that of the program's file.
 #[cfg(target_os = "linux")]
 fn name_process(name: &str) {
     if let Ok(name) = std::ffi::CString::new(name) {
@@ -101,7 +101,7 @@ fn name_process(name: &str) {
     }
 }
 
-/// Nothing like it elsewhere.
+/// Other systems have nothing like it.
 #[cfg(not(target_os = "linux"))]
 fn name_process(_: &str) {}
 
@@ -109,7 +109,7 @@ fn find(name: &str) -> Option<&'static Applet> {
     APPLETS.iter().find(|(applet, ..)| *applet == name)
 }
 
-/// Says that there is no such command or option, and what may have been meant.
+/// Reports that there is no such command or option, and what may have been meant.
 fn unknown(word: &str) -> UsageError {
     if word == parent::FLAG {
         return parent::usage();
@@ -119,7 +119,7 @@ fn unknown(word: &str) -> UsageError {
         false => ("command", &["help"][..]),
     };
     let applets = APPLETS.iter().map(|(applet, ..)| *applet);
-    // A verb of the client alone is a word that people try.
+    // Users try a verb of the client alone.
     #[cfg(feature = "ring")]
     if client::is_verb(word) {
         return UsageError(format!("there is no command {word}; did you mean ring-client {word}?"));
@@ -209,7 +209,7 @@ mod tests {
                 // An option may stand before the verb.
                 assert_eq!(read(run, &form, before), expected, "{name} {form:?} {before:?}");
             }
-            // Behind `--` it is a word.
+            // After `--` it is a word.
             let behind = read(run, before, &["--", &long]);
             assert_ne!(behind, expected, "{name} {before:?} -- {long}");
         });
@@ -239,7 +239,7 @@ mod tests {
                     }
                 }
             }
-            // One letter too many is a typing error that is found.
+            // One letter too many is a typing error that is recognised.
             let why = format!("did you mean {long}?");
             let error = read(run, before, &[&format!("{long}x")]).expect_err(name);
             assert!(error.contains(&why), "{name} {before:?}: {error}");

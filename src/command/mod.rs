@@ -1,6 +1,6 @@
 //! STARTS: the commands of this crate, each a function of its name and its arguments.
 //!
-//! `bins/` has one file a command; [`applet()`] is all of them in one, as `smolring`.
+//! `bins/` has one file per command; [`applet()`] is all of them in one, as `smolring`.
 
 mod applet;
 mod parent;

@@ -12,7 +12,7 @@ pub(super) fn arguments() -> [String; 2] {
 /// The first of these arguments.
 pub(super) const FLAG: &str = "--end-with-parent";
 
-/// Says how to use it.
+/// The error that says how to use it.
 pub(super) fn usage() -> UsageError {
     UsageError(format!("{FLAG} needs a process id and a command: {FLAG} <pid> <command>"))
 }

@@ -62,12 +62,13 @@ impl fmt::Display for Endpoint {
 
 /// What a generated client sends through: `LoggingServiceClient::new(Channel::new(endpoint))`.
 ///
-/// There is one connection for any number of calls at a time. The first call opens it, and after it
-/// was lost the next one does; a task on smol's own executor moves its bytes. Clones share it.
+/// There is one connection for any number of calls at a time. The first call opens it, and so does
+/// the next call after it was lost; a task on smol's own executor moves its bytes. Clones share it.
 ///
-/// An error is a [`Status`]. UNAVAILABLE: the server is not there, or the connection was lost in the
-/// middle; DEADLINE_EXCEEDED: the call's timeout has passed by our clock, whatever the server does. A
-/// call is sent again only if nothing of it has left this process: then the server has not seen it.
+/// An error is a [`Status`]. UNAVAILABLE: the server is not there, or the connection was lost in
+/// the middle; DEADLINE_EXCEEDED: the call's timeout has passed by this side's clock, whatever the
+/// server does. A call is sent again only if nothing of it has left this process: then the server
+/// has not seen it.
 #[derive(Clone, Debug)]
 pub struct Channel(Arc<ChannelShared>);
 
@@ -129,7 +130,7 @@ impl ChannelShared {
         }
     }
 
-    /// A connection that was good when it was last looked at, and whether it is a new one.
+    /// A connection that worked when it was last checked, and whether it is a new one.
     async fn connection(&self) -> Result<(SendRequest<Body>, bool), Status> {
         let mut present = self.connection.lock().await;
         if let Some(connection) = present.as_mut()
@@ -212,8 +213,8 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawner {
     }
 }
 
-/// The status by the table of gRPC's "HTTP2 transport mapping": a stream that the server reset has the
-/// code that it gave, and everything else is a lost connection.
+/// The status by the table of gRPC's "HTTP2 transport mapping": a stream that the server reset
+/// gives the code of the reset, and everything else is a lost connection.
 fn why(error: &hyper::Error, place: &dyn fmt::Display) -> Status {
     use h2::Reason;
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);

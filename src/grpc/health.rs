@@ -1,7 +1,7 @@
 //! `grpc.health.v1`: whether the server, or one of its services, is ready.
 //!
-//! tonic has a service that answers what it was last told. This one asks the service itself each time, so
-//! it knows of a store that has just gone away.
+//! tonic has a service that answers what it was last told. This one asks the service itself each
+//! time, so it notices a store that has just gone away.
 
 use std::{pin::Pin, sync::Arc};
 
@@ -26,15 +26,15 @@ use super::{
 /// Its description, for [`reflection`](super::reflection).
 pub const FILE_DESCRIPTOR_SET: &[u8] = tonic_health::pb::FILE_DESCRIPTOR_SET;
 
-/// Something that knows whether a service is ready.
+/// Tells whether a service is ready.
 pub trait Readiness: Send + Sync + 'static {
     /// Whether the service of this name is ready, `""` being the server; `None`: there is no such
     /// service.
     fn is_ready(&self, service: &str) -> impl Future<Output = Option<bool>> + Send;
 }
 
-/// The service, for [`Server::with`](super::Server::with). `Check` asks `readiness`; `Watch` asks it
-/// every second, and tells its caller what has changed.
+/// The service, for [`Server::with`](super::Server::with). `Check` asks `readiness`; `Watch` asks
+/// it every second, and reports changes to its caller.
 pub fn server<R: Readiness>(readiness: R) -> HealthServer<impl Health> {
     let watchers = Arc::new(Semaphore::new(WATCHERS_MAX));
     HealthServer::new(HealthService { readiness: Arc::new(readiness), watchers })

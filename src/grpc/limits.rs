@@ -5,8 +5,8 @@ use std::time::Duration;
 
 /// How long a new connection may take, the look-up of the name included.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a server that is silent during a call is asked whether it is alive. Servers close the
-/// connection of clients that ask too often; for grpcio's server that is more than every 20 s.
+/// How often a server that is silent during a call is pinged. Servers close the connection of
+/// clients that ping too often; for grpcio's server that is more than every 20 s.
 pub(super) const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// How long it may take to answer that.
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -18,5 +18,5 @@ pub(super) const IMPORTS_MAX: usize = 1000;
 pub(super) const WATCHERS_MAX: usize = 256;
 /// How often readiness is asked for each of them.
 pub(super) const WATCH_INTERVAL: Duration = Duration::from_secs(1);
-/// Bytes of an answer that are handed to HTTP/2 at a time: it holds what the caller has not taken.
+/// Bytes of an answer that are passed to HTTP/2 at a time: it holds what the caller has not taken.
 pub(super) const PIECE_BYTES_MAX: usize = 64 << 10;

@@ -1,7 +1,7 @@
 //! SERVES AND CARRIES gRPC: tonic's generated code over hyper, on smol.
 //!
-//! tonic encodes messages and says how a service is written: as a trait that its generator makes
-//! from the `.proto` file. tonic's own transport needs tokio's runtime, so the transport is ours:
+//! tonic encodes messages and defines how a service is written: as a trait that its generator makes
+//! from the `.proto` file. tonic's own transport needs tokio's runtime, so this module has its own:
 //!
 //! ```text
 //! a client's side                                   a server's side
@@ -14,9 +14,9 @@
 //!        +-------------------------- TCP ------------------+
 //! ```
 //!
-//! - [`Server`] holds services; [`health`] and [`reflection`] are services like any other. It
-//!   stands behind the ports of [`crate::http`]: one port answers gRPC, HTTP/2 and HTTP/1.1, and
-//!   all bounds, deadlines, pings and the graceful shutdown of that transport hold for it too.
+//! - [`Server`] holds services; [`health`] and [`reflection`] are services like any other. It is
+//!   served on the ports of [`crate::http`]: one port answers gRPC, HTTP/2 and HTTP/1.1, and all
+//!   bounds, deadlines, pings and the graceful shutdown of that transport hold for it too.
 //! - [`Channel`] is a connection to a server. It is opened when it is needed, and again after it was
 //!   lost.
 //!

@@ -53,7 +53,7 @@ impl ServerReflection for Reflection {
     }
 }
 
-/// All that is described.
+/// The files that are described.
 #[derive(Default)]
 struct Files {
     /// By name.

@@ -1,4 +1,4 @@
-//! gRPC services behind the ports of [`crate::http`].
+//! gRPC services on the ports of [`crate::http`].
 //!
 //! This does what tonic's own server would do around the generated code: it finds a call's service by
 //! its path, and ends the call when its caller's deadline has passed, and in a shutdown.
@@ -47,8 +47,8 @@ const GRPC_MESSAGE: &str = "grpc-message";
 ///
 /// What holds for all of them:
 ///
-/// - A call ends with DEADLINE_EXCEEDED when its `grpc-timeout` has passed, also in the middle of
-///   a stream; and after the server's own request timeout, if it has not begun to answer.
+/// - A call ends with DEADLINE_EXCEEDED when its `grpc-timeout` has passed, even in the middle of a
+///   stream; and after the server's own request timeout, if it has not begun to answer.
 /// - A message that is longer than the service accepts is RESOURCE_EXHAUSTED, as everywhere except in
 ///   tonic.
 /// - A call of an unknown service or method is UNIMPLEMENTED; one that panics is INTERNAL, and no other
@@ -57,7 +57,7 @@ const GRPC_MESSAGE: &str = "grpc-message";
 #[derive(Default)]
 pub struct Server {
     routes: Vec<(String, Arc<dyn Serve>)>,
-    /// Path prefixes that callers may use, and the service that each stands for.
+    /// Path prefixes that callers may use, and the service for each.
     aliases: Vec<(String, &'static str)>,
 }
 
@@ -211,7 +211,7 @@ fn rename_status(fields: &mut HeaderMap) {
 /// The body of an answer, until its end, its deadline or the shutdown.
 struct Reply {
     body: Body,
-    /// What is left of a piece of the body that was too long to be handed on at once.
+    /// What is left of a piece of the body that was too long to be passed on at once.
     rest: Bytes,
     deadline: Option<Instant>,
     shutdown: Shutdown,
@@ -268,18 +268,18 @@ impl HttpBody for Reply {
     }
 
     fn size_hint(&self) -> SizeHint {
-        // The body does not know of the rest.
+        // The body does not count the rest.
         if self.rest.is_empty() { self.body.size_hint() } else { SizeHint::default() }
     }
 }
 
-/// As much of the data as is handed on at once.
+/// As much of the data as is passed on at once.
 fn first_piece(data: &mut Bytes) -> Bytes {
     data.split_to(data.len().min(PIECE_BYTES_MAX))
 }
 
-/// A value that a service puts into the extensions of its answer, to be dropped when the whole answer
-/// has been handed on, or the caller has gone.
+/// A value that a service puts into the extensions of its answer, to be dropped when the whole
+/// answer has been passed on, or the caller has gone.
 #[derive(Clone)]
 pub struct HeldUntilSent {
     _value: Arc<dyn Any + Send + Sync>,

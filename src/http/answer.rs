@@ -67,7 +67,7 @@ pub(super) async fn answer(
     Ok(Response::from_parts(head, Answer { source, exchange }))
 }
 
-/// HEAD has the headers of GET, the length as well, and nothing after them.
+/// The answer to HEAD has the headers of GET, the length included, and no body.
 fn without_body(headers: &mut HeaderMap, source: Source) -> Source {
     if let Source::Pieces(pieces) = source
         && let Some(bytes) = pieces.size_hint().exact()

@@ -15,8 +15,8 @@ use super::{
 };
 use crate::serve::time::within;
 
-/// An answer that is lost on purpose: its request was handled, and the connection is closed
-/// without a word (over HTTP/2 it is the stream that is reset). The access log shows `-`.
+/// An answer that is lost on purpose: its request was handled, and the connection is closed without
+/// an answer (over HTTP/2 it is the stream that is reset). The access log shows `-`.
 pub fn lost() -> tide::Response {
     let mut answer = tide::Response::new(tide::StatusCode::Ok);
     answer.insert_ext(IsLost);
@@ -34,7 +34,7 @@ pub(super) fn front<S>(app: tide::Server<S>) -> Arc<dyn Front>
 where
     S: Clone + Send + Sync + 'static,
 {
-    // tide's answers borrow the application; a service has one, for as long as it lives.
+    // tide's answers borrow the application; a service has one for its whole life.
     Arc::new(App(Box::leak(Box::new(app))))
 }
 

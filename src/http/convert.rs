@@ -1,9 +1,9 @@
-//! Between hyper's types and those of http-types, which tide speaks.
+//! Converts between hyper's types and those of http-types, which tide uses.
 //!
 //! http-types panics where it is given anything but ASCII in a header, so a request with other
-//! bytes is refused here and never gets that far. This is also where the time of a request goes
-//! (see ARCHITECTURE.md), so everything is converted once, and a URL that was asked for lately is
-//! not parsed again.
+//! bytes is refused here and never gets that far. Conversion takes much of a request's time (see
+//! ARCHITECTURE.md), so everything is converted once, and a URL that was recently requested is not
+//! parsed again.
 
 use hyper::{
     HeaderMap, Method, StatusCode, Version,
@@ -62,8 +62,8 @@ pub(super) fn request(
     Ok(request)
 }
 
-/// The names of hosts that a request may ask: RFC 9112 wants the one `Host` from HTTP/1.1 on, and
-/// a name in the request's target beats it.
+/// The host that a request is for: RFC 9112 requires exactly one `Host` from HTTP/1.1 on, and a
+/// host in the request's target takes precedence.
 fn authority(head: &request::Parts) -> Result<&str, StatusCode> {
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
@@ -82,7 +82,7 @@ fn authority(head: &request::Parts) -> Result<&str, StatusCode> {
     }
 }
 
-/// `None` for methods that nobody has registered, and for CONNECT: this is no proxy.
+/// `None` for methods that are not registered, and for CONNECT: this is no proxy.
 fn method(method: &Method) -> Option<tide_http::Method> {
     match *method {
         Method::GET => Some(tide_http::Method::Get),
@@ -112,7 +112,7 @@ fn request_name(name: &HeaderName) -> tide_headers::HeaderName {
     }
 }
 
-/// Headers that speak of the connection and not of the message.
+/// Headers that are about the connection and not about the message.
 pub(super) fn is_for_the_next_hop(name: &HeaderName) -> bool {
     matches!(
         *name,
@@ -125,8 +125,8 @@ pub(super) fn is_for_the_next_hop(name: &HeaderName) -> bool {
     ) || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
 }
 
-/// Status of tide's answer, and whether it asks for the connection to be closed; its headers go
-/// into `headers`, and nothing else stays there. `None`: it has something that cannot be sent.
+/// Status of tide's answer, and whether it asks for the connection to be closed; its headers
+/// replace those in `headers`. `None`: it has something that cannot be sent.
 pub(super) fn response(
     answer: &tide_http::Response,
     headers: &mut HeaderMap,
@@ -143,7 +143,7 @@ pub(super) fn response(
             closes = values.iter().any(|value| value.as_str().eq_ignore_ascii_case("close"));
             continue;
         }
-        // The length is the transport's to say: it knows how much it sends.
+        // The transport sets the length: it knows how much it sends.
         if is_for_the_next_hop(&name) || name == header::CONTENT_LENGTH {
             continue;
         }
@@ -155,7 +155,7 @@ pub(super) fn response(
     Some((status, closes))
 }
 
-/// URLs that were asked for lately, parsed.
+/// Recently requested URLs, parsed.
 pub(super) struct Urls(Vec<Option<Kept>>);
 
 struct Kept {
@@ -169,7 +169,7 @@ impl Urls {
         Self((0..URLS_KEPT).map(|_| None).collect())
     }
 
-    /// `None`: it is no URL.
+    /// `None`: it is not a URL.
     fn get(&mut self, authority: &str, path: &str) -> Option<Url> {
         let parse = || Url::parse(&format!("http://{authority}{}", absolute(path))).ok();
         if authority.len() + path.len() > URL_KEPT_BYTES_MAX {

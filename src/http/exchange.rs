@@ -34,7 +34,7 @@ pub(crate) struct Exchange {
     pub(super) connection: Rc<HttpConnection>,
     /// The request's body, until it is taken.
     body: Option<Incoming>,
-    /// What an application has left of an HTTP/2 request's body.
+    /// What an application has left unread of an HTTP/2 request's body.
     unread: Option<Unread>,
     /// `None` if there is no access log.
     record: Option<Record>,
@@ -51,7 +51,7 @@ pub(crate) struct Exchange {
 /// be cancelled; and some clients do not look at an answer while they upload.
 pub(super) type Unread = Arc<Mutex<Option<Incoming>>>;
 
-/// What the access log says of it.
+/// What the access log says about it.
 struct Record {
     method: Method,
     uri: Uri,
@@ -89,7 +89,7 @@ impl Exchange {
         }
     }
 
-    /// What the server was told.
+    /// The options of the server.
     pub(crate) fn options(&self) -> &Options {
         &self.connection.shared.options
     }
@@ -110,7 +110,7 @@ impl Exchange {
         self.body.as_ref().is_some_and(|body| !body.is_end_stream())
     }
 
-    /// Takes in the whole body.
+    /// Reads the whole body.
     pub(super) async fn receive(&mut self) -> Result<Received, StatusCode> {
         self.had_body = true;
         let mut received = Received::default();
@@ -123,7 +123,7 @@ impl Exchange {
             return Err(StatusCode::PAYLOAD_TOO_LARGE);
         }
         while let Some(frame) = future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
-            // A body that is cut off, or in chunks that are none.
+            // The body is cut off, or its chunks are malformed.
             let frame = frame.map_err(|_| StatusCode::BAD_REQUEST)?;
             let Ok(piece) = frame.into_data() else { continue };
             if received.len() + piece.len() > most {
@@ -139,15 +139,15 @@ impl Exchange {
         Ok(received)
     }
 
-    /// Takes in the rest of a body that is not wanted. HTTP/1 does this when the answer is out; but
-    /// an HTTP/2 client whose upload is cut off may not look at the answer any more.
+    /// Reads the rest of a body that is not wanted. HTTP/1 does this when the answer is out; but an
+    /// HTTP/2 client whose upload is cut off may not look at the answer any more.
     pub(super) async fn discard_body(&mut self) {
         if let Some(body) = &mut self.body {
             discard(body).await;
         }
     }
 
-    /// Drops what is left of an HTTP/1 request; hyper reads the rest of it behind the answer.
+    /// Drops what is left of an HTTP/1 request; hyper reads the rest of it after the answer.
     pub(super) fn drop_body(&mut self) {
         self.body = None;
     }
@@ -176,7 +176,7 @@ impl Exchange {
         self.connection.state.touch();
     }
 
-    /// Notes that so much of the answer was given to hyper.
+    /// Notes that this much of the answer was given to hyper.
     pub(super) fn sent(&mut self, bytes: usize) {
         if let Some(record) = &mut self.record {
             record.bytes += bytes as u64;
@@ -189,7 +189,7 @@ impl Exchange {
         if let Some(trace) = &self.trace
             && let Ok(mut id) = HeaderValue::from_str(trace.request_id())
         {
-            // Every one is another: HTTP/2 need not remember it.
+            // Each is different: HTTP/2 need not index it.
             id.set_sensitive(true);
             headers.insert(REQUEST_ID, id);
         }
@@ -234,7 +234,7 @@ impl Drop for Exchange {
     }
 }
 
-/// What an application has left of a body.
+/// Takes what an application has left of a body.
 pub(super) fn take(unread: &Unread) -> Option<Incoming> {
     unread.lock().unwrap_or_else(PoisonError::into_inner).take()
 }

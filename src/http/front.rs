@@ -1,5 +1,5 @@
-//! What answers requests: a tide application, gRPC services, and whatever else may stand behind a
-//! port. Each is a [`Front`]; the first that takes a request answers it.
+//! What answers requests: a tide application, gRPC services, and whatever else a port serves. Each
+//! is a [`Front`]; the first that takes a request answers it.
 
 use std::{pin::Pin, sync::Arc};
 
@@ -9,11 +9,11 @@ use super::{exchange::Exchange, pieces::Source, refusal::Refusal};
 
 /// Something that answers requests. The threads of a server share it.
 pub(crate) trait Front: Send + Sync {
-    /// Whether it answers this request, if others may as well. The last front is not asked.
+    /// Whether it answers this request, where there are other fronts. The last front is not asked.
     fn takes(&self, head: &request::Parts) -> bool;
 
-    /// Answers a request. It may take what it wants out of the head. A panic is answered 500 and ends
-    /// the connection.
+    /// Answers a request. It may take parts out of the head. A panic is answered 500 and ends the
+    /// connection.
     fn answer<'a>(
         &'a self,
         exchange: &'a mut Exchange,

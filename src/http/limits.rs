@@ -1,5 +1,5 @@
 //! The fixed bounds that a client meets, with their units in their names. What a user may change is
-//! in [`Options`](super::Options); what nobody meets stands where it is used.
+//! in [`Options`](super::Options); other bounds are where they are used.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The access log: one line a request, after its answer, among the other lines on stdout.
+//! The access log: one line per request, after its answer, among the other lines on stdout.
 //!
 //! Nothing that a client sends can end a line, colour a terminal or break the JSON: a URL is cut,
 //! and all of it that is not printable ASCII is percent-encoded.
@@ -21,7 +21,7 @@ const LOGGED_URL_BYTES_MAX: usize = 1024;
 /// Bytes of a cause that the access log shows.
 const LOGGED_CAUSE_BYTES_MAX: usize = 256;
 
-/// What the log says of one request.
+/// What the log says about one request.
 pub(crate) struct AccessEntry<'a> {
     /// `-` where the request was not understood.
     pub(crate) method: &'a str,
@@ -40,7 +40,7 @@ pub(crate) struct AccessEntry<'a> {
 }
 
 impl AccessEntry<'_> {
-    /// What the request can be followed by; nothing in it needs to be escaped.
+    /// The ids by which the request can be followed; nothing in them needs escaping.
     fn names(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let service = self.service.map(|name| ("service", name));
         let id = self.trace.map(|trace| ("request_id", trace.request_id()));
@@ -73,7 +73,7 @@ impl Log {
         self.is_quiet
     }
 
-    /// Writes a line of the access log, soon. Does not block.
+    /// Queues a line of the access log. Does not block.
     pub(crate) fn access(&self, entry: &AccessEntry<'_>) {
         if self.is_quiet {
             return;
@@ -146,7 +146,7 @@ fn printable(out: &mut Vec<u8>, text: &str) {
     escape(out, text, LOGGED_URL_BYTES_MAX, b'!'..=b'~');
 }
 
-/// The same with blanks, for what stands between quotation marks.
+/// The same with blanks, for text between quotation marks.
 fn readable(out: &mut Vec<u8>, text: &str) {
     escape(out, text, LOGGED_CAUSE_BYTES_MAX, b' '..=b'~');
 }

@@ -1,7 +1,8 @@
 //! SERVES HTTP: tide applications over hyper 1.x, on smol.
 //!
-//! tide is how an application is written: routes, middleware, `Request` and `Response`. How its
-//! bytes travel is told here, because tide's own way of it has no limits, no deadlines and no end:
+//! tide is how an application is written: routes, middleware, `Request` and `Response`. Its bytes
+//! are carried by this module, because tide's own server has no limits, no deadlines and no
+//! shutdown:
 //!
 //! ```text
 //! (serve)     opens the ports; on each thread accepts, makes room, and drains at the end
@@ -15,7 +16,7 @@
 //! answer      from a request to its answer. exchange: what is counted, noted and logged of them;
 //!    |        refusal: the answers that are made here
 //! front       what answers requests: the one trait for that
-//!    |  //!    |   streamed   both bodies frame by frame, for gRPC
+//!    |   streamed   both bodies frame by frame, for gRPC
 //! app         the whole request, for a tide application
 //!    |
 //! convert     hyper's types to tide's and back, and nothing that http-types would die of
@@ -27,19 +28,20 @@
 //! What holds:
 //!
 //! - **Everything that a client sends has a bound**: the head, its headers, its URL, its body, the
-//!   bytes of all bodies together, the requests of a connection, the connections. Over it there is
-//!   431, 414, 413 or 503 and a closed connection; over the number of connections, a client
-//!   waits until another has ended or is idle.
+//!   bytes of all bodies together, the requests of a connection, the connections. Beyond it the
+//!   answer is 431, 414, 413 or 503 and the connection is closed; beyond the number of connections,
+//!   a client waits until another has ended or is idle.
 //! - **Every wait for a client has an end** ([`Options`] says which), and so has the handler's
 //!   work: 408 where an answer is still possible, and a closed connection.
-//! - **A handler is called when the whole body is there.** It cannot be kept by a slow client, and
-//!   a body that is too long, too slow or cut off never reaches it.
+//! - **A handler is called when the whole body is there.** A slow client cannot hold it up, and a
+//!   body that is too long, too slow or cut off never reaches it.
 //! - **A request has one reading.** What RFC 9112 lets two servers read in two ways is refused, or
-//!   read as it says and then closed. `tests/it/smuggling.rs` has the table.
+//!   read as the RFC says, and then the connection is closed. `tests/it/smuggling.rs` has the
+//!   table.
 //! - **A shutdown loses nothing that was accepted.** Nothing more is accepted, every answer says
 //!   that it is its connection's last, and an idle connection is kept for another second, for the
 //!   request that may be on its way.
-//! - **A panic costs one answer**: 500, and the server lives. (So the crate is not built with
+//! - **A panic costs one answer**: 500, and the server goes on. (So the crate is not built with
 //!   `panic = "abort"`.)
 //!
 //! The other direction, surf over hyper on smol, is in [`client`].
@@ -100,7 +102,7 @@ where
 }
 
 /// Like [`serve`](serve()), for an application that also says lines of its own: `app` makes it, and
-/// is given where they go.
+/// is given what writes them.
 pub fn serve_saying<S>(
     name: &str,
     options: Options,
@@ -174,12 +176,12 @@ impl Bound {
         self.ports.lines().clone()
     }
 
-    /// What an answer that never ends by itself watches, so that it does not hold up the end.
+    /// What an answer that never ends by itself watches, so that it does not hold up a shutdown.
     pub(crate) fn shutdown(&self) -> Shutdown {
         self.ports.shutdown().clone()
     }
 
-    /// Serves on this thread, and on others if the options say so, until `reasons` has one to
+    /// Serves on this thread, and on others if the options say so, until `reasons` yields one to
     /// stop; a second one ends what is still in flight. Blocks.
     ///
     /// Prints `lines` first, and at the end `Server closed successfully`, or how many connections

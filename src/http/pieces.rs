@@ -1,4 +1,4 @@
-//! Bodies on their way between hyper and http-types, in pieces that are handed on as they came.
+//! Bodies on their way between hyper and http-types, in pieces that are passed on as they came.
 
 use std::{
     collections::VecDeque,
@@ -15,10 +15,10 @@ use smol::{
 };
 use tide::Body;
 
-/// Bytes that are handed on in one piece.
+/// Bytes that are passed on in one piece.
 const CHUNK_BYTES_MAX: usize = 64 << 10;
-/// A piece of a request's body that is shorter than this is copied next to its neighbours: a
-/// client that sends a byte at a time must not cost an allocation for each.
+/// A piece of a request's body that is shorter than this is copied next to its neighbours: a client
+/// that sends single bytes must not cost an allocation for each.
 const COPIED_CHUNK_BYTES_MAX: usize = 4 << 10;
 
 /// A request's body that is all here. tide reads it.
@@ -104,7 +104,7 @@ pub(super) fn poll_buffered(
     Poll::Ready(Ok(bytes))
 }
 
-/// What http-types has in a body.
+/// The reader in a body of http-types.
 type Reader = Box<dyn AsyncBufRead + Unpin + Send + Sync>;
 
 /// A body of http-types on its way to hyper.
@@ -137,7 +137,7 @@ impl Pieces {
         })
     }
 
-    /// The same once more, if it is in memory.
+    /// A copy of it, if it is in memory.
     pub(super) fn copy(&self) -> Option<Self> {
         match self {
             Self::Whole(bytes) => Some(Self::Whole(bytes.clone())),
@@ -145,8 +145,8 @@ impl Pieces {
         }
     }
 
-    /// The next piece; empty at the end. A reader that ends before the length that it promised is an
-    /// error: the other side must not take half a body for a whole one.
+    /// The next piece; empty at the end. A reader that ends before the length that it promised is
+    /// an error: the receiver must not take half a body for a whole one.
     pub(super) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         let (reader, left) = match self {
             Self::Whole(bytes) => return Poll::Ready(Ok(std::mem::take(bytes))),
@@ -200,7 +200,7 @@ pub(crate) enum Source {
 /// A body that makes its own frames.
 pub(crate) type Frames = Pin<Box<dyn HttpBody<Data = Bytes, Error = BoxError> + Send>>;
 
-/// Whatever has gone wrong.
+/// Any error.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Answers that are made here, because there is none of an application: what a client is told when
-//! its request is refused.
+//! Answers that are made here, because the application makes none: what a client is told when its
+//! request is refused.
 
 use std::time::SystemTime;
 
@@ -11,14 +11,15 @@ use hyper::{
 
 use super::pieces::{Pieces, Source};
 
-/// What every answer says of its maker.
+/// The `server` header of every answer.
 pub(super) const SERVER: HeaderValue =
     HeaderValue::from_static(concat!("smolring/", env!("CARGO_PKG_VERSION")));
 
-/// Why there is no answer of an application.
+/// Why there is no answer from an application.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Refusal {
-    /// The client is told so, and its connection is closed: what it sends next is anybody's guess.
+    /// The client is told so, and its connection is closed: where its next request begins is
+    /// unknown.
     Status(StatusCode),
     /// Something went wrong on this side of the request; the connection may stay.
     Failed,
@@ -32,7 +33,7 @@ impl From<StatusCode> for Refusal {
     }
 }
 
-/// What hyper is told of an answer that is lost on purpose.
+/// The error that hyper is given for an answer that is lost on purpose.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the answer is lost on purpose")]
 pub(super) struct Lost;
@@ -62,7 +63,7 @@ pub(super) fn bytes(status: StatusCode, error_type: &str) -> Bytes {
     .into()
 }
 
-/// `Bad Request` and its like.
+/// The reason phrase, as `Bad Request`.
 pub(super) fn reason(status: StatusCode) -> &'static [u8] {
     status.canonical_reason().unwrap_or("Error").as_bytes()
 }

@@ -18,7 +18,7 @@ pub(super) struct HttpShared {
     /// One buffer for all reads: nothing stays in it from one poll of a task to the next.
     pub(super) read_buffer: RefCell<Vec<u8>>,
     pub(super) urls: RefCell<Urls>,
-    /// Of request bodies that are here.
+    /// Bytes of request bodies in memory.
     pub(super) bodies_bytes: Arc<AtomicUsize>,
     connections: Rc<Connections>,
 }

@@ -4,8 +4,8 @@
 //! did not fill the buffer is not tried again before the reactor has said that there is more. So
 //! a request costs one read, one write and one re-arming of the reactor.
 //!
-//! hyper answers by itself what it cannot parse, barely and without us. That answer is not sent: when
-//! hyper has ended, the connection's task says the same in the form of all other answers.
+//! hyper itself answers what it cannot parse, with a bare status line. That answer is not sent:
+//! when hyper has ended, the connection's task says the same in the form of all other answers.
 
 use std::{
     io::{self, IoSlice, Read as _, Write as _},
@@ -25,10 +25,10 @@ use super::{connection::HttpConnection, readiness::poll_read};
 /// Bytes of an answer that are gathered into one piece before they are written.
 const GATHERED_BYTES_MAX: usize = 1 << 10;
 
-/// One connection in hyper's hands.
+/// One connection, owned by hyper.
 pub(super) struct Socket {
     connection: Rc<HttpConnection>,
-    /// What was read before hyper was there.
+    /// What was read before hyper took over.
     first: Bytes,
     may_be_readable: bool,
 }
@@ -123,7 +123,7 @@ impl Write for Socket {
         Poll::Ready(Ok(()))
     }
 
-    /// How a connection ends is for its task to say.
+    /// The connection's task decides how it ends.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

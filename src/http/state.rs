@@ -40,10 +40,10 @@ enum Phase {
     Opened,
     /// A request has begun to come, and its head is not complete.
     Head,
-    /// Requests are being answered; in `busy` of the exchanges the client waits for us.
+    /// Requests are being answered; in `busy` of the exchanges the client waits for the server.
     Answering { exchanges: u32, busy: u32 },
-    /// The last answer is complete, but not all of it has gone to the kernel. Maybe the next request
-    /// has begun to come.
+    /// The last answer is complete, but not all of it has gone to the kernel. The next request may
+    /// have begun to come.
     Flushing { has_begun: bool },
     /// Between two requests.
     Idle,
@@ -60,7 +60,7 @@ pub(super) struct ConnectionState {
     requests: Cell<u64>,
     /// No request after the one in progress.
     is_last: Cell<bool>,
-    /// What was read last ends in an empty line, as a request without a body does.
+    /// What was last read ends in an empty line, as a request without a body does.
     ends_in_blank: Cell<bool>,
     /// When the present wait began. `None`: in this turn of the task, and most end before they need
     /// a time.
@@ -117,7 +117,7 @@ impl ConnectionState {
         self.phase.set(Phase::Answering { exchanges: exchanges + 1, busy: busy + 1 });
     }
 
-    /// Notes whether in one exchange more, or less, the client waits for us.
+    /// Notes that the client waits for the server in one exchange more, or one less.
     pub(super) fn count_busy(&self, is_busy: bool) {
         if let Phase::Answering { exchanges, busy } = self.phase.get() {
             let busy = if is_busy { busy + 1 } else { busy - 1 };
@@ -126,7 +126,7 @@ impl ConnectionState {
         self.since.set(None);
     }
 
-    /// Notes that an exchange in which the client does not wait is over. What was read behind a
+    /// Notes that an exchange in which the client does not wait is over. What was read after a
     /// request without a body is the beginning of the next one.
     pub(super) fn exchange_ended(&self, now: Instant, had_body: bool) {
         self.phase.set(match self.phase.get() {
@@ -148,8 +148,8 @@ impl ConnectionState {
 
     /// Notes that hyper writes, and returns whether it refuses.
     ///
-    /// Between two exchanges, hyper has nothing to write over HTTP/1 but its own bare answer to what
-    /// it could not parse.
+    /// Over HTTP/1, all that hyper writes between two exchanges is its own bare answer to what it
+    /// could not parse.
     pub(super) fn writes_refusal(&self) -> bool {
         match self.phase.get() {
             Phase::Answering { .. } | Phase::Flushing { .. } => false,
@@ -178,7 +178,7 @@ impl ConnectionState {
         self.since.set(Some(Instant::now()));
     }
 
-    /// Gives a wait that began in this turn of the task its time.
+    /// Sets the time of a wait that began in this turn of the task.
     pub(super) fn end_turn(&self) {
         if self.since.get().is_none() {
             self.touch();
@@ -204,7 +204,7 @@ impl ConnectionState {
     }
 
     /// Whether the client is told when the deadline has passed: where a request has begun, or where
-    /// none ever did. With half a preface of HTTP/2 there is no telling what it would understand.
+    /// none ever did. After half an HTTP/2 preface it is unknown what the client would understand.
     pub(super) fn is_told_late(&self, is_draining: bool) -> bool {
         match self.phase.get() {
             Phase::Head => true,
@@ -313,7 +313,7 @@ mod tests {
         state.exchange_ended(Instant::now(), false);
         state.flushed();
         assert_eq!(wait(&state), (Some(HEAD), true));
-        // What comes before all of the answer has gone is it as well.
+        // What comes before all of the answer has gone is the next request as well.
         let state = ConnectionState::new();
         state.exchange_begins();
         state.count_busy(false);

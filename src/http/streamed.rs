@@ -1,8 +1,8 @@
-//! Requests that are answered while they come: both bodies are handed on frame by frame, and an
+//! Requests that are answered while they come: both bodies are passed on frame by frame, and an
 //! answer may end in trailers. gRPC is served like this.
 //!
-//! The transport bounds and counts here what it bounds and counts for tide. What a deadline is and
-//! how an answer ends in a shutdown is the business of the protocol, which knows better words.
+//! The transport bounds and counts here what it bounds and counts for tide. Deadlines, and how an
+//! answer ends in a shutdown, are left to the protocol, which has statuses for them.
 
 use std::{
     pin::Pin,
@@ -64,7 +64,7 @@ pub struct Upload {
     bytes: usize,
 }
 
-/// All requests together hold as much as they may.
+/// All requests together hold as much memory as they may.
 #[derive(Debug, thiserror::Error)]
 #[error("the server holds too many bytes of requests already: try again later")]
 struct TooMuch;

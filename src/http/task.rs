@@ -1,7 +1,7 @@
 //! The task of a connection, from the first byte to the last: which HTTP it speaks, its deadlines,
 //! its end. Which waits there are, and what ends each, is in `state.rs`.
 //!
-//! One timer a connection looks at the state now and then: no request touches a timer unless its
+//! One timer per connection checks the state now and then: no request touches a timer unless its
 //! handler has to wait.
 
 use std::{
@@ -34,7 +34,7 @@ use crate::serve::{
     time::within,
 };
 
-/// What an HTTP/2 client that knows that we speak it says first.
+/// What an HTTP/2 client with prior knowledge sends first.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Serves on this thread until the shutdown is complete. Returns the number of connections that
@@ -85,7 +85,7 @@ impl Task {
                     ended.err().as_ref().map_or(StatusCode::BAD_REQUEST, refusal::status_of);
                 self.refuse(status).await;
             }
-            // The client has ended it, and has had all that it asked for.
+            // The client has closed it, and has been answered everything.
             Some(Ok(())) if !state.is_last() => {}
             Some(_) => self.linger().await,
         }
@@ -115,7 +115,7 @@ impl Task {
         self.guard(work).await
     }
 
-    /// Reads until it is clear which HTTP this is. Nothing: the client has gone.
+    /// Reads until it is clear which HTTP this is. Empty if the client has gone.
     async fn first_bytes(&self) -> io::Result<Bytes> {
         let (state, mut first) = (&self.connection.state, Vec::new());
         loop {
@@ -209,8 +209,8 @@ impl Task {
         self.linger().await;
     }
 
-    /// Ends our side, and throws away what still comes: a socket that is closed with bytes unread
-    /// resets the connection, and the client may lose the answer.
+    /// Closes this side, and throws away what still comes: a socket that is closed with bytes
+    /// unread resets the connection, and the client may lose the answer.
     async fn linger(&self) {
         let HttpConnection { stream, shared, .. } = &*self.connection;
         let _ = stream.get_ref().shutdown(Shutdown::Write);

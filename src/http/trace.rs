@@ -1,10 +1,10 @@
-//! What lets one follow a request through several services: an id of its own, and the
+//! What makes a request traceable through several services: an id of its own, and the
 //! [`traceparent`](https://www.w3.org/TR/trace-context/) of the trace that it belongs to.
 //!
 //! Both are taken from the request's headers if they are what they should be, and made if not. So
-//! they are short and of few characters, whoever sent them, and can be logged and passed on as
-//! they are. A [`tracestate`](https://www.w3.org/TR/trace-context/#tracestate-header) that comes with
-//! the trace is passed on, and nobody here looks into it.
+//! they are short and of few characters, wherever they came from, and can be logged and passed on
+//! as they are. A [`tracestate`](https://www.w3.org/TR/trace-context/#tracestate-header) that comes
+//! with the trace is passed on unread.
 
 use std::sync::{Arc, OnceLock};
 
@@ -14,15 +14,16 @@ use crate::random;
 
 /// Bytes of the id that a client may give to its request.
 const REQUEST_ID_BYTES_MAX: usize = 128;
-/// Bytes of the tracestate that comes with a trace; the specification wants this many passed on.
+/// Bytes of the tracestate that comes with a trace; the specification requires this many to be
+/// passed on.
 const TRACESTATE_BYTES_MAX: usize = 512;
 
-/// The header that names a request; it stands in the request and in its answer.
+/// The header that names a request; it is in the request and in its answer.
 pub const REQUEST_ID: &str = "x-request-id";
 /// The header that names a trace and the caller's place in it.
 pub const TRACEPARENT: &str = "traceparent";
 
-/// The header in which the tracing systems of others carry what they want along a trace.
+/// The header in which tracing systems carry data of their own along a trace.
 pub const TRACESTATE: &str = "tracestate";
 
 /// Bytes of a traceparent of version 00: `00-<32 hex>-<16 hex>-<2 hex>`.
@@ -42,11 +43,11 @@ struct Names {
 }
 
 impl Trace {
-    /// What the headers say, or else something new.
+    /// The ids that the headers have, or else new ones.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let request_id = only(headers, REQUEST_ID).filter(|id| is_request_id(id));
         let traceparent = only(headers, TRACEPARENT).and_then(read_traceparent);
-        // It says something of a trace, and of no other.
+        // It belongs to that trace and to no other.
         let tracestate = traceparent.as_ref().and_then(|_| read_tracestate(headers));
         Self(Arc::new(Names {
             request_id: request_id.map_or_else(hex_id, Into::into),
@@ -78,12 +79,12 @@ impl Trace {
         both.into_iter().chain(state)
     }
 
-    /// Has the request's line of the log say why it was answered as it was. The first cause counts.
+    /// Adds the cause of the answer to the request's log line. The first cause counts.
     pub fn explain(&self, cause: impl Into<String>) {
         let _ = self.0.cause.set(cause.into());
     }
 
-    /// What was explained. It has not been escaped.
+    /// The cause. It has not been escaped.
     pub(super) fn cause(&self) -> Option<&str> {
         self.0.cause.get().map(String::as_str)
     }
@@ -123,7 +124,7 @@ fn read_traceparent(text: &str) -> Option<String> {
         .then(|| format!("00{}", &known[2..]))
 }
 
-/// All tracestates in one, as the specification says. `None`: there is none, or too much of it.
+/// All tracestates joined, as the specification says. `None`: there is none, or it is too long.
 fn read_tracestate(headers: &HeaderMap) -> Option<String> {
     let mut all = String::new();
     for value in headers.get_all(TRACESTATE) {
@@ -138,12 +139,12 @@ fn read_tracestate(headers: &HeaderMap) -> Option<String> {
     (!all.is_empty()).then_some(all)
 }
 
-/// A trace that begins here, and that nobody has asked to be recorded.
+/// A trace that begins here, without the flag that it is to be recorded.
 fn new_traceparent() -> String {
     format!("00-{}-{:016x}-00", hex_id(), random::bits().max(1))
 }
 
-/// 32 digits that are nobody else's, and not all 0.
+/// 32 random digits, not all 0.
 fn hex_id() -> String {
     format!("{:016x}{:016x}", random::bits(), random::bits().max(1))
 }

@@ -23,10 +23,10 @@ use crate::serve::Options;
 
 /// Bytes that hyper buffers for a connection, if the head may not be longer than that.
 const BUFFER_BYTES_MIN: usize = 64 << 10;
-/// How often a silent h2c peer is asked whether it is alive, and how long it may take to say so.
+/// How often a silent h2c peer is pinged, and how long it may take to answer.
 const H2_PING: Duration = Duration::from_secs(20);
-/// Requests of one h2c connection that are handled before their answers are written: more make
-/// fewer writes, and fewer let the client begin sooner.
+/// Requests of one h2c connection that are handled before their answers are written: more mean
+/// fewer writes, fewer let the client begin sooner.
 const STREAMS_A_TURN: usize = 16;
 /// Requests in progress on one h2c connection.
 const STREAMS_MAX: u32 = 100;

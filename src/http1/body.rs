@@ -1,4 +1,4 @@
-//! The body behind a head, and where it ends.
+//! The body after a head, and where it ends.
 //!
 //! | the head says | the body ends |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! A body in chunks: for senders that begin before they know how much it will be.
+//! A body in chunks: for senders that begin before they know its length.
 //!
 //! ```text
 //! 5\r\n          the length of a chunk, in hexadecimal; behind a `;` there may be an extension
@@ -7,19 +7,19 @@
 //! \r\n           trailers, which are headers that came too late, and then an empty line
 //! ```
 //!
-//! Lines end in CR LF here and in nothing else: a reader that took less would see other chunks than
-//! the next one, and so other requests.
+//! Lines end in CR LF here and in nothing else: a reader that accepted less would see other chunks
+//! than the next reader, and so other requests.
 
 use super::{
     head,
     limits::{EXTENSION_BYTES_MAX, TRAILER_BYTES_MAX},
 };
 
-/// The bytes are no chunks. Nothing after them can be understood.
+/// The bytes are not valid chunks. Nothing after them can be understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
-/// A part of a body, where it lies in the input.
+/// A part of a body, as a slice of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece<'a> {
     /// How many bytes of the input were read.
@@ -47,13 +47,13 @@ enum ChunkState {
     #[default]
     Start,
     Size,
-    /// Blanks behind a size.
+    /// Blanks after a size.
     Blank,
     Extension,
-    /// LF behind a size's CR.
+    /// LF after a size's CR.
     SizeEnd,
     Data,
-    /// CR behind a chunk, and its LF.
+    /// CR after a chunk, and its LF.
     DataCr,
     DataLf,
     Trailer,

@@ -1,8 +1,8 @@
-//! The lines of a head: what may stand in them, and how a header is taken apart.
+//! The lines of a head: what they may contain, and how a header is parsed.
 
 /// `Name: value` without its line's end, taken apart; blanks around the value are not part of it.
-/// `None`: it is no header. That is so for a blank before the colon, for a line that begins with
-/// one (which once continued the line above), and for control characters.
+/// `None`: it is not a valid header: it has a blank before the colon or at its beginning (which
+/// once continued the line above), or control characters.
 pub fn field(line: &[u8]) -> Option<(&str, &[u8])> {
     let colon = line.iter().position(|&byte| byte == b':')?;
     let (name, value) = (token(&line[..colon])?, line[colon + 1..].trim_ascii());
@@ -28,7 +28,7 @@ pub fn ends_chunked(value: &[u8]) -> bool {
     last.trim_ascii().eq_ignore_ascii_case(b"chunked")
 }
 
-/// A length: digits and nothing else, and not more than fit.
+/// A length: digits and nothing else, and no more than fit.
 pub fn length(value: &[u8]) -> Option<u64> {
     let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     is_number.then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten()

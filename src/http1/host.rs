@@ -1,12 +1,12 @@
-//! The host that a request asks, as `Host` or the target names it.
+//! The host that a request is for, as `Host` or the target names it.
 //!
-//! What one reader could take for a name and another for an address is refused: `1.2.3.999`, `127.1`
-//! and `0x7f.1`, and percent-encoded bytes, which some would decode.
+//! What could be read both as a name and as an address is refused: `1.2.3.999`, `127.1` and
+//! `0x7f.1`, and percent-encoded bytes, which some would decode.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Whether this is a host, maybe with a port: a name, an IPv4 address, or an IPv6 address in brackets.
-/// It may be empty. A user's name before it, or a path behind it, is not allowed.
+/// Whether this is a host, maybe with a port: a name, an IPv4 address, or an IPv6 address in
+/// brackets. It may be empty. A user's name before it, or a path after it, is not allowed.
 pub fn is_host(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, port),

@@ -1,6 +1,6 @@
 //! The words that a request may begin with.
 
-/// All methods that are registered with IANA, but for CONNECT, since this is no proxy. Others are
+/// All methods that are registered with IANA, except CONNECT, since this is no proxy. Others are
 /// answered 501.
 pub(super) const METHODS: &[&str] = &[
     "GET",

@@ -1,7 +1,8 @@
-//! HTTP/1.1 BY HAND: both ends of it read from bytes, without any HTTP library. This is the lesson.
+//! HTTP/1.1 BY HAND: both ends of it read from bytes, without any HTTP library. This is for
+//! learning.
 //!
-//! A message of HTTP/1.1 is text, then maybe bytes: a first line, headers, an empty line, a body.
-//! Whoever reads one has three questions, and each has its file:
+//! A message of HTTP/1.1 is text, then maybe bytes: a first line, headers, an empty line, a body. A
+//! reader has three questions, and each has its file:
 //!
 //! ```text
 //!                 a server reads requests       a client reads responses

@@ -28,10 +28,10 @@
 //!
 //! # What is refused, and why
 //! A head that two readers could read in two ways is refused with 400, and the connection closed:
-//! an attacker who gets a proxy and a server to disagree about where a request ends can put a request
-//! into someone else's connection. Hence one `Host`, lengths that agree, no blanks before
-//! a colon, no continued lines, no control characters. Where a length stands next to chunks, the chunks
-//! count, and then the connection is closed: the sender may have meant something else.
+//! an attacker who gets a proxy and a server to disagree about where a request ends can put a
+//! request into someone else's connection. Hence one `Host`, lengths that agree, no blanks before a
+//! colon, no continued lines, no control characters. Where a message has both a length and chunks,
+//! the chunks count, and then the connection is closed: the sender may have meant something else.
 //! Bytes over 127 are refused as well: a URL percent-encodes them.
 
 use super::{body::Body, chunks::Chunks, head, host::is_host, methods::METHODS, target::Target};
@@ -60,7 +60,7 @@ pub struct Request {
     pub method: String,
     /// As it was sent, but without `.` and `..`; percent-encoding stays.
     pub path: String,
-    /// Behind the `?`, as it was sent.
+    /// After the `?`, as it was sent.
     pub query: String,
     /// The last `Content-Type`.
     pub content_type: Option<String>,
@@ -79,7 +79,7 @@ pub type Refusal = u16;
 /// How far the present request has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Not a byte of it is here.
+    /// No byte of it has come.
     Nothing,
     /// Its head is not complete.
     Head,
@@ -92,7 +92,7 @@ pub enum Stage {
 pub struct Parser {
     limits: RequestLimits,
     state: ParserState,
-    /// The beginning of a line whose end is not here.
+    /// The beginning of a line whose end has not come.
     line: Vec<u8>,
     head_bytes: usize,
     head: Head,
@@ -219,7 +219,7 @@ impl Parser {
         let line = head::without_end(line);
         match self.state {
             _ if line.contains(&b'\r') => Err(400),
-            // RFC 9112, 2.2: an empty line before a request is a slip of old clients.
+            // RFC 9112, 2.2: an empty line before a request is an error of old clients.
             ParserState::RequestLine if line.is_empty() => Ok(false),
             ParserState::RequestLine => self.head.take_request_line(line).map(|()| {
                 self.state = ParserState::Headers;
@@ -230,7 +230,7 @@ impl Parser {
         }
     }
 
-    /// Decides what comes behind the head. Returns whether nothing does.
+    /// Decides what comes after the head. Returns whether nothing does.
     fn end_head(&mut self) -> Result<bool, Refusal> {
         self.head.check(&self.limits)?;
         let most = self.limits.body_bytes_max;
@@ -267,7 +267,7 @@ impl Head {
         Ok(())
     }
 
-    /// Notes what a header says, if it is one of those that matter here.
+    /// Notes the value of a header, if it is one of those that matter here.
     fn take_header(&mut self, line: &[u8], limits: &RequestLimits) -> Result<(), Refusal> {
         let (name, value) = head::field(line).ok_or(400u16)?;
         self.headers += 1;
@@ -297,7 +297,7 @@ impl Head {
         Ok(())
     }
 
-    /// Whether all that was said fits together.
+    /// Checks that the headers are consistent.
     fn check(&mut self, limits: &RequestLimits) -> Result<(), Refusal> {
         let is_old = self.request.is_old;
         let is_coded = self.is_chunked.is_some();

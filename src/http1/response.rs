@@ -63,7 +63,7 @@ impl Response {
         }
     }
 
-    /// The connection has ended. An error says what is missing of the response.
+    /// The connection has ended. An error says what is missing from the response.
     pub fn end(&self) -> Result<(), String> {
         match &self.state {
             ResponseState::Nothing | ResponseState::Body(Body::Close) => Ok(()),
@@ -99,7 +99,8 @@ impl Response {
                 }
             }
         }
-        // A 1xx comes before the response itself. 101 does not: it ends HTTP, which was not asked for.
+        // A 1xx comes before the response itself. 101 does not: it leaves HTTP, which was not asked
+        // for.
         if (100..200).contains(&status) && status != 101 {
             self.head.clear();
             return Ok(());

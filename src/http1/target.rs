@@ -19,7 +19,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// `None`: it is no target.
+    /// `None`: it is not a target.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let rest = match text.split_once("://") {
             _ if text.starts_with('/') => text,

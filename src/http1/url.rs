@@ -45,7 +45,7 @@ impl Url {
         })
     }
 
-    /// Puts fields behind those that the query has already.
+    /// Appends fields to the query.
     pub fn add(&mut self, fields: &str) {
         if !fields.is_empty() {
             let mark = match self.target.split_once('?') {

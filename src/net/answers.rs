@@ -8,7 +8,7 @@ use crate::ring::message::Answer;
 /// The requests of one connection that are not yet answered.
 #[derive(Default)]
 pub(super) struct Answers {
-    /// One a request, oldest first; `Some` when the answer waits for an older one.
+    /// One per request, oldest first; `Some` when the answer waits for an older one.
     waiting: VecDeque<Option<Answer>>,
     /// Number of the oldest.
     first: u32,

@@ -1,4 +1,4 @@
-//! The part of a connection that others reach: to send on it, and to end it.
+//! The part of a connection that the driver uses: to send on it, and to end it.
 
 use std::{
     cell::{Cell, RefCell},
@@ -19,20 +19,20 @@ use crate::ring::{
     message::{Answer, Envelope, Refusal, Status},
 };
 
-/// Who is at the other end.
+/// What is at the other end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Role {
     Client,
     Link(LinkId),
 }
 
-/// How far a connection is from its end.
+/// How far the closing of a connection has come.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Stage {
     Open,
     /// Nothing more is read; it ends when all answers are out.
     Finishing,
-    /// All is out and the other end knows; what it still sends is thrown away.
+    /// All is out and the other end has been told so; what it still sends is thrown away.
     Lingering,
     /// It ends at once.
     Ended,
@@ -43,15 +43,15 @@ pub(super) struct NetConnection {
     pub(super) id: u32,
     pub(super) role: Cell<Role>,
     pub(super) answers: RefCell<Answers>,
-    /// When bytes last came or went.
+    /// When bytes were last received or sent.
     pub(super) active: Cell<Instant>,
     flight: Rc<Flight>,
     pub(super) outbox: RefCell<Outbox>,
     pub(super) stage: Cell<Stage>,
     waker: RefCell<Option<Waker>>,
-    /// When the message began that is only half here, and the bytes of it that are.
+    /// When the message that is only partly here began, and how many bytes of it have come.
     pub(super) half: Cell<Option<(Instant, u64)>>,
-    /// Since when there has been something to take, and how much of it was taken.
+    /// Since when the other end has had something to take, and how much of it was taken.
     pub(super) taking: Cell<Option<(Instant, u64)>>,
 }
 
@@ -112,20 +112,21 @@ impl NetConnection {
         self.wake();
     }
 
-    /// Whether there is nothing to be done for it but to wait for the other end to close.
+    /// Whether it only waits for the other end to close.
     pub(super) fn is_done(&self) -> bool {
         self.stage.get() >= Stage::Lingering
     }
 
-    /// Whether it is on its way to its end.
+    /// Whether it is being closed.
     pub(super) fn is_ending(&self) -> bool {
         self.stage.get() != Stage::Open
     }
 
-    /// Ends the connection if half a message, or an answer that nobody takes, is all it has to show.
+    /// Ends the connection if it has stalled in half a message, or with an answer that the other
+    /// end does not take.
     pub(super) fn check_stall(&self, now: Instant) {
         let silent = now.saturating_duration_since(self.active.get());
-        // A link that ends and takes nothing is one to a node that is no more.
+        // A link that is ending and takes nothing leads to a node that is dead.
         let ends_soon = self.stage.get() >= Stage::Lingering
             || (self.is_ending() && self.role.get() != Role::Client);
         let limit = if ends_soon { LINGER } else { STALL };
@@ -165,7 +166,7 @@ impl NetConnection {
         }
     }
 
-    /// Answers out of the connection's own knowledge, in the order of the requests.
+    /// Answers a request without the node, in the order of the requests.
     pub(super) fn refuse(&self, refusal: Refusal) {
         let number = self.answers.borrow_mut().expect();
         self.answer(number, Answer::Refused(refusal));

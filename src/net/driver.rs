@@ -1,9 +1,9 @@
 //! The one owner of a [`Node`]: gives it its inputs, carries out its outputs, wakes it in time.
 //!
-//! Everything here runs on one thread, so the node stands in a `RefCell` and not behind a lock.
-//! A borrow never lasts over an await. A connection calls the node directly; what the node wants
-//! sent goes into the outbox of the connection concerned, whose task is woken and writes it after
-//! all tasks that are ready now have had their turn. So messages leave in batches.
+//! Everything here runs on one thread, so the node is in a `RefCell` and not behind a lock. A
+//! borrow never lasts over an await. A connection calls the node directly; what the node wants sent
+//! goes into the outbox of the connection concerned, whose task is woken and writes it after all
+//! tasks that are ready now have had their turn. So messages leave in batches.
 
 use std::{
     cell::{Cell, RefCell, RefMut},
@@ -39,7 +39,7 @@ pub(super) struct Driver {
     pub(super) read_buffer: RefCell<Vec<u8>>,
     /// The largest file that a client may send.
     pub(super) file_bytes_max: usize,
-    /// Connections before the longest idle one gives way.
+    /// With more connections than this, the longest idle one is closed.
     clients_max: usize,
     pub(super) flight: Rc<Flight>,
     /// Nothing is accepted any more, and clients are answered for the last time.
@@ -50,7 +50,7 @@ pub(super) struct Driver {
 struct DriverState {
     node: Node,
     store: MemoryStore,
-    /// What the store has said, and the node has not heard yet.
+    /// What the store has reported and the node has not been given yet.
     stored: VecDeque<(Ticket, Result<(), StoreFault>)>,
     began: Instant,
     outputs: Vec<Output>,
@@ -60,7 +60,7 @@ struct DriverState {
     /// The contents of the PUTs that are under way, by the number of the request.
     puts: HashMap<u64, Held>,
     on_event: Box<dyn FnMut(&Event)>,
-    /// What the timer is set to, and who sets it.
+    /// What the timer is set to, and the task to wake when that changes.
     alarm: Time,
     alarm_owner: Option<Waker>,
     has_left: bool,
@@ -137,7 +137,8 @@ impl Driver {
                 let deadline = state.node.deadline();
                 if now >= deadline {
                     drop(state);
-                    // A process that was stopped must not blame others for its own silence.
+                    // A process that was stopped must not take its own pause for the silence of
+                    // others.
                     if now.since(deadline) > LATE && !is_late {
                         is_late = true;
                         alarm = Time(u64::MAX);
@@ -192,9 +193,8 @@ impl Driver {
     }
 
     /// Says goodbye: clients have what they have sent so far answered, and their connections are
-    /// then closed in order. Ends once that is done and everything that was said to other nodes is
-    /// out, or after [`FAREWELL`]. A client that does not close its end as well is waited for a
-    /// little.
+    /// then closed gracefully. Ends once that is done and everything that was sent to other nodes
+    /// is out, or after [`FAREWELL`]. Waits a little for clients that do not close their end.
     pub(super) async fn farewell(&self) {
         self.is_closing.set(true);
         self.state.borrow().connections.values().for_each(|it| it.wake());
@@ -224,7 +224,7 @@ impl Driver {
 
     // ---- connections
 
-    /// Takes note of a new connection. `None`: there are too many, and none of them is idle.
+    /// Registers a new connection. `None`: there are too many, and none of them is idle.
     pub(super) fn register(&self, role: Role) -> Option<Rc<NetConnection>> {
         let mut state = self.state.borrow_mut();
         if state.connections.len() >= self.clients_max && role == Role::Client {
@@ -268,7 +268,7 @@ impl Driver {
     }
 }
 
-/// The node in the hands of one task, for one turn.
+/// The node, borrowed by one task for one turn.
 pub(super) struct Turn<'a> {
     driver: &'a Rc<Driver>,
     state: RefMut<'a, DriverState>,

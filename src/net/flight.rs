@@ -1,21 +1,21 @@
 //! What is in flight through a node, and the one budget for it.
 //!
-//! Three things grow with what others send or do not take: contents of which only a part has
-//! arrived, bytes that wait in an outbox, and PUTs whose circle has not closed. A content that
-//! waits in several places lies in memory once and counts once. One that waits only for clients
-//! counts from the moment on that nobody else has it: until then the table pays for it.
+//! Three things grow with what others send or do not take: files of which only a part has arrived,
+//! bytes that wait in an outbox, and PUTs whose circle has not closed. The content of a file that
+//! waits in several places is in memory once and counts once. One that waits only for clients
+//! counts from when nothing else holds it: until then it counts as part of the store.
 //!
-//! Nobody is refused for want of room. A client that wants to put something is not read on until
+//! No client is refused for want of room. One that wants to put something is not read from until
 //! there is room again; one that only gets what is here is always answered. Half of the budget is
 //! for what is whole, half for what is arriving:
 //!
-//! - A PUT begins while less than half of the budget waits to leave, and while this node's own
-//!   PUTs have less than their share of that: one node in the middle may have to hold those of all.
-//! - A quarter is for whoever comes first. The other quarter is divided among all uploads that are
-//!   under way, so a slow one keeps nobody out. One upload at a time goes on even if both are used
-//!   up: so there is no deadlock.
+//! - A PUT begins while less than half of the budget waits to leave, and while this node's own PUTs
+//!   have less than their share of that: one node may have to hold those of all nodes.
+//! - A quarter goes to the uploads that come first. The other quarter is divided among all uploads
+//!   that are under way, so a slow one does not block the others. One upload at a time goes on even
+//!   if both are used up, so there is no deadlock.
 //!
-//! Links between nodes are always read. What they bring counts, and so holds clients back.
+//! Links between nodes are always read. What they bring counts, and so holds back clients.
 
 use std::{
     cell::{Cell, RefCell},
@@ -33,9 +33,9 @@ use crate::ring::limits::FILE_BYTES_CEILING;
 /// The account of one node.
 pub(super) struct Flight {
     bytes_max: usize,
-    /// Of contents of which only a part is here.
+    /// Of files of which only a part is here.
     half_bytes: Cell<usize>,
-    /// Clients of which there is such a content.
+    /// Clients that are sending such a file.
     uploads: Cell<usize>,
     /// In outboxes, beside the contents.
     copied_bytes: Cell<usize>,
@@ -62,16 +62,16 @@ struct Turn {
     since: Instant,
 }
 
-/// A content that waits somewhere.
+/// The content of a file that waits somewhere.
 struct Waiting {
     content: Rc<Bytes>,
-    /// In so many places.
+    /// The number of places.
     places: usize,
     /// Those that are not the outbox of a client.
     in_ring: usize,
 }
 
-/// Where a content waits.
+/// Where the content of a file waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum WaitingPlace {
     /// In the outbox of a client.
@@ -82,14 +82,14 @@ pub(super) enum WaitingPlace {
     Operation,
 }
 
-/// A content that is counted as long as this lives.
+/// The content of a file, which is counted as long as this lives.
 pub(super) struct Held {
     flight: Rc<Flight>,
     content: Rc<Bytes>,
     place: WaitingPlace,
 }
 
-/// A part of a content, of a client or of a link.
+/// A file of which a part has arrived, from a client or on a link.
 pub(super) struct Half {
     flight: Rc<Flight>,
     /// The connection of a client.
@@ -132,7 +132,7 @@ impl Flight {
         waiting > self.bytes_max + FILE_BYTES_CEILING && link_bytes > waiting / 2
     }
 
-    /// Counts bytes in an outbox that are not in a content of their own.
+    /// Counts bytes that were copied into an outbox.
     pub(super) fn add_copied(&self, bytes: usize) {
         self.copied_bytes.set(self.copied_bytes.get() + bytes);
     }
@@ -142,7 +142,7 @@ impl Flight {
         self.wake_for_room();
     }
 
-    /// Counts a content.
+    /// Counts the content of a file.
     pub(super) fn hold(self: &Rc<Self>, content: &Bytes, place: WaitingPlace) -> Held {
         let mut contents = self.contents.borrow_mut();
         let waiting = contents.entry(content.as_ptr()).or_insert_with(|| {
@@ -168,8 +168,8 @@ impl Flight {
         self.waits_for_room.borrow_mut().push_back(waker);
     }
 
-    /// Wakes whoever waits for room, if there is some. It may do nothing with it, so the rest is
-    /// woken by [`Flight::wake_all`].
+    /// Wakes some tasks that wait for room, if there is room. They may not use it, so
+    /// [`Flight::wake_all`] wakes the rest.
     pub(super) fn wake_for_room(&self) {
         if self.waits_for_room.borrow().is_empty() || !self.has_room() {
             return;
@@ -179,7 +179,7 @@ impl Flight {
         waiting.drain(..count).for_each(Waker::wake);
     }
 
-    /// Wakes whoever waits for room. To be called now and then.
+    /// Wakes all tasks that wait for room. To be called now and then.
     pub(super) fn wake_all(&self) {
         self.waits_for_room.borrow_mut().drain(..).for_each(Waker::wake);
     }
@@ -200,7 +200,7 @@ impl Flight {
         true
     }
 
-    /// Bytes of what is whole: of what waits only for clients, that which nobody else has.
+    /// Bytes of what is whole; of what waits only for clients, those that nothing else holds.
     fn waiting_bytes(&self) -> usize {
         let copied = self.copied_bytes.get();
         if copied + self.content_bytes.get() <= self.bytes_max / 2 {
@@ -245,7 +245,7 @@ impl Drop for Held {
 }
 
 impl Half {
-    /// A content has begun to arrive: an upload on this connection of a client, or on a link.
+    /// A file has begun to arrive: an upload on this connection of a client, or on a link.
     pub(super) fn new(flight: Rc<Flight>, upload: Option<u32>) -> Self {
         if upload.is_some() {
             flight.uploads.set(flight.uploads.get() + 1);
@@ -253,7 +253,7 @@ impl Half {
         Self { flight, upload, bytes: 0 }
     }
 
-    /// So much of it is here now.
+    /// This much of it is here now.
     pub(super) fn set(&mut self, bytes: usize) {
         let flight = &self.flight;
         flight.half_bytes.set(flight.half_bytes.get() + bytes - self.bytes);
@@ -346,11 +346,11 @@ mod tests {
         let mut other = upload(&flight, 16, 0);
         assert!(other.may_grow(begun, waker), "it has a share that nobody takes away");
         other.set(8 * MIB);
-        // Beyond its share it is one at a time.
+        // Beyond their share, they go on one at a time.
         let going: Vec<_> = slow.iter().filter(|half| half.may_grow(begun, waker)).collect();
         assert_eq!(going.len(), 1);
         assert!(!other.may_grow(begun, waker));
-        // The one whose turn it is brings nothing, and the next one has it.
+        // The upload that has the turn brings nothing, so the next one gets it.
         let later = begun + TURN_LOOK;
         assert!(other.may_grow(later, waker) && !slow[0].may_grow(later, waker));
         other.set(16 * MIB);

@@ -1,4 +1,4 @@
-//! What a node says to a browser: the port knows HTTP when it sees it.
+//! What a node answers a browser: it recognises HTTP requests.
 
 /// The answer to any HTTP request.
 pub(super) const NOT_YET: &[u8] = b"HTTP/1.1 501 Not Implemented\r\n\

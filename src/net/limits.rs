@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Bytes that one read takes at most. One buffer of this size serves all connections.
 pub const READ_BYTES_MAX: usize = 128 << 10;
-/// Reads of one connection in a row, each full, before others have their turn.
+/// Full reads of one connection in a row before others have their turn.
 pub const READS_PER_TURN_MAX: usize = 8;
 /// Writes of one connection in a row. The system takes a few MiB at most in each.
 pub const WRITES_PER_TURN_MAX: usize = 4;
@@ -13,16 +13,16 @@ pub const CLIENTS_MAX: usize = 4096;
 /// Descriptors that are kept for links between nodes and for the runtime; on a host that allows
 /// few, half of all.
 pub const DESCRIPTORS_KEPT: usize = 320;
-/// Requests of one connection that wait for their answer; then it is not read on.
+/// Requests of one connection that wait for their answer; at this number reading stops.
 pub const PIPELINE_REQUESTS_MAX: usize = 1024;
-/// Requests of one connection that the node takes in one turn; then it is looked whether there is
-/// room for more answers.
+/// Requests of one connection that the node takes in one turn; then the task checks whether there
+/// is room for more answers.
 pub const TURN_REQUESTS_MAX: usize = 64;
-/// Bytes of answers that one client has not taken; then it is not read on.
+/// Bytes of answers that one client has not taken; at this number reading stops.
 pub const UNREAD_ANSWER_BYTES_MAX: usize = 1 << 20;
-/// Memory for files, if nothing else is said.
+/// Memory for files, by default.
 pub const STORE_BYTES_MAX_DEFAULT: usize = 1 << 30;
-/// Memory for everything that is on its way through a node, if nothing else is said.
+/// Memory for everything that is on its way through a node, by default.
 pub const FLIGHT_BYTES_MAX_DEFAULT: usize = 256 << 20;
 /// Tasks that are woken together when there is room again.
 pub const FLIGHT_WAKES_MAX: usize = 64;
@@ -30,26 +30,26 @@ pub const FLIGHT_WAKES_MAX: usize = 64;
 pub const TURN_LOOK: Duration = Duration::from_millis(100);
 /// Bytes that an upload must bring in a [`TURN_LOOK`] so as to keep its turn while others ask.
 pub const TURN_BYTES_MIN: usize = 16 << 10;
-/// Bytes of a link that the system may have to send. It says that there is room again when a third
-/// of it has arrived, and only that shows that the other node lives: on a line of 5 Mbit/s about
-/// twice a second.
+/// Bytes of a link that may be in the system's send buffer. It says that there is room again when a
+/// third of it has arrived, and only that shows that the other node lives: on a line of 5 Mbit/s
+/// about twice a second.
 pub const LINK_SYSTEM_BYTES: usize = 512 << 10;
-/// From here on a content is not copied next to its line but sent from where it lies.
+/// The content of a larger file is not copied next to its line but sent from where it is in memory.
 pub const COPIED_CONTENT_BYTES_MAX: usize = 16 << 10;
-/// Capacity that an empty outbox keeps; from here on a new buffer is begun.
+/// Capacity that an empty outbox keeps; above it, a new buffer is begun.
 pub const OUTBOX_KEPT_BYTES_MAX: usize = 64 << 10;
-/// Half a message, or answers that are not taken, and then nothing for this long: 408, or closed.
+/// After half a message, or with answers not taken, and no progress for this long: 408, or closed.
 pub const STALL: Duration = Duration::from_secs(10);
 /// How long a connection is still read after the last answer, so that the answer is not lost.
 pub const LINGER: Duration = Duration::from_secs(1);
 /// How long a node that has left its ring lets clients take the answers that they have asked for.
 pub const FAREWELL: Duration = Duration::from_secs(3);
-/// How often it then looks whether they have.
+/// How often it then checks whether they have.
 pub const FAREWELL_LOOK: Duration = Duration::from_millis(5);
 /// How often stalled connections are looked for.
 pub const SWEEP: Duration = Duration::from_secs(1);
 /// Connections that are accepted in a row before others have their turn.
 pub const ACCEPTS_PER_TURN_MAX: u32 = 16;
-/// A wake-up that comes so late means that the process did not run; what has arrived meanwhile is
+/// A wake-up that comes this late means that the process did not run; what has arrived meanwhile is
 /// read first.
 pub const LATE: Duration = Duration::from_millis(20);

@@ -7,8 +7,8 @@ use smol::future;
 use super::{connection::NetConnection, driver::Driver, task};
 use crate::connect::connect;
 
-/// Connects to `HOST:PORT`, then runs the link until its end. How long to wait for the connection is for the node
-/// to say: it ends the link.
+/// Connects to `HOST:PORT`, then runs the link until its end. The node decides how long to wait for
+/// the connection: it ends the link.
 pub(super) async fn run(driver: Rc<Driver>, connection: Rc<NetConnection>, to: String) {
     let mut connecting = pin!(connect(to));
     let connected = future::poll_fn(|cx| {

@@ -1,5 +1,5 @@
-//! What is still to be written on a connection: lines and small contents are copied into a buffer, large
-//! contents are written from where they lie in memory.
+//! What is still to be written on a connection: lines and small contents are copied into a buffer,
+//! large contents are written from where they are in memory.
 
 use std::{
     collections::VecDeque,
@@ -28,7 +28,7 @@ pub(super) struct Outbox {
     bytes: usize,
 }
 
-/// Bytes that lie in one piece.
+/// Bytes that are contiguous in memory.
 enum Segment {
     /// Lines, and small contents.
     Copied(Vec<u8>),
@@ -54,7 +54,7 @@ impl Outbox {
         self.bytes
     }
 
-    /// Appends a message. `place` says on whose way its content waits, if it is a large one.
+    /// Appends a message. `place` says where its content waits, if it is a large one.
     pub(super) fn push(&mut self, message: &impl Encode, place: WaitingPlace) {
         if self.tail.len() >= OUTBOX_KEPT_BYTES_MAX {
             self.seal();
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
     use crate::ring::message::{Answer, Item};
 
-    /// Takes a few bytes a call.
+    /// Takes a few bytes per call.
     struct Slow(Vec<u8>, usize);
 
     impl Write for Slow {

@@ -1,6 +1,6 @@
-//! The driver and the tasks of connections over streams in memory, whose other ends are scripted: when
-//! they send how much, how much they take, and how they end. No socket is opened, and no time passes
-//! but what a test says.
+//! The driver and the tasks of connections over streams in memory, whose other ends are scripted:
+//! what they send and when, how much they take, and how they end. No socket is opened, and time
+//! passes only as a test says.
 
 use std::{
     cell::{Cell, RefCell},
@@ -33,12 +33,12 @@ const MEET: &str = "MEET node=127.0.1.2:4043 as=visitor protocol=2 ring=scripted
 struct Wire {
     to_node: RefCell<VecDeque<u8>>,
     from_node: RefCell<Vec<u8>>,
-    /// So many bytes more are taken from the node.
+    /// How many more bytes are taken from the node.
     room: Cell<usize>,
     /// The scripted end sends nothing more.
     has_ended: Cell<bool>,
     is_broken: Cell<bool>,
-    /// The node has let go of its end.
+    /// The node has dropped its end.
     is_dropped: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
@@ -146,7 +146,7 @@ impl Alone {
         while self.0.executor.try_tick() {}
     }
 
-    /// Somebody connects, and takes so many bytes.
+    /// Connects, and takes up to `room` bytes.
     fn connect(&self, room: usize) -> Other<'_> {
         let wire = Rc::new(Wire { room: Cell::new(room), ..Wire::default() });
         let connection = self.0.register(Role::Client).expect("there are few");
@@ -158,7 +158,7 @@ impl Alone {
     }
 }
 
-/// The other end of a stream, and what the node has of it.
+/// The other end of a stream, and the node's connection for it.
 struct Other<'a> {
     node: &'a Alone,
     connection: Rc<NetConnection>,
@@ -171,7 +171,7 @@ impl Other<'_> {
         self.wake();
     }
 
-    /// Takes so many bytes more.
+    /// Takes this many bytes more.
     fn take(&self, bytes: usize) {
         self.wire.room.set(self.wire.room.get() + bytes);
         self.wake();
@@ -256,7 +256,7 @@ fn one_that_takes_nothing_is_not_read_beyond_a_bound() {
     let other = node.connect(0);
     other.send("GET a\n".repeat(GETS));
     let waiting = other.connection.outbox.borrow().bytes();
-    // It is looked for room after so many requests.
+    // The task checks for room only after `TURN_REQUESTS_MAX` requests.
     let bound = UNREAD_ANSWER_BYTES_MAX + TURN_REQUESTS_MAX * (BYTES + 200);
     assert!((UNREAD_ANSWER_BYTES_MAX..bound).contains(&waiting), "{waiting} bytes wait");
     // What it asks beyond that stays where it is.
@@ -306,7 +306,7 @@ fn a_link_that_dies_with_half_a_message_each_way_leaves_nothing_behind() {
     link.break_off();
     assert!(link.wire.is_dropped.get(), "its task has ended");
     assert_eq!(Rc::strong_count(&link.connection), 1, "nobody else knows the connection");
-    // The node goes on, and a new link begins anew.
+    // The node goes on, and a new link starts from the beginning.
     let again = node.connect(MIB);
     again.send(format!("{MEET}SYNC BUCKETS\n"));
     assert!(again.received().contains("SYNC DIGESTS"), "{}", again.received());

@@ -63,7 +63,7 @@ impl Bound {
     /// that is free. Without a port, the first from [`DEFAULT_PORT`] on that is free on both;
     /// without an address, [`DEFAULT_IP`], or 127.0.0.1 where the host has no such address.
     ///
-    /// Does not block. The error is the operating system's, and says nothing of the address.
+    /// Does not block. The error is the operating system's, and does not name the address.
     pub fn new(ip: Option<IpAddr>, port: Option<u16>) -> io::Result<Self> {
         match Self::at(ip.unwrap_or(DEFAULT_IP), port) {
             Err(error) if ip.is_none() && error.kind() == io::ErrorKind::AddrNotAvailable => {
@@ -109,10 +109,10 @@ impl Bound {
         self.listeners.len() > 1
     }
 
-    /// Runs the node on this thread until `leave` ends and the ring has been left in order.
+    /// Runs the node on this thread until `leave` ends and the node has left the ring gracefully.
     /// `on_event` is called on this thread, between two messages: it must not block.
     ///
-    /// `config.started_ms` and `config.seed` are set here. An error is one of the sockets' set-up.
+    /// `config.started_ms` and `config.seed` are set here. Errors come from setting up the sockets.
     pub fn serve(
         self,
         mut config: Config,

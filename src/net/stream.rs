@@ -25,7 +25,7 @@ pub(super) trait Stream {
     /// Tells the other end that nothing more is written.
     fn end_writing(&self) -> io::Result<()>;
 
-    /// The other end is a node: its progress is to be seen soon.
+    /// The other end is a node: its progress must be noticed soon.
     fn becomes_link(&self);
 }
 
@@ -47,7 +47,7 @@ impl Stream for Async<TcpStream> {
     }
 
     fn becomes_link(&self) {
-        // Where the system does not obey, a slow line shows its progress more rarely.
+        // Where the system ignores this, progress on a slow line is noticed less often.
         let _ = set_socket_send_buffer_size(self.get_ref(), LINK_SYSTEM_BYTES);
     }
 }

@@ -1,8 +1,8 @@
 //! The task of a connection: bytes in, messages to the node, bytes out.
 //!
-//! It reads only after the reactor has said that there is something, and does not read again
-//! after a read that did not fill the buffer: a request costs one read, one write and one
-//! re-arming of the reactor. What many requests in one read want answered leaves in one write.
+//! It reads only after the reactor has said that there is something, and does not read again after
+//! a read that did not fill the buffer: a request costs one read, one write and one re-arming of
+//! the reactor. The answers to many requests in one read leave in one write.
 
 use std::{
     future::Future,
@@ -69,9 +69,9 @@ struct Task<S> {
     connection: Rc<NetConnection>,
     stream: S,
     decoder: Decoder,
-    /// What was read and is not decoded: the beginning of a line whose end is still to come.
+    /// What was read and not decoded: the beginning of a line whose end is still to come.
     partial: Vec<u8>,
-    /// Whole requests stand there as well: there was no room for more answers.
+    /// It has whole requests as well: there was no room for more answers.
     has_rest: bool,
     /// The first of them waits for room in the budget.
     is_held: bool,
@@ -81,7 +81,7 @@ struct Task<S> {
     is_blocked: bool,
     /// The other end sends nothing more.
     has_ended: bool,
-    /// The content that is just arriving.
+    /// The file that is just arriving.
     content: Option<Half>,
     /// Wakes the task to ask whether that may go on.
     retry: Option<Timer>,
@@ -116,7 +116,7 @@ impl<S: Stream> Task<S> {
                     continue;
                 }
                 Stage::Open if self.content.is_some() => {
-                    // Whoever has nothing to bring does not ask for room either.
+                    // A client that sends nothing does not ask for room either.
                     ready!(self.stream.poll_readable(cx))?;
                     if !self.may_read(cx) {
                         return Poll::Pending;
@@ -138,7 +138,7 @@ impl<S: Stream> Task<S> {
         }
     }
 
-    /// Writes what the other end takes. Says whether that was all.
+    /// Writes what the other end takes. Returns whether that was all.
     fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         for _ in 0..WRITES_PER_TURN_MAX {
             if self.connection.outbox.borrow().bytes() == 0 {
@@ -161,7 +161,8 @@ impl<S: Stream> Task<S> {
                 Err(error) => return Err(error),
             }
         }
-        // Whoever takes bytes as fast as they are written must not keep the thread: let others in.
+        // A connection that takes bytes as fast as they are written must not keep the thread from
+        // the others.
         cx.waker().wake_by_ref();
         Ok(self.connection.outbox.borrow().bytes() == 0)
     }
@@ -172,7 +173,7 @@ impl<S: Stream> Task<S> {
             return true;
         }
         if self.is_full() {
-            // Not reading on is no stall of this client either.
+            // Nor does it count as a stall of this client that nothing more is read from it.
             self.connection.half.set(None);
             return false;
         }
@@ -190,7 +191,7 @@ impl<S: Stream> Task<S> {
             None => true,
         };
         if !has_room {
-            // Waiting for others is no stall of this client.
+            // Waiting for others does not count as a stall of this client.
             self.connection.active.set(Instant::now());
             self.connection.half.set(None);
         }
@@ -198,7 +199,7 @@ impl<S: Stream> Task<S> {
     }
 
     /// The node is about to end: what the client has sent is answered, and then the connection is
-    /// closed in order. Says whether that is done.
+    /// closed gracefully. Returns whether that is done.
     fn take_last(&mut self, cx: &Context<'_>) -> io::Result<bool> {
         if self.is_full() {
             return Ok(false);
@@ -234,8 +235,8 @@ impl<S: Stream> Task<S> {
             || self.connection.outbox.borrow().bytes() >= UNREAD_ANSWER_BYTES_MAX
     }
 
-    /// Reads once, or a few times while a file arrives, and gives every message to the node. Says
-    /// whether there is nothing more to read by now.
+    /// Reads once, or a few times while a file arrives, and gives every message to the node.
+    /// Returns whether there is nothing more to read for now.
     fn read(&mut self) -> io::Result<bool> {
         let driver = self.driver.clone();
         let mut buffer = driver.read_buffer.borrow_mut();
@@ -273,7 +274,7 @@ impl<S: Stream> Task<S> {
                 return Ok(false);
             }
         }
-        // A file that is just arriving may keep the buffer full for long: let others in.
+        // A file that is just arriving may keep the buffer full for long: others have their turn.
         Ok(false)
     }
 
@@ -309,8 +310,8 @@ impl<S: Stream> Task<S> {
         }
     }
 
-    /// Decodes what has come, and says how much of it. The rest is the beginning of a line, or
-    /// requests whose answers have no room yet.
+    /// Decodes what has come, and returns how much of it was decoded. The rest is the beginning of
+    /// a line, or requests whose answers have no room yet.
     fn decode(&mut self, input: &[u8]) -> io::Result<usize> {
         if self.is_first && http::is_request_line(input) {
             self.connection.outbox.borrow_mut().push_bytes(http::NOT_YET);
@@ -439,7 +440,7 @@ fn is_long(message: &Result<Message, Reject>) -> bool {
     matches!(message, Ok(Message::Request(Request::List { .. })))
 }
 
-/// An error for people: without the number that the system has for it.
+/// An error as text for users, without the system's error number.
 pub(super) fn in_words(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(_) => error.kind().to_string(),

@@ -1,9 +1,9 @@
 //! CHECK: the pulse of the ring.
 //!
-//! Each node sends one every interval, and at once where there is news or doubt. It goes round,
-//! and every node that it passes answers its sender, takes over the view, compares its own table
-//! with the sender's, and adds its own report. So the node that began it knows, when it comes
-//! back, what all the others hold and what their clocks show.
+//! Each node sends one every interval, and at once where there is news or doubt. It goes round, and
+//! every node that it passes answers its sender, takes over the view, compares its own table with
+//! the sender's, and adds its own report. When it comes back, the node that began it knows what all
+//! the others hold and what their clocks show.
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -17,7 +17,7 @@ use super::{
     view::{View, ViewHash},
 };
 
-/// A CHECK that took longer than this to go round says nothing of the clocks that it has seen.
+/// A CHECK that took longer than this to go round says nothing about the clocks that it has read.
 const CLOCK_ROUND_MAX: Duration = Duration::from_secs(1);
 
 /// What the last CHECK that came back has collected.
@@ -30,7 +30,7 @@ pub(super) struct Reports {
     /// What CHECKs up to this one have collected does not count: this node leaves, and others may have
     /// begun to leave since.
     pub(super) held_after: u64,
-    /// The circle of which all others are leaving as well: no member will be left to hold anything.
+    /// The circle in which all other members are leaving too: none will be left to hold anything.
     pub(super) nobody_stays: Option<ViewHash>,
     /// When the CHECKs that are under way were sent: by count, the newest only.
     sent: Option<(u64, Time)>,

@@ -15,22 +15,22 @@ use super::{
     view::View,
 };
 
-/// How wrong this node can be about the time of another: the ring asks for so much less than
-/// [`CLOCK_AHEAD_MAX`] of nodes that create versions.
+/// How wrong this node's reading of another clock can be: nodes that create versions are held to
+/// [`CLOCK_AHEAD_MAX`] less this.
 const CLOCK_ERROR_MAX: Duration = Duration::from_secs(2);
-/// A member whose clock is this far from the ring's is named.
+/// A member whose clock is this far from the ring's is named in the log.
 const CLOCK_OFF_NAMED: Duration = Duration::from_secs(30);
 
 /// The clocks of a ring, as one of its nodes knows them.
 #[derive(Debug)]
 pub(super) struct Clocks {
-    /// What the own wall clock showed at [`Time`] zero, in milliseconds since 1970.
+    /// What this node's wall clock showed at [`Time`] zero, in milliseconds since 1970.
     own_ms: i64,
     /// The same of others, and whether it was measured or only heard.
     others: BTreeMap<SocketAddr, (i64, bool)>,
     /// The same of the ring.
     ring_ms: i64,
-    /// Members that were named because their clock is off.
+    /// Members that were named, and how far their clocks were off.
     named: BTreeMap<SocketAddr, i64>,
 }
 
@@ -40,7 +40,7 @@ impl Clocks {
         Self { own_ms, others: BTreeMap::new(), ring_ms: own_ms, named: BTreeMap::new() }
     }
 
-    /// The own wall clock, in milliseconds since 1970.
+    /// This node's wall clock, in milliseconds since 1970.
     pub(super) fn own(&self, now: Time) -> u64 {
         at(self.own_ms, now)
     }
@@ -55,7 +55,7 @@ impl Clocks {
         Stamp::at_ms(self.ring(now) + CLOCK_AHEAD_MAX.as_millis() as u64)
     }
 
-    /// The own wall clock has been put right, or the machine has slept.
+    /// This node's wall clock has been put right, or the machine has slept.
     pub(super) fn set_own(&mut self, now: Time, wall_ms: u64) {
         self.own_ms = wall_ms as i64 - (now.0 / 1000) as i64;
         self.find_median();

@@ -3,8 +3,8 @@
 //! Every member that may hold files which others have not followed says so in the view, by a number
 //! that only grows: [`Member::brings`](super::view::Member::brings). A node that begins a ring
 //! brings something, and so does one that comes with files. A node that declares another dead
-//! raises its own number, because the others now go on without that one: what they acknowledge from
-//! here on is what they bring to it should it come back. A newcomer without files brings nothing.
+//! raises its own number, because the others now go on without that member: what they acknowledge
+//! from then on is what they bring to it if it comes back. A newcomer without files brings nothing.
 //!
 //! A node **covers** a pair of member and number if it holds whatever that stands for. It comes to
 //! cover pairs in three ways:
@@ -36,7 +36,7 @@ impl Covers {
         self.0.get(&member).copied().unwrap_or(0)
     }
 
-    /// Whether this pair is covered. What is nothing, everybody covers.
+    /// Whether this pair is covered. Every node covers the number 0.
     pub fn has(&self, member: SocketAddr, brings: u64) -> bool {
         self.of(member) >= brings
     }
@@ -56,13 +56,14 @@ impl Covers {
         pairs.fold(false, |news, (&member, &brings)| self.add(member, brings) || news)
     }
 
-    /// Drops what is said of addresses that the view does not know.
+    /// Drops entries for addresses that are not in the view.
     pub fn prune(&mut self, view: &View) {
         self.0.retain(|&member, _| view.get(member).is_some());
     }
 
-    /// What members of the view bring that the node `me` does not cover. A member that is back although
-    /// others have gone on without what it brings is not covered by them before it brings that anew.
+    /// What members of the view bring that the node `me` does not cover. A member that is back
+    /// although others have gone on without what it brings is not covered by them before it brings
+    /// that again.
     pub fn lacks(&self, view: &View, me: SocketAddr) -> impl Iterator<Item = (SocketAddr, u64)> {
         let is_back =
             move |member| view.get(member).is_some_and(|it| it.is_alive() && it.lost >= it.brings);
@@ -98,7 +99,7 @@ impl Lacks {
         Self { bits, pairs }
     }
 
-    /// Takes away what the other covers, if both speak of the same pairs.
+    /// Takes away what the other covers, if both are about the same pairs.
     pub fn meet(&mut self, other: Lacks) {
         if self.pairs == other.pairs {
             self.bits &= other.bits;

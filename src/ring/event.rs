@@ -25,7 +25,7 @@ pub enum LinkTarget {
     /// To the node of this name.
     Node(SocketAddr),
     /// To the n-th of [`Config::prevs`](super::Config::prevs), which may be the name of a host: the
-    /// driver looks it up, anew each time.
+    /// driver looks it up again each time.
     Prev(usize),
 }
 
@@ -68,12 +68,12 @@ pub enum Input {
     },
     /// The time that [`Node::deadline`](super::Node::deadline) named has come.
     Wake,
-    /// Finish what is in flight, leave the ring in order, and say [`Output::Left`]: after the
+    /// Finish what is in flight, leave the ring gracefully, and say [`Output::Left`]: after the
     /// request timeout and the check timeout at the latest.
     Leave,
 }
 
-/// Why a store could not keep a content.
+/// Why a store could not keep the content of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StoreFault {
     /// It has no room.
@@ -111,7 +111,7 @@ pub enum Output {
         /// Which link.
         link: LinkId,
     },
-    /// Keep the content of a file. It can be read from now on, whether it is confirmed or not.
+    /// Keep the content of a file. It can be read from now on, whether or not it is confirmed.
     Store {
         /// Its name in the store from now on.
         ticket: Ticket,
@@ -140,7 +140,7 @@ pub enum Output {
 pub enum Event {
     /// The list of members is now this.
     List(View),
-    /// This node is not in a ring yet, or no longer, and does something about it.
+    /// This node is not in a ring yet, or no longer, or is about to leave it.
     Waiting {
         /// What for.
         why: String,
@@ -163,7 +163,7 @@ pub enum Event {
     Out {
         /// The member.
         member: SocketAddr,
-        /// Whether it left in order; else why it counts as gone.
+        /// Whether it left gracefully; else why it counts as gone.
         state: MemberState,
     },
     /// The link to the successor broke, but the successor lives; what was lost is sent again.
@@ -182,7 +182,7 @@ pub enum Event {
     Ready,
     /// This node has gone on without what these members alone had.
     GaveUp {
-        /// The members, which do not live.
+        /// The members, none of which is alive.
         members: Vec<SocketAddr>,
     },
     /// This node has no room for a file that the ring keeps.
@@ -207,7 +207,7 @@ pub enum Event {
         /// How many.
         files: usize,
     },
-    /// A link was closed because of what came over it.
+    /// A link was closed because of what was received on it.
     Nonsense {
         /// What it was.
         why: String,

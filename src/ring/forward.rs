@@ -7,23 +7,24 @@
 //!
 //! # Which circle?
 //!
-//! A FORWARD bears the hash of the circle that it is to close. A node passes it on only if its own
-//! circle has the same hash; so one that comes back has visited exactly the members that its
+//! A FORWARD carries the hash of the circle that it is to close. A node passes it on only if its
+//! own circle has the same hash; so one that comes back has visited exactly the members that its
 //! creator counts, and no other. On a mismatch the node keeps the file (that never harms), drops
-//! the message, and tells the sender its view: the ring has moved on. The news reaches the
-//! creator, and at every change of its circle a creator forwards what is unfinished anew. If it was
-//! the other node that had yet to hear the news, the creator finds out when its next CHECK comes
-//! back before the FORWARD does, and sends that anew. The hash also ends the message of a creator
-//! that died: its circle no longer exists, so the first node that knows stops it.
+//! the message, and tells the sender its view: the ring has moved on. The news reaches the creator,
+//! and at every change of its circle a creator forwards what is unfinished again. If it was the
+//! other node that had yet to hear the news, the creator finds out when its next CHECK comes back
+//! before the FORWARD does, and sends the FORWARD again. The hash also ends the message of a
+//! creator that died: its circle no longer exists, so the first node that knows stops it.
 //!
 //! # Later than what?
 //!
 //! Clocks differ, so a new version may be earlier than one that was acknowledged before the PUT
-//! began. A FORWARD PUT therefore collects the newest version that any member holds already. If that
-//! is later than its own, the creator gives it a version above and sends it round once more. Once a
-//! circle is enough: whatever was acknowledged before the PUT began was seen on the first round, and
-//! what came up since was under way at the same time. So of two writes of which one was acknowledged
-//! before the other began, the other wins, and two that write the same name without end both go on.
+//! began. A FORWARD PUT therefore collects the newest version that any member holds already. If
+//! that is later than its own, the creator gives it a version above and sends it round once more.
+//! Once a circle is enough: whatever was acknowledged before the PUT began was seen on the first
+//! round, and what appeared since was written concurrently. So of two writes of which one was
+//! acknowledged before the other began, the other wins, and two clients that write the same name
+//! without end both make progress.
 //!
 //! Nothing here is a transaction. A PUT that ends in 504 may have been kept by some members, and
 //! anti-entropy will then give it to all.
@@ -91,7 +92,7 @@ impl Node {
         out: &mut Vec<Output>,
     ) {
         if let Some(item) = &forward.found {
-            // Where it cannot be kept it is passed on all the same.
+            // Where it cannot be kept, it is still passed on.
             let _ = self.keep(now, &forward.name, item.clone(), out);
         }
         if let Some(held) = self.index.get(&forward.name)

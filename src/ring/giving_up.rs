@@ -1,11 +1,12 @@
 //! What happens where files are out of reach: where no live member covers what a gone member brought.
 //!
-//! Every CHECK collects what all that it passes can give. As long as a pair is not among that, no node
-//! is ready, and what is not found everywhere is answered 503. If that lasts for
-//! [`give_up_after`](super::Config::give_up_after), a node asks every live member, one after the other,
-//! for all files that it has. Then no live member has more than this node has, so it may say that it
-//! covers the pair; the others learn that of it by catching up. The view notes what was given up in
-//! [`lost`](super::view::Member::lost): members that come back and do have the files bring them anew.
+//! Every CHECK collects what all that it passes can give. As long as a pair is missing from that,
+//! no node is ready, and what is not found everywhere is answered 503. If that lasts for
+//! [`give_up_after`](super::Config::give_up_after), a node asks every live member, one after the
+//! other, for all files that it has. Then no live member has more than this node has, so it may say
+//! that it covers the pair; the others learn that from it by catching up. The view notes what was
+//! given up in [`lost`](super::view::Member::lost): members that come back and do have the files
+//! bring them again.
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
@@ -18,12 +19,12 @@ use super::{
     version::Time,
 };
 
-/// Where a node stands with files that are out of reach.
+/// What a node is doing about files that are out of reach.
 #[derive(Debug, Default)]
 pub(super) struct GivingUp {
     /// Since when something is out of reach.
     since: Option<Time>,
-    /// Members for which no time is to be waited.
+    /// Members that are given up without waiting.
     at_once: BTreeSet<SocketAddr>,
     /// Live members that are still to be asked, and the one that is being asked.
     to_ask: Option<Vec<SocketAddr>>,

@@ -2,7 +2,7 @@
 //! contents are in the store.
 //!
 //! Names are spread over [`BUCKETS`] buckets. Each bucket has a digest: the wrapping sum of one
-//! hash a file, so it does not depend on the order in which files came, and a change costs the
+//! hash per file, so it does not depend on the order in which files came, and a change costs the
 //! same however many files there are. Two tables are equal when the sums of their digests are; if
 //! not, their buckets tell where to look.
 
@@ -154,8 +154,8 @@ impl Index {
         (Kept::New, replaced)
     }
 
-    /// Takes an entry out again whose content could not be stored, and puts back what it had replaced.
-    /// Nothing happens if the index holds another version by now.
+    /// Takes out an entry whose content could not be stored, and puts back the one that it
+    /// replaced. Nothing happens if the index holds another version by now.
     pub fn take_back(&mut self, name: &Name, ticket: Ticket, replaced: Option<IndexEntry>) {
         let bucket = &mut self.buckets[bucket_of(name)];
         if bucket.files.get(name).is_none_or(|held| held.ticket != ticket) {

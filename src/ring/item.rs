@@ -1,7 +1,7 @@
 //! What a file is: which write it is, the hash of its content, and where that content is.
 //!
-//! The core decides by versions, lengths and hashes, and never looks into contents. A content is in
-//! memory, in the store, where only its [`Ticket`] is known here, or still to come.
+//! The core decides by versions, lengths and hashes, and never looks into contents. The content of
+//! a file is in memory; or in the store, and only its [`Ticket`] is known here; or still to come.
 
 use std::{fmt, ops::Deref};
 
@@ -13,7 +13,7 @@ use super::version::Version;
 #[derive(Clone, Default)]
 pub struct Content {
     bytes: Bytes,
-    /// Its BLAKE3, where that was made while it arrived.
+    /// Its BLAKE3, if that was computed while it arrived.
     hash: Option<blake3::Hash>,
 }
 
@@ -62,13 +62,13 @@ impl fmt::Debug for Content {
     }
 }
 
-/// Names a content in the store of one node, from the [`Output::Store`](super::Output::Store) that
-/// hands it over until the [`Output::Discard`](super::Output::Discard) that ends it. None is used
-/// twice.
+/// Names the content of a file in the store of one node, from the
+/// [`Output::Store`](super::Output::Store) that hands it over until the
+/// [`Output::Discard`](super::Output::Discard) that ends it. None is used twice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Ticket(pub u64);
 
-/// Where a content is.
+/// Where the content of a file is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Body {
     /// In memory, all of it.
@@ -96,7 +96,7 @@ impl Body {
         }
     }
 
-    /// Whether there is not a byte in it.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -105,7 +105,7 @@ impl Body {
     ///
     /// # Panics
     ///
-    /// If it has not: that is a mistake of the driver, and no peer or client can cause it.
+    /// If it is not: that is a bug in the driver, and no peer or client can cause it.
     pub fn content(&self) -> &Content {
         match self {
             Self::Whole(content) => content,
@@ -127,7 +127,8 @@ impl<T: Into<Content>> From<T> for Body {
 pub struct Item {
     /// Which write this is.
     pub version: Version,
-    /// BLAKE3 of the content; made where the file entered the ring, checked wherever it arrives.
+    /// BLAKE3 of the content; computed where the file entered the ring, checked wherever it
+    /// arrives.
     pub hash: blake3::Hash,
     /// The bytes, or where they are.
     pub body: Body,

@@ -1,12 +1,13 @@
 //! How a node comes into a ring.
 //!
-//! A newcomer greets a member that it was told of: MEET as=newcomer. That member opens a link of its
-//! own to the address that the newcomer goes by, and takes it in only when the newcomer itself
-//! answers there: a wrong address is told to its owner and disturbs no member. From then on it is the
-//! newcomer's predecessor. All members that were configured are asked, one shortly after the other.
+//! A newcomer greets a member that it was told of: MEET as=newcomer. That member opens a link of
+//! its own to the address that the newcomer advertises, and takes it in only when the newcomer
+//! itself answers there: a wrong address is reported to its owner and disturbs no member. From then
+//! on it is the newcomer's predecessor. All members that were configured are asked, one shortly
+//! after the other.
 //!
-//! A node that was configured with itself as the first of the list begins the ring where it finds
-//! none; so the same list can stand at every node, and all can start at once. Nodes that only know
+//! A node that was configured with itself as the first of the list begins the ring if it finds
+//! none; so every node can be given the same list, and all can start at once. Nodes that only know
 //! each other in a circle find that they are all joining: the one with the lowest address begins.
 //!
 //! A node that the others declare gone again and again comes back this way as well.
@@ -29,7 +30,7 @@ use super::{
     view::{Cause, Member, MemberState, View},
 };
 
-/// After so long without an answer the next candidate is asked as well.
+/// After this long without an answer the next candidate is asked as well.
 const NEXT_CANDIDATE: Duration = Duration::from_millis(250);
 
 /// What is known on the way into a ring.
@@ -45,11 +46,11 @@ pub(super) struct Joining {
     failed: BTreeMap<LinkTarget, String>,
     /// Candidates that are this node itself.
     itself: BTreeSet<usize>,
-    /// Nodes that are joining too, as they said.
+    /// Nodes that have said that they are joining too.
     fellows: BTreeSet<SocketAddr>,
     /// Configured members that have said that they are joining too.
     joining: BTreeSet<usize>,
-    /// What was said last of what this node waits for.
+    /// The last reason for waiting that was reported.
     said: String,
     /// When this node was taken in itself.
     in_since: Option<Time>,
@@ -72,7 +73,7 @@ impl Joining {
         self.taken_in.is_some_and(|(it, at)| it == node && now.since(at) < within)
     }
 
-    /// Whether this node itself was taken in a while ago at the most.
+    /// Whether this node itself was taken in recently.
     pub(super) fn was_taken_in_lately(&self, now: Time) -> bool {
         self.in_since.is_some_and(|at| now.since(at) < Duration::from_secs(10))
     }
@@ -105,7 +106,7 @@ impl Node {
         (self.phase == Phase::Joining).then_some(self.joining.at)
     }
 
-    /// Places to ask: the configured members, and those that are known of an earlier time.
+    /// Where to ask: the configured members, and those that are known from before.
     fn candidates(&self) -> Vec<LinkTarget> {
         let configured = (0..self.config.prevs.len()).filter(|n| !self.joining.itself.contains(n));
         let known = self.view.members().map(|(member, _)| member);
@@ -152,7 +153,7 @@ impl Node {
             return false;
         }
         if self.knows_others() {
-            // It has been in a ring, and no member of that is left to take it in.
+            // It has been in a ring of which no member is left to take it in.
             return true;
         }
         let me = self.config.address;
@@ -212,7 +213,7 @@ impl Node {
         }
     }
 
-    /// A ring greets a node that is not in it, or no longer.
+    /// A member greets this node, which is not in the ring, or no longer.
     pub(super) fn member_met_while_joining(
         &mut self,
         now: Time,
@@ -265,7 +266,7 @@ impl Node {
         self.absorb(now, view, out);
         self.close(link, out);
         self.close_join_links(out);
-        // It was awaited at other links, perhaps.
+        // Nodes on other links may be waiting for it.
         self.untended = true;
         let incoming: Vec<_> = self.links.keys().copied().collect();
         for link in incoming {
@@ -273,14 +274,14 @@ impl Node {
         }
     }
 
-    /// Greets as a member where it has greeted as none.
+    /// Greets as a member on a link on which it greeted as something else.
     fn greet_again(&mut self, now: Time, link: LinkId, out: &mut Vec<Output>) {
         if !self.short_links.is_short(link) && self.links[&link].meets > 0 {
             self.tell(now, link, out);
         }
     }
 
-    /// Goes out of the ring for a while, and then asks to be taken in.
+    /// Stays out of the ring for a while, and then asks to be taken in.
     pub(super) fn rest(&mut self, now: Time, delay: Duration, out: &mut Vec<Output>) {
         self.phase = Phase::Joining;
         self.joining.since = now + delay;
@@ -304,7 +305,7 @@ impl Node {
             Member { state: MemberState::Gone { since_ms, cause }, ..self.me },
         );
         self.note_change(out);
-        // The others need not find out.
+        // Told, the others need not find out by a timeout.
         let links = self.links.keys().copied().filter(|&link| !self.short_links.is_short(link));
         for link in links.collect::<Vec<_>>() {
             self.tell(now, link, out);
@@ -315,7 +316,7 @@ impl Node {
         self.close_incoming(|_, _| true, out);
     }
 
-    /// What was thought to be another node is this one.
+    /// A link meant for another node leads to this one.
     pub(super) fn met_itself(&mut self, now: Time, link: LinkId, out: &mut Vec<Output>) {
         let short = self.short_links.get(link);
         if let Some(LinkTarget::Prev(n)) = short.map(|short| short.place) {
@@ -376,7 +377,7 @@ impl Node {
         self.short_links.end_at(vet, now + self.config.check_timeout / 2);
     }
 
-    /// The newcomer was met at its address.
+    /// The newcomer was reached at its address.
     pub(super) fn take_in(
         &mut self,
         now: Time,
@@ -405,7 +406,7 @@ impl Node {
         self.say(newcomer, self.greeting(now, newcomer, Role::Member), out);
     }
 
-    /// The newcomer could not be met at its address.
+    /// The newcomer could not be reached at its address.
     pub(super) fn vet_failed(
         &mut self,
         now: Time,

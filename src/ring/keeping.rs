@@ -95,7 +95,7 @@ impl Storing {
         self.failures > 0 && now >= self.not_before
     }
 
-    /// Whether the store may be given so many bytes more.
+    /// Whether the store may be given this many bytes more.
     fn has_room(&self, now: Time, bytes: usize) -> bool {
         now >= self.not_before
             && self.open.len() < OPERATIONS_MAX
@@ -178,7 +178,7 @@ impl Node {
         }
     }
 
-    /// Whether a file of this many bytes would find room under this name.
+    /// Whether a file of this many bytes would fit under this name.
     pub(super) fn has_room(&self, now: Time, name: &Name, bytes: usize) -> bool {
         self.index.has_room(name, bytes) && self.storing.has_room(now, bytes)
     }
@@ -262,7 +262,7 @@ impl Node {
         }
     }
 
-    /// Says so if this node has become full, or has room again.
+    /// Reports that this node has become full, or has room again.
     pub(super) fn note_room(&mut self, was_full: bool, out: &mut Vec<Output>) {
         let is_full = !self.refused.is_empty();
         if is_full != was_full {

@@ -1,5 +1,5 @@
-//! Leaving in order: what is under way is finished, others catch up with what only this node has, and
-//! its predecessor links past it before it ends.
+//! Leaving gracefully: what is under way is finished, others catch up with what only this node has,
+//! and its predecessor links past it before it ends.
 
 use super::{
     event::{Event, Output},
@@ -27,9 +27,9 @@ impl Node {
         }
     }
 
-    /// Ends without a word: no ring counts on this node. A member that is just taking it in gets no
-    /// answer when it calls back. If it heard a goodbye instead, it would look for what this node
-    /// brings, and never had.
+    /// Ends without a message: no ring depends on this node. A member that is just taking it in
+    /// gets no answer when it tries its address; after a goodbye, it would look for what this node
+    /// brings but never had.
     fn end(&mut self, out: &mut Vec<Output>) {
         self.abandon(out);
         self.phase = Phase::Left;
@@ -39,14 +39,14 @@ impl Node {
     /// Takes nothing new, and finishes what it has begun.
     fn finish(&mut self, now: Time, until: Time, out: &mut Vec<Output>) {
         self.phase = Phase::Finishing { until };
-        // What others cover is known when this comes back.
+        // What others cover is known when this CHECK comes back.
         (self.reports.held, self.reports.held_after) = (None, self.checks_made);
         self.reports.nobody_stays = None;
         self.begin_check(now, out);
         self.says_why_at = Some(now + self.config.check_interval / 2);
     }
 
-    /// An end that takes long says what it waits for.
+    /// If leaving takes long, reports what it waits for.
     pub(super) fn say_why(&mut self, now: Time, out: &mut Vec<Output>) {
         if self.says_why_at.take_if(|at| now >= *at).is_none()
             || !matches!(self.phase, Phase::Finishing { .. })
@@ -61,26 +61,26 @@ impl Node {
         out.push(Output::Notify(Event::Waiting { why }));
     }
 
-    /// Whether something that this node covers might be lost with it: others are there, and they are
-    /// not known to cover it among them; or another is just joining.
+    /// Whether something that this node covers might be lost with it: there are others, and they
+    /// are not known to cover it together; or another is just joining.
     fn is_needed(&self) -> bool {
-        // What was collected in another circle says nothing of this one.
+        // What was collected in another circle says nothing about this one.
         let held = self.reports.held.as_ref().filter(|(circle, _)| *circle == self.circle);
         let held = held.map(|(_, held)| held);
-        // Be it only what a member brought in an earlier life, and has to follow itself.
+        // This includes what a member brought in an earlier life, and has to follow itself.
         let others = self.view.brought().filter(|&(member, _)| {
             let covered = self.covers.of(member);
             !held.map_or(covered == 0, |held| held.has(member, covered))
         });
-        // What it brings it may not cover itself yet: others cannot have followed that.
+        // It may not yet cover what it brings itself: others cannot have followed that.
         let me = self.config.address;
         let is_unsure = !self.index.is_empty() && !self.covers.has(me, self.me.brings);
         let is_to_stay = self.live > 1 && self.reports.nobody_stays != Some(self.circle);
         self.short_links.has_newcomer() || (is_to_stay && (is_unsure || others.count() > 0))
     }
 
-    /// The steps of leaving: answer what is in flight, let others catch up, say goodbye, wait to
-    /// be passed over.
+    /// The steps of leaving: answer what is in flight, let others catch up, say goodbye, wait until
+    /// the predecessor links past this node.
     pub(super) fn step_out(&mut self, now: Time, out: &mut Vec<Output>) {
         if let Some(until) =
             self.leaves_by.filter(|&until| self.phase == Phase::Member || now >= until)

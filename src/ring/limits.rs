@@ -16,7 +16,7 @@ pub const MEMBERS_MAX: usize = 128;
 pub const LIST_NAMES_MAX: usize = 1000;
 /// Largest file that a node takes from another, whatever its own `max_file_bytes` says to clients.
 pub const FILE_BYTES_CEILING: usize = 256 << 20;
-/// A version this far ahead of the own clock is refused.
+/// A version this far ahead of the ring's time is refused.
 pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(60);
 /// The highest incarnation, and time of a version, that is believed: in the year 5138.
 pub const INCARNATION_MAX: u64 = 100_000_000_000_000;
@@ -28,32 +28,32 @@ pub const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
 pub const READY_WAIT: Duration = Duration::from_secs(3);
 /// Check intervals that a node which began a ring waits for another ring to claim it.
 pub const CLAIM_INTERVALS: u32 = 2;
-/// The shortest time that a successor has to answer, however quick it was so far.
+/// The shortest time that a successor has to answer, however quick it has been.
 pub const CHECK_TIMEOUT_MIN: Duration = Duration::from_millis(250);
 /// Members behind a silent successor that are asked at the same time.
 pub const SCOUTS_MAX: usize = 16;
 /// Gone members that are sought at the same time.
 pub const SEEKS_MAX: usize = 16;
-/// Newcomers whose address is tried at the same time.
+/// Newcomers whose addresses are tried at the same time.
 pub const VETS_MAX: usize = 16;
-/// The longest time that a node stays out which was declared gone again and again.
+/// The longest time that a node stays out after it was declared gone again and again.
 pub const REST_MAX: Duration = Duration::from_secs(30);
 /// Longest name of a ring, in bytes.
 pub const RING_NAME_BYTES_MAX: usize = 64;
 /// The version of the protocol between nodes; another one is refused.
 pub const PROTOCOL: u64 = 2;
-/// The lowest rate at which a content may arrive, from a client or round the ring.
+/// The lowest rate at which the content of a file may arrive, from a client or round the ring.
 pub const BYTES_PER_SECOND_MIN: usize = 64 << 10;
-/// Operations that one node has on their way round the ring at most; more are answered 503.
+/// The most operations that one node has on their way round the ring; more are answered 503.
 pub const OPERATIONS_MAX: usize = 16_384;
 /// Bytes of PUTs that one node has on their way round the ring before it stops reading requests.
 /// They are kept in the table in any case.
 pub const OPERATION_BYTES_MAX: usize = 256 << 20;
 /// Links that other nodes may have open to this one.
 pub const PEER_LINKS_MAX: usize = 2 * MEMBERS_MAX;
-/// How often CHECK goes round at the least: the longest interval that a node may be given.
+/// The longest interval between CHECKs that a node may be given.
 pub const CHECK_INTERVAL_MAX: Duration = Duration::from_secs(20);
-/// A link that another node keeps to this one, and that has carried nothing for so long, is dead.
+/// A link that another node keeps to this one, and that has carried nothing for this long, is dead.
 pub const LINK_SILENCE_MAX: Duration = CHECK_INTERVAL_MAX.saturating_mul(3);
 /// Requests that one synchronisation has not yet had answered.
 pub const SYNC_WINDOW_REQUESTS: usize = 64;

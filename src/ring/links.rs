@@ -12,11 +12,11 @@ use super::{
     view::{Cause, View, ViewHash},
 };
 
-/// A line between nodes carries at least so much, as far as the time is concerned that a successor has.
+/// The bandwidth that is assumed where large contents extend a successor's timeout.
 const SLOW_LINE_BYTES_PER_SECOND: f64 = 512.0 * 1024.0;
-/// In a ring that is quick otherwise, a new successor has so long to greet.
+/// How long a new successor has to greet, in a ring that is quick otherwise.
 const FIRST_ANSWER: Duration = Duration::from_secs(1);
-/// A content of this size makes a difference on a slow line.
+/// The content of a file delays answers on a slow line from this size on.
 const LARGE_CONTENT_BYTES: usize = 16 << 10;
 
 /// What is known of a link.
@@ -28,11 +28,11 @@ pub(super) struct Link {
     pub(super) told: Option<ViewHash>,
     /// MEETs received.
     pub(super) meets: u32,
-    /// When it last brought something, or took something.
+    /// When it last carried anything, in either direction.
     pub(super) heard: Time,
-    /// What the other end covers, as it said last.
+    /// What the other end covers, as it last said.
     pub(super) offer: Covers,
-    /// What the other end brought by what this node knew before it greeted.
+    /// What the other end brought, as this node knew it before the other greeted.
     pub(super) knew: u64,
     /// The other end was told that it is out of the circle.
     pub(super) is_told_out: bool,
@@ -41,8 +41,8 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// The other end says what it covers, with the view in which it does so. If it counts this node as
-    /// gone, it goes on without it: to have followed it now would not mean to have followed it later.
+    /// The other end says what it covers, with the view in which it does so. If it counts this node
+    /// as gone, it goes on without it, and what it covers counts for nothing.
     pub(super) fn set_offer(&mut self, view: &View, me: SocketAddr, covers: Covers) {
         self.offer = if view.is_alive(me) { covers } else { Covers::default() };
     }
@@ -53,22 +53,22 @@ impl Link {
 pub(super) struct Next {
     pub(super) link: LinkId,
     pub(super) peer: SocketAddr,
-    /// When it was begun to be opened.
+    /// When this node began to open it.
     pub(super) linked: Time,
     /// When its MEET came.
     pub(super) met: Option<Time>,
-    /// When it last showed that it lives.
+    /// When it last showed that it is alive.
     pub(super) heard: Time,
     /// When the oldest question that it has not answered was asked.
     pub(super) asked: Option<Time>,
-    /// It stands for a link that broke; what that one carried may be lost.
+    /// It replaces a link that broke; what that one carried may be lost.
     pub(super) is_retry: bool,
     /// How quickly it answers.
     pub(super) pace: Pace,
     /// The successor before it was quick, so it is likely to be quick as well.
     is_quick_ring: bool,
     /// Bytes of large contents that were sent since it last answered: what it is asked waits behind
-    /// them. The most there is if the link was seen to be congested.
+    /// them. The maximum if the link was seen to be congested.
     pub(super) laden_bytes: usize,
     /// Members behind it that were asked whether they live: when, and whether they have answered.
     pub(super) scouts: BTreeMap<SocketAddr, Scout>,
@@ -140,7 +140,7 @@ impl Next {
         self.asked.filter(|_| self.scouts.is_empty()).map(|asked| self.heard.max(asked) + half)
     }
 
-    /// When it is next to be looked at.
+    /// When it is to be looked at next.
     pub(super) fn alarm(&self, timeout_max: Duration) -> Option<Time> {
         let dead_at = self.dead_at(timeout_max)?;
         Some(self.doubted_at(timeout_max).map_or(dead_at, |it| it.min(dead_at)))
@@ -148,7 +148,7 @@ impl Next {
 }
 
 impl Node {
-    /// The link to say something on to the successor.
+    /// The link on which to send to the successor.
     pub(super) fn next_link(&self) -> Option<LinkId> {
         self.next.as_ref().map(|next| next.link)
     }
@@ -171,14 +171,14 @@ impl Node {
         self.short_links.heard(link, now + self.config.check_timeout);
     }
 
-    /// A content goes out to the successor.
+    /// The content of a file goes out to the successor.
     pub(super) fn load_next(&mut self, content_bytes: usize) {
         if let Some(next) = self.next.as_mut().filter(|_| content_bytes >= LARGE_CONTENT_BYTES) {
             next.laden_bytes = next.laden_bytes.saturating_add(content_bytes);
         }
     }
 
-    /// Tells the other end of a link the whole view, unless that is the last thing it was told.
+    /// Tells the other end of a link the whole view, unless it was the last one sent on that link.
     pub(super) fn tell(&mut self, now: Time, link: LinkId, out: &mut Vec<Output>) {
         let Some(entry) = self.links.get_mut(&link).filter(|entry| !entry.is_visitor) else {
             return;
@@ -272,7 +272,7 @@ impl Node {
         }
     }
 
-    /// Ends a link over which came what no node says.
+    /// Closes a link that has brought something that no correct node sends.
     pub(super) fn nonsense(&mut self, now: Time, link: LinkId, why: &str, out: &mut Vec<Output>) {
         out.push(Output::Notify(Event::Nonsense { why: why.to_owned() }));
         out.push(Output::Disconnect { link });
@@ -291,7 +291,7 @@ impl Node {
         self.catchup.link_down(link);
         self.short_link_failed(now, link, &why, out);
         if let Some(next) = self.next.take_if(|next| next.link == link) {
-            // One quick retry for a link that has held for a while, or was never tried again.
+            // One quick retry for a link that has held for a while, or that was not itself a retry.
             let held = next.met.is_some_and(|met| now.since(met) >= self.config.check_interval);
             if held || !next.is_retry {
                 let (pace, scouts) = (next.pace, next.scouts);
@@ -323,8 +323,8 @@ impl Node {
         }
     }
 
-    /// Whether those behind the successor live is asked while it may still answer, so that several
-    /// in a row that do not cost no more time than one.
+    /// Asks the members behind the successor whether they live while it may still answer, so that
+    /// several dead ones in a row cost no more time than one.
     fn send_scouts(&mut self, now: Time, out: &mut Vec<Output>) {
         let Some(next) = &self.next else { return };
         let (mut behind, mut members) = (next.peer, Vec::new());
@@ -363,7 +363,7 @@ impl Node {
     ) {
         if dead.met.is_none() && cause != Cause::Refused {
             self.note_unreachable(now, dead.peer);
-            // A link that breaks may do so by chance; silence, or the same again, is no chance.
+            // One broken link may be chance; silence, or a second break, is not.
             let is_plain = cause == Cause::Silent || self.is_unreachable(now, dead.peer);
             if is_plain && self.came_between(now, dead.peer) {
                 let why = format!("it cannot reach its successor {}: {why}", dead.peer);
@@ -381,7 +381,8 @@ impl Node {
     }
 
     /// A node that keeps a link to this one sends a CHECK every interval. One that has been silent
-    /// for so long has lost its power or its cable, and no system would ever report the link as down.
+    /// for this long has lost its power or its cable, and no system would ever report the link as
+    /// down.
     pub(super) fn close_silent(&mut self, now: Time, out: &mut Vec<Output>) {
         self.close_incoming(|_, it| now >= it.heard + LINK_SILENCE_MAX, out);
     }

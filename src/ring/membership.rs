@@ -20,11 +20,11 @@ const BACKS_WITHIN: Duration = Duration::from_secs(60);
 /// MEETs that one link carries; more mean that both ends contradict each other for ever.
 const MEETS_PER_LINK_MAX: u32 = 64;
 
-/// Words about others that are remembered, so that they are not said again and again.
+/// Remarks about other nodes that are remembered, so that they are not repeated.
 const SAID_MAX: usize = 64;
 
 impl Node {
-    /// This node, as it greets others.
+    /// The MEET with which this node greets others.
     pub(super) fn greeting(&self, now: Time, link: LinkId, role: Role) -> Peer {
         Peer::Meet(Box::new(Greeting {
             node: self.config.address,
@@ -101,7 +101,7 @@ impl Node {
     ) {
         let is_short = self.short_links.is_short(link);
         if is_first && !is_short && self.next_link() != Some(link) {
-            // Another node keeps one link to this; an older one is left over of a broken cable.
+            // Another node keeps one link to this; an older one is left over from a broken cable.
             self.close_incoming(
                 |older, it| older != link && it.peer == Some(node) && !it.is_visitor,
                 out,
@@ -142,9 +142,9 @@ impl Node {
         }
     }
 
-    /// The successor has answered on a new link. If that stands for one that broke, what the
-    /// broken one carried is lost: a new incarnation of the successor makes a new circle, and
-    /// every creator sends what it has in flight anew.
+    /// The successor has answered on a new link. If that replaces one that broke, what the broken
+    /// one carried is lost: a new incarnation of the successor makes a new circle, and every
+    /// creator sends what it has in flight again.
     fn relinked(&mut self, now: Time, link: LinkId, out: &mut Vec<Output>) {
         let Some(next) = self.next.as_mut().filter(|next| next.link == link) else { return };
         if next.met.replace(now).is_some() {
@@ -167,7 +167,7 @@ impl Node {
         }
     }
 
-    /// Takes over what another view knows better; defends this node's own entry.
+    /// Takes over what is newer in another view; defends this node's own entry.
     pub(super) fn absorb(&mut self, now: Time, view: &View, out: &mut Vec<Output>) {
         let me = self.config.address;
         let theirs = view.get(me);
@@ -183,20 +183,20 @@ impl Node {
             self.me.lost = self.me.lost.max(theirs.lost);
             self.hear_of_brings(theirs.brings);
         }
-        // A member has gone on without files that this node holds: they are to be followed anew.
+        // A member has gone on without files that this node holds: they are to be followed again.
         let was_given_up = self.view.members().any(|(member, entry)| {
             let known = before.get(member).map_or(0, |it| it.lost);
             entry.lost > known && self.covers.has(member, entry.lost)
         });
         self.show_me();
-        // As when this node declares its successor dead: what follows is acknowledged without that one,
-        // and a member that left may come back to another part of the ring.
+        // As when this node declares its successor dead: what follows is acknowledged without that
+        // member, and a member that left may come back to another part of the ring.
         let has_lost_next = self
             .next
             .as_ref()
             .is_some_and(|next| before.is_alive(next.peer) && !self.view.is_alive(next.peer));
         let is_in = matches!(self.phase, Phase::Member | Phase::Finishing { .. });
-        // Others have gone on without what it brings: they are to follow it anew.
+        // Others have gone on without what it brings: they are to follow it again.
         let is_lost = self.me.brings > 0 && self.me.lost >= self.me.brings;
         if is_in && (was_given_up || has_lost_next || is_lost) {
             self.raise(now);
@@ -251,9 +251,8 @@ impl Node {
         }
     }
 
-    /// What a member has raised, this node covers as well if it covered what that member brought
-    /// before, and if both are in the circle in which it was raised: then it takes part in all that
-    /// is acknowledged there.
+    /// Covers the number that a member has raised, if this node covered the one before and both are
+    /// in the circle in which it was raised: then it takes part in all that is acknowledged there.
     fn learn_of_raises(&mut self) {
         if !matches!(self.phase, Phase::Member | Phase::Finishing { .. }) {
             return;
@@ -307,7 +306,7 @@ impl Node {
     fn count_back(&mut self, now: Time, out: &mut Vec<Output>) {
         self.note_back(now);
         if self.backs.len() > BACKS_AT_ONCE && matches!(self.phase, Phase::Finishing { .. }) {
-            // It was about to go anyway.
+            // It was about to leave anyway.
             self.phase = Phase::Finishing { until: now };
         }
         if self.backs.len() > BACKS_AT_ONCE && self.phase == Phase::Member {
@@ -358,14 +357,14 @@ impl Node {
         }
     }
 
-    /// Brings up to date what is kept of the view.
+    /// Updates what is cached of the view.
     pub(super) fn hash_view(&mut self) {
         self.circle = self.view.circle_hash();
         self.full = self.view.full_hash();
         self.live = self.view.circle().len();
     }
 
-    /// This node goes on without a member. Should that one come back, it must follow what is
+    /// This node goes on without a member. If that one comes back, it must follow what is
     /// acknowledged from now on: so this node brings more than before.
     pub(super) fn declare_dead(
         &mut self,
@@ -385,7 +384,7 @@ impl Node {
         self.note_change(out);
     }
 
-    /// Says something of another node, unless that was said lately.
+    /// Reports something about another node, unless the same was reported lately.
     pub(super) fn mention(&mut self, node: SocketAddr, why: &str, out: &mut Vec<Output>) {
         if self.said.iter().any(|(it, said)| *it == node && said == why) {
             return;
@@ -432,7 +431,7 @@ impl Node {
             let reason = format!("{address} is alive; end it first");
             return Answer::Refused(Refusal::new(Status::BadRequest, reason));
         }
-        // Not as one that has just left, and may be started again.
+        // It must not look as if it had just left, and might be started again.
         let long_ago_ms = self.clocks.ring(now).saturating_sub(RESTART_MS_MAX);
         let since_ms = entry.out_since_ms().unwrap_or(0).min(long_ago_ms);
         entry.state = MemberState::Left { since_ms };

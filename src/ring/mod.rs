@@ -6,8 +6,8 @@
 //!
 //! # The circle
 //!
-//! Every node holds the same list of members, its *view*, and from it knows its successor. It
-//! keeps one link open to that, and everything travels along these links, in one direction:
+//! Every node holds the same list of members, its *view*, and from it knows its successor. It keeps
+//! one link open to that node, and everything travels along these links, in one direction:
 //!
 //! ```text
 //!   WS1 --> WS2 --> WS3 --> (WS1)
@@ -19,10 +19,10 @@
 //! answer is declared gone by its predecessor, and by no other; the predecessor links to the next
 //! live member, and its next CHECK tells the others. See `checks.rs` and `links.rs`.
 //!
-//! **MEET** begins every link: each side says which node it is and which members it knows. A newcomer is taken in
-//! when the member that it greets has reached it at its address; see `joining.rs`. Coming back and
-//! the healing of a network are two rings that meet. Views [merge](view) like a set that only
-//! grows, so it does not matter which node hears what first.
+//! **MEET** begins every link: each side says which node it is and which members it knows. A
+//! newcomer is taken in when the member that it greets has reached it at its address; see
+//! `joining.rs`. When a member comes back or a network heals, two rings meet. Views [merge](view)
+//! like a set that only grows, so the order in which nodes hear news does not matter.
 //!
 //! **FORWARD** carries PUTs and GETs round; see `forward.rs` for which circle it closes, for what
 //! happens if that circle changes under way, and for why a later write wins though clocks differ.
@@ -37,19 +37,19 @@
 //! 1. A PUT that was answered 200 is held by every member of its creator's circle at that moment.
 //!    It is not lost while one of them survives with what it holds.
 //! 2. A GET that begins after that answer returns that version or a newer one, or is answered 503;
-//!    at every node, but for one that is cut off and has not yet found out that the others went on
+//!    at every node, except one that is cut off and has not yet found out that the others went on
 //!    without it. (One that was stopped knows that it was.)
 //! 3. Of two writes of a name of which one was acknowledged before the other began, the other
 //!    stays.
 //! 4. Every request gets exactly one answer, within the request timeout; a PUT of a large content
 //!    within a time that grows with it.
 //! 5. When faults end, all live nodes come to have one view and, where there is room, the same
-//!    files. What no live member has is given up, and brought anew if it comes back.
+//!    files. What no live member has is given up, and brought again if it comes back.
 //! 6. Everything that a peer, a client or time can make grow has a bound, in [`limits`].
 //!
 //! # What this is not
 //!
-//! It is no consensus. Two halves of a split ring both go on, unless `min_copies` forbids it to
+//! It is not consensus. Two halves of a split ring both go on, unless `min_copies` forbids it for
 //! the smaller one; when they meet again, the later write of a name wins and the other is gone.
 //! There are no transactions and no compare-and-set. Each node holds everything, so the ring holds
 //! no more than its smallest node. Nodes believe each other: there is no authentication.

@@ -4,11 +4,11 @@
 //! which its driver carries out in order. [`Node::deadline`] says when the node wants an
 //! [`Input::Wake`].
 //!
-//! This file has the node's state and its clockwork. How it comes into a ring is in `joining.rs` and
-//! how it leaves one in `leaving.rs`; which members the ring has in `membership.rs` and `checks.rs`;
-//! the connections between nodes in `links.rs` and `short_links.rs`; what clients ask in
-//! `requests.rs`, what travels round in `operations.rs` and `forward.rs`, what is kept in
-//! `keeping.rs`; catching up in `sync.rs`, and when it is ready in `coverage.rs`.
+//! This file has the node's state and its timers. How it joins a ring is in `joining.rs` and how it
+//! leaves one in `leaving.rs`; which members the ring has in `membership.rs` and `checks.rs`; the
+//! connections between nodes in `links.rs` and `short_links.rs`; what clients ask in `requests.rs`,
+//! what travels round in `operations.rs` and `forward.rs`, what is kept in `keeping.rs`; catching
+//! up in `sync.rs`, and when it is ready in `coverage.rs`.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -40,10 +40,11 @@ use super::{
     view::{Member, View, ViewHash},
 };
 
-/// A node in a ring is woken at least so often: to notice that it was stopped before others, which give
-/// it at least [`CHECK_TIMEOUT_MIN`](super::limits::CHECK_TIMEOUT_MIN), can have gone on without it.
+/// A node in a ring is woken at least this often: to notice that it was stopped before others,
+/// which give it at least [`CHECK_TIMEOUT_MIN`](super::limits::CHECK_TIMEOUT_MIN), can have gone on
+/// without it.
 const HEARTBEAT: Duration = Duration::from_millis(150);
-/// A node that is woken so much too late has been stopped.
+/// A node that is woken this much too late has been stopped.
 const DOUBT_AFTER: Duration = Duration::from_millis(100);
 
 /// How a node is set up.
@@ -56,12 +57,12 @@ pub struct Config {
     pub prevs: Vec<String>,
     /// The name of the ring. Nodes of another ring are refused.
     pub ring: Arc<str>,
-    /// It is sure that there is no ring yet that remembers this node.
+    /// The operator says that no ring exists yet that remembers this node.
     pub bootstrap: bool,
     /// How often the next node is checked.
     pub check_interval: Duration,
-    /// After this long without an answer to CHECK the next node counts as dead, however slow it
-    /// was so far. One that has been quick is given less.
+    /// After this long without an answer to CHECK the next node counts as dead, however slow it has
+    /// been. One that has been quick is given less.
     pub check_timeout: Duration,
     /// After this long a request is answered 504; a second later for each
     /// [`BYTES_PER_SECOND_MIN`](super::limits::BYTES_PER_SECOND_MIN) bytes of its content.
@@ -112,11 +113,11 @@ pub struct Node {
     pub(super) joining: Joining,
     /// It has begun a ring; until then, another ring may still claim it, and it is not ready.
     pub(super) claimable: Option<Time>,
-    /// Whether this node holds everything that was acknowledged in its ring: `settle_ready` says.
+    /// Whether this node holds everything that was acknowledged in its ring: see `settle_ready`.
     pub(super) ready: bool,
     /// Whether an event has said that it is ready.
     is_known_ready: bool,
-    /// What it covers, what of that it has learned of others, and what it brings itself.
+    /// What it covers, what of that it has learned from others, and what it brings itself.
     pub(super) covers: Covers,
     pub(super) learned: Covers,
     pub(super) own: Own,
@@ -134,7 +135,7 @@ pub struct Node {
     pub(super) has_taken_part: bool,
     /// This node's own entry in the view, as it should be.
     pub(super) me: Member,
-    /// When it says what it waits for before it leaves.
+    /// When it reports what it waits for before it leaves.
     pub(super) says_why_at: Option<Time>,
     /// Members that never answered as the successor: until when they are not tried, and how often that
     /// was so.
@@ -145,12 +146,12 @@ pub struct Node {
     pub(super) rests: u32,
     /// It was told to leave while it stayed out, and ends then, taken in again or not.
     pub(super) leaves_by: Option<Time>,
-    /// When it found itself declared gone lately.
+    /// When it recently found itself declared gone.
     pub(super) backs: VecDeque<Time>,
     /// It was stopped, and does not know whether the others still count it: the number of the CHECK
     /// that will tell when it has gone all round.
     pub(super) doubts: Option<u64>,
-    /// Hash of the circle, of the whole view, and the number of live members: kept, not counted.
+    /// Hash of the circle, of the whole view, and the number of live members: cached.
     pub(super) circle: ViewHash,
     pub(super) full: ViewHash,
     pub(super) live: usize,
@@ -166,13 +167,13 @@ pub struct Node {
     pub(super) check_at: Time,
     /// When it was last woken. It is woken often enough to notice that it was stopped.
     woken_at: Time,
-    /// What was said lately of others, so that it is not said again and again.
+    /// Recent remarks about others, so that they are not repeated.
     pub(super) said: VecDeque<(SocketAddr, String)>,
 }
 
 impl Node {
-    /// A node that holds the files of `index`, of which the store has the contents. It does nothing before its first input, which may
-    /// be [`Input::Wake`].
+    /// A node that holds the files of `index`, whose contents are in the store. It does nothing
+    /// before its first input, which may be [`Input::Wake`].
     pub fn new(config: Config, index: Index) -> Self {
         let joins = !config.prevs.is_empty() && !config.bootstrap;
         let mut me = Member::alive(config.started_ms, 0);
@@ -263,9 +264,9 @@ impl Node {
         self.step_out(now, out);
     }
 
-    /// This node should have been woken a while ago: it was stopped, perhaps for so long that the others
-    /// go on without it. Until it knows better, it asks them for everything; and it gives them time to
-    /// say what they have said meanwhile.
+    /// This node should have been woken a while ago: it was stopped, perhaps for so long that the
+    /// others go on without it. Until it knows better, it asks them for everything; and it allows
+    /// time for the messages that they have sent meanwhile to arrive.
     fn doubt_itself(&mut self, now: Time, out: &mut Vec<Output>) {
         let is_in = matches!(self.phase, Phase::Member | Phase::Finishing { .. });
         if let Some(next) = self.next.as_mut().filter(|next| next.asked.is_some()) {
@@ -280,7 +281,7 @@ impl Node {
     }
 
     /// Sets the wall clock: it may have been put right, or the machine may have slept. Versions
-    /// go forward all the same.
+    /// still go forward.
     pub fn set_clock(&mut self, now: Time, wall_ms: u64) {
         self.clocks.set_own(now, wall_ms);
     }
@@ -416,13 +417,14 @@ impl Node {
             self.begin_check(now, out);
         }
         self.tell_who_is_out(now, out);
-        // News of members that are gone changes no circle, and what is under way in it arrives.
+        // News of members that are gone does not change the circle, and what is under way in it
+        // arrives.
         if std::mem::replace(&mut self.forwarded, self.circle) != self.circle {
             self.forward_anew(now, out);
         }
     }
 
-    /// A node that is out of the circle and still linked to this one does not know it, perhaps.
+    /// A node that is out of the circle and still linked to this one may not know that it is out.
     fn tell_who_is_out(&mut self, now: Time, out: &mut Vec<Output>) {
         if self.phase == Phase::Joining {
             return;
@@ -443,8 +445,8 @@ impl Node {
         }
     }
 
-    /// The successor is one that this node cannot reach, as it knows: either that one must go, or this
-    /// node if it has just come between.
+    /// This node knows that it cannot reach its successor: it declares that one dead or, if it has
+    /// just come between the two neighbours, stays out itself.
     fn do_without(&mut self, now: Time, member: SocketAddr, out: &mut Vec<Output>) {
         if self.came_between(now, member) {
             let why = format!("it cannot reach its successor {member}");
@@ -473,7 +475,7 @@ impl Node {
         let is_sure = !is_claimable && self.doubts.is_none();
         self.ready =
             is_in && is_sure && self.covers.lacks(&self.view, self.config.address).next().is_none();
-        // A doubt that is soon over is no news.
+        // A doubt that is soon over is not reported.
         self.is_known_ready &= self.ready || self.doubts.is_some();
         if self.ready && !was_ready && !std::mem::replace(&mut self.is_known_ready, true) {
             out.push(Output::Notify(Event::Ready));

@@ -1,4 +1,4 @@
-//! The creator's side of a PUT or a GET that goes round the ring: begun, sent, sent anew when the
+//! The creator's side of a PUT or a GET that goes round the ring: begun, sent, sent again when the
 //! circle changes, and answered when it comes back or is due. What the other members do with it is
 //! in `forward.rs`, which also says why it is done so.
 
@@ -37,7 +37,7 @@ pub(super) struct Operations {
     bytes: usize,
     /// How long operations are under way, on average.
     usual: Duration,
-    /// When the oldest is looked at, whether it takes unusually long.
+    /// When it is checked whether the oldest is unusually slow.
     doubt_at: Option<Time>,
 }
 
@@ -81,13 +81,14 @@ impl Operations {
         self.first_due().map(|(until, _)| until)
     }
 
-    /// All operations have the same timeout, so the first made is the first due, but for a few.
+    /// All operations have the same timeout, so the first made is the first due, with few
+    /// exceptions.
     fn first_due(&self) -> Option<(Time, u64)> {
         let first = self.open.first_key_value().map(|(&count, operation)| (operation.until, count));
         first.into_iter().chain(self.early.first().copied()).min()
     }
 
-    /// After this long an operation is unusually long under way.
+    /// An operation that is under way for longer than this is unusually slow.
     fn patience(&self) -> Duration {
         (self.usual * 4).max(PATIENCE_MIN)
     }
@@ -139,7 +140,7 @@ impl Node {
         put: Option<Item>,
         out: &mut Vec<Output>,
     ) -> Option<Answer> {
-        // A large content may take its time on a slow line, at the rate that clients are held to.
+        // A large file may take its time on a slow line, at the rate that clients are held to.
         let seconds = put.as_ref().map_or(0, |item| item.body.len() / BYTES_PER_SECOND_MIN);
         let until = now + self.config.request_timeout + Duration::from_secs(seconds as u64);
         self.begin_until(now, until, id, name, put, out)
@@ -165,7 +166,8 @@ impl Node {
         None
     }
 
-    /// The answer of a node that is alone in its circle. That to a PUT comes from the store.
+    /// The answer of a node that is alone in its circle. A PUT is answered when the store has
+    /// confirmed it.
     fn alone(
         &mut self,
         now: Time,
@@ -249,9 +251,9 @@ impl Node {
         }
     }
 
-    /// A CHECK of this node has come back, the `check`-th. It went the way of all messages, so what
-    /// was sent before it and has not come back was dropped on the way: by a node that had yet to
-    /// hear of the circle that this node already knew. It is sent anew.
+    /// A CHECK of this node has come back, the `check`-th. It took the same way as all messages, so
+    /// what was sent before it and has not come back was dropped on the way: by a node that had yet
+    /// to hear of the circle that this node already knew. It is sent again.
     pub(super) fn forward_dropped(&mut self, check: u64, out: &mut Vec<Output>) {
         let open = self.operations.open.iter();
         let dropped: Vec<_> =
@@ -261,8 +263,8 @@ impl Node {
         }
     }
 
-    /// Answers what has been under way for too long, and doubts the successor where something is under
-    /// way for unusually long.
+    /// Answers what has been under way for too long, and doubts the successor where an operation is
+    /// unusually slow.
     pub(super) fn expire(&mut self, now: Time, out: &mut Vec<Output>) {
         while let Some((_, count)) = self.operations.first_due().filter(|(until, _)| now >= *until)
         {
@@ -367,7 +369,7 @@ impl Node {
             }
             Err(refusal) => {
                 let operation = self.operations.finish(now, count);
-                // It has been round once: that it was kept nowhere cannot be said.
+                // It has been round once, so it may have been kept somewhere.
                 let refusal = Refusal { status: Status::Timeout, ..refusal };
                 let answer = Answer::Refused(refusal);
                 out.push(Output::Reply { id: operation.request, answer });

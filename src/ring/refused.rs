@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{name::Name, version::Version};
 
-/// Versions that one full node remembers to have refused.
+/// Refused versions that one full node remembers.
 const REFUSED_MAX: usize = 65_536;
 
 /// What a node knows of but could not keep: so it neither asks for it again and again, nor answers an
@@ -27,7 +27,7 @@ impl Refused {
         !self.has_forgotten
     }
 
-    /// A version of so many bytes had no room.
+    /// There was no room for a version of this many bytes.
     pub(super) fn add(&mut self, name: &Name, version: Version, bytes: usize) {
         if self.files.get(name).is_some_and(|&(known, _)| known >= version) {
             return;
@@ -46,7 +46,7 @@ impl Refused {
         }
     }
 
-    /// The version that was refused, if it is of this name.
+    /// The refused version of this name, if there is one.
     pub(super) fn get(&self, name: &Name) -> Option<Version> {
         self.files.get(name).map(|&(version, _)| version)
     }

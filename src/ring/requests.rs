@@ -14,7 +14,7 @@ use super::{
     version::{Stamp, Time, Version},
 };
 
-/// Names whose versions are ahead of this node's clock, and of which it remembers the last version.
+/// Names with versions ahead of this node's clock, of which it remembers the last.
 const BEYOND_MAX: usize = 1024;
 
 /// Requests that wait until this node is ready.
@@ -123,8 +123,8 @@ impl Node {
         Ok(Version { stamp, node: me })
     }
 
-    /// A stamp from this one on, where what is held is from a time when a clock was wrong: this node's
-    /// clock does not go there, so it would not remember what it has given out.
+    /// This stamp or a later one, for names with a version from a time when a clock was wrong: this
+    /// node's clock does not go that far ahead, so it would not remember what it has given out.
     pub(super) fn stamp_beyond(&mut self, name: &Name, stamp: Stamp) -> Stamp {
         let stamp = self.beyond.get(name).map_or(stamp, |given| stamp.max(given.next()));
         if self.beyond.len() >= BEYOND_MAX {
@@ -236,7 +236,7 @@ impl Node {
         let rest = self.config.request_timeout.saturating_sub(READY_WAIT);
         for (until, id, request) in std::mem::take(&mut self.waiting.0) {
             match request {
-                // It goes round only for as long as is left to it.
+                // It goes round only for the time that it has left.
                 Request::Get { name } if self.live > 1 => {
                     let answer = self.get_within(now, until + rest, id, name, out);
                     out.extend(answer.map(|answer| Output::Reply { id, answer }));
@@ -247,7 +247,7 @@ impl Node {
         }
     }
 
-    /// What has waited for too long is answered that the node is not ready.
+    /// Answers what has waited for too long: the node is not ready.
     pub(super) fn waiting_due(&mut self, now: Time, out: &mut Vec<Output>) {
         while self.waiting.deadline().is_some_and(|until| now >= until) {
             let (_, id, _) = self.waiting.0.pop_front().expect("it has a deadline");
@@ -255,7 +255,7 @@ impl Node {
         }
     }
 
-    /// This node is about to leave: what waits is not waited for.
+    /// This node is about to leave: what waits is refused.
     pub(super) fn refuse_waiting(&mut self, out: &mut Vec<Output>) {
         for (_, id, _) in std::mem::take(&mut self.waiting.0) {
             out.push(Output::Reply { id, answer: self.not_ready() });

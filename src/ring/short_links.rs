@@ -19,8 +19,8 @@ use super::{
 /// The longest time between two attempts to find a gone member, in check intervals.
 const SEEK_INTERVALS_MAX: u32 = 32;
 
-/// A member that left in order is sought for as long as a restart may take, since it may be started
-/// again without being told of its ring.
+/// A member that left gracefully is sought for as long as a restart may take, since it may be
+/// started again without being told of its ring.
 pub(super) const RESTART_MS_MAX: u64 = 60_000;
 /// A member that has been gone for this long is sought less often.
 const LONG_GONE_MS: u64 = 600_000;
@@ -32,7 +32,7 @@ pub(super) enum Purpose {
     Join(usize),
     /// Whether a newcomer, which waits on another link, is where it says.
     Vet(LinkId),
-    /// Whether a gone member is back, or a ring to be found.
+    /// Whether a gone member is back, or another ring can be found.
     Seek,
     /// Whether a member behind a silent successor lives.
     Scout,
@@ -61,7 +61,7 @@ impl ShortLinks {
         self.0.get(&link).copied()
     }
 
-    /// Ends a short link at another time than usual.
+    /// Sets another time than usual at which a short link ends.
     pub(super) fn end_at(&mut self, link: LinkId, until: Time) {
         if let Some(short) = self.0.get_mut(&link) {
             short.until = until;
@@ -136,7 +136,7 @@ impl Node {
     ) -> LinkId {
         let peer = match place {
             LinkTarget::Node(address) => Some(address),
-            // The node there may call itself otherwise: its name is in its MEET.
+            // The node there may have another name: its MEET says which.
             LinkTarget::Prev(_) => None,
         };
         let link = self.new_link(peer);
@@ -256,8 +256,8 @@ impl Node {
         self.seeking.at.filter(|_| self.phase == Phase::Member)
     }
 
-    /// Seeks members that are gone, those that went last first, and configured members that are in
-    /// no list. So a network that has healed becomes one ring again with no operator.
+    /// Seeks members that are gone, the most recent first, and configured members that are not in
+    /// the view. So a network that has healed becomes one ring again without an operator.
     pub(super) fn seek(&mut self, now: Time, out: &mut Vec<Output>) {
         if self.phase != Phase::Member {
             return;
@@ -296,8 +296,8 @@ impl Node {
         self.seeking.at = at.filter(|&at| at > now);
     }
 
-    /// Half a check interval at first; later each live member seeks so often that one of them does
-    /// within an interval, or seldom if the member has been gone for long.
+    /// Half a check interval at first; later so often that one of the live members does within each
+    /// interval, or less often if the member has been gone for long.
     fn seek_delay(&mut self, tries: u32, is_long: bool) -> Duration {
         let interval = self.config.check_interval;
         let most = match is_long {
@@ -351,7 +351,7 @@ impl Node {
         self.declare_dead(now, node, Cause::Restarted, why, out);
     }
 
-    /// Tells the other end of a link why there is nothing to say, and closes it.
+    /// Tells the other end of a link why it is refused, and closes the link.
     pub(super) fn turn_away(
         &mut self,
         now: Time,
@@ -373,7 +373,7 @@ impl Node {
         self.link_down(now, link, why.to_owned(), out);
     }
 
-    /// The other end will have nothing to do with this node.
+    /// The other end has refused this node.
     pub(super) fn was_refused(
         &mut self,
         now: Time,

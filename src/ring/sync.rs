@@ -1,12 +1,12 @@
 //! Catching up: anti-entropy with the predecessor.
 //!
-//! CHECK carries a digest of the sender's index. Where it differs from the own one, a node asks its
+//! CHECK carries a digest of the sender's index. Where it differs from its own, a node asks its
 //! predecessor for the digests of the buckets, then for the names in those that differ, and pulls
 //! what is newer there. (Demers et al., "Epidemic algorithms", 1987; the buckets are a Merkle tree
-//! of two levels.) Data so moves in the direction of the ring, and after at most one turn every
+//! of two levels.) So data moves in the direction of the ring, and after at most one turn every
 //! member holds the newest version of everything.
 //!
-//! Nothing is ever pushed and nothing is removed: an empty node cannot spread its emptiness.
+//! Nothing is ever pushed and nothing is removed: an empty node cannot empty others.
 //!
 //! What the predecessor covered when a session began, this node covers when the session is done, or
 //! at once where both tables are equal (see `coverage.rs`). A predecessor that is full has nothing to
@@ -41,7 +41,7 @@ pub(super) struct Catchup {
     /// When the next session may begin, and how often the last ones found nothing.
     not_before: Time,
     in_vain: u32,
-    /// The digests compared last, theirs and ours, and since when they have been these.
+    /// The digests compared last, theirs and ours, and since when they have not changed.
     compared: Option<(Digest, Digest, Time)>,
     /// The digests between which the last session found nothing.
     vain: Option<(Digest, Digest)>,
@@ -67,7 +67,7 @@ struct Session {
     /// Questions about names and digests that are not answered.
     questions: usize,
     pulled: usize,
-    /// Whether something had no room.
+    /// Whether there was no room for something.
     has_refused: bool,
 }
 
@@ -117,8 +117,8 @@ impl Node {
             }
             return;
         }
-        // While something is on its way round, digests differ though no member has missed anything. So
-        // there is no hurry, unless they stay as they are; and none if that was looked into.
+        // While something is on its way round, digests differ though no member has missed anything.
+        // So there is no hurry, unless they stay as they are; and none if a session found nothing.
         let last = self.catchup.compared.filter(|&(theirs, mine, _)| (theirs, mine) == pair);
         let since = last.map_or(now, |(.., since)| since);
         self.catchup.compared = Some((pair.0, pair.1, since));
@@ -202,7 +202,7 @@ impl Node {
         }
     }
 
-    /// A question of another node, or an answer to one of this.
+    /// A question from another node, or an answer to one of this node's.
     pub(super) fn sync(&mut self, now: Time, link: LinkId, sync: Sync, out: &mut Vec<Output>) {
         let answer = match sync {
             Sync::Buckets => Sync::Digests { digests: self.index.digests() },
@@ -271,8 +271,8 @@ impl Node {
         }
     }
 
-    /// Of the files that another member has, those that are newer there are to be asked for, unless
-    /// there is no room for them: then it is noted that they are not here.
+    /// Notes which of another member's files are newer there, so that they are asked for; those for
+    /// which there is no room are remembered as refused.
     fn choose(
         &mut self,
         now: Time,
@@ -310,10 +310,10 @@ impl Node {
         }
         let has_learned = self.learn(&session.offer) && self.covers_more(now, out);
         if session.pulled > 0 || has_learned {
-            // The successor lacks the same, perhaps, and need not wait for the next round.
+            // The successor may lack the same, and need not wait for the next round.
             self.begin_check(now, out);
         }
-        // Meanwhile the other has come to cover more, perhaps.
+        // The other may have come to cover more meanwhile.
         let offer = self.links.get(&session.link).map(|entry| entry.offer.clone());
         if let Some(offer) = offer.filter(|offer| self.gains_by(offer)) {
             return self.begin_session(now, session.link, offer, out);
@@ -324,7 +324,7 @@ impl Node {
 }
 
 impl Session {
-    /// Asks on, as far as the windows allow. Files come first: they are what it is all for.
+    /// Asks on, as far as the windows allow. Files come first: they are the purpose of it.
     fn ask(&mut self, stamp: Stamp, out: &mut Vec<Output>) {
         let mut send = |sync| {
             let message = super::message::Envelope { stamp, message: Peer::Sync(sync) };

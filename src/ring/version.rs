@@ -9,7 +9,7 @@ use std::{fmt, net::SocketAddr, ops, str::FromStr, time::Duration};
 
 use super::limits::CLOCK_AHEAD_MAX;
 
-/// A moment on a clock that only goes forward: microseconds since the node began.
+/// A moment on a monotonic clock: microseconds since the node started.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
 pub struct Time(pub u64);
 
@@ -52,15 +52,15 @@ impl Stamp {
     }
 }
 
-/// A clock remembers so many of the jumps that it has made.
+/// How many of its jumps a clock remembers.
 const JUMPS_MAX: usize = 16;
 
 /// The hybrid logical clock of one node.
 #[derive(Debug)]
 pub struct Clock {
     last: Stamp,
-    /// Where it stood before each great jump ahead: a wall clock may have been wrong then, and so it
-    /// may have to go back.
+    /// Where it stood before each large jump ahead: a wall clock may have been wrong then, and so
+    /// it may have to go back.
     before_jumps: Vec<Stamp>,
     /// The last stamp that it gave out, and the highest before each time that it went back: none is
     /// given out twice.

@@ -7,8 +7,8 @@
 //!
 //! Of two entries for one address the greater wins: by incarnation, then Left over Gone over Alive,
 //! then by position. Of [`brings`](Member::brings) and [`lost`](Member::lost) the greater number
-//! stays, whichever entry has it. Taking the greater of each pair is commutative, associative and
-//! idempotent, so it does not matter in which order or how often nodes hear of each other: all of
+//! stays, whichever entry has it. Taking the greater of two is commutative, associative and
+//! idempotent, so it does not matter in which order or how often nodes hear from each other: all of
 //! them end with the same map. (SWIM by Das, Gupta and Motivala, 2002, orders suspicion in the same
 //! way.)
 //!
@@ -49,7 +49,7 @@ pub enum Cause {
     Refused,
     /// Its connection broke and could not be made again.
     Broken,
-    /// It was started anew, and has still to be taken in.
+    /// It was restarted, and has not been taken in yet.
     Restarted,
 }
 
@@ -88,7 +88,7 @@ pub enum MemberState {
         /// Why.
         cause: Cause,
     },
-    /// Out of it: it left in order, or was given up by an operator. It is not sought.
+    /// Out of it: it left gracefully, or was given up by an operator. It is not sought.
     Left {
         /// When, in milliseconds since 1970.
         since_ms: u64,
@@ -98,7 +98,7 @@ pub enum MemberState {
 /// What a view says of one address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Member {
-    /// Counts the lives of this member; a higher one makes everything said before void.
+    /// Counts the lives of this member; a higher one overrides everything said before.
     pub incarnation: u64,
     /// Alive, gone or left.
     pub state: MemberState,
@@ -161,7 +161,7 @@ impl View {
         self.0.get(&address).copied()
     }
 
-    /// Says something new of an address, whatever was known of it.
+    /// Sets the entry of an address, whatever it was before.
     pub fn set(&mut self, address: SocketAddr, member: Member) {
         self.0.insert(address, member);
     }
@@ -214,7 +214,7 @@ impl View {
         }
     }
 
-    /// Takes over what the other view knows better. Members that have been gone for longer than
+    /// Takes over what is newer in the other view. Members that have been gone for longer than
     /// `kept` at `wall_ms` are not taken in, unless they are known here.
     pub fn merge(&mut self, other: &View, wall_ms: u64, kept: Duration) -> Result<(), Full> {
         let newcomers = other.places().filter(|&(_, address)| !self.is_alive(address)).count();
@@ -232,8 +232,8 @@ impl View {
         Ok(())
     }
 
-    /// Whether one of its numbers is so near the end of the numbers that its member could not
-    /// overcome it. Incarnations begin as times; no clock is so far ahead.
+    /// Whether one of its numbers is so high that its member could not exceed it. Incarnations
+    /// begin as times; no clock is that far ahead.
     pub fn is_absurd(&self) -> bool {
         self.0.values().any(|member| {
             let numbers = [member.incarnation, member.brings, member.lost];

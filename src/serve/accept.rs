@@ -11,14 +11,14 @@ use std::{
 use async_io::{Async, Timer};
 use smol::future;
 
-/// Between two attempts to accept when the process has no more descriptors.
+/// The time between two attempts to accept when the process has no more descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// The listening sockets of a thread. They take turns: the clients of one do not keep the clients of
 /// another waiting.
 pub(crate) struct Acceptor {
     listeners: Vec<Async<TcpListener>>,
-    /// The one that comes first next time.
+    /// The one that is tried first next time.
     next: Cell<usize>,
 }
 
@@ -74,7 +74,7 @@ impl Acceptor {
 
     /// Ends when a client may be waiting at one of the sockets.
     pub(crate) async fn client_waits(&self) {
-        // What is wrong with a socket, accepting will find out.
+        // If something is wrong with a socket, `accept` reports it.
         let _ = future::poll_fn(|cx| self.poll_readable(cx)).await;
     }
 
@@ -108,7 +108,7 @@ impl Acceptor {
     }
 }
 
-/// A connection that answers at once, however little it sends, and its client's address.
+/// A connection that sends small answers at once (no Nagle delay), and its client's address.
 fn try_accept(listener: &Async<TcpListener>) -> Accepted {
     let (stream, peer) = listener.get_ref().accept()?;
     let _ = stream.set_nodelay(true);

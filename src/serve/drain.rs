@@ -1,4 +1,4 @@
-//! The end of a server, in stages, and what systemd is told of it.
+//! The shutdown of a server, in stages, and how systemd is told of it.
 //!
 //! The first signal stops accepting and lets everything in flight finish; the second ends at
 //! once, and so does the drain timeout.
@@ -14,7 +14,7 @@ use smol::{
 
 use super::lines::Lines;
 
-/// How far the end of the server is, for whatever has to watch it. Clones watch the same.
+/// How far the shutdown of the server is, for the tasks that watch it. Clones watch the same one.
 #[derive(Clone, Debug)]
 pub(crate) struct Shutdown {
     draining: Receiver<()>,

@@ -1,5 +1,5 @@
-//! Lines to stdout. A thread of its own writes them, so that a reader who stops reading never stops
-//! the process: what does not fit into the buffer is dropped and counted.
+//! Lines to stdout. A thread of its own writes them, so that a reader that stops reading never
+//! stops the process: what does not fit into the buffer is dropped and counted.
 
 use std::{
     fmt::Display,
@@ -13,16 +13,16 @@ use crate::timestamp::Timestamp;
 
 /// Bytes of lines that wait to be written. Over that, lines are dropped and counted.
 const WAITING_BYTES_MAX: usize = 4 << 20;
-/// Lines that are not urgent are written together as often as this.
+/// Lines that are not urgent are collected this long, and then written together.
 const GATHER: Duration = Duration::from_millis(5);
-/// How long the last lines may take at the end.
+/// How long the last lines may take when the process ends.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Where a process says lines. Clones say to the same place.
+/// Where a process writes lines. Clones write to the same place.
 #[derive(Clone, Debug)]
 pub struct Lines {
     shared: Arc<LinesShared>,
-    /// The time stands in front of each line that is said.
+    /// The time is put in front of each line that is said.
     is_timed: bool,
 }
 
@@ -69,7 +69,7 @@ impl Lines {
         self.push(true, |buffer| self.line(buffer, &message));
     }
 
-    /// Lets `line` write whole lines, without the time, into what is written soon. Does not block.
+    /// Lets `line` append whole lines, without the time, to what is written next. Does not block.
     pub(crate) fn write(&self, line: impl FnOnce(&mut Vec<u8>)) {
         self.push(false, line);
     }
@@ -133,7 +133,7 @@ impl LinesShared {
             buffer.is_urgent = false;
             buffer.is_writing = true;
             drop(buffer);
-            // A closed stdout is no reason to stop a server: the lines go nowhere.
+            // A closed stdout is no reason to stop a server: the lines are dropped.
             let mut stdout = io::stdout().lock();
             let _ = stdout.write_all(&full).and_then(|()| stdout.flush());
             drop(stdout);
@@ -149,7 +149,7 @@ impl LinesShared {
 mod tests {
     use super::*;
 
-    /// Lines that nobody writes.
+    /// Lines without a thread that writes them.
     fn unwritten() -> Lines {
         Lines { shared: Arc::default(), is_timed: false }
     }

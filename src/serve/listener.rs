@@ -10,8 +10,9 @@ use listenfd::ListenFd;
 
 use super::descriptors;
 
-/// Connections that the system keeps for a listener until they are accepted. The standard
-/// library's 128 are few where many connect at once. The system may have a smaller limit of its own.
+/// Connections that the system keeps for a listener until they are accepted. The standard library's
+/// 128 are too few where many clients connect at once. The system may have a smaller limit of its
+/// own.
 const BACKLOG_CONNECTIONS: i32 = 4096;
 
 /// Why a server cannot start. Its text says what to do.
@@ -26,16 +27,16 @@ pub enum Error {
     /// `--ip` is no address of this host.
     #[error("{0} is no address of this host: choose one with --ip")]
     NoAddress(IpAddr),
-    /// What the service needs besides its port cannot be had.
+    /// Something that the service needs besides its port is not available.
     #[error("{0}")]
     Service(String),
-    /// Anything else that sockets, threads or signals have to complain of.
+    /// Any other failure of a socket, a thread or the signals.
     #[error("cannot {0}: {1}")]
     System(&'static str, #[source] io::Error),
 }
 
-/// The sockets that systemd hands over, in its order. This works once: the variables that tell of
-/// them are taken out of the environment.
+/// The sockets that systemd hands over, in its order. This works once: the variables that describe
+/// them are removed from the environment.
 pub(super) fn given() -> Result<VecDeque<TcpListener>, Error> {
     let mut sockets = ListenFd::from_env();
     (0..sockets.len())

@@ -1,4 +1,4 @@
-//! SERVES: what every process that listens shares, whatever it speaks.
+//! SERVES: what all processes that listen share, whatever protocol they speak.
 //!
 //! ```text
 //! options      what all services can be told: name, variable, help and default of each
@@ -13,7 +13,7 @@
 //! ```
 //!
 //! [`http`](crate::http) and `raw-api-server` serve with all of it. A node of the ring
-//! ([`net`](crate::net)) has one thread and an end of its own; it takes the parts.
+//! ([`net`](crate::net)) has one thread and its own shutdown; it uses parts of it.
 
 pub(crate) mod accept;
 pub(crate) mod descriptors;
@@ -76,7 +76,7 @@ pub(crate) fn run(
 pub(crate) struct Ports {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
-    /// By systemd, for ports that are still to be opened.
+    /// Sockets from systemd for ports that are still to be opened.
     given: VecDeque<TcpListener>,
     options: Options,
     lines: Lines,
@@ -122,7 +122,7 @@ impl Ports {
         &self.shutdown
     }
 
-    /// Serves on this thread, and on others if the options say so, until `reasons` has one to
+    /// Serves on this thread, and on others if the options say so, until `reasons` yields one to
     /// stop; a second one ends what is still in flight. Blocks.
     ///
     /// `work` is what each thread does until its shutdown is complete; it returns how many

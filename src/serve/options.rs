@@ -1,4 +1,4 @@
-//! The options that every service has, each said once: name, help, and how it is read and shown.
+//! The options that every service has, each defined once: name, help, and how it is read and shown.
 //!
 //! One rule makes the environment variable of an option out of its name: [`variable`]. The
 //! services' variables have no prefix, those of a node begin with `SMOLRING_`.
@@ -21,7 +21,7 @@ use argh::{ArgsInfo, FromArgs};
 use crate::cli::{self, ByteSize, Exit, Given, Period, SharedOption, UsageError};
 
 /// Where a service listens, what it takes from a client, how long it waits for one, and what it
-/// writes down. A service changes the defaults; the user changes the rest.
+/// logs. A service changes the defaults; the user changes the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// The address to listen on; `None` is every address of the host, IPv6 and IPv4.
@@ -57,12 +57,12 @@ pub struct Options {
     pub log_format: LogFormat,
     /// No access log.
     pub is_quiet: bool,
-    /// The type of the transport's own answers, which are one line of text. No option: a matter
-    /// of the service.
+    /// The type of the transport's own answers, which are one line of text. Not an option: the
+    /// service sets it.
     pub error_type: &'static str,
     /// The service's name, if its requests are to be followed from service to service: then each
-    /// has a [`Trace`](crate::http::Trace), its answer has an `x-request-id`, and the log has the three.
-    /// No option: a matter of the service.
+    /// has a [`Trace`](crate::http::Trace), its answer has an `x-request-id`, and the log has the
+    /// three. Not an option: the service sets it.
     pub service: Option<&'static str>,
 }
 
@@ -141,7 +141,7 @@ pub(crate) fn variable(prefix: &str, option: &str) -> String {
     format!("{prefix}{}", option.to_uppercase().replace('-', "_"))
 }
 
-/// One option, in all that is to be known of it.
+/// All that there is to know about one option.
 struct OptionRow {
     name: &'static str,
     /// `None`: a switch. It takes no value, and its variable is 1 or 0.
@@ -310,7 +310,7 @@ fn or_request_timeout(time: Option<Duration>) -> String {
 }
 
 /// Reads a service's command line and environment: its own options into `T`, the shared ones into
-/// `defaults`. When there is nothing left to do, `Err` has the exit code, as of [`cli::parse`].
+/// `defaults`. When there is nothing left to do, `Err` has the exit code, as with [`cli::parse`].
 pub fn parse<T: FromArgs + ArgsInfo>(
     name: &str,
     args: &[String],

@@ -10,13 +10,13 @@ use std::{
 use async_signal::{Signal, Signals};
 use smol::stream::{Stream, StreamExt};
 
-/// The names of the signals that tell this process to end, one after the other, without an end. As
-/// long as it lives, none of them ends the process by itself.
+/// The names of the signals that tell this process to end, as an endless stream. As long as it
+/// lives, none of them ends the process by itself.
 pub(crate) struct EndSignals(Signals);
 
 impl EndSignals {
-    /// Begins to listen for SIGINT, SIGTERM and SIGHUP. SIGHUP stays ignored where the process was
-    /// started so, as by `nohup`.
+    /// Begins to listen for SIGINT, SIGTERM and SIGHUP. SIGHUP stays ignored if the process was
+    /// started that way, as by `nohup`.
     pub(crate) fn listen() -> Result<Self, String> {
         let all = [Signal::Int, Signal::Term, Signal::Hup];
         let heard = all.into_iter().filter(|&it| it != Signal::Hup || !is_hangup_ignored());
@@ -24,13 +24,13 @@ impl EndSignals {
         signals.map(Self).map_err(|error| format!("cannot listen for signals: {error}"))
     }
 
-    /// Begins to listen for SIGINT and SIGTERM. SIGXFSZ does nothing from now on: a file that may
-    /// not grow is an error of the write to it, and not the end of the process.
+    /// Begins to listen for SIGINT and SIGTERM. SIGXFSZ does nothing from now on: where a file may
+    /// not grow, the write fails and the process goes on.
     pub(crate) fn of_a_service() -> io::Result<Self> {
         Ok(Self(Signals::new([Signal::Term, Signal::Int, Signal::Xfsz])?))
     }
 
-    /// Waits for the next one, and says its name.
+    /// Waits for the next one, and returns its name.
     pub(crate) async fn next(&mut self) -> &'static str {
         StreamExt::next(self).await.unwrap_or("a signal")
     }

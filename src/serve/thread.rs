@@ -1,8 +1,9 @@
-//! One thread and its connections: it accepts while there is room, makes room, and lets the
-//! connections end in order.
+//! One thread and its connections: it accepts while there is room, makes room, and closes the
+//! connections gracefully.
 //!
-//! What a client is answered is not known here, so everything that serves on a thread of its own
-//! begins with [`run`]. Threads share the listening sockets and nothing else: no task ever moves.
+//! This file does not know what clients are answered, so everything that serves on a thread of its
+//! own begins with [`run`]. Threads share the listening sockets and nothing else: no task ever
+//! moves.
 
 use std::{
     cell::{Cell, RefCell},
@@ -27,13 +28,13 @@ use smol::{
 use super::{accept::Acceptor, drain::Shutdown, lines::Lines, options::Options};
 
 /// When all connections are taken and another client waits, the one that has been idle for the
-/// longest is closed, if it has been so for this long.
+/// longest is closed, if it has been idle for this long.
 const IDLE_MIN: Duration = Duration::from_millis(100);
-/// Connections that are accepted before the thread's other tasks have their turn. More would give
-/// one of several threads all clients that come together.
+/// Connections that are accepted before the thread's other tasks have their turn. With more, one of
+/// several threads would get all clients that come together.
 const ACCEPTS_IN_A_ROW: u32 = 1;
 
-/// What one thread of a server needs, whatever it is that it speaks.
+/// What one thread of a server needs, whatever protocol it speaks.
 pub(crate) struct ServingThread {
     pub(crate) options: Arc<Options>,
     pub(crate) lines: Lines,
@@ -42,7 +43,7 @@ pub(crate) struct ServingThread {
     pub(super) listeners: Vec<TcpListener>,
     /// Runs beside the connections, for as long as they do.
     pub(super) beside: Background,
-    /// The thread does not end before this, unless it is cut off.
+    /// The thread does not end before this future does, unless it is cut off.
     pub(super) others: Background,
 }
 
@@ -57,11 +58,11 @@ pub(crate) trait AcceptedConnection {
     /// Ends the connection if it is still idle when its task looks.
     fn give_way(&self);
 
-    /// Lets the task look at its deadline anew.
+    /// Makes the task look at its deadline again.
     fn wake(&self);
 }
 
-/// All connections of one thread, by whichever of its ports.
+/// All connections of one thread, on all its ports.
 #[derive(Default)]
 pub(crate) struct Connections {
     open: RefCell<HashMap<u64, Rc<dyn AcceptedConnection>>>,
@@ -160,10 +161,10 @@ impl Connections {
         let (connection, work) = receive(stream, peer);
         self.open.borrow_mut().insert(id, connection);
         let connections = self.clone();
-        // The work begins in its task: given to it, it would lie there twice.
+        // The work is created inside its task: passed in, it would be in memory twice.
         let task = async move {
-            // A handler's panic is caught where it is called; this is for what it leaves behind.
-            // The connection is lost, and no other.
+            // A handler's panic is caught where it is called; this is for panics that follow from
+            // that. Only this connection is lost.
             let _ = AssertUnwindSafe(work()).catch_unwind().await;
             connections.ended(id);
         };

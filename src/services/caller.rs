@@ -27,7 +27,7 @@ use crate::{
 
 /// Bytes of an echo that are read at most.
 const ECHO_BYTES_MAX: u64 = 1 << 20;
-/// Seconds after which a client may try again. A try that fails is cheap, so they are few.
+/// Seconds after which a client may try again. A failed attempt is cheap, so the wait is short.
 const RETRY_AFTER_S: &str = "1";
 /// The path of the echo service that is called.
 const PATH: &str = "/echo";
@@ -149,8 +149,8 @@ impl Caller {
         Ok(Self { echo, url_bytes_max: options.url_bytes_max })
     }
 
-    /// Where to ask for an echo of `msg`. `None`: the URL would be longer than the echo service accepts.
-    /// It can be longer than the URL that `msg` came in, because more is escaped here.
+    /// Where to ask for an echo of `msg`. `None`: the URL would be longer than the echo service
+    /// accepts. It can be longer than the URL in which `msg` came, because more is escaped here.
     fn url_for(&self, msg: &str) -> Option<Url> {
         let mut url = self.echo.url(PATH);
         url.query_pairs_mut().append_pair("msg", msg);
@@ -158,7 +158,7 @@ impl Caller {
             .then_some(url)
     }
 
-    /// The echo service's answer, or why there is no good one.
+    /// The echo service's answer, or why there is no usable one.
     async fn call(&self, url: Url, trace: Option<&Trace>) -> Result<Echo, String> {
         let request = surf::Request::new(surf::http::Method::Get, url);
         let asked = self.echo.ask(request, trace).await;

@@ -13,16 +13,17 @@
 //! # How fields are read
 //! As Flask's `request.args.to_dict()` and `request.form.to_dict()` do:
 //!
-//! - Where a key comes again, its first value counts. Keys keep the order in which they came first.
-//! - `a=` and `a` are both an empty value; nothing between two `&` is no field; `=1` has the empty
-//!   key.
+//! - Of a repeated key the first value counts. Keys keep the order of their first occurrences.
+//! - `a=` and `a` are both an empty value; between two `&` with nothing in between there is no
+//!   field; `=1` has the empty key.
 //! - `+` is a space, `%XX` a byte; what only looks like one, as in `100%` or `%zz`, stays as it is.
 //! - Bytes that are not UTF-8 become U+FFFD. JSON keeps all other characters as they are, and
 //!   escapes what it must.
 //!
 //! A body is `application/x-www-form-urlencoded` or `multipart/form-data`; any other type is
 //! answered 415. No body at all is a form without fields, whatever its type: `{}`. A file in a
-//! multipart form is not a field, and is left out; a multipart body that breaks off is answered 400.
+//! multipart form is not a field, and is left out; a multipart body that is cut off is answered
+//! 400.
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -34,7 +35,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 /// Where the fields are.
 #[derive(Clone, Copy, Debug)]
 pub enum Form<'a> {
-    /// In the URL, behind the `?`.
+    /// In the URL, after the `?`.
     Query(&'a str),
     /// In the body of a request.
     Body {
@@ -107,7 +108,7 @@ fn json(fields: &[Field<'_>]) -> Vec<u8> {
     out
 }
 
-/// What a `Content-Type` says of a form.
+/// What a `Content-Type` says about a form.
 enum Kind {
     UrlEncoded,
     /// With its boundary, if it has a usable one.
@@ -163,13 +164,13 @@ fn value(text: &str) -> Option<(String, &str)> {
     None
 }
 
-/// The fields of a multipart body. `None`: the body breaks off, or has a part without a name.
+/// The fields of a multipart body. `None`: the body is cut off, or has a part without a name.
 fn multipart<'a>(bytes: &'a [u8], boundary: &str) -> Option<Vec<Field<'a>>> {
     let delimiter = format!("\r\n--{boundary}");
     let first = &delimiter.as_bytes()[2..];
     let mut rest = match bytes.strip_prefix(first) {
         Some(rest) => rest,
-        // Anything in front of the first delimiter is no part.
+        // Anything before the first delimiter is not a part.
         None => split_at(bytes, delimiter.as_bytes())?.1,
     };
     let mut fields = Vec::new();

@@ -1,4 +1,5 @@
-//! `messages-service`: answers with one text. It stands in for a service that is still to be written.
+//! `messages-service`: answers with one text. It is a placeholder for a service that is still to be
+//! written.
 
 use std::{net::Ipv4Addr, sync::Arc};
 

@@ -1,7 +1,7 @@
 //! ANSWERS: the services, each an application and the command that runs it.
 //!
-//! A service is a file or a folder of the same four parts: its `Arguments`, as its help shows them;
-//! `run`, the command; `defaults`, such as its port; and `app`, what it answers.
+//! Each service is a file or a folder with the same four parts: its `Arguments`, as its help shows
+//! them; `run`, the command; `defaults`, such as its port; and `app`, what it answers.
 
 pub mod api;
 pub mod caller;
@@ -31,8 +31,8 @@ use crate::{
 
 const JSON: &str = "application/json";
 
-/// How each service starts: reads the command line and the environment, and hands to `serve` what is
-/// the service's own and what all services share. `serve` blocks until the service has ended.
+/// How each service starts: reads the command line and the environment, and passes the service's
+/// own settings and the shared ones to `serve`. `serve` blocks until the service has ended.
 fn start<A: FromArgs + ArgsInfo>(
     name: &str,
     args: &[String],
@@ -59,7 +59,7 @@ fn refuse_others(route: &mut tide::Route<'_, ()>, allowed: &'static str) {
     });
 }
 
-/// Answers `GET /health`, for a service that is well as long as it answers.
+/// Answers `GET /health`, for a service that is healthy as long as it answers.
 fn add_health(app: &mut tide::Server<()>) {
     at_get(app, "/health", |_| async { json(StatusCode::Ok, &OK) });
 }
@@ -90,7 +90,7 @@ fn parameter(request: &Request<()>, name: &str) -> String {
     pairs.find(|(key, _)| key == name).map_or_else(String::new, |(_, value)| value.into_owned())
 }
 
-/// What `/health` says of a service that answers.
+/// What `/health` says about a service that answers.
 #[derive(Serialize)]
 struct Health {
     status: &'static str,

@@ -1,5 +1,5 @@
-//! What the services that call others over HTTP share: where to call, how many requests at a time and for
-//! how long, the headers that make a request traceable, and words for what went wrong.
+//! What the services that call others over HTTP share: where to call, how many requests at a time
+//! and for how long, the headers that make a request traceable, and texts for what went wrong.
 
 use std::{
     fmt::{self, Display},
@@ -30,7 +30,7 @@ pub(super) struct Callee {
 }
 
 impl Callee {
-    /// `timeout` is how long the transport lets a request take in all.
+    /// `timeout` is how long the transport lets a whole request take.
     pub(super) fn new(service: ServiceUrl, transport: &Transport, timeout: Duration) -> Self {
         Self { service, client: transport.client(), timeout }
     }
@@ -109,7 +109,7 @@ impl Display for ServiceUrl {
     }
 }
 
-/// A transport to so many services, where one request takes `timeout` at most.
+/// A transport to this many services, where one request takes `timeout` at most.
 pub(super) fn transport(services: usize, timeout: Duration, body_bytes_max: u64) -> Transport {
     let deadlines = Deadlines { connect: timeout, read: timeout, total: timeout };
     let limits = Limits {

@@ -1,20 +1,22 @@
-//! Trying again: after which failure, when, and when no more.
+//! Trying again: after which failures, when, and when to stop.
 //!
 //! A client that finds a service down tries again, and so do all the other clients; if all wait for
-//! the same time, they come back as one crowd. So each waits for a random time between nothing and a
+//! the same time, they come back all at once. So each waits for a random time between nothing and a
 //! window that doubles from failure to failure up to a cap. This is "full jitter" of Marc Brooker's
-//! article [Exponential Backoff And Jitter](https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/),
-//! which compares it with other ways: it needs the fewest calls in all.
+//! article [Exponential Backoff And
+//! Jitter](https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/), which
+//! compares it with others: it needs the fewest calls in all.
 //!
 //! # What full jitter cannot promise
 //! Any number of waits may happen to be short. With five attempts and windows of 200, 400, 800 and
 //! 1600 ms, all are over within 1.5 s half of the time, and a service that takes three seconds to
-//! restart is always missed. Windows that begin at 2 s still miss it now and then, and make
-//! every client wait that met a hiccup. So there is one more rule: **the last attempt does not begin
-//! before [`Policy::last_after`]**, counted from the beginning; the jitter of its window is added, so
-//! that no crowd forms there either. A hiccup costs a tenth of a second, and an outage that is shorter
-//! than `last_after` certainly costs no request. In between the attempts are few: a service that is
-//! still away after the fourth is restarting, and asking does not speed that up.
+//! restart is always missed. Windows that begin at 2 s still miss it now and then, and make every
+//! client wait after a brief failure. So there is one more rule: **the last attempt does not begin
+//! before [`Policy::last_after`]**, counted from the beginning; the jitter of its window is added,
+//! so that these attempts are spread out as well. A brief failure costs a tenth of a second, and an
+//! outage that is shorter than `last_after` certainly costs no request. In between the attempts are
+//! few: a service that is still down after the fourth is restarting, and asking does not speed that
+//! up.
 //!
 //! # What may be repeated
 //! Only what does no harm twice: [`Failed`] says whether. The message of a failed attempt may have
@@ -35,11 +37,11 @@ pub(super) struct Failed {
 /// What another attempt would bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Maybe an answer: the cause can pass, and repeating does no harm.
+    /// Maybe an answer: the cause may be temporary, and repeating does no harm.
     Passing,
     /// The same: the other side has no room for more.
     Full,
-    /// The same: the other side may have done it, but we cannot read its answer.
+    /// The same: the other side may have done it, but its answer is unreadable.
     Unread,
     /// The same: the other side refuses it.
     Final,
@@ -68,15 +70,15 @@ pub(super) struct Policy {
     pub(super) cap: Duration,
     /// From the beginning to the last attempt at least; see above.
     pub(super) last_after: Duration,
-    /// What one attempt may take. The caller sees to that.
+    /// What one attempt may take. The caller enforces it.
     pub(super) attempt_timeout: Duration,
     /// What all may take together. No attempt begins that could not have its full time within that.
     pub(super) overall: Duration,
 }
 
 impl Policy {
-    /// How long to wait after so many failures, so long after the beginning; `None`: make no other
-    /// attempt. `chance` is a random number from 0 up to but not including 1.
+    /// How long to wait after `failures`, when `elapsed` has passed since the beginning; `None`:
+    /// make no further attempt. `chance` is a random number from 0 up to but not including 1.
     pub(super) fn wait(&self, failures: u32, elapsed: Duration, chance: f64) -> Option<Duration> {
         if failures >= self.attempts {
             return None;
@@ -135,7 +137,7 @@ mod tests {
         posts(5, MS * 1000, MS * 15_000)
     }
 
-    /// When each attempt begins if all fail after so long, in virtual time.
+    /// When each attempt begins if all fail after `takes`, in virtual time.
     fn beginnings(policy: &Policy, seed: u64, takes: impl Fn(f64) -> Duration) -> Vec<Duration> {
         let mut random = Rng::with_seed(seed);
         let (mut now, mut all) = (Duration::ZERO, vec![Duration::ZERO]);
@@ -161,7 +163,7 @@ mod tests {
             ] {
                 assert_eq!(all.len(), 5, "seed {seed}: {all:?}");
                 let last = *all.last().unwrap();
-                // Two seconds more than three, for a service that takes its time to start.
+                // Two seconds more than three, for a service that is slow to start.
                 assert!(last >= MS * 5000, "seed {seed}: {all:?}");
                 assert!(last + policy.attempt_timeout <= policy.overall, "seed {seed}: {all:?}");
             }
@@ -188,7 +190,7 @@ mod tests {
             assert!(waits[0] < tenth && waits[1000] < window && waits[1000] > window - tenth);
             assert!(waits[500] > tenth * 4 && waits[500] < tenth * 6, "{:?}", waits[500]);
         }
-        // So a hiccup costs little.
+        // So a brief failure costs little.
         assert_eq!(standard().wait(1, Duration::ZERO, 0.5), Some(MS * 100));
     }
 

@@ -1,5 +1,5 @@
-//! Members that cannot be reached: wrong addresses, one-sided networks, members that are stopped. The
-//! others write on.
+//! Members that cannot be reached: wrong addresses, one-sided networks, members that are stopped.
+//! The others go on writing.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -57,7 +57,7 @@ fn a_node_with_a_wrong_address_is_told_so_and_the_others_write_on() {
             let answer = newcomer.client().put("a", b"1");
             assert_eq!(answer.status(), 503, "{}", answer.line);
         }
-        // They ask again and again.
+        // They keep asking.
         newcomers[0].client().hears_nothing_for(Duration::from_secs(5));
         for (newcomer, advertise) in newcomers.iter().zip(wrong) {
             let lines = newcomer.lines_with("waiting: ");
@@ -72,8 +72,8 @@ fn a_node_with_a_wrong_address_is_told_so_and_the_others_write_on() {
     println!("wrong addresses: the longest pause of a writer was {:?}", traffic.longest_pause());
 }
 
-/// A way to a node, by which everybody comes but those that are shut out: their connections are
-/// closed. Who comes is known by the first line, MEET.
+/// A proxy to a node, through which all nodes connect except those that are shut out: their
+/// connections are closed. Its first line, MEET, tells which node connects.
 struct Relay {
     near: SocketAddr,
     far: Arc<OnceLock<SocketAddr>>,
@@ -157,8 +157,8 @@ fn of_two_that_cannot_reach_each_other_one_stays_out_and_the_others_write_on() {
     let nodes: Vec<_> = relays.iter().enumerate().map(start).collect();
     settle(&nodes.iter().collect::<Vec<_>>(), &near);
     let at: Vec<_> = nodes.iter().map(Process::address).collect();
-    // A writer at the third, and one that goes where it is served. Who is cut off may answer what is
-    // old, until it hears that the others went on without it; the third may not.
+    // A writer at the third, and one that goes where it is served. A node that is cut off may
+    // answer what is old, until it learns that the others went on without it; the third may not.
     let traffic = Traffic::during(&[&at[1..2], &at], &at[1..2], |traffic| {
         let before = changes(&nodes[1]);
         relays[0].shut_out(near[2]);

@@ -15,7 +15,7 @@ fn first_line(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.split(|&byte| byte == b'\n').next().unwrap_or_default()).into()
 }
 
-/// What stays the same from one answer to the next.
+/// The parts that are the same in every answer.
 fn gist(answer: &Answer) -> (String, Vec<u8>) {
     let changes = ["version=", "digest=", "files=", "bytes="];
     let words =
@@ -182,7 +182,7 @@ fn what_is_no_request_is_refused_and_only_closes_where_the_next_cannot_be_found(
         let answer = client.answer();
         assert_eq!(answer.status(), status, "{text:?}: {}", answer.line);
         assert!(answer.line.contains(" : "), "it says what to do: {}", answer.line);
-        // The content of what was refused is skipped: the PING in it is none.
+        // The content of what was refused is skipped: the PING in it is not a request.
         client.send("PING\nINFO\n");
         if stays {
             assert!(client.answer().line.starts_with("200 OK node="), "after {text:?}");
@@ -214,7 +214,7 @@ fn a_length_that_lies_stores_nothing_wrong() {
     client.send("PING\nPUT half len=300000\n");
     client.send([0; 200_000]);
     drop(client);
-    // Too short: what is left over is taken for the next request, and refused.
+    // Too short: the rest is taken for the next request, and refused.
     let mut client = node.client();
     client.send("PUT short len=3\nabcdef\nPING\n");
     assert_eq!(client.answer().status(), 200);
@@ -249,7 +249,7 @@ fn half_a_put_and_then_silence_is_408_and_a_slow_reader_is_no_such_case() {
     let ring = Ring::start(2, &[]);
     let node = &ring.nodes[0];
     let begun = Instant::now();
-    // Half a content; half a line after a whole request; half of what is to be skipped.
+    // Half a file; half a line after a whole request; half of what is to be skipped.
     let halves = ["PUT half len=10\nhello", "PING\nPUT ha", "PUT ../half len=9\nskip"];
     let mut clients = halves.map(|half| {
         let mut client = node.client();
@@ -347,7 +347,7 @@ fn a_thousand_idle_connections_cost_little() {
     let node = &ring.nodes[0];
     let before = node.resident_bytes();
     let mut idle: Vec<_> = (0..1000).map(|_| node.client()).collect();
-    // Half of them have been used, half of those with a large file.
+    // Half of them have been used, and half of those for a large file.
     for (i, client) in idle.iter_mut().enumerate().step_by(2) {
         let size = if i % 4 == 0 { 200_000 } else { 10 };
         assert_eq!(client.put("same", &vec![1; size]).status(), 200);

@@ -1,5 +1,5 @@
-//! `caller-service` and `echo-service` as processes: answers that go through both, the caller's answers
-//! when the echo service fails, and that the caller outlives all of it.
+//! `caller-service` and `echo-service` as processes: answers that go through both, the caller's
+//! answers when the echo service fails, and that the caller survives all of it.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -173,7 +173,7 @@ fn a_503_names_the_cause() {
         let mut caller = caller_of(scripted(answer), &["--timeout", "20s"]);
         let error = cause(&caller.get("/call-echo?msg=hello"));
         assert!(error.contains(words), "{error} is not {words}");
-        // Its log says so as well.
+        // Its log has the cause as well.
         let line = caller.line();
         assert!(line.contains(" - GET /call-echo?msg=hello 503 "), "{line}");
         let logged = format!(" cause=\"{}\"", error.replace('"', "%22"));
@@ -260,7 +260,7 @@ impl Load {
         }
     }
 
-    /// Waits until so many more of this kind have been answered.
+    /// Waits until this many more of this kind have been answered.
     fn sees(&self, what: &str, count: &AtomicUsize, more: usize) {
         let enough = count.load(SeqCst) + more;
         eventually(what, || count.load(SeqCst) >= enough);

@@ -60,7 +60,7 @@ impl Ring {
         self.nodes[i].client().ask("INFO")
     }
 
-    /// What the table of another node says of this one.
+    /// What the table of another node says about this one.
     fn shown(&self, asked: usize, member: SocketAddr) -> String {
         let ring = self.nodes[asked].client().ask("RING");
         let own = member.to_string();
@@ -79,7 +79,7 @@ impl Ring {
         });
     }
 
-    /// Waits until CHECKs of every node have gone round so often, as they do once a second.
+    /// Waits until CHECKs of every node have gone round this often, as they do once a second.
     fn wait_for_checks(&self, count: usize) {
         for _ in 0..count {
             for node in &self.nodes {
@@ -128,7 +128,7 @@ fn a_member_without_room_answers_for_all_files_and_pulls_none_of_them_twice() {
         (row.contains(" full=1") && row.contains(" ready=1 ")).then_some(())
     });
 
-    // One that joins behind it has everything all the same.
+    // One that joins after it still has everything.
     ring.add(Some(small), &[]);
     let behind = ring.nodes.len() - 1;
     let info = ring.info(behind);

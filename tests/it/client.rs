@@ -14,7 +14,7 @@ use std::{
 
 use crate::cluster::Ring;
 
-/// A command of the crate with nothing of ours in its environment.
+/// A command of the crate without any of its variables in the environment.
 fn ring_client(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ring-client"));
     command.args(args).env_remove("SMOLRING_NODE").env_remove("SMOLRING_TIMEOUT");
@@ -53,7 +53,7 @@ fn places(ring: &Ring) -> Vec<(String, String)> {
     addresses.map(|it| (it.ip().to_string(), it.port().to_string())).collect()
 }
 
-/// An address at which nobody listens.
+/// An address at which nothing listens.
 fn nobody() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()

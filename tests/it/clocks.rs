@@ -27,7 +27,7 @@ struct WallClock {
 }
 
 impl WallClock {
-    /// A clock that is so many seconds ahead; negative: behind.
+    /// A clock that is this many seconds ahead; negative: behind.
     fn new(off_seconds: i64) -> Self {
         let library = tool("faketime", &["-m", "-f", "+0", "printenv", "LD_PRELOAD"]);
         let folder = tempfile::tempdir().expect("a folder for the clock");
@@ -60,7 +60,7 @@ impl WallClock {
 
 impl Drop for WallClock {
     fn drop(&mut self) {
-        // What the library shares with nobody here outlives a node that is killed.
+        // The library's unused shared memory outlives a node that is killed.
         for node in self.nodes.borrow().iter().map(|pid| pid.as_raw_nonzero()) {
             for shared in [format!("faketime_shm_{node}"), format!("sem.faketime_sem_{node}")] {
                 let _ = fs::remove_file(Path::new("/dev/shm").join(shared));
@@ -115,7 +115,7 @@ impl Ring {
         self.nodes[1].address()
     }
 
-    /// Waits until every node has said this of B's clock.
+    /// Waits until every node has said this about B's clock.
     fn wait_for_clock(&self, said: &str) {
         let line = format!("the clock of {} is {said}", self.b());
         for node in &self.nodes {
@@ -172,7 +172,8 @@ impl Drop for Finally<'_> {
     }
 }
 
-/// B's clock is wrong: B takes no writes and says why, the others go on; it is put right: B goes on.
+/// B's clock is wrong: B takes no writes and says why, the others go on; it is corrected: B goes
+/// on.
 fn a_wrong_clock_is_refused(off_seconds: i64, is_wrong_from_the_start: bool, said: &str) {
     let ring = Ring::start(3, if is_wrong_from_the_start { off_seconds } else { 0 });
     let (done, written) = (AtomicBool::new(false), AtomicUsize::new(0));

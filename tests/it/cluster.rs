@@ -24,7 +24,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a test waits for what should happen soon. Far too long for a machine that is idle.
 pub const DEADLINE: Duration = Duration::from_secs(30);
-/// Between two questions where there is no event to wait for.
+/// The pause between two questions where there is no event to wait for.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Asks until there is an answer.
@@ -35,7 +35,7 @@ pub fn until<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
             return found;
         }
         assert!(Instant::now() < end, "not within {DEADLINE:?}: {what}");
-        // Only to leave the cores to the nodes: what is waited for is asked anew each time.
+        // Only to leave the cores to the nodes: the condition is checked again each time.
         thread::park_timeout(PAUSE);
     }
 }
@@ -107,7 +107,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `ring-node` with these options and with nothing of ours in its environment but
+    /// Starts `ring-node` with these options and with none of its variables in the environment but
     /// `variables`.
     pub fn start(options: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ring-node"));
@@ -184,7 +184,7 @@ impl Process {
 
     /// kill -9, and waits until that is done.
     pub fn kill(&mut self) {
-        // Nothing to kill is no failure here: it has ended.
+        // It is no failure here if it has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
         self.readers.drain(..).for_each(|reader| drop(reader.join()));
@@ -210,7 +210,7 @@ impl Process {
         Some(user.parse::<u64>().ok()? + system.parse::<u64>().ok()?)
     }
 
-    /// Its INFO says that it is ready, and that so many members are alive.
+    /// Its INFO says that it is ready, and that this many members are alive.
     pub fn wait_until_ready(&self, members: usize) {
         let (mut client, members) = (self.client(), members.to_string());
         until("it is ready, and so many are alive", || {
@@ -261,7 +261,7 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Starts so many nodes with these options, and waits until they are one ring and ready.
+    /// Starts this many nodes with these options, and waits until they are one ring and ready.
     pub fn start(size: usize, options: &[&str]) -> Self {
         let options = options.iter().map(|&option| option.to_owned()).collect();
         let mut ring = Self { nodes: Vec::new(), ip: own_ip(), options };
@@ -311,7 +311,7 @@ impl Ring {
     }
 }
 
-/// Waits until these nodes, which go by these addresses, list just these members in the same order,
+/// Waits until these nodes, which have these addresses, list just these members in the same order,
 /// are ready, and hold the same files.
 pub fn settle(nodes: &[&Process], addresses: &[SocketAddr]) {
     for node in nodes {
@@ -449,7 +449,8 @@ impl Client {
         live.map(|line| line.split(' ').next().unwrap().parse().unwrap()).collect()
     }
 
-    /// Nothing is said on this connection for so long: where only silence shows something.
+    /// Nothing is sent on this connection for this long: for tests in which only silence shows
+    /// something.
     pub fn hears_nothing_for(self, so_long: Duration) {
         let mut stream = self.stream.into_inner();
         stream.set_read_timeout(Some(so_long)).expect("it is connected");
@@ -457,7 +458,7 @@ impl Client {
         assert_eq!(silence.kind(), io::ErrorKind::WouldBlock, "{silence}");
     }
 
-    /// Says that it sends nothing more.
+    /// Closes the writing side.
     pub fn finish(&mut self) {
         self.stream.get_ref().shutdown(std::net::Shutdown::Write).expect("it is connected");
     }

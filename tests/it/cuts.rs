@@ -1,5 +1,6 @@
-//! Requests that come in two parts, cut at every byte, with a pause between them; then idleness, then
-//! a shutdown. Whatever state a connection is in, it is answered rightly and ends in order.
+//! Requests that come in two parts, cut at every byte, with a pause between them; then idleness,
+//! then a shutdown. Whatever state a connection is in, it is answered correctly and closed
+//! gracefully.
 
 use std::{io::Read, time::Duration};
 
@@ -10,7 +11,7 @@ use crate::served::{Client, PATIENCE, Served, eventually, quiet};
 /// What is sent on one connection, and what is answered to each request in it.
 struct Case {
     requests: &'static [(&'static str, u16, &'static str)],
-    /// The server closes the connection behind the last answer.
+    /// The server closes the connection after the last answer.
     closes: bool,
 }
 
@@ -153,7 +154,7 @@ fn a_request_in_two_parts_is_answered_and_leaves_the_connection_idle() {
             }
         }
     }
-    // Those that are idle are as good as new.
+    // Idle connections behave like new ones.
     for client in &mut idle {
         assert_eq!(client.get("/ok").body, "fine");
     }
@@ -215,7 +216,7 @@ fn half_a_request_and_then_nothing_is_refused() {
         let whole = case.whole_in(first.len());
         case.assert_answered(whole, &mut client, &first);
         let (_, status, _) = case.requests[whole];
-        // This may be the beginning of HTTP/2: there is no telling what the client would understand.
+        // This may be the beginning of HTTP/2: it is unknown what the client would understand.
         let may_be_h2 = first == "P";
         if !case.is_between(first.len()) && !may_be_h2 {
             let reply = final_reply(&mut client, true);

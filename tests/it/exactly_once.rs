@@ -25,7 +25,7 @@ mod sender;
 const HTTP: &str = "/message";
 const GRPC: &str = "/grpc_message";
 
-/// Where a logging service is, also after a restart.
+/// The address of a logging service, which stays the same after a restart.
 #[derive(Clone, Copy)]
 struct Place {
     http: u16,

@@ -31,7 +31,7 @@ fn facade_of(logging: &[SocketAddr], args: &[&str]) -> Service {
     Service::start(FACADE, &all)
 }
 
-/// An address where nobody listens, and that no connection to it can be given as its own.
+/// An address where nothing listens, and that the system does not give to a connection to it.
 fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.44.1:0").unwrap().local_addr().unwrap()
 }
@@ -294,7 +294,7 @@ fn the_next_attempt_goes_to_the_next_place() {
     let other = Logging::new(&[Mood::Good, bad]);
     let facade = facade_of(&[nobody(), one.address(), other.address()], HASTY);
     let came = || (one.ids().len(), other.ids().len());
-    // Nobody, one, other; and from now on the other first, which fails; nobody; and one.
+    // No service, one, other; from now on the other first, which fails; no service; and one.
     for seen in [(1, 1), (2, 2), (3, 2), (4, 2)] {
         id_of(&post(&facade, "hello"), "hello");
         assert_eq!(came(), seen);

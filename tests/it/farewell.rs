@@ -1,5 +1,5 @@
 //! A node that is told to end: whatever was sent to it before is answered, and connections are
-//! closed in order.
+//! closed gracefully.
 
 use std::{
     io,
@@ -12,8 +12,8 @@ use rustix::process::Signal;
 
 use crate::cluster::{Client, Ring, until};
 
-/// Asks one thing after the other on one connection, until that is closed. Every request before
-/// has its whole answer; the last one has nothing, and an end in order.
+/// Asks one thing after the other on one connection, until that is closed. Every request before has
+/// its whole answer; the last one has nothing, and a graceful close.
 fn ask_until_closed(node: SocketAddr, me: usize, answered: &AtomicUsize) {
     let mut client = Client::connect(node).expect("it connects");
     for number in 0.. {
@@ -23,7 +23,7 @@ fn ask_until_closed(node: SocketAddr, me: usize, answered: &AtomicUsize) {
             _ => format!("GET missing/{me}/{number}\n"),
         };
         if let Err(error) = client.try_send(&request) {
-            // It was closed before the request was sent: reading says the same in order.
+            // It was closed before the request was sent: reading shows a graceful close.
             assert_eq!(error.kind(), io::ErrorKind::BrokenPipe, "request {number}: {error}");
             return assert_eq!(client.rest(), b"", "no half answer");
         }

@@ -1,4 +1,5 @@
-//! What is on its way through a node has one budget: memory stays within it, and nobody is kept out.
+//! What is on its way through a node has one budget: memory stays within it, and no client is kept
+//! out.
 
 use std::{
     io::Write,
@@ -16,7 +17,7 @@ const MIB: usize = 1 << 20;
 /// The default of `--max-flight-bytes`.
 const FLIGHT_MIB: usize = 256;
 
-/// Sends so many PUTs of one name without waiting, then reads all answers.
+/// Sends this many PUTs of one name without waiting, then reads all answers.
 fn overwrite(node: SocketAddr, name: &str, puts: usize) {
     let mut client = Client::connect(node).expect("it connects");
     let mut sender =
@@ -61,7 +62,7 @@ fn a_file_that_is_overwritten_while_the_next_node_stands_still_costs_no_more_tha
     let ring = Ring::start(3, &[]);
     let [first, second, third] = &ring.nodes[..] else { panic!("three nodes were started") };
     let addresses = ring.addresses();
-    // The second node has PUTs of its own and those of the first to send, and nobody takes them.
+    // The second node has PUTs of its own and those of the first to send, and nothing reads them.
     third.signal(Signal::STOP);
     let begun = Instant::now();
     let peaks = peaks(&[first, second], || {
@@ -136,7 +137,7 @@ fn who_only_gets_what_is_here_is_answered_while_puts_wait() {
     client.put("here", b"here");
     ring.nodes[1].signal(Signal::STOP);
     thread::scope(|scope| {
-        // More than the budget: nobody takes it, so most of it waits.
+        // More than the budget: nothing reads it, so most of it waits.
         for i in 0..8 {
             let address = node.address();
             scope.spawn(move || overwrite(address, &format!("waits/{i}"), 4));

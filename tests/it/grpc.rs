@@ -1,5 +1,5 @@
-//! gRPC's transport: a service of this test on a real port, called through our own channel and by raw
-//! bytes.
+//! gRPC's transport: a service of this test on a real port, called through the crate's channel and
+//! by raw bytes.
 
 use std::{
     fs,
@@ -37,7 +37,7 @@ const TAIL: &str = "/logging.LoggingService/Tail";
 
 type Client = LoggingServiceClient<Channel>;
 
-/// Treats a call as its message says.
+/// Handles a call as its message says.
 #[derive(Clone, Default)]
 struct Obedient {
     calls: Arc<AtomicUsize>,
@@ -317,7 +317,7 @@ fn health_is_asked_when_it_is_asked_for() {
 
 #[test]
 fn a_server_that_says_nothing_is_left_at_the_deadline_of_the_client() {
-    // Connections are taken by the kernel, and nobody reads them.
+    // Connections are accepted by the kernel, and nothing reads them.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let client = client(listener.local_addr().unwrap().port());
     let asked = async { client.clone().log_message(within(Duration::from_millis(100), "x")).await };

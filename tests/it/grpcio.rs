@@ -1,4 +1,5 @@
-//! gRPC of other people: Python's grpcio asks our services, and is asked by them.
+//! Another implementation of gRPC: Python's grpcio calls the crate's services, and is called by
+//! them.
 
 use std::{
     env,
@@ -21,7 +22,7 @@ fn python(script: &str) -> Command {
     command
 }
 
-/// What grpcio's generator makes of our proto, once.
+/// What grpcio's generator makes from the proto file, once.
 fn stubs() -> &'static OsString {
     static STUBS: OnceLock<OsString> = OnceLock::new();
     STUBS.get_or_init(|| {
@@ -65,7 +66,7 @@ fn line(out: &mut BufReader<ChildStdout>) -> String {
     line.trim_end().into()
 }
 
-/// No thread of another runtime does its work.
+/// It starts no thread of another runtime.
 fn runs_on_smol(service: &Service) {
     let names = service.thread_names();
     assert!(names.iter().any(|name| name.trim() == "async-io"), "{names:?}");

@@ -1,5 +1,5 @@
-//! `hello-server` as a process: what it prints, what it answers, how it ends, and what other
-//! people's clients make of it.
+//! `hello-server` as a process: what it prints, what it answers, how it ends, and how other clients
+//! get on with it.
 
 use std::{
     fs,
@@ -234,7 +234,7 @@ fn keep_asking(port: u16) -> usize {
     0
 }
 
-/// Connects for each request until nobody listens. A connection that ends before a byte of an
+/// Connects for each request until nothing listens. A connection that ends before a byte of an
 /// answer, at that moment, was the kernel's and never accepted.
 fn keep_connecting(port: u16) -> usize {
     let mut answered = 0;
@@ -326,7 +326,7 @@ fn a_log_that_nobody_reads_stops_nothing() {
     let mut hello = Hello::start(&[]);
     let mut client = Client::connect(hello.port);
     let path = format!("/{}", "x".repeat(900));
-    // Far more than a pipe and our own buffer hold.
+    // Far more than a pipe and the server's own buffer hold.
     for _ in 0..60 {
         client.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(100));
         (0..100).for_each(|_| assert_eq!(client.reply().status, 200));
@@ -356,7 +356,7 @@ fn a_head_that_comes_slowly_ends_in_408() {
         }
         let began = Instant::now();
         client.send("GET / HTTP/1.1\r\nHost: x\r\nX: ");
-        // A byte now and then does not put the end off.
+        // A byte now and then does not postpone the end.
         while client.is_silent(Duration::from_millis(20)) {
             assert!(began.elapsed() < PATIENCE, "no end");
             client.send("a");

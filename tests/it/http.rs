@@ -1,4 +1,4 @@
-//! The transport under tide, from the other end of a socket: limits, deadlines, HTTP, and the end.
+//! The transport under tide, from the other end of a socket: limits, deadlines, HTTP, and shutdown.
 
 use std::{
     io::{self, Read, Write},
@@ -54,7 +54,7 @@ fn panics() -> tide::Result {
     panic!("the handler's own fault")
 }
 
-/// A body that blows up when it is read on.
+/// A body that panics when more of it is read.
 struct BadReader;
 
 impl AsyncRead for BadReader {
@@ -188,7 +188,7 @@ fn silence_and_slowness_end_in_408_and_a_close() {
         }
         let answers = client.rest();
         if request.starts_with("PRI") {
-            // Half a preface of HTTP/2: there is no telling what it would understand.
+            // Half a preface of HTTP/2: it is unknown what the client would understand.
             assert_eq!(answers, "");
         } else {
             assert_refused(&answers, 408, "Request Timeout");
@@ -244,7 +244,7 @@ fn a_client_that_does_not_take_its_answer_is_let_go() {
     });
     let mut greedy = served.client();
     greedy.send("GET /big HTTP/1.1\r\nHost: x\r\n\r\n".repeat(4));
-    // There is room for one only: it is served when the greedy one has been closed.
+    // There is room for one only: it is served when the other one has been closed.
     assert!(served.is_alive());
 }
 
@@ -295,7 +295,7 @@ fn old_and_closing_clients() {
         client.send("GET /ok HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
         assert_eq!(client.reply().body, "ok");
     }
-    // A client that ends its side and listens on.
+    // A client that closes its side and goes on reading.
     let mut client = served.client();
     client.send("GET /ok HTTP/1.1\r\nHost: x\r\n\r\n");
     client.end_of_requests();

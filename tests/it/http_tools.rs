@@ -1,5 +1,5 @@
 //! `http-get` and `http-post`, against both form servers and against servers that misbehave; and
-//! other people's clients against both form servers.
+//! other clients against both form servers.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},

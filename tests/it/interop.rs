@@ -1,5 +1,5 @@
-//! `http-get` and `http-post` against servers that others wrote, Flask and nginx; and nginx in front
-//! of both form servers.
+//! `http-get` and `http-post` against other servers, Flask and nginx; and nginx in front of both
+//! form servers.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use crate::{
     served::Served,
 };
 
-/// A server of others that has printed its port; it ends when it is dropped.
+/// Another server that has printed its port; it ends when it is dropped.
 struct Server {
     child: Child,
     port: u16,
@@ -39,7 +39,7 @@ impl Server {
         Self::start(Command::new("python3").args(["tests/it/interop/flask_api.py", protocol]))
     }
 
-    /// nginx on a socket that is open before it starts, so nobody has to wait for it.
+    /// nginx on a socket that is open before it starts, so no test has to wait for it.
     fn nginx(dir: &Path, [tide, raw]: &[Served; 2]) -> Self {
         let script = "import os, socket, sys\n\
                       s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen()\n\
@@ -54,7 +54,7 @@ impl Server {
         for (name, port) in [("TIDE", tide.port), ("RAW", raw.port)] {
             config = config.replace(name, &port.to_string());
         }
-        // Its worker is nobody if we are root.
+        // Its worker runs as user `nobody` if the test runs as root.
         fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
         let path = dir.join("nginx.conf");
         Self::start(Command::new("python3").args(["-c", script, &config]).arg(path))
@@ -73,7 +73,7 @@ impl Drop for Server {
     }
 }
 
-/// Sends so many fields of 100,000 bytes: a single argument may not have many more.
+/// Sends this many fields of 100,000 bytes: a single argument may not have many more.
 fn post_long(url: &str, fields: u32) -> (String, i32) {
     let fields = (0..fields).map(|n| format!("{n}={}", "x".repeat(100_000)));
     let args: Vec<String> = [url.to_owned()].into_iter().chain(fields).collect();
@@ -81,7 +81,7 @@ fn post_long(url: &str, fields: u32) -> (String, i32) {
     (out, code)
 }
 
-/// The head of a good answer, in lower case, and its body.
+/// The head of a successful answer, in lower case, and its body.
 fn head_and_body(program: &str, url: &str) -> (String, String) {
     let (out, err, code) = run(program, &["-i", url]);
     assert_eq!((code, err.as_str()), (0, ""), "{url}: {out}");
@@ -187,7 +187,7 @@ fn nginx_answers_files_chunks_and_errors() {
 fn nginx_passes_requests_on_to_both_servers_and_keeps_its_connections() {
     needs!("nginx", "python3");
     let dir = tempfile::tempdir().unwrap();
-    // A client that is told that this was the last answer connects anew; nginx does.
+    // A client that is told that this was the last answer connects again; nginx does.
     let servers = both(|options| options.requests_max = 7);
     let nginx = Server::nginx(dir.path(), &servers);
     for name in ["/tide/api", "/raw/api"] {

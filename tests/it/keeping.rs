@@ -1,5 +1,5 @@
-//! A node whose store is slow, full or broken: what its client hears, and what can still be read. One
-//! node in virtual time; the test is its store.
+//! A node whose store is slow, full or broken: what its client is answered, and what can still be
+//! read. One node in virtual time; the test is its store.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use smolring::ring::{
 const STARTED_MS: u64 = 1_700_000_000_000;
 const MS: u64 = 1000;
 
-/// A node that is alone in its ring, and all that it has said.
+/// A node that is alone in its ring, and all its outputs.
 struct Keeper {
     node: Node,
     now_us: u64,
@@ -88,7 +88,7 @@ impl Keeper {
         self.ask(Request::Put { name: name(), content: text.into() })
     }
 
-    /// The store says what became of the n-th content that it was given.
+    /// The store reports what became of the n-th content that it was given.
     fn store_says(&mut self, nth: usize, result: Result<(), StoreFault>) {
         let (ticket, _) = self.stored[nth];
         self.handle(Input::Stored { ticket, result });
@@ -222,7 +222,7 @@ fn a_store_that_says_nothing_costs_its_clients_the_request_timeout() {
     assert_eq!(keeper.answer(put), None);
     keeper.run_for(2 * MS);
     assert_eq!(keeper.status(put), Some(Status::Timeout));
-    // What it says later is heard all the same.
+    // Its later reports still count.
     keeper.store_says(0, Ok(()));
     assert_eq!(keeper.found(), Some(keeper.stored[0].0));
 }

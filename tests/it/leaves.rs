@@ -54,7 +54,7 @@ fn the_last_holder_waits_for_a_newcomer_that_has_just_been_started() {
         if is_awaited {
             ring.nodes[0].wait_for_list(&addresses);
         } else {
-            // It has been asked, and not yet taken anybody in, or it has: both must be well.
+            // It has been asked and not yet taken a node in, or it has: both must work.
             let newcomer = addresses[1].port().to_string();
             until("the newcomer is there", || {
                 let is_there = ring.nodes[1].client().ask("INFO").status() == 200;
@@ -73,7 +73,7 @@ fn the_last_holder_waits_for_a_newcomer_that_has_just_been_started() {
                 assert!(client.get(&format!("large/{number}")) == mebibyte(number), "{number}");
             }
         } else {
-            // The holder left a ring of one: then the newcomer does not pretend to know.
+            // The holder left a ring of one: then the newcomer does not answer as if it knew.
             let answer = client.ask("GET large/0");
             assert_eq!(answer.status(), 503, "{}", answer.line);
         }

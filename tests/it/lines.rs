@@ -13,8 +13,8 @@ use std::{
 
 use crate::cluster::Process;
 
-/// A line to a node: whoever connects to its near end is connected to the node at its far end.
-/// In each direction it carries so many bytes a second, of all connections together.
+/// A line to a node: a connection to its near end is connected to the node at its far end. In each
+/// direction it carries a number of bytes per second, for all connections together.
 pub struct Line {
     /// Where others reach the node: its `--advertise`.
     pub near: SocketAddr,
@@ -49,7 +49,7 @@ impl Line {
         Self { near, far, carried_bytes }
     }
 
-    /// Starts a node at the far end of a new line, which others reach only over this.
+    /// Starts a node at the far end of a new line, which others reach only through it.
     pub fn with_node(ip: &str, bytes_per_second: usize, options: &[&str]) -> (Self, Process) {
         let line = Self::new(ip, bytes_per_second);
         let advertise = line.near.to_string();
@@ -70,7 +70,7 @@ impl Line {
     }
 }
 
-/// Carries bytes until one end is closed. `free` is when the line is done with what it has.
+/// Carries bytes until one end is closed. `free` is when the line has carried what it has.
 fn carry(
     mut from: TcpStream,
     mut to: TcpStream,
@@ -86,7 +86,7 @@ fn carry(
             *free = (*free).max(Instant::now()) + takes;
             *free
         };
-        // This is no wait for an event: it is what makes the line slow.
+        // This does not wait for an event: it makes the line slow.
         thread::sleep(carried.saturating_duration_since(Instant::now()));
         count.fetch_add(read, Ordering::Relaxed);
         if to.write_all(&buffer[..read]).is_err() {

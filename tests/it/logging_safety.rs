@@ -1,5 +1,5 @@
-//! What `logging-service` has acknowledged is in the log once and in order, whatever is killed; and while
-//! the store is missing, the service says so and goes on.
+//! What `logging-service` has acknowledged is in the log once and in order, whatever is killed; and
+//! while the store is unavailable, the service says so and goes on.
 
 use std::{
     collections::HashMap,
@@ -133,7 +133,7 @@ fn what_was_acknowledged_outlives_kill_9() {
         wait_for(100);
     });
     all_are_there_once(&delivered, &logs(&service));
-    // And an orderly end.
+    // And a graceful end.
     let before = logs(&service);
     service.signal(Signal::TERM);
     assert_eq!(service.end().1, Some(0));
@@ -162,7 +162,7 @@ fn a_file_belongs_to_one_process() {
 fn lists_that_nobody_reads_hold_a_bounded_memory() {
     let service = Service::start(LOGGING, &["--quiet"]);
     let mut client = Client::connect(service.port);
-    // More than a stream takes before somebody reads it, and less than a client's longest message.
+    // More than a stream takes while nothing reads it, and less than a client's longest message.
     for id in 0..30 {
         post(&mut client, &id.to_string(), &"m".repeat(100_000));
     }
@@ -265,7 +265,7 @@ fn of_the_same_id_through_two_processes_one_is_the_first() {
     services.iter().for_each(|service| assert_eq!(logs(service).len(), 20));
 }
 
-/// Checks that the service says soon that Redis is missing.
+/// Checks that the service soon says that Redis is unavailable.
 fn is_unavailable(service: &Service, id: &str) {
     let asks: [&dyn Fn() -> Reply; 4] = [
         &|| post(&mut Client::connect(service.port), id, "x"),
@@ -308,7 +308,7 @@ fn it_outlives_its_redis() {
 
     server.signal(Signal::STOP);
     is_unavailable(&service, "3");
-    // Many at once wait no longer than one.
+    // Many at once wait no longer than one does.
     let began = Instant::now();
     let mut clients: Vec<Client> = (0..100).map(|_| Client::connect(service.port)).collect();
     for (client, id) in clients.iter_mut().zip(10..) {

@@ -1,4 +1,4 @@
-//! What a test needs beyond Rust: programs of other people, which not every machine has.
+//! What a test needs beyond Rust: third-party programs, which not every machine has.
 //!
 //! `cargo test` alone installs nothing. A test that lacks something says so in one line that begins with
 //! SKIPPED, and is over. With `CI` set it fails instead; `tests/run` installs all that is named here.

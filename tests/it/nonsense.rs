@@ -1,5 +1,5 @@
-//! Whoever can connect can say that it is a node. What it then says must not end a node, grow it,
-//! or part the ring for long.
+//! Any client that can connect can say that it is a node. What it then sends must not end a node,
+//! make it grow, or split the ring for long.
 
 use std::{
     fmt::Write as _,
@@ -8,7 +8,7 @@ use std::{
 
 use crate::cluster::{Client, Ring};
 
-/// What it says of each member, in the form of a line of a view.
+/// What it says about each member, in the form of a line of a view.
 fn view(members: &[SocketAddr], line: impl Fn(usize, SocketAddr) -> String) -> String {
     let lines = members.iter().enumerate().map(|(i, &member)| line(i, member));
     lines.fold(String::new(), |mut view, line| {
@@ -21,10 +21,10 @@ fn message(head: &str, body: &str) -> Vec<u8> {
     format!("{head} len={}\n{body}", body.len()).into_bytes()
 }
 
-/// A node that is none, with a MEET that harms nobody, so that more can follow on its link.
+/// A fake node, with a MEET that does no harm, so that more can follow on its link.
 const STRANGER: &str = "MEET node=127.9.9.9:9 protocol=2 len=0\n";
 
-/// Says it on a connection of its own, and hears whatever comes until the node closes.
+/// Sends it on a connection of its own, and reads until the node closes.
 fn say(node: SocketAddr, bytes: &[u8]) -> String {
     let mut client = Client::connect(node).expect("a node takes connections");
     // The node may close before it has taken all of it.
@@ -33,7 +33,7 @@ fn say(node: SocketAddr, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&client.rest()).into_owned()
 }
 
-/// The ring is whole, and takes and gives files as ever.
+/// The ring is whole, and takes and returns files as before.
 fn assert_unharmed(ring: &Ring, after: &str) {
     ring.settle();
     for (i, node) in ring.nodes.iter().enumerate() {
@@ -72,7 +72,7 @@ fn messages_of_nodes_without_meet_are_refused() {
         format!("MEET node=127.9.9.9:9 protocol=2 len={}\n", 2 << 20).into(),
         format!("FORWARD PUT a {op} len={}\n", 1 << 30).into(),
     ] {
-        // It is answered like a client, and may go on as one.
+        // It is answered like a client, and may continue as one.
         let mut client = ring.nodes[0].client();
         client.send(&message);
         let answer = client.answer();
@@ -149,7 +149,7 @@ fn nonsense_on_a_link_closes_it_and_changes_nothing() {
         let is_refusal = answer.starts_with("REFUSE node=");
         assert!(is_meet || is_refusal || answer.is_empty(), "{text:?} is answered {answer:?}");
     }
-    // Nobody can make a node talk to itself, or join a ring by its own name.
+    // A node cannot be made to talk to itself, or to join a ring through its own name.
     for role in ["member", "newcomer", "visitor"] {
         say(node, &message(&format!("MEET node={node} as={role} protocol=2"), ""));
     }

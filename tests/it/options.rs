@@ -1,4 +1,4 @@
-//! Every option that a help names, as a user meets it.
+//! Every option that a help names, as a user types it.
 
 use std::{
     collections::BTreeSet,

@@ -21,7 +21,7 @@ pub mod scripted;
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
 
-/// Short enough to be waited for, long enough for a busy machine.
+/// Short enough to wait for, long enough for a busy machine.
 const SHORT: Duration = Duration::from_millis(300);
 
 fn client() -> Client {
@@ -60,7 +60,7 @@ fn nobody_there_is_told_from_no_such_name() {
     assert!(error.to_string().contains(&free.to_string()), "{error}");
     assert_eq!(error.status(), 502);
     assert!(!transport_error(&error).may_have_arrived());
-    // A label may have 63 characters, so nobody is asked for this one.
+    // A label may have 63 characters, so no server is asked for this one.
     let name = "a".repeat(64);
     let error = fails(&client(), &format!("http://{name}.example/"), Cause::NameNotResolved);
     assert!(error.to_string().contains(&name), "{error}");
@@ -104,7 +104,7 @@ fn every_address_of_a_name_is_tried() {
 
 #[test]
 fn connecting_has_a_deadline() {
-    // Whoever comes when the backlog is full has to wait.
+    // A client that comes when the backlog is full has to wait.
     let full = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = full.local_addr().unwrap();
     let mut waiting = Vec::new();
@@ -210,7 +210,7 @@ fn bytes_that_http_types_would_die_of_are_a_bad_answer() {
     for _ in 0..2 * 0x80 {
         fails(&client(), &server.url(), Cause::BadAnswer);
     }
-    // Where nobody looks, they do no harm; nor does a type that is none.
+    // Where they are not read, they do no harm; nor does an invalid type.
     let words =
         b"HTTP/1.1 200 \xc3\xa4\r\ncontent-type: ;=\"\\\r\ncontent-length: 2\r\n\r\n\xff\xfe";
     let server = Scripted::once(words);
@@ -378,7 +378,7 @@ fn a_request_is_repeated_only_where_that_is_safe() {
 #[test]
 fn nothing_is_sent_twice_or_lost_however_a_server_closes() {
     const ROUNDS: usize = 300;
-    // It closes without a word, in the moment in which the next request is made.
+    // It closes without an answer, just as the next request is made.
     let server = Scripted::new(|_, visitor| {
         visitor.answer(HELLO);
     });
@@ -460,7 +460,7 @@ fn places_are_bounded_and_waited_for() {
         get(&client, &server.url()).unwrap();
         assert_eq!(server.connections(), connections);
     }
-    // Without a time to be idle, nothing is kept.
+    // With an idle time of zero, no connection is kept.
     let limits = Limits { idle_timeout: Duration::ZERO, ..Limits::default() };
     let client = Transport::new(patient(), limits).client();
     let server = Scripted::always(HELLO);

@@ -79,8 +79,8 @@ fn a_shutdown_answers_the_clients_of_both_ports() {
             client.send(begin);
             client
         });
-        // There is no room for these now; but whoever is in the queue of a port when the signal
-        // comes is served.
+        // There is no room for these now; but clients that are in the queue of a port when the
+        // signal comes are served.
         let mut late = server.ports.map(Client::connect);
         server.reasons.try_send("a test").unwrap();
         for client in &mut clients {

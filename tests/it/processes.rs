@@ -16,7 +16,7 @@ use rustix::process::Signal;
 
 use crate::cluster::{Client, Process, Ring, own_ip, until};
 
-/// Bytes that nobody else would write: they depend on who wrote them and when.
+/// Bytes that no other client would write: they depend on the writer and the number of the write.
 fn content(writer: usize, number: usize, bytes: usize) -> Vec<u8> {
     let mut state = (writer as u64) << 32 | number as u64;
     let mut content = format!("{writer} {number} {bytes}\n").into_bytes();
@@ -216,7 +216,7 @@ fn sixty_four_clients_at_once_each_get_their_own_answers() {
     }
 }
 
-/// Puts files into whichever node takes them, and notes those that were acknowledged.
+/// Puts files into any node that takes them, and notes those that were acknowledged.
 fn write_until(
     done: &AtomicBool,
     me: usize,
@@ -301,7 +301,7 @@ fn sigterm_sigint_and_sighup_leave_the_ring_in_order() {
         assert_eq!(status.code(), Some(0));
         let lines = leaving.lines();
         assert!(lines.iter().all(|line| !line.is_error), "{lines:?}");
-        // Whoever leaves in order is not found dead.
+        // A node that leaves gracefully is not found dead.
         let all = ring.nodes.iter().flat_map(Process::lines);
         assert_eq!(all.filter(|line| line.text.contains("is gone:")).count(), 0);
     }

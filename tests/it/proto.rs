@@ -1,5 +1,5 @@
 //! The generated code under `src/grpc/generated` is what `proto/logging.proto` says.
-//! `UPDATE_PROTO=1` writes it anew.
+//! `UPDATE_PROTO=1` writes it again.
 
 use std::{env, fs, path::Path};
 

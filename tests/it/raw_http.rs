@@ -9,8 +9,8 @@ use smolring::{
 const LIMITS: RequestLimits =
     RequestLimits { head_bytes_max: 400, headers_max: 8, url_bytes_max: 100, body_bytes_max: 200 };
 
-/// Any bytes, in any cuts: no panic, the same requests and the same refusal however they are cut, no
-/// request over a limit, and forms that are always JSON.
+/// Any bytes, cut anywhere: no panic, the same requests and the same refusal however they are cut,
+/// no request over a limit, and forms that are always JSON.
 pub fn raw_http(data: &[u8]) {
     let Some((&seed, stream)) = data.split_first() else { return };
     let whole = read_all(stream, || usize::MAX);

@@ -21,7 +21,7 @@ pub struct RedisServer {
 impl RedisServer {
     /// Starts one on a port that is free.
     pub fn start() -> Self {
-        // Somebody else may take the port before Redis does.
+        // Another process may take the port before Redis does.
         (0..20).find_map(|_| Self::start_at(free_port())).expect("a port for Redis")
     }
 
@@ -112,7 +112,7 @@ impl RedisCluster {
         Self(nodes.map(|(server, _)| server))
     }
 
-    /// By one of its nodes, which does not have the keys of the log.
+    /// Through one of its nodes, which does not have the keys of the log.
     pub fn url(&self) -> String {
         self.0[0].url().replace("redis://", "redis+cluster://").replace("/0", "")
     }

@@ -66,13 +66,13 @@ fn a_node_that_no_ring_takes_in_waits_and_says_why() {
         node.signal(Signal::TERM);
         assert_eq!(node.wait_for_exit().code(), Some(0));
     };
-    // Nobody there: a port that was free a moment ago, at an address of this test alone.
+    // Nothing listens: a port that was free a moment ago, at an address of this test alone.
     let free = port_of(&listener());
     waits(free, "refused");
-    // Somebody who takes connections and says nothing.
+    // A listener that takes connections and sends nothing.
     let mute = listener();
     waits(port_of(&mute), "no answer for 2s");
-    // Somebody who is no node.
+    // A server that is not a node.
     for (answer, word) in [
         ("HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak as a node"),
         ("SSH-2.0-OpenSSH_9.9\r\n", "does not speak as a node"),
@@ -202,7 +202,7 @@ fn an_idle_node_costs_next_to_nothing() {
     let ring = Ring::start(3, &[]);
     ring.nodes[0].client().put("a", b"file");
     let before: Vec<_> = ring.nodes.iter().map(Process::cpu_ticks).collect();
-    // Nothing is to happen: that can only be waited for by the clock.
+    // Nothing must happen: that can only be tested by waiting.
     let mut quiet = ring.nodes[0].client();
     quiet.stream.get_ref().set_read_timeout(Some(WATCHED)).expect("it is a socket");
     assert!(quiet.try_answer().is_err(), "a node does not speak unless it is asked");

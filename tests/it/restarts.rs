@@ -19,7 +19,7 @@ enum Form {
     List,
     /// The same list, in the environment.
     Variable,
-    /// As the README has it: the first node is told of nobody, the others of the first.
+    /// As in the README: the first node is told of no other, the others of the first.
     First,
 }
 
@@ -129,7 +129,7 @@ fn prevs(names: &[String]) -> Vec<String> {
 #[test]
 fn all_nodes_of_a_list_that_start_at_once_in_any_order_are_one_ring() {
     let orders = [[0, 1, 2], [2, 1, 0], [1, 2, 0], [1, 0, 2]];
-    // Half of the rings have names that lead nowhere or to the node by another way.
+    // Half of the rings have names that lead nowhere, or to the node itself in another form.
     let odd = |address: SocketAddr, turn: usize| match turn % 4 {
         0 => address.to_string(),
         1 => format!("localhost:{}", address.port()),

@@ -1,4 +1,4 @@
-//! Rings that are not one: of other names, on one host, or of another release.
+//! Rings that stay apart: with different names, on one host, or of different releases.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -33,7 +33,7 @@ fn two_rings_never_merge_though_one_begins_where_a_member_of_the_other_was() {
         });
         assert!(line.text.contains("this node of two; see --ring"), "{}", line.text);
     }
-    // They go on looking for their lost member, and do not say so each time.
+    // They go on looking for their lost member, and do not report it each time.
     two.client().hears_nothing_for(Duration::from_secs(5));
     let rest = [addresses[0], addresses[2]];
     settle(&nodes.iter().collect::<Vec<_>>(), &rest);

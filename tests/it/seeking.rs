@@ -1,5 +1,5 @@
 //! Members that are gone are sought for as long as they are remembered: many of them at a time, and
-//! after any time. One node in virtual time, and nobody at any address.
+//! after any time. One node in virtual time, and no node at any other address.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -47,7 +47,8 @@ impl Scene for Seeking {
 }
 
 /// Alone, in a list with this many members that failed a second before it began, and as many that
-/// left in order long ago. The systems of some answer that nobody is there; the others are silent.
+/// left gracefully long ago. The systems of some answer that nothing listens; the others are
+/// silent.
 fn seeker(failed: usize, left: usize, refusing: &BTreeSet<usize>) -> World<Seeking> {
     let config = Config {
         address: address(SEEKER),

@@ -25,7 +25,7 @@ pub struct Served {
     pub end: Receiver<Result<(), Error>>,
 }
 
-/// Options for a server that says nothing.
+/// Options for a server that prints nothing.
 pub fn quiet() -> Options {
     Options { ip: Some(Ipv4Addr::LOCALHOST.into()), port: 0, is_quiet: true, ..Options::default() }
 }
@@ -187,7 +187,7 @@ impl Client {
         String::from_utf8_lossy(&rest).into_owned()
     }
 
-    /// Whether nothing comes for so long.
+    /// Whether nothing comes for this long.
     pub fn is_silent(&mut self, time: Duration) -> bool {
         self.stream().set_read_timeout(Some(time)).unwrap();
         let silent = matches!(
@@ -205,7 +205,7 @@ pub fn statuses(answers: &str) -> Vec<u16> {
     lines.filter_map(|line| line.get(2..5)?.parse().ok()).collect()
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {

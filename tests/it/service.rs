@@ -1,4 +1,4 @@
-//! A service as a process, and the tools of other people that call it.
+//! A service as a process, and third-party tools that call it.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ pub const MESSAGES: &str = env!("CARGO_BIN_EXE_messages-service");
 /// A running service; it is killed when it is dropped.
 pub struct Service {
     child: Child,
-    /// `None`: nobody reads it any more.
+    /// `None`: it is no longer read.
     out: Option<BufReader<ChildStdout>>,
     pub port: u16,
     /// What it printed when its port was open.
@@ -91,7 +91,7 @@ impl Service {
 
     pub fn thread_names(&self) -> Vec<String> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
-        // A thread may end while we look.
+        // A thread may end meanwhile.
         let name = |task: io::Result<fs::DirEntry>| {
             fs::read_to_string(task.ok()?.path().join("comm")).ok()
         };

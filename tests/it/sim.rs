@@ -1,9 +1,9 @@
 //! The deterministic simulator: a whole ring in one thread, in virtual time, from one seed.
 //!
-//! First everything goes wrong that can: nodes crash, with and without what they held, or are
-//! paused; networks part, slow down, lose and refuse connections and break them in mid-message; clocks
-//! differ and jump; stores are full; nodes leave. All the while clients put and get. Then comes calm,
-//! and these must hold:
+//! First, everything that can go wrong does: nodes crash, with and without what they held, or are
+//! paused; networks part, slow down, lose and refuse connections and break them in mid-message;
+//! clocks differ and jump; stores are full; nodes leave. All the while clients put and get. Then
+//! comes calm, and these must hold:
 //!
 //! - no PUT that was acknowledged is lost while one node that held it survives;
 //! - every request gets exactly one answer, within its deadline;
@@ -11,7 +11,7 @@
 //! - a read that starts after a PUT's acknowledgement returns that version or a newer one, or 503, at
 //!   every node that agrees with one that holds it about their ring, and everywhere where no fault of
 //!   the run can part the ring; and a PUT that starts there gets a later version;
-//! - a node that leaves in order leaves nothing behind that only it held;
+//! - when a node leaves gracefully, no file is lost that only it held;
 //! - nothing grows: links, queues, views; with no requests only CHECK and CHECKED travel, and no
 //!   node handles a FORWARD more often than its creator has sent it.
 //!
@@ -48,7 +48,7 @@ pub use {
 
 /// Seeds of a normal test run.
 const SEEDS: u64 = 300;
-/// After so many failures there is enough to look at.
+/// After this many failures the rest is not run.
 const FAILURES_MAX: usize = 10;
 
 #[test]

@@ -1,4 +1,4 @@
-//! Slow lines between nodes: a large file takes longer than anybody would wait for a dead node.
+//! Slow lines between nodes: a large file takes longer than a node would wait for a dead one.
 
 use std::{thread, time::Instant};
 
@@ -9,7 +9,7 @@ use crate::{
 
 const MIB: usize = 1 << 20;
 
-/// Two nodes that reach each other only over lines of so many Mbit/s.
+/// Two nodes that reach each other only over lines of this many Mbit/s.
 fn two_nodes(mbit_per_second: usize) -> [Process; 2] {
     let ip = own_ip();
     let lines = [(); 2].map(|()| Line::new(&ip, mbit_per_second * 1_000_000 / 8));

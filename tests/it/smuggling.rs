@@ -2,8 +2,8 @@
 //! as RFC 9112 says; and no request is ever read out of another's body.
 //!
 //! The table is the specification: bytes in, statuses out. `E` in an input stands for a request
-//! that would be evil if it were one: `GET /evil`. The application answers it with 226, so 226
-//! stands in the table only where the bytes really are a second request.
+//! that would be evil if it were one: `GET /evil`. The application answers it with 226, so 226 is
+//! in the table only where the bytes really are a second request.
 
 use std::time::Duration;
 
@@ -345,7 +345,7 @@ fn the_same_in_two_pieces_cut_anywhere() {
     for (served, cut) in both().iter().flat_map(|it| (1..request.len()).map(move |cut| (it, cut))) {
         let mut client = served.client();
         client.send(&request[..cut]);
-        // Until the first piece has been read, in all likelihood.
+        // Long enough that the first piece has most likely been read.
         std::thread::yield_now();
         client.send(&request[cut..]);
         let reply = client.reply();

@@ -1,4 +1,4 @@
-//! Style that matters, and how the modules of `src` stand to each other.
+//! Style that matters, and which modules of `src` may use which.
 
 mod imports;
 
@@ -98,7 +98,7 @@ fn uses() -> BTreeMap<String, BTreeSet<String>> {
     imports::uses(&root().join("src"), &sources("src"))
 }
 
-/// Where the module of a file stands in the table.
+/// The place of a file's module in the table.
 fn layer(file: &str) -> usize {
     let module = file.split('/').next().unwrap_or_default().trim_end_matches(".rs");
     let layer = LAYERS.iter().position(|it| it.contains(&module));

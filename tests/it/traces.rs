@@ -1,8 +1,8 @@
-//! Golden traces: small stories of a ring, and every word that its nodes say in them.
+//! Golden traces: short scenarios of a ring, with every message that its nodes send in them.
 //!
 //! A script in `scripts/` is lines of commands that begin with `> `, and under each what followed
 //! from it. It runs in virtual time, in which a message takes a millisecond; messages go through
-//! the real codec. To follow the protocol one needs no more than these rules of reading:
+//! the real codec. These rules are all that is needed to read them:
 //!
 //! - The number in front is milliseconds since the command. `A -> B` is what A sent to B, in the
 //!   words of the wire; `A => B` opens a new link for it, `A -| B` closes one, and `A -x B` is one
@@ -13,22 +13,23 @@
 //! - `[A B, C gone]` is the list of members that a message carries; `B#2` is B's second life.
 //! - After `show brings`, `A+b1` is a member with what it brings, `A+b2-b1` has b1 given up, and
 //!   `covers b1` is what the sender can give.
-//! - The bare CHECKED that answers each CHECK is left out. CHECKs that bring nobody anything new are
+//! - The bare CHECKED that answers each CHECK is left out. CHECKs without news for any node are
 //!   folded into one line, in parentheses; `(x3)` ends a line that has two more of its kind.
 //!
-//! Commands: `ring A B C` (three nodes that have found each other), `start A` (it is sure that there
-//! is no ring), `start B after A`, `start A with A B C` (a list), `start B as D after A` (under another
-//! address), `start B of blue` (a ring of that name), `restart B after A` (with the files of its last
-//! life), `room B 300` (bytes that its store takes when it is started), `clock B -40s` (its wall clock
-//! is behind), `put A name "content"`, `get A name`, `list A`, `forget A B`, `leave A`, `kill A` (its
-//! links break), `pause A` and `resume A` (it hears, says and does nothing), `cut A B | C` and `heal`
-//! (the network), `files`, `run 2s`, `run 2s quietly` (only what nodes tell their users is shown).
-//! A command ends when nothing more is under way. With ` &` at its end it does not wait, and
-//! `deliver 2` lets the next two messages arrive. Of a command in parentheses nothing is shown.
+//! Commands: `ring A B C` (three nodes that have found each other), `start A` (it is told that
+//! there is no ring), `start B after A`, `start A with A B C` (a list), `start B as D after A`
+//! (under another address), `start B of blue` (a ring of that name), `restart B after A` (with the
+//! files of its last life), `room B 300` (bytes that its store takes when it is started), `clock B
+//! -40s` (its wall clock is behind), `put A name "content"`, `get A name`, `list A`, `forget A B`,
+//! `leave A`, `kill A` (its links break), `pause A` and `resume A` (it receives, sends and does
+//! nothing), `cut A B | C` and `heal` (the network), `files`, `run 2s`, `run 2s quietly` (only what
+//! nodes tell their users is shown). A command ends when nothing more is under way. With ` &` at
+//! its end it does not wait, and `deliver 2` lets the next two messages arrive. Of a command in
+//! parentheses nothing is shown.
 //!
-//! Each script is one behaviour, and says at its top which. To learn the protocol from them, read
-//! `join-*` first, then `check-*`, `put-*`, `get-*`, `death-*`, `pause-*`, `split-*`, `sync-*`,
-//! `leave-*`, `clock-*`, `full-*` and `lost-*`.
+//! Each script shows one behaviour, which is described at its top. To learn the protocol from them,
+//! read `join-*` first, then `check-*`, `put-*`, `get-*`, `death-*`, `pause-*`, `split-*`,
+//! `sync-*`, `leave-*`, `clock-*`, `full-*` and `lost-*`.
 //!
 //! `UPDATE_TRACES=1 cargo test traces` writes what follows now into the scripts.
 

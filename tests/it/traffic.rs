@@ -18,9 +18,9 @@ use crate::cluster::{Answer, Client, until};
 
 /// Names that each writer writes again and again.
 const NAMES: usize = 8;
-/// Every so many writes, a writer writes a name that is new.
+/// Once in this many writes, a writer writes a new name.
 const NEW_EVERY: u64 = 16;
-/// Between two requests of a client, so that the nodes have the cores.
+/// The pause between two requests of a client, so that the nodes have the cores.
 const REST: Duration = Duration::from_millis(2);
 /// A write that takes longer is counted as a pause.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -31,7 +31,7 @@ pub fn content(name: &str, number: u64) -> Vec<u8> {
     [format!("{name} {number}\n").into_bytes(), filling].concat()
 }
 
-/// Of which write this answer to a GET is; 0 if there is no such file.
+/// The number of the write that this answer to a GET has; 0 if there is no such file.
 pub fn number_of(name: &str, answer: &Answer) -> Result<u64, String> {
     if answer.status() == 404 {
         return Ok(0);
@@ -62,9 +62,9 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Has a writer at work for each of these lists of nodes, which goes to the next of its list where
-    /// one does not answer, and a reader at each of these nodes, while `work` is done. Panics if
-    /// a reader has seen what it must not see.
+    /// Runs `work` with a writer for each of these lists of nodes, which goes to the next of its
+    /// list where one does not answer, and a reader at each of these nodes. Panics if a reader has
+    /// seen what it must not see.
     pub fn during(
         writers: &[&[SocketAddr]],
         readers: &[SocketAddr],
@@ -99,7 +99,7 @@ impl Traffic {
         traffic
     }
 
-    /// Waits until so many more writes are acknowledged.
+    /// Waits until this many more writes are acknowledged.
     pub fn await_writes(&self, more: usize) {
         let before = self.writes.load(SeqCst);
         until("writes are acknowledged", || {

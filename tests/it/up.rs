@@ -233,7 +233,7 @@ fn each_command_that_is_shown_does_what_it_says() {
 fn a_second_ctrl_c_does_not_wait() {
     let _ports = DEFAULT_PORTS.read().unwrap_or_else(PoisonError::into_inner);
     let mut up = Up::start(&[]);
-    // A stopped node cannot leave in order.
+    // A stopped node cannot leave gracefully.
     kill_process(up.victim, Signal::STOP).unwrap();
     up.signal(Signal::INT);
     up.wait_for_lines(["has not ended yet"]);

@@ -32,7 +32,7 @@ fn member() -> impl Strategy<Value = Member> {
         1 => (0..3u64).prop_map(|since_ms| MemberState::Left { since_ms }),
     ];
     let position = prop_oneof![select(vec![0, 1, 2, u128::MAX]), any::<u128>()];
-    // A number is raised once: with it go the one before and the circle, the same everywhere.
+    // A number is raised once: the one before it and the circle go with it, the same everywhere.
     let raised = (0..3u64).prop_map(|brings| (brings, brings.saturating_sub(1), ViewHash(brings)));
     (0..3u64, state, position, raised, 0..3u64).prop_map(
         |(incarnation, state, position, (brings, from, within), lost)| Member {
@@ -155,7 +155,8 @@ proptest! {
         let newcomer = address(99);
         with.set(newcomer, alive(view.position_after(prev)));
         let before = with.predecessor(newcomer).expect("there are others");
-        // Of several in one place nobody stands between; the newcomer comes after the last of them.
+        // Between several at one position there is no room; the newcomer comes after the last of
+        // them.
         let last = circle.iter().rposition(|&it| place(it) == place(prev)).expect("prev is there");
         let alone = circle.len() == 1;
         if alone || gaps[last] >= 2 {
@@ -207,7 +208,7 @@ fn a_full_ring_takes_nobody_and_stays_as_it_is() {
     newcomer.set(address(MEMBERS_MAX), alive(7));
     assert_eq!(view.merge(&newcomer, NOW_MS, FORGET_AFTER), Err(Full));
     assert_eq!(view, before);
-    // News of members that are known already is no newcomer.
+    // News about a member that is already known does not count as a newcomer.
     let mut news = View::default();
     news.set(address(3), Member { incarnation: 2, ..alive(3) });
     news.set(address(4), Member { state: gone(5), ..alive(4) });
@@ -284,7 +285,7 @@ fn the_hash_of_a_circle_is_for_ever() {
     view.set("127.0.1.1:4043".parse().unwrap(), Member::alive(1, 0));
     view.set("[2001:db8::1]:80".parse().unwrap(), member);
     let circle = view.circle_hash();
-    // Who is out is not of the circle.
+    // A member that is out is not in the circle.
     view.set(address(3), Member { state: gone(5), ..alive(7) });
     view.set(address(4), Member { state: MemberState::Left { since_ms: 5 }, ..alive(7) });
     assert_eq!(view.circle_hash(), circle);

@@ -29,7 +29,7 @@ use crate::{
 /// How long a client waits before it connects again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Bytes that a client's buffer for answers has: two whole ones at least.
+/// Bytes of a client's buffer for answers: room for at least two whole ones.
 pub(super) fn input_bytes(size_bytes: usize) -> usize {
     (2 * (size_bytes + LINE_BYTES_MAX)).max(64 << 10)
 }
@@ -48,7 +48,7 @@ pub(super) struct Runner<'a> {
     written: usize,
     asked: Vec<SentRequest>,
     answered: usize,
-    /// What was read and not yet taken is `input[taken..filled]`.
+    /// What was read and not yet consumed is `input[taken..filled]`.
     input: Vec<u8>,
     taken: usize,
     filled: usize,
@@ -136,7 +136,7 @@ impl<'a> Runner<'a> {
         Ok(())
     }
 
-    /// Reads once; says whether anything came.
+    /// Reads once; returns whether anything came.
     fn read(&mut self, mut socket: &TcpStream) -> Result<bool, Kind> {
         if self.taken > 0 {
             self.input.copy_within(self.taken..self.filled, 0);
@@ -174,7 +174,7 @@ impl<'a> Runner<'a> {
             self.answered += 1;
             tally.answered(checked, now - begun, now <= self.end);
         }
-        // An answer to no request would be taken for that to the next request.
+        // An answer without a request would be taken for the answer to the next request.
         if self.taken == self.filled { Ok(()) } else { Err(Kind::BadAnswer) }
     }
 }

@@ -1,10 +1,10 @@
 //! `ring-client bench`: how many requests a second the ring answers, how fast, and whether
 //! every answer is right.
 //!
-//! One thread drives all clients. Each client is a loop of its own on one connection: it sends
-//! as many requests as the pipeline is deep in one write, waits for all their answers, checks
-//! them byte for byte and begins again. The contents are derived from the names, so a client
-//! that is sent another one's file notices.
+//! One thread drives all clients. Each client is a loop of its own on one connection: it sends as
+//! many requests as the pipeline is deep in one write, waits for all their answers, checks them
+//! byte for byte and begins again. The contents are derived from the names, so a client that is
+//! sent the wrong file notices.
 
 mod client;
 mod plan;
@@ -36,13 +36,13 @@ use {client::Runner, report::Tally, work::Workload};
 
 /// Connections that put the names before a `get` or a `mixed` run.
 const FILLERS: usize = 16;
-/// Clients at most.
+/// The most clients.
 const CLIENTS_MAX: usize = 20_000;
-/// Requests at most that a client sends before it reads the answers.
+/// The most requests that a client sends before it reads the answers.
 const PIPELINE_MAX: usize = 10_000;
-/// Names at most.
+/// The most names.
 const NAMES_MAX: usize = 1_000_000;
-/// Memory at most for the buffers of all clients and the contents.
+/// The most memory for the buffers of all clients and the contents.
 const MEMORY_BYTES_MAX: usize = 2 << 30;
 
 /// Measures how many requests a second the ring answers, and how fast.

@@ -19,11 +19,11 @@ const LATENCY_MAX: Duration = Duration::from_secs(600);
 pub enum Kind {
     /// A status that is not 200.
     Status(u16),
-    /// A content of the right length with a wrong byte in it.
+    /// Content of the right length with a wrong byte in it.
     Content,
-    /// A content that is too short or too long.
+    /// Content that is too short or too long.
     Length,
-    /// No answer of this protocol.
+    /// Not an answer of this protocol.
     BadAnswer,
     /// The connection was closed before the answer.
     Closed,
@@ -77,7 +77,7 @@ impl Tally {
         }
     }
 
-    /// A connection broke while so many of its requests were not answered.
+    /// A connection broke while `unanswered` of its requests were not answered.
     pub fn broken(&mut self, kind: Kind, unanswered: usize) {
         self.outstanding -= unanswered;
         *self.errors.entry(kind).or_default() += unanswered.max(1) as u64;

@@ -7,7 +7,7 @@ use crate::ring::{codec::Encode, message::Request, name::Name, wire::request::pu
 
 /// Neighbouring names have contents that begin this far from each other.
 const STRIDE_BYTES: usize = 8;
-/// One request in so many is a PUT when the mode is mixed.
+/// One request in this many is a PUT when the mode is mixed.
 const MIXED_PUT_ONE_IN: u64 = 10;
 
 /// Names, requests and contents. It is shared by all clients and never changes.
@@ -18,8 +18,8 @@ pub(super) struct Workload {
     mode: Mode,
     gets: Vec<Vec<u8>>,
     puts: Vec<Vec<u8>>,
-    /// One long row of random bytes. The content of a name is a window on it that begins where
-    /// no other name's does, so a million contents need little more memory than one.
+    /// One long run of random bytes. The content of a name is a window of it that begins where no
+    /// other name's does, so a million files need little more memory than one.
     pool: Vec<u8>,
 }
 

@@ -40,7 +40,7 @@ pub(super) async fn put(
             Ok(_) if verb.json => {}
             Ok(reply) if lone => print_on(&mut printed, format_args!("{}\n", reply.line)),
             Ok(reply) => print_on(&mut printed, format_args!("{}  {}\n", source.name, reply.line)),
-            // Several workers find that no node can be reached; it is said once.
+            // Several workers find that no node can be reached; that is reported once.
             Err(Error::Unreachable { .. }) if exit == Exit::Unreachable => unreached += 1,
             Err(error) => {
                 exit = exit_of(&error);
@@ -93,7 +93,7 @@ fn json(source: &Source, result: &Result<Reply, Error>) -> Value {
     }
 }
 
-/// Prints until that fails once. A put goes on when nothing reads its output, because the files
+/// Prints until printing fails once. A put goes on when nothing reads its output, because the files
 /// matter more.
 fn print_on(printed: &mut io::Result<()>, text: impl std::fmt::Display) {
     if printed.is_ok() {

@@ -36,7 +36,7 @@ pub(super) async fn ring(mut client: Client, verb: Ring) -> Result<Exit, Failure
     Ok(Exit::Done)
 }
 
-/// What is known of a member; null if it is not known.
+/// What is known about a member; null if it is not known.
 pub(super) fn json(member: &Member) -> Value {
     json!({
         "address": member.address.to_string(),

@@ -1,4 +1,4 @@
-//! `ring-client status`: asks every member, and prints in one line whether the ring is well.
+//! `ring-client status`: asks every member, and prints in one line whether the ring is healthy.
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ use crate::{
 
 /// How long a node may take to answer, unless --timeout is shorter.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
-/// How often nodes are asked that do not hold the same, since files may be on their way.
+/// How often nodes with different files are asked again, since files may be on their way.
 const ROUNDS: usize = 4;
-/// Between two rounds.
+/// The pause between two rounds.
 const PAUSE: Duration = Duration::from_millis(300);
 
 pub(super) async fn status(

@@ -1,4 +1,4 @@
-//! Whether a ring is well, by the answers of its members: pure, for `ring-client status`.
+//! Whether a ring is healthy, by the answers of its members: pure, for `ring-client status`.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -8,7 +8,7 @@ use crate::client::{
     reply::Reply,
 };
 
-/// What a node reports about itself. `None`: it does not know, or is of an older version that does not
+/// What a node reports about itself. `None`: it does not know, or is an older version that does not
 /// send it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Health {
@@ -51,14 +51,14 @@ impl AskedMember {
     }
 }
 
-/// Whether all that answer hold the same files.
+/// Whether all nodes that answer hold the same files.
 pub(super) fn are_same(asked: &[AskedMember]) -> bool {
     let mut digests = asked.iter().filter_map(AskedMember::digest);
     let first = digests.next();
     digests.all(|digest| Some(digest) == first)
 }
 
-/// Whether every node holds something else than before, because files are being put.
+/// Whether the files of every node have changed, because files are being put.
 pub(super) fn have_moved(before: &[AskedMember], after: &[AskedMember]) -> bool {
     before.iter().zip(after).all(|(before, after)| match (before.digest(), after.digest()) {
         (Some(before), Some(after)) => before != after,
@@ -71,7 +71,7 @@ pub(super) fn have_moved(before: &[AskedMember], after: &[AskedMember]) -> bool 
 pub(super) struct Verdict {
     /// All in one line.
     pub line: String,
-    /// What is wrong, a line each.
+    /// What is wrong, one line per problem.
     pub problems: Vec<String>,
 }
 
@@ -161,7 +161,7 @@ fn presence_problem(asked: &AskedMember, now_ms: u64, forget: &str) -> Option<St
     }
 }
 
-/// The problems that a member has which answers.
+/// The problems of a member that answers.
 fn member_problems(
     address: std::net::SocketAddr,
     health: &Health,
@@ -184,7 +184,7 @@ fn member_problems(
     .flatten()
 }
 
-/// The nodes that do not hold the same as most.
+/// The nodes that do not hold the same files as most.
 fn differences(up: &[(&Member, &Health)]) -> Vec<String> {
     let mut groups: BTreeMap<&str, Vec<&(&Member, &Health)>> = BTreeMap::new();
     for it in up {

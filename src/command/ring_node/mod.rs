@@ -36,8 +36,8 @@ pub fn run(name: &str, args: &[String]) -> Exit {
     }
 }
 
-/// Checks options that all nodes of a ring on this machine are given. Returns the size in bytes of
-/// the largest file that such a node takes.
+/// Checks options that are given to all nodes of a ring on this machine. Returns the size in bytes
+/// of the largest file that such a node takes.
 pub(super) fn check_common(args: &[String]) -> Result<usize, UsageError> {
     let mut options: Options = cli::read(args)?;
     let own = [

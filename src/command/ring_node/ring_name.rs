@@ -9,7 +9,7 @@ use crate::ring::{limits::RING_NAME_BYTES_MAX, name::is_ring_name};
 pub(super) struct RingName(String);
 
 impl RingName {
-    /// The name as it is.
+    /// The name as text.
     pub fn into_string(self) -> String {
         self.0
     }

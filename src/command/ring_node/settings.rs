@@ -29,7 +29,7 @@ pub(super) struct Settings {
     pub ip: Option<IpAddr>,
     pub port: Option<u16>,
     pub advertise: Option<SocketAddr>,
-    /// Members to be inserted after, each `HOST:PORT`, the most wanted one first.
+    /// Members to be inserted after, each `HOST:PORT`, the preferred one first.
     pub prevs: Vec<String>,
     pub ring: String,
     pub bootstrap: bool,
@@ -130,7 +130,7 @@ impl Settings {
         Limits { store_bytes_max, flight_bytes_max }
     }
 
-    /// Why the node cannot listen there, in words that help.
+    /// Why the node cannot listen there, and what to do.
     pub fn why_not_bound(&self, error: &io::Error) -> String {
         let ip = self.ip.unwrap_or(DEFAULT_IP);
         match (error.kind(), self.port) {
@@ -156,7 +156,7 @@ fn in_memory(size: ByteSize) -> usize {
     usize::try_from(size.0).unwrap_or(usize::MAX)
 }
 
-/// The members to be inserted after. Those of the environment count where no flag names one.
+/// The members to be inserted after. Those in the environment count if no flag names one.
 fn members(
     prev: Vec<Node>,
     ip: Option<String>,

@@ -24,12 +24,12 @@ use crate::{cli::Exit, command::parent, timestamp::Timestamp};
 
 /// How long a process may take to print where it listens.
 const LISTENING_WITHIN: Duration = Duration::from_secs(10);
-/// After this long, those that have not ended are named.
+/// After this long, those that have not ended are listed.
 const SLOW_AFTER: Duration = Duration::from_secs(1);
 /// How long all may take to end; then they are killed.
 const ENDED_WITHIN: Duration = Duration::from_secs(15);
 
-/// A command of this program as a process of its own, that has just been started.
+/// A command of this program that has just been started as a process of its own.
 pub(super) struct Started {
     child: Child,
     stdout: Lines<BufReader<ChildStdout>>,
@@ -114,7 +114,7 @@ impl Default for Children {
 }
 
 impl Children {
-    /// Adds one that has printed where it listens. From now on its lines are shown behind `label`.
+    /// Adds one that has printed where it listens. From now on its lines are shown after `label`.
     pub(super) fn add(&mut self, label: &str, started: Started) {
         let label: Arc<str> = label.into();
         let Started { child, stdout, stderr } = started;
@@ -134,7 +134,7 @@ impl Children {
         &mut self,
         restart: impl AsyncFn(&str) -> String,
     ) -> Result<Exit, String> {
-        // The lines so far belong to the start.
+        // The lines so far were printed by the start.
         while self.printed.try_recv().is_ok() {}
         let mut running = self.running.len();
         let width = self.running.iter().map(|it| it.label.len()).max().unwrap_or_default();
@@ -168,7 +168,7 @@ impl Children {
     /// Ends all that still run, at once.
     pub(super) fn kill(&mut self) {
         for it in &mut self.running {
-            // One that has ended needs nothing.
+            // One that has ended needs no signal.
             let _ = it.child.kill();
         }
     }
@@ -186,7 +186,7 @@ impl Children {
         for it in &mut self.running {
             if matches!(it.child.try_status(), Ok(None)) {
                 let line = "has not ended yet; the next Ctrl-C does not wait for it";
-                // Where stdout cannot be written to, the others are to end all the same.
+                // Where stdout cannot be written to, the others must still end.
                 let _ = print(&format!("{} | {line}\n", it.label));
             }
         }
@@ -194,7 +194,7 @@ impl Children {
         self.kill();
     }
 
-    /// Waits until all have ended, or for so long.
+    /// Waits until all have ended, or for this long.
     async fn ended(&mut self, until: Instant) {
         for it in &mut self.running {
             let ended = async { drop(it.child.status().await) };
@@ -236,13 +236,13 @@ fn program() -> Result<PathBuf, String> {
 /// What to type to start this program: what the user typed.
 pub(super) fn invoked() -> String {
     let typed = env::args().next().unwrap_or_else(|| "smolring".into());
-    // Started by a link of this name, the program is `up` and nothing else.
+    // Started through a link of this name, the program is only `up`.
     let is_link = Path::new(&typed).file_name().is_some_and(|name| name == "up");
     let real = env::current_exe().ok().filter(|_| is_link);
     quoted(&real.map_or(typed, |path| path.display().to_string()))
 }
 
-/// A word as a shell takes it.
+/// A word, quoted for a shell.
 pub(super) fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-/:@%+=,".contains(c);
     match !word.is_empty() && word.chars().all(is_plain) {

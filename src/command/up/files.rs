@@ -10,13 +10,13 @@ use crate::{
     client::{self, Collected, Error, Node, Origin, Source, Timeouts, collect_readable},
 };
 
-/// So many skipped files are named; the others are counted.
+/// This many skipped files are named; the others are counted.
 const SKIPPED_SHOWN: usize = 10;
 
-/// What there is to put.
+/// The files to put.
 pub(super) struct Files {
     pub sources: Vec<Source>,
-    /// Why each of the others is not put, a line each.
+    /// Why each of the others is not put, one line per file.
     pub skipped: Vec<String>,
 }
 
@@ -38,7 +38,7 @@ impl Files {
         found.await.map_err(|error: Error| error.to_string())
     }
 
-    /// Says what was skipped.
+    /// Prints what was skipped.
     pub(super) fn say_skipped(&self, name: &str) {
         self.skipped.iter().take(SKIPPED_SHOWN).for_each(|why| cli::say(name, why));
         match self.skipped.len().saturating_sub(SKIPPED_SHOWN) {
@@ -76,7 +76,7 @@ pub(super) async fn put(ring: &[Node], files: &mut Files, mut step: impl FnMut()
 fn is_larger(source: &Source, bytes_max: usize) -> bool {
     match &source.origin {
         Origin::Bytes(bytes) => bytes.len() > bytes_max,
-        // What cannot be read is found when it is put.
+        // A file that cannot be read is noticed when it is put.
         Origin::Path(path) => fs::metadata(path).is_ok_and(|it| it.len() > bytes_max as u64),
     }
 }

@@ -210,7 +210,7 @@ fn summary(files: usize, skipped: usize, nodes: usize) -> String {
     }
 }
 
-/// Says that the processes are being ended. Where this cannot be written, they end all the same.
+/// Prints that the processes are being ended. If this cannot be written, they still end.
 fn say_goodbye(signal: &str, processes: usize) {
     if signal == "SIGINT" {
         screen::end_line();

@@ -1,4 +1,4 @@
-//! What stands in for the services where this program is built without them.
+//! Replaces the services in builds without them.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ impl Services {
         Err("this program is built without the services: build it with all features".into())
     }
 
-    /// No label is one of a service.
+    /// No label belongs to a service.
     pub(super) fn restart(&self, _: &str) -> Option<String> {
         None
     }

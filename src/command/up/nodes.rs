@@ -18,7 +18,7 @@ use crate::{
 
 /// How often a node that is not ready is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
-/// How long a node may take to accept a connection, to count as alive.
+/// How long a node that counts as alive may take to accept a connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 /// Variables that the nodes are not to see: with them, all would listen at one address, or join
 /// another ring.
@@ -36,7 +36,7 @@ const HIDDEN_VARIABLES: &[&str] = &[
 pub(super) struct Nodes {
     /// The name of this run's ring alone, so that no node of another run joins it.
     ring: String,
-    /// Options that every node is given, of the user.
+    /// Options from the user that every node is given.
     options: Vec<String>,
     started: Vec<(SocketAddr, u32)>,
 }
@@ -83,7 +83,7 @@ impl Nodes {
         Some(command)
     }
 
-    /// Waits until every node has all members in its list, and all that they hold.
+    /// Waits until every node has all members in its list, and all their files.
     pub(super) async fn ready(&self, within: Duration) -> Result<(), String> {
         let until = Instant::now() + within;
         let all = self.started.len() as u64;
@@ -105,7 +105,7 @@ impl Nodes {
         Ok(())
     }
 
-    /// As a client asks them.
+    /// The nodes, as a client asks them.
     pub(super) fn all(&self) -> Vec<Node> {
         let node = |it: &(SocketAddr, u32)| Node { host: it.0.ip().to_string(), port: it.0.port() };
         self.started.iter().map(node).collect()

@@ -1,5 +1,5 @@
-//! The files that `up` puts into the ring if it is given no folder: those of `test_files/`, as part
-//! of the program, so that it needs no file on disk.
+//! The files that `up` puts into the ring if it is given no folder: those of `test_files/`,
+//! embedded in the program, so that it needs no file on disk.
 
 use crate::{
     client::{Origin, Source},

@@ -22,7 +22,7 @@ pub(super) fn columns() -> Option<usize> {
     Some(usize::from(columns))
 }
 
-/// Writes to stdout. It is no error if nobody reads that any more.
+/// Writes to stdout. It is not an error if stdout is closed.
 pub(super) fn print(text: &str) -> Result<(), String> {
     match cli::print(text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -35,12 +35,12 @@ pub(super) fn print(text: &str) -> Result<(), String> {
 /// Ends the line on which the terminal has shown `^C`.
 pub(super) fn end_line() {
     if io::stdout().is_terminal() {
-        // What follows can be read without it, too.
+        // What follows is readable without it.
         let _ = print("\n");
     }
 }
 
-/// A line of a process, behind its label. `command` is one to copy, at the end of the text.
+/// A line of a process, after its label. `command` is one to copy, at the end of the text.
 pub(super) fn event(
     label: &str,
     text: &str,
@@ -77,7 +77,7 @@ pub(super) fn event(
     lines
 }
 
-/// What stands on the last line while the user waits; nothing where stderr is no terminal.
+/// What is shown on the last line while the user waits; nothing if stderr is not a terminal.
 pub(super) fn spinner(message: &'static str) -> ProgressBar {
     let target = match io::stderr().is_terminal() {
         true => ProgressDrawTarget::stderr(),
@@ -89,7 +89,7 @@ pub(super) fn spinner(message: &'static str) -> ProgressBar {
     bar
 }
 
-/// Makes a bar of it, as wide as there is room.
+/// Turns it into a bar, as wide as there is room for.
 pub(super) fn progress(bar: &ProgressBar, message: &'static str, steps: usize) {
     let style = ProgressStyle::with_template("{msg:14} {wide_bar} {pos}/{len}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));

@@ -24,7 +24,7 @@ struct Plan {
     health: &'static str,
     /// The arguments of curl; `{}` is the service's URL.
     curl: &'static str,
-    /// The options that say where the services are that it calls.
+    /// The options that give the addresses of the services that it calls.
     peers: fn(&Services) -> Vec<String>,
 }
 
@@ -84,7 +84,7 @@ struct Service {
 }
 
 impl Services {
-    /// Starts all, each when those are ready that it calls.
+    /// Starts all, each when the services that it calls are ready.
     pub(super) async fn start(children: &mut Children, within: Duration) -> Result<Self, String> {
         let until = Instant::now() + within;
         let mut all = Self::default();
@@ -177,7 +177,7 @@ fn table(rows: &[[String; 3]], columns: Option<usize>) -> String {
     text
 }
 
-/// Asks again until the answer is yes; `None` is too late.
+/// Asks again until the answer is yes; `None`: it came too late.
 async fn asked_until<F>(until: Instant, ask: impl Fn() -> F) -> Option<()>
 where
     F: Future<Output = Option<bool>>,

@@ -19,7 +19,7 @@ use super::{
 pub(super) async fn connect(peer: &Peer, watch: &Watch) -> Result<ClientConnection, ClientError> {
     let end = watch.connect_end();
     // An address needs no resolver; a name is looked up by `getaddrinfo`, on smol's threads for
-    // what blocks.
+    // blocking calls.
     let resolved = until(end, async_net::resolve((peer.host(), peer.port()))).await;
     let unresolved = |why: &dyn std::fmt::Display| {
         let what = format_args!("{peer} has no address: {why}. Check the name");
@@ -46,7 +46,7 @@ async fn open(address: SocketAddr) -> io::Result<ClientConnection> {
     ClientConnection::new(Async::<TcpStream>::connect(address).await?).await
 }
 
-/// Until when one of so many may take, so that the others have their turn.
+/// The deadline of one of `parts` attempts, so that the others have their turn.
 fn share(end: Option<Instant>, parts: usize) -> Option<Instant> {
     let now = Instant::now();
     let left = end?.saturating_duration_since(now);

@@ -1,5 +1,5 @@
-//! One connection: hyper's two halves of it, the one that takes requests and the one that does
-//! the work, held together so that the future that waits for an answer also drives it.
+//! One connection: hyper's two halves of it, one that takes requests and one that does the work,
+//! kept together so that the future that waits for an answer also drives it.
 
 use std::{
     io,
@@ -20,7 +20,7 @@ use super::{
 /// Bytes of an answer's head at most, and of what is read ahead of a body.
 const BUFFER_BYTES_MAX: usize = 64 << 10;
 
-/// What hyper makes of a request that failed: why, and the request if it was not touched.
+/// What hyper returns for a request that failed: why, and the request if it was not touched.
 pub(super) type SendError = hyper::client::conn::TrySendError<Request<Upload>>;
 
 pub(super) struct ClientConnection {
@@ -33,19 +33,19 @@ pub(super) struct ClientConnection {
 }
 
 impl ClientConnection {
-    /// Over a stream that is connected.
+    /// A connection over a stream that is connected.
     pub(super) async fn new(stream: Async<TcpStream>) -> io::Result<Self> {
         stream.get_ref().set_nodelay(true)?;
         let link = Arc::new(Link::new(stream));
         let mut builder = http1::Builder::new();
         builder.max_buf_size(BUFFER_BYTES_MAX).max_header_size(BUFFER_BYTES_MAX);
-        // Nothing is sent here, and nothing is waited for.
+        // This sends nothing and waits for nothing.
         let shaken = builder.handshake(Socket::new(link.clone())).await;
         let (sender, driver) = shaken.map_err(io::Error::other)?;
         Ok(Self { sender, driver: Some(driver), failed: None, link })
     }
 
-    /// What goes through it.
+    /// The socket's state, which it shares with hyper.
     pub(super) fn link(&self) -> &Link {
         &self.link
     }
@@ -70,12 +70,12 @@ impl ClientConnection {
         }
     }
 
-    /// Why it broke, if that was not an answer's or a body's error.
+    /// Why it broke, if no answer or body has reported that.
     pub(super) fn take_failure(&mut self) -> Option<hyper::Error> {
         self.failed.take()
     }
 
-    /// Whether it could take a request now: the last one and its answer are through.
+    /// Whether it could take a request now: the last one and its answer are complete.
     pub(super) fn is_idle(&mut self) -> bool {
         if !self.sender.is_ready() {
             self.drive(&mut Context::from_waker(Waker::noop()));

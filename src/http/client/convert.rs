@@ -1,4 +1,4 @@
-//! Between the types of http-types, which surf speaks, and hyper's.
+//! Converts between the types of http-types, which surf uses, and hyper's.
 //!
 //! http-types panics where it is given anything but ASCII in a header, so an answer with other
 //! bytes is refused here and never gets that far.
@@ -39,13 +39,13 @@ pub(super) fn request(head: &http_types::Request) -> Result<Request<()>, ClientE
         let text = name.as_str();
         let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| unsendable(text))?;
         if name == header::CONNECTION {
-            // All that a caller can rightly say of the connection.
+            // The only thing that a caller may say about the connection.
             if values.iter().any(|value| value.as_str().eq_ignore_ascii_case("close")) {
                 headers.insert(name, HeaderValue::from_static("close"));
             }
             continue;
         }
-        // The length is the transport's to say: it knows how much it sends.
+        // The transport sets the length: it knows how much it sends.
         if is_for_the_next_hop(&name) || name == header::CONTENT_LENGTH {
             continue;
         }
@@ -61,7 +61,7 @@ pub(super) fn request(head: &http_types::Request) -> Result<Request<()>, ClientE
     Ok(request)
 }
 
-/// Head and body. A body that is empty has its length said where one is expected.
+/// Head and body. An empty body has a `content-length` where one is expected.
 pub(super) fn with_body(request: Request<()>, body: Upload) -> Request<Upload> {
     let mut request = request.map(|()| body);
     let is_empty = request.body().is_end_stream();
@@ -72,7 +72,7 @@ pub(super) fn with_body(request: Request<()>, body: Upload) -> Request<Upload> {
     request
 }
 
-/// The same once more, if its body is in memory.
+/// A copy of the request, if its body is in memory.
 pub(super) fn copy(request: &Request<Upload>) -> Option<Request<Upload>> {
     let mut copy = Request::new(request.body().copy()?);
     *copy.method_mut() = request.method().clone();
@@ -107,7 +107,7 @@ pub(super) fn response(
     Ok(response)
 }
 
-/// Puts the body in without making up a type for it.
+/// Sets the body without inventing a content type for it.
 pub(super) fn set_body(response: &mut http_types::Response, body: http_types::Body) {
     let has_type = response.header(surf_headers::CONTENT_TYPE).is_some();
     response.set_body(body);
@@ -124,7 +124,7 @@ fn method(method: http_types::Method) -> Result<Method, ClientError> {
     })
 }
 
-/// `None`: it is no status of a whole answer.
+/// `None`: it is not the status of a final answer.
 fn status(status: StatusCode) -> Option<http_types::StatusCode> {
     let code = status.as_u16();
     if !(200..600).contains(&code) {

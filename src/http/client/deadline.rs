@@ -26,9 +26,9 @@ pub struct Deadlines {
     /// For a new connection: resolving the name and trying its addresses, all together. If there
     /// are several, none may take more than its share of what is left. Default: 5 s.
     pub connect: Duration,
-    /// The longest silence: how long it is waited while no byte comes or goes. The time in which
-    /// the caller does not read, or the body of its request is not ready, does not count.
-    /// Default: 10 s.
+    /// The longest silence: the time in which no byte is received or sent. The time in which the
+    /// caller does not read, or the body of its request is not ready, does not count. Default: 10
+    /// s.
     pub read: Duration,
     /// From the call to the last byte of the answer's body, with everything in between: waiting
     /// for a free connection, connecting, the caller's own pauses. Default: 30 s.
@@ -48,11 +48,11 @@ impl Default for Deadlines {
 /// Watches one request from its beginning to the last byte of its answer.
 pub(super) struct Watch {
     deadlines: Deadlines,
-    /// `None`: the clock does not go so far.
+    /// `None`: it is too far ahead for the clock.
     end: Option<Instant>,
     /// When the present wait began, if there is one.
     waiting_since: Option<Instant>,
-    /// Whether the request's body makes us wait, now and at the last look.
+    /// Whether we wait for the request's body, now and at the last look.
     source_waits: Arc<AtomicBool>,
     source_waited: bool,
     /// Fires at the next deadline, or earlier; so it is seldom set.
@@ -77,7 +77,7 @@ impl Watch {
         earlier(Instant::now().checked_add(self.deadlines.connect), self.end)
     }
 
-    /// When all must have come to an end.
+    /// When the whole request must have come to an end.
     pub(super) fn end(&self) -> Option<Instant> {
         self.end
     }
@@ -87,7 +87,7 @@ impl Watch {
         self.waiting_since = None;
     }
 
-    /// Whether the whole request's time is over.
+    /// Fails if the time of the whole request is over.
     pub(super) fn check(&self, peer: &Peer) -> Result<(), ClientError> {
         match self.end {
             Some(end) if end <= Instant::now() => Err(self.total_passed(peer)),

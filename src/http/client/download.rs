@@ -60,7 +60,7 @@ impl ClientExchange {
         watch.rest();
         frame.map(|frame| match frame {
             Some(Err(error)) => {
-                // hyper tells its driver more than its body.
+                // hyper's driver has a more precise error than its body.
                 let error = connection.take_failure().unwrap_or(error);
                 Err(ClientError::exchanging(permit.peer(), &error).sent(true))
             }
@@ -125,7 +125,7 @@ impl Download {
 
     fn end(&mut self) {
         if let Some((exchange, incoming)) = self.going.take() {
-            // hyper then throws away what is left of it, if that is already here.
+            // hyper then throws away what is left of it, if that has already arrived.
             drop(incoming);
             exchange.end();
         }
@@ -144,7 +144,7 @@ impl AsyncBufRead for Download {
         if this.failed.is_none()
             && let Err(error) = ready!(this.poll_piece(cx))
         {
-            // The connection is good for nothing more.
+            // The connection cannot be used again.
             this.going = None;
             this.failed = Some(error);
         }

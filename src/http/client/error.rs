@@ -4,13 +4,13 @@ use std::{error::Error as StdError, fmt, io};
 
 use http_client::http_types::StatusCode;
 
-/// What went wrong, in so few words that a caller can decide by them. Its text is for people.
+/// What went wrong, in few enough kinds that a caller can decide by them. Its text is for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
-    /// Nobody listens at the address. Nothing was sent.
+    /// No process listens at the address. Nothing was sent.
     Refused,
-    /// There is no way to the address. Nothing was sent.
+    /// There is no route to the address. Nothing was sent.
     Unreachable,
     /// The host's name has no address. Nothing was sent.
     NameNotResolved,
@@ -18,13 +18,13 @@ pub enum Cause {
     TimedOut,
     /// The connection ended before the answer was whole.
     Reset,
-    /// What came is no answer of HTTP/1, or it cannot be handed on.
+    /// What came is no HTTP/1 answer, or it cannot be passed on.
     BadAnswer,
     /// The answer's head or body is longer than it may be.
     TooLarge,
     /// The request cannot be sent as it is, or its body could not be read.
     Invalid,
-    /// The error is none of the transport's; maybe the answer was not the JSON that it should be.
+    /// The error is not from the transport; maybe the answer was not the JSON that it should be.
     Other,
 }
 
@@ -49,12 +49,12 @@ pub fn cause(error: &surf::Error) -> Cause {
     ClientError::find(error.as_ref()).map_or(Cause::Other, ClientError::cause)
 }
 
-/// Why a request did not succeed. It lies behind the [`surf::Error`], and behind the
-/// [`io::Error`] if the answer's body is read as a stream.
+/// Why a request did not succeed. It is the source of the [`surf::Error`], and of the [`io::Error`]
+/// if the answer's body is read as a stream.
 ///
-/// If there is no answer at all, the [`surf::Error`] has the status that fits one who asks on
-/// behalf of others: 504 if it timed out, 500 if the request is invalid, else 502. If it came
-/// while the body was read, surf makes its own status.
+/// If there is no answer at all, the [`surf::Error`] has the status that a gateway would answer:
+/// 504 if it timed out, 500 if the request is invalid, else 502. If it came while the body was
+/// read, surf makes its own status.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{cause}: {what}")]
 pub struct ClientError {
@@ -74,7 +74,7 @@ impl ClientError {
         self.may_have_arrived
     }
 
-    /// Finds the transport's error in or behind another one.
+    /// Finds the transport's error in another one or among its sources.
     pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
         let mut next = Some(error);
         while let Some(error) = next {
@@ -90,7 +90,7 @@ impl ClientError {
         None
     }
 
-    /// With the status; `?` would make 500 of all.
+    /// With the status; `?` would turn all into 500.
     pub(super) fn into_surf(self) -> surf::Error {
         let status = match self.cause {
             Cause::TimedOut => StatusCode::GatewayTimeout,
@@ -122,7 +122,7 @@ impl ClientError {
         Self { may_have_arrived, ..self }
     }
 
-    /// No connection came about.
+    /// No connection could be made.
     pub(super) fn connecting(peer: impl fmt::Display, error: &io::Error) -> Self {
         use io::ErrorKind::*;
         let cause = match error.kind() {
@@ -151,7 +151,7 @@ impl ClientError {
         let is_nonsense =
             matches!(kind, Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput));
         if error.is_parse() || is_nonsense {
-            // hyper names the part, and the error behind it what is wrong with that.
+            // hyper's error names the part, and its source says what is wrong with that.
             let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
             return Self::bad_answer(peer, format_args!("what is no answer ({why})"));
         }

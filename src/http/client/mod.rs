@@ -1,7 +1,7 @@
 //! ASKS OVER HTTP: surf's requests over hyper, on smol.
 //!
 //! A [`Transport`] is what surf sends through. It keeps connections and uses them again, gives up
-//! when a deadline passes, and says in one of a few [`Cause`]s why a request failed:
+//! when a deadline passes, and reports why a request failed as one of a few [`Cause`]s:
 //!
 //! ```no_run
 //! use smolring::http::client::{Cause, Deadlines, Limits, Transport, cause};
@@ -21,13 +21,13 @@
 //! the head of the answer is there, and the reader of the body until its end. So this needs no
 //! executor and no thread of its own, and works on any; a future that is dropped takes its
 //! connection with it. Only a name that must be looked up borrows one of smol's threads for calls
-//! that block. A connection that is idle lies in the pool as a bare socket. It is looked
-//! at again when a request wants it or another one, and not before: if no request is ever made
-//! again, the last idle connections stay until the transport is dropped.
+//! that block. An idle connection is in the pool as a bare socket. It is looked at only when a
+//! request wants it or another one: if no request is ever made again, the last idle connections
+//! stay until the transport is dropped.
 //!
 //! # What is sent twice
-//! A server may close an idle connection at any time, also in the moment in which a request is
-//! written to it. Then the request is made once more, on a new connection, if
+//! A server may close an idle connection at any time, even just as a request is written to it. Then
+//! the request is made once more, on a new connection, if
 //!
 //! - not a byte of it was written; or
 //! - its method is idempotent (GET, HEAD, OPTIONS, TRACE, PUT, DELETE), its body was in memory, and
@@ -36,10 +36,11 @@
 //! Anything else is an error. A POST is never written twice.
 //!
 //! # What it is not
-//! No TLS, no proxies, no redirects (surf has a middleware for them), no cookies, no HTTP/2.
-//! surf itself panics on a URL that does not parse, and where it has no client, as in `surf::get`:
-//! with a URL from outside, parse it, and give a [`surf::Request`] to [`surf::Client::send`]. A status that http-types has no name for is read as the first
-//! of its class, as RFC 9110 says: 299 as 200, 499 as 400.
+//! No TLS, no proxies, no redirects (surf has a middleware for them), no cookies, no HTTP/2. surf
+//! itself panics on a URL that does not parse, and where it has no client, as in `surf::get`: parse
+//! a URL from outside yourself, and give a [`surf::Request`] to [`surf::Client::send`]. A status
+//! unknown to http-types is read as the first of its class, as RFC 9110 says: 299 as 200, 499 as
+//! 400.
 
 mod connect;
 mod connection;

@@ -6,7 +6,7 @@ use http_client::http_types::{Url, url::Host};
 
 use super::error::ClientError;
 
-/// A host and a port: what connections are told apart by.
+/// A host and a port: connections are grouped by these.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Peer {
     host: Arc<str>,

@@ -1,8 +1,8 @@
 //! The connections of a transport: how many there may be, and those that are idle.
 //!
-//! Every request holds a permit of its host and one of all until its answer is through. A
-//! connection is opened only by a request that finds none idle. So connections in use and idle
-//! ones together are bounded as well.
+//! Every request holds a permit of its host and one of the total until its answer is complete. A
+//! connection is opened only by a request that finds none idle. So connections in use and idle ones
+//! together are bounded as well.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -15,20 +15,20 @@ use smol::lock::{Semaphore, SemaphoreGuardArc};
 
 use super::{connection::ClientConnection, peer::Peer};
 
-/// How much a transport takes and holds.
+/// How large answers may be, and how many connections a transport keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of an answer's body, after chunks are put together. Default: 16 MiB.
     pub body_bytes_max: u64,
-    /// Connections to one host and port, in use and idle; at least 1. A request over that waits
-    /// in line until its deadline. An answer whose body is neither read nor dropped is in use.
-    /// Default: 32.
+    /// Connections to one host and port, in use and idle; at least 1. Further requests wait in line
+    /// until their deadlines. An answer whose body is neither read nor dropped is in use. Default:
+    /// 32.
     pub connections_per_host: usize,
     /// Connections in all, in use and idle; at least 1. Default: 256.
     pub connections_max: usize,
-    /// How long an idle connection may be used again. It should be less than the servers'
-    /// own, so that they do not close it in the moment in which it is used: Node's is 5 s.
-    /// Zero: no connection is used twice. Default: 4 s.
+    /// How long an idle connection may be used again. It should be less than the servers' own, so
+    /// that they do not close it just as it is used: Node's is 5 s. Zero: no connection is used
+    /// twice. Default: 4 s.
     pub idle_timeout: Duration,
 }
 
@@ -51,7 +51,7 @@ pub(super) struct Pool {
 
 #[derive(Default)]
 struct PoolState {
-    /// The permits of each host of which one is in use.
+    /// The permits of each host that has any in use.
     hosts: HashMap<Peer, Weak<Semaphore>>,
     in_use: usize,
     /// The one that was used last is at the back.

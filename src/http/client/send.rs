@@ -118,7 +118,7 @@ fn explain(
     (error, untouched)
 }
 
-/// Hands the answer on, with its body still to be read.
+/// Passes the answer on, with its body still to be read.
 fn receive(
     answer: Response<Incoming>,
     exchange: ClientExchange,

@@ -33,7 +33,7 @@ pub(super) struct Link {
     received_bytes: AtomicU64,
     /// Since the present exchange began.
     sent_bytes: AtomicU64,
-    /// When a byte last came or went, in nanoseconds since `opened`.
+    /// When a byte was last received or sent, in nanoseconds since `opened`.
     moved_nanos: AtomicU64,
 }
 
@@ -48,7 +48,7 @@ impl Link {
         }
     }
 
-    /// Counts from nothing: a new exchange begins.
+    /// Resets the counts: a new exchange begins.
     pub(super) fn begin(&self) {
         self.received_bytes.store(0, Relaxed);
         self.sent_bytes.store(0, Relaxed);
@@ -62,7 +62,7 @@ impl Link {
         self.sent_bytes.load(Relaxed) > 0
     }
 
-    /// When a byte last came or went.
+    /// When a byte was last received or sent.
     pub(super) fn moved(&self) -> Instant {
         self.opened + Duration::from_nanos(self.moved_nanos.load(Relaxed))
     }
@@ -81,7 +81,7 @@ impl Link {
     }
 }
 
-/// A connection in hyper's hands.
+/// A connection, owned by hyper.
 pub(super) struct Socket {
     link: Arc<Link>,
     may_be_readable: bool,
@@ -101,9 +101,9 @@ impl Socket {
             match call(self.link.stream.get_ref()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                // The server takes no more, but it may have said why. hyper would not look: it gives
-                // up where a write fails. So it is left to the reading side, which ends by itself
-                // when all has been read.
+                // The server takes no more, but it may have said why. hyper would not look: it
+                // gives up when a write fails. So the failure is left to the reading side, which
+                // ends by itself when all has been read.
                 Err(error) if is_ended(&error) => return Poll::Pending,
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(bytes) => {

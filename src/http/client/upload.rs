@@ -1,4 +1,4 @@
-//! The body of a request, in pieces that are handed on as they came.
+//! The body of a request, in pieces that are passed on as they came.
 
 use std::{
     io,
@@ -23,12 +23,12 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    /// Takes at once what is in memory.
+    /// A body in memory is taken at once.
     pub(super) async fn new(body: http_types::Body, waits: Arc<AtomicBool>) -> io::Result<Self> {
         Ok(Self { pieces: Pieces::of(body).await?, waits })
     }
 
-    /// The same once more, if it is in memory.
+    /// A copy of it, if it is in memory.
     pub(super) fn copy(&self) -> Option<Self> {
         Some(Self { pieces: self.pieces.copy()?, waits: self.waits.clone() })
     }

@@ -16,7 +16,7 @@ use crate::ring::{
     version::Version,
 };
 
-/// What a client hears.
+/// What a client is answered.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Answer {
     /// The PUT's circle has closed.

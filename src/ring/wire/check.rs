@@ -13,7 +13,7 @@ use crate::ring::{coverage::Covers, index::Digest, version::Stamp, view::View};
 /// A CHECK on its way round the ring.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Check {
-    /// Who began it.
+    /// Names it, and the node that began it.
     pub op: OpId,
     /// Digest of the sender's table.
     pub digest: Digest,

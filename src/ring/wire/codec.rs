@@ -1,7 +1,7 @@
 //! Whole messages from bytes, and bytes from messages.
 //!
-//! A [`Decoder`] holds the file of a message in memory until it is whole. [`Parts`] is for those who do
-//! not want that: it yields the file in pieces.
+//! A [`Decoder`] holds the file of a message in memory until it is whole. [`Parts`] yields the file
+//! in pieces instead.
 
 use bytes::Bytes;
 
@@ -40,22 +40,22 @@ impl Decoder {
         self.parts.trust_peer();
     }
 
-    /// Whether the next byte begins a message; false in the middle of a content.
+    /// Whether the next byte begins a message; false inside a file or a list.
     pub fn is_between_messages(&self) -> bool {
         self.parts.is_between_messages()
     }
 
-    /// Whether `input`, which comes next, begins with a client's wish to have a file kept.
+    /// Whether `input`, which comes next, begins with a client's upload.
     pub fn next_is_upload(&self, input: &[u8]) -> bool {
         self.parts.next_is_upload(input)
     }
 
-    /// How many bytes of content are still to come before the message is whole.
+    /// How many bytes of the file are still to come before the message is whole.
     pub fn bytes_wanted(&self) -> usize {
         self.parts.bytes_wanted()
     }
 
-    /// How many bytes of such a content are here.
+    /// How many bytes of that file are here.
     pub fn bytes_got(&self) -> usize {
         self.unfinished.as_ref().map_or(self.parts.list_bytes(), |it| it.got.len())
     }

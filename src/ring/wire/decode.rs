@@ -25,7 +25,7 @@ use crate::ring::{
 
 /// Largest list that a node takes from another: of members, of digests, of names.
 pub const LIST_BYTES_MAX: usize = 1 << 20;
-/// Room that is made for a content when its first bytes are there.
+/// Room that is reserved for the content of a file when its first bytes arrive.
 const BYTES_AT_FIRST: usize = 64 << 10;
 
 /// What a connection brings next.
@@ -42,7 +42,7 @@ pub enum Part<'a> {
     },
     /// The next bytes of the file.
     Chunk(&'a [u8]),
-    /// The file is whole. If the message said a hash, it is this one.
+    /// The file is whole. If the message gave a hash, it is this one.
     End {
         /// BLAKE3 of all chunks.
         hash: blake3::Hash,
@@ -89,12 +89,12 @@ impl Parts {
         self.is_peer = true;
     }
 
-    /// Whether the next byte begins a message; false in the middle of a content.
+    /// Whether the next byte begins a message; false inside a file or a list.
     pub fn is_between_messages(&self) -> bool {
         matches!(self.next, Next::Line)
     }
 
-    /// Whether `input`, which comes next, begins with a client's wish to have a file kept.
+    /// Whether `input`, which comes next, begins with a client's upload.
     pub fn next_is_upload(&self, input: &[u8]) -> bool {
         self.is_between_messages() && verbs::is_upload(input.trim_ascii_start())
     }
@@ -108,7 +108,7 @@ impl Parts {
         }
     }
 
-    /// How many bytes of a list are here, which is not yet whole.
+    /// How many bytes of an incomplete list are here.
     pub fn list_bytes(&self) -> usize {
         match &self.next {
             Next::List { got, .. } => got.len(),
@@ -207,7 +207,7 @@ impl Parts {
         let verb = verbs::find(line)?;
         let want = match self.bytes_max(verb.brings) {
             limit if want <= limit as u64 => want as usize,
-            // Of a bad name and a bad size a client hears the name.
+            // Where name and size are both bad, the client is told of the name.
             limit if verb.brings == Brings::Upload => {
                 read(verb, line, &[])?;
                 return Err(too_large(format!("a file has at most {limit} bytes here")));
@@ -253,7 +253,7 @@ fn too_large(reason: String) -> Reject {
     Reject::stay(Status::ContentTooLarge, reason)
 }
 
-/// A message of its line, and of its list if it has one.
+/// Reads a message from its line, and from its list if it has one.
 fn read(verb: &Verb, line: Line<'_>, list: &[u8]) -> Result<Message, Reject> {
     match verb.read {
         Read::Request(read) => read(line).map(Message::Request),
@@ -264,8 +264,8 @@ fn read(verb: &Verb, line: Line<'_>, list: &[u8]) -> Result<Message, Reject> {
     }
 }
 
-/// Appends to a content of `want` bytes. Room is made for it as it arrives, and is in the end
-/// exactly as large as the content.
+/// Appends to a content of `want` bytes. Room for it grows as it arrives, and is exactly as large
+/// as the content in the end.
 pub(super) fn append(got: &mut Vec<u8>, more: &[u8], want: usize) {
     if got.capacity() < got.len() + more.len() {
         let left = want - got.len();
@@ -280,7 +280,7 @@ struct File {
     bytes: usize,
     left: usize,
     hash: Hash,
-    /// The hash that it must have, if that was said.
+    /// The hash that it must have, if one was given.
     expected: Option<blake3::Hash>,
 }
 

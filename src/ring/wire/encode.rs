@@ -4,7 +4,7 @@ use crate::ring::item::Content;
 
 /// What has a form on the wire.
 pub trait Encode {
-    /// Appends the line to `out`. The content of a file is not copied: it is returned, and goes out
+    /// Appends the line to `out`. The content of a file is not copied: it is returned, and is sent
     /// right after the line.
     ///
     /// # Panics

@@ -1,4 +1,4 @@
-//! A list of files, a line each: in answers to LIST, and between nodes.
+//! A list of files, one line per file: in answers to LIST, and between nodes.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,7 @@ pub(super) fn file(line: Line<'_>) -> Result<FileRow, Reject> {
     Ok((line.name(0)?, line.number("len")? as usize, line.parsed("version")?))
 }
 
-/// Reads a whole list. Of a name that is there twice the first counts.
+/// Reads a whole list. Where a name occurs twice the first counts.
 pub(super) fn files(body: &[u8]) -> Result<Vec<FileRow>, Reject> {
     let mut seen = BTreeSet::new();
     let mut files = Vec::new();

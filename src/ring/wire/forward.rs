@@ -19,7 +19,7 @@ use crate::ring::{
 /// A PUT on its way round the ring.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ForwardPut {
-    /// Whose PUT this is.
+    /// Names the operation, and the node that began it.
     pub op: OpId,
     /// The circle that it is to close: the creator's live members when it sent this.
     pub view: ViewHash,
@@ -31,7 +31,8 @@ pub struct ForwardPut {
     pub copies: usize,
     /// The newest version that a member held already, if that is not this one.
     pub newest: Option<Version>,
-    /// The first member that could not take it says so here, and the creator tells the client.
+    /// Why the first member that could not keep it did not, and which that is, for the creator to
+    /// tell the client.
     pub refused: Option<(Status, SocketAddr)>,
     /// The file itself, where the receiver needs it.
     pub carried: Carried,
@@ -67,7 +68,7 @@ impl Carried {
 /// A GET on its way round the ring.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ForwardGet {
-    /// Whose GET this is.
+    /// Names the operation, and the node that began it.
     pub op: OpId,
     /// The circle that it is to close.
     pub view: ViewHash,

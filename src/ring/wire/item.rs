@@ -22,7 +22,7 @@ pub(super) fn push_item<'a>(
     Some(content)
 }
 
-/// The item that a line describes, if it has a content, which is still to come.
+/// The item that a line describes, if it has one, with its content still to come.
 pub(super) fn item(line: Line<'_>) -> Result<Option<Item>, Reject> {
     if line.key("len").is_none() {
         return Ok(None);

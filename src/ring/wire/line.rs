@@ -29,8 +29,8 @@ impl<'a> Line<'a> {
         self.words().nth(n)
     }
 
-    /// The n-th word as a name. A key that stands there, because the name was forgotten, is none:
-    /// nobody wants to store a file called `len=5`.
+    /// The n-th word as a name. A key in that place is refused: the name was forgotten, since a
+    /// file is hardly called `len=5`.
     pub fn name(&self, n: usize) -> Result<Name, NameError> {
         let word = self.word(n).filter(|word| !word.starts_with("len="));
         Name::from_wire(word.unwrap_or_default())

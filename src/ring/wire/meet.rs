@@ -20,7 +20,7 @@ pub enum Role {
     Member,
     /// It wants to be taken into the ring of the other end.
     Newcomer,
-    /// It only wants to know who is there, or to ask for files. Neither view changes.
+    /// It only asks which members there are, or for files. Neither view changes.
     Visitor,
 }
 
@@ -30,12 +30,12 @@ impl Role {
         [(Self::Member, "member"), (Self::Newcomer, "newcomer"), (Self::Visitor, "visitor")];
 }
 
-/// A MEET: who I am, and the ring as I know it.
+/// A MEET: the sender, and the ring as it knows it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Greeting {
     /// The sender.
     pub node: SocketAddr,
-    /// What it comes as.
+    /// The role in which it greets.
     pub role: Role,
     /// The version of the protocol that it speaks.
     pub protocol: u64,
@@ -43,7 +43,7 @@ pub struct Greeting {
     pub ring: Arc<str>,
     /// Its wall clock, in milliseconds since 1970.
     pub clock_ms: u64,
-    /// What the receiver brought by what the sender knew before the two met: perhaps in an earlier
+    /// What the receiver brought, as the sender knew it before the two met: perhaps in an earlier
     /// life, of which the receiver knows nothing.
     pub knew: u64,
     /// The ring as it knows it.

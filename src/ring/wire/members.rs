@@ -1,4 +1,4 @@
-//! The list of members, a line each, as MEET, CHECK and CHECKED bring it.
+//! The list of members, one line per member, as MEET, CHECK and CHECKED bring it.
 
 use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr};
 

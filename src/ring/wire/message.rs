@@ -1,5 +1,5 @@
-//! Every message of the protocol by its type: what clients ask and hear, and what nodes say to each
-//! other.
+//! Every message of the protocol by its type: what clients ask and are answered, and what nodes say
+//! to each other.
 
 pub use super::{
     answer::{Answer, Info},

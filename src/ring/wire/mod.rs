@@ -1,4 +1,4 @@
-//! How everything that is said looks on the wire. PROTOCOL.md has the grammar.
+//! All messages as they are on the wire. PROTOCOL.md has the grammar.
 //!
 //! A message is one line, and the bytes that the line announces with `len=`: a file, or a list.
 //! `verbs.rs` is the table of all verbs: what each may bring, and how it is read. The files beside it

@@ -60,7 +60,7 @@ pub enum Peer {
 }
 
 impl Peer {
-    /// Whether it speaks of a time, or has a number, that no member could overcome.
+    /// Whether it has a time or a number that is too high for any member to exceed.
     pub fn is_absurd(&self) -> bool {
         let is_absurd = |number: u64| number >= INCARNATION_MAX;
         let others = match self {

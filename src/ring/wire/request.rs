@@ -34,11 +34,11 @@ pub enum Request {
         /// How many at most.
         limit: usize,
     },
-    /// Who is in the ring?
+    /// Which members does the ring have?
     Ring,
     /// Are you there?
     Ping,
-    /// Who are you, and what are your limits?
+    /// Which node are you, and what are your limits?
     Info,
     /// Do not seek this member any more: it will not return.
     Forget {
@@ -79,7 +79,7 @@ impl Encode for Request {
     }
 }
 
-/// Appends the line of a PUT; so many bytes of content are to follow it.
+/// Appends the line of a PUT; `content_bytes` bytes are to follow it.
 pub(crate) fn push_put(out: &mut Vec<u8>, name: &Name, content_bytes: usize) {
     push_line(out, format_args!("PUT {} len={content_bytes}", name.wire()));
 }

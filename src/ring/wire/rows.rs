@@ -1,4 +1,4 @@
-//! The table that RING answers, a line a member: as a node writes it, and as a client reads it.
+//! The table that RING answers, one line per member: as a node writes it, and as a client reads it.
 
 use std::{fmt::Write as _, net::SocketAddr};
 
@@ -15,7 +15,7 @@ pub struct Row {
     pub address: SocketAddr,
     /// Its entry in the view.
     pub member: Member,
-    /// What it said of itself in the last CHECK, if it is alive and there was one.
+    /// What it said about itself in the last CHECK, if it is alive and there was one.
     pub report: Option<Report>,
     /// How far its clock is ahead of the ring's, in milliseconds; negative: behind.
     pub clock_off_ms: Option<i64>,
@@ -53,7 +53,7 @@ pub enum RingState {
     Alive,
     /// It was found dead, and may come back.
     Gone,
-    /// It left in order, or the ring was told to forget it.
+    /// It left gracefully, or the ring was told to forget it.
     Left,
 }
 
@@ -92,7 +92,7 @@ pub struct RingMember {
     pub files: Option<u64>,
     /// How many bytes these have.
     pub bytes: Option<u64>,
-    /// How far its clock is from the ring's time; less than 0 is behind.
+    /// How far its clock is from the ring's time; negative: behind.
     pub clock_ms: Option<i64>,
 }
 

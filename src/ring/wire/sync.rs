@@ -18,7 +18,7 @@ use crate::ring::{
 pub enum Sync {
     /// Question: the digests of all buckets.
     Buckets,
-    /// Answer: one digest a bucket.
+    /// Answer: one digest per bucket.
     Digests {
         /// In the order of the buckets.
         digests: Vec<Digest>,

@@ -22,7 +22,7 @@ pub(super) struct Verb {
     pub read: Read,
 }
 
-/// What may follow the line of a verb, and so how long its `len=` may be.
+/// What may follow the line of a verb, and therefore how large its `len=` may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Brings {
     Nothing,
@@ -32,13 +32,13 @@ pub(super) enum Brings {
     File,
     /// A list, from a node.
     List,
-    /// A list of members. It is taken from anybody, because MEET, the first message of a node, brings
-    /// one.
+    /// A list of members. It is taken on every connection, because MEET, the first message of a
+    /// node, brings one.
     Members,
 }
 
-/// How a message is read, and who sends it. A message that brings a file is read from its line alone,
-/// before the file is there; one that brings a list is read once the list is whole.
+/// How a message is read, and which side sends it. A message that brings a file is read from its
+/// line alone, before the file is there; one that brings a list is read once the list is whole.
 #[derive(Debug)]
 pub(super) enum Read {
     /// A client sends it.
@@ -99,7 +99,7 @@ pub(super) fn find(line: Line<'_>) -> Result<&'static Verb, Reject> {
     verb.ok_or_else(|| unknown(word))
 }
 
-/// Whether a line that begins like this is from a client that wants a file kept.
+/// Whether a line that begins like this is that of a client's upload.
 pub(super) fn is_upload(line: &[u8]) -> bool {
     let after = |verb: &Verb| line.strip_prefix(verb.word.as_bytes());
     let mut uploads = VERBS.iter().filter(|verb| verb.brings == Upload);

@@ -56,7 +56,7 @@ impl LoggingClient for GrpcLogging {
         let answer = self.client.clone().log_message(request(message, timeout, trace)).await;
         let answer = answer.map_err(|status| failed(&status, timeout))?.into_inner();
         Ok(match answer.outcome() {
-            // A service that does not say which it was has the message in its log.
+            // A service that leaves the outcome unspecified has the message in its log.
             logging::Outcome::Unspecified | logging::Outcome::Logged => Outcome::Logged,
             logging::Outcome::Duplicate => Outcome::Duplicate,
             logging::Outcome::Conflict => Outcome::Conflict,
@@ -83,8 +83,8 @@ fn request<T>(message: T, timeout: Duration, trace: Option<&Trace>) -> Request<T
     request
 }
 
-/// Why there was no answer, in printable words, and whether another attempt may bring one. Repeating a
-/// message does no harm, so whatever may pass is tried again.
+/// Why there was no answer, in printable words, and whether another attempt may bring one.
+/// Repeating a message does no harm, so everything that may be temporary is tried again.
 fn failed(status: &Status, timeout: Duration) -> Failed {
     let kind = match status.code() {
         Code::Unavailable
@@ -95,10 +95,10 @@ fn failed(status: &Status, timeout: Duration) -> Failed {
         | Code::Unknown => Kind::Passing,
         Code::ResourceExhausted => match status.metadata().get(REASON) {
             Some(reason) if reason == LOG_FULL => Kind::Full,
-            // For example, the service is asked too often.
+            // For example, the service limits the rate of calls.
             _ => Kind::Passing,
         },
-        // The answer is too long for us.
+        // The answer is longer than this client accepts.
         Code::OutOfRange => Kind::Unread,
         _ => Kind::Final,
     };

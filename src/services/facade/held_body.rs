@@ -14,8 +14,8 @@ use smol::{
 
 use super::limits::PIECE_BYTES_MAX;
 
-/// The bytes, and the permit that is held until they are sent. The reader sees a piece at a time: if it
-/// saw all, it would copy all at once and drop this.
+/// The bytes, and the permit that is held until they are sent. The reader sees one piece at a time:
+/// otherwise it would copy all at once and drop this.
 pub(super) struct HeldBody {
     bytes: Cursor<Vec<u8>>,
     _permit: SemaphoreGuardArc,

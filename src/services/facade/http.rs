@@ -1,4 +1,4 @@
-//! The logging service and the messages service, as they are called over HTTP.
+//! Clients of the logging service and the messages service over HTTP.
 
 use std::fmt::{self, Display};
 
@@ -93,7 +93,7 @@ struct LogAnswer {
     outcome: Outcome,
 }
 
-/// The body of a good answer.
+/// The body of a successful answer.
 async fn ask(
     callee: &Callee,
     request: Request,
@@ -113,7 +113,7 @@ async fn ask(
     Ok((body, answer))
 }
 
-/// Whether this status is that of a good answer, and if not, whether another attempt may bring one.
+/// Whether this status is a success, and if not, whether another attempt may succeed.
 fn judge(status: StatusCode) -> Result<(), Failed> {
     let why = format!("bad answer {status}");
     match status {
@@ -121,7 +121,7 @@ fn judge(status: StatusCode) -> Result<(), Failed> {
         StatusCode::InsufficientStorage => {
             Err(Failed { why: "the log is full".into(), kind: Kind::Full })
         }
-        // Too slow or too often: that passes.
+        // Too slow or too often: that is temporary.
         StatusCode::RequestTimeout | StatusCode::TooManyRequests => Err(Failed::passing(why)),
         _ if status.is_server_error() => Err(Failed::passing(why)),
         _ => Err(Failed::lasting(why)),

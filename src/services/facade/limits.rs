@@ -8,11 +8,11 @@ pub const ATTEMPTS_MAX: u32 = 5;
 pub const POST_BASE: Duration = Duration::from_millis(200);
 /// The longest wait after any failure, apart from the rule for the last attempt.
 pub const BACKOFF_CAP: Duration = Duration::from_secs(2);
-/// The last attempt is not made before one part in so many of the time for all attempts is over.
+/// The last attempt is not made before the time for all attempts, divided by this, is over.
 pub const LAST_AFTER_PART: u32 = 3;
-/// The longest wait after a first failure to read. It is short: somebody waits for a page.
+/// The longest wait after a first failure to read. It is short: a user waits for a page.
 pub const GET_BASE: Duration = Duration::from_millis(100);
-/// How long reading a part of `GET /message` is tried.
+/// How long the attempts to read a part of `GET /message` go on.
 pub const GET_FOR: Duration = Duration::from_millis(2500);
 /// `GET /message` in progress; others wait. Each may hold the messages twice.
 pub const GETS_MAX: usize = 16;
@@ -24,7 +24,7 @@ pub const PIECE_BYTES_MAX: usize = 32 << 10;
 pub const LIST_BYTES_MAX: u64 = 16 << 20;
 /// The same over gRPC, where each message takes up more memory. grpcio has the same limit.
 pub const GRPC_LIST_BYTES_MAX: usize = 4 << 20;
-/// Bytes of the static text, as it comes.
+/// Bytes of the static text, as received.
 pub const TEXT_BYTES_MAX: u64 = 1 << 20;
 /// Bytes of the answer to one message.
 pub const ANSWER_BYTES_MAX: u64 = 64 << 10;

@@ -1,5 +1,5 @@
-//! A JSON list of texts, joined into one text as it is read. A million short messages would take up many
-//! times their own size if each became a `String`.
+//! A JSON list of texts, joined into one text while it is parsed. A million short messages would
+//! take up many times their own size if each became a `String`.
 
 use std::fmt;
 

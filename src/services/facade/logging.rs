@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::{http::Trace, services::retry::Failed};
 
-/// A logging service that can be called. Its text is where it is.
+/// A logging service that can be called. Displayed, it is its address.
 pub(super) trait LoggingClient: Display + Send + Sync + 'static {
     /// Sends a message to be kept. May be repeated with the same id.
     fn log(

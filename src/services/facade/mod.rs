@@ -9,9 +9,10 @@
 //! `/grpc_message` is the same, with `LogMessage` and `GetLogs` of `proto/logging.proto`.
 //!
 //! **Exactly once** is made of two halves. The facade sends a message again when it does not know
-//! whether it arrived: at least once. The logging service keeps one message for each id: at most once.
-//! So the facade only has to send the same id each time (`key` says where it comes from), and to stop
-//! when trying again is no use (`services/retry.rs` says when). Its answers are honest:
+//! whether it arrived: at least once. The logging service keeps one message for each id: at most
+//! once. So the facade only has to send the same id each time (`key` says where it comes from), and
+//! to stop when trying again is no use (`services/retry.rs` says when). Its answers claim no more
+//! than it knows:
 //!
 //! | answer | the message |
 //! |---|---|
@@ -20,7 +21,7 @@
 //! | 502 | is not: the logging service does not take it |
 //! | 503 | is not, or may be; it can be sent again with the `message_id` that is in the answer |
 //!
-//! Reading is for people, who do not wait for long: it is given up after a few seconds, and the answer
+//! Users who read do not wait for long: reading is given up after a few seconds, and the answer
 //! says which part is missing and why.
 
 mod failover;
@@ -141,14 +142,14 @@ pub(super) fn posts(attempts: u32, attempt_timeout: Duration, overall: Duration)
     Policy { attempts, base: POST_BASE, cap: BACKOFF_CAP, last_after, attempt_timeout, overall }
 }
 
-/// The same for reading: nobody waits for a service to come back.
+/// The same for reading, which does not wait for a service to come back.
 fn gets(posts: &Policy) -> Policy {
     let overall = posts.overall.min(GET_FOR);
     let attempt_timeout = posts.attempt_timeout.min(overall / 2);
     Policy { base: GET_BASE, last_after: Duration::ZERO, attempt_timeout, overall, ..*posts }
 }
 
-/// What the command line and the environment say.
+/// What the command line and the environment set.
 struct Settings {
     logging: Vec<ServiceUrl>,
     grpc: Vec<Endpoint>,

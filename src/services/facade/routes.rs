@@ -28,9 +28,10 @@ use crate::{
     },
 };
 
-/// Seconds after which a client may try again. Many attempts were made here already, so they are few.
+/// Seconds after which a client may try again. Many attempts were made here already, so the wait is
+/// short.
 const RETRY_AFTER_S: &str = "1";
-/// The same where somebody has to make room in the log first.
+/// The same where an operator has to make room in the log first.
 const RETRY_AFTER_FULL_S: &str = "60";
 
 /// What all routes share.
@@ -42,7 +43,7 @@ pub(super) struct FacadeShared {
     pub(super) gets_left: Arc<Semaphore>,
 }
 
-/// A path, the logging service that it stands for, and how the messages are joined into one text.
+/// A path, the logging service behind it, and how the messages are joined into one text.
 pub(super) struct Route<L> {
     pub(super) path: &'static str,
     pub(super) logging: Failover<L>,
@@ -138,7 +139,8 @@ async fn post<L: LoggingClient>(
             return json(StatusCode::Ok, &Kept { message_id: &id, message: &msg });
         }
         Ok(Outcome::Conflict) => None,
-        // An earlier attempt may have kept it, which the service that refuses it now need not know.
+        // An earlier attempt may have kept it, and the service that refuses it now may not know
+        // that.
         Err(Failed { why, .. }) if may_be_kept.load(Relaxed) => Some(Failed::passing(why)),
         Err(failed) => Some(failed),
     };
@@ -188,7 +190,7 @@ struct Combined {
     combined: String,
 }
 
-/// All messages and the static text, or in the place of each the reason why it is missing.
+/// All messages and the static text, or in place of either the reason why it is missing.
 async fn get<L: LoggingClient>(
     shared: &FacadeShared,
     route: &Route<L>,

@@ -1,9 +1,9 @@
 //! `GET /logs?follow`: messages as they arrive, as server-sent events.
 //!
-//! A follower has a position and nothing else. It reads the next page from the store when its client
-//! has taken the last, so a client that is slow, or does not read at all, costs no memory. A client
-//! that has gone still counts until something is written to it: one that has only ended its own side
-//! of the connection looks the same.
+//! A follower has a position and nothing else. It reads the next page from the store when its
+//! client has taken the last, so a client that is slow, or does not read at all, costs no memory. A
+//! client that has gone still counts until something is written to it: one that has only closed its
+//! own side of the connection looks the same.
 
 use std::{future::Future, io, sync::Arc};
 
@@ -54,7 +54,7 @@ async fn next(log: &MessageLog, position: u64) -> (Option<io::Result<Vec<u8>>>, 
         None
     };
     match future::or(async { Some(page.await) }, heartbeat).await {
-        // Somebody may have emptied the log.
+        // The log may have been emptied.
         None if log.store().last().await.is_ok_and(|last| last < position) => (None, position),
         None => (Some(Ok(b": still here\n\n".to_vec())), position),
         Some(Err(error)) => (Some(Err(io::Error::other(error))), position),
@@ -76,7 +76,7 @@ fn written(page: &[StoreEntry]) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     for StoreEntry { position, id, msg } in page {
         write!(text, "id: {position}\ndata: ")?;
-        // No line end in it: JSON escapes them.
+        // It contains no line end: JSON escapes them.
         serde_json::to_writer(&mut text, &Event { id, msg })?;
         text.extend_from_slice(b"\n\n");
     }

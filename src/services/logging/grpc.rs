@@ -29,7 +29,7 @@ pub(super) fn server(log: &Arc<MessageLog>, bytes_max: usize) -> Server {
         .send_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(bytes_max);
     let server = Server::new().with(service).with(health::server(GrpcFront(log.clone())));
-    // Clients often have the same proto without its package.
+    // Some clients use the same proto without its package.
     let server = server.also_as("LoggingService", "logging.LoggingService");
     let sets = [logging::FILE_DESCRIPTOR_SET, health::FILE_DESCRIPTOR_SET];
     reflection::add(server, &sets).expect("what the generator made can be read")
@@ -81,7 +81,7 @@ impl LoggingService for GrpcFront {
         }
         let mut answer = Response::new(LogList { logs });
         if bytes > PAGE_BYTES {
-            // While its caller reads slowly, it stays in memory.
+            // While the client reads slowly, the answer stays in memory.
             answer.extensions_mut().insert(HeldUntilSent::new(permit));
         }
         Ok(answer)

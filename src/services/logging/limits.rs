@@ -7,7 +7,7 @@ use std::time::Duration;
 pub const ID_BYTES_MAX: usize = 256;
 /// Bytes of a message.
 pub const MSG_BYTES_MAX: usize = 1 << 20;
-/// What an entry counts beside its id and its message, against the size of the log.
+/// What an entry counts against the size of the log, beside its id and its message.
 pub const ENTRY_OVERHEAD_BYTES: u64 = 128;
 /// The size of a log in memory, unless an option says otherwise.
 pub const MEMORY_BYTES_DEFAULT: u64 = 64 << 20;
@@ -25,7 +25,7 @@ pub const LIST_OVERHEAD_BYTES: usize = 5;
 pub const LISTS_MAX: usize = 16;
 /// Followers of the log at a time.
 pub const FOLLOWERS_MAX: usize = 256;
-/// How often a follower hears that it is still connected.
+/// How often a follower is sent a sign that it is still connected.
 pub const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Bytes of a message that are shown on stdout.
 pub const SHOWN_BYTES_MAX: usize = 16 << 10;

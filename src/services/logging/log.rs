@@ -67,7 +67,7 @@ impl MessageLog {
         &*self.store
     }
 
-    /// Waits until the whole log may be put into one answer, which may take so much memory until the
+    /// Waits until the whole log may be put into one answer, which takes that much memory until the
     /// permit is dropped.
     pub(super) async fn list_permit(&self) -> SemaphoreGuardArc {
         self.lists.acquire_arc().await
@@ -80,9 +80,9 @@ impl MessageLog {
         Some(Follower(self.followers.clone()))
     }
 
-    /// Where a follower begins that wants what comes after `position`; without a position it wants
-    /// what is new from now on. A position that the log has not reached belongs to another log, so the
-    /// follower gets all of this one.
+    /// Where a follower begins that asks for what comes after `position`; without a position it
+    /// gets what is new from now on. A position that the log has not reached belongs to another
+    /// log, so the follower gets all of this one.
     pub(super) async fn begin(&self, position: Option<u64>) -> Result<u64, StoreError> {
         let last = self.store.last().await?;
         Ok(match position {
@@ -93,7 +93,7 @@ impl MessageLog {
     }
 }
 
-/// One of those that follow the log.
+/// A client that follows the log.
 pub(super) struct Follower(Arc<AtomicUsize>);
 
 impl Drop for Follower {

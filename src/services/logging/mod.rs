@@ -2,7 +2,7 @@
 //!
 //! A sender that gets no answer does not know whether its message arrived, and sends it again with
 //! the same id. The id tells this service that it is the same message: so what is sent at least
-//! once is logged exactly once. `--drop-replies` lets senders practise that: the message is kept and
+//! once is logged exactly once. `--drop-replies` tests senders for that: the message is kept and
 //! the answer is lost.
 //!
 //! - [`store`] keeps the messages: in memory, in a file, or in Redis.
@@ -126,7 +126,7 @@ pub fn defaults() -> Options {
     }
 }
 
-/// What the command line and the environment say of the log.
+/// What the command line and the environment say about the log.
 struct Settings {
     grpc_port: u16,
     place: StorePlace,

@@ -65,7 +65,8 @@ struct Message {
 
 #[derive(Serialize)]
 struct Logged {
-    /// The same for a repeated message: a sender wants to know that its message is in the log.
+    /// The same for a repeated message: to the sender it matters only that its message is in the
+    /// log.
     detail: &'static str,
     outcome: &'static str,
 }
@@ -99,7 +100,7 @@ async fn log_message(log: &MessageLog, mut request: Request<()>) -> tide::Result
     json(StatusCode::Ok, &Logged { detail: "logged", outcome })
 }
 
-/// The answer that says why the log refuses, and whether it helps to try again.
+/// The answer that says why the log refuses, and whether to try again.
 fn refused(error: &LogError) -> tide::Result {
     let status = match error {
         LogError::BadId => StatusCode::BadRequest,

@@ -13,7 +13,7 @@ use smol::{
 };
 use tide::Body;
 
-/// A body of these pieces. An error cuts the answer off, so that no client takes it for a whole one.
+/// A body of these pieces. An error cuts the answer off, so that no client takes it for complete.
 pub(super) fn body(pieces: impl Stream<Item = io::Result<Vec<u8>>> + Send + 'static) -> Body {
     let pieces = Mutex::new(Box::pin(pieces) as Pieces);
     Body::from_reader(StreamedBody { pieces, piece: Vec::new(), taken: 0 }, None)

@@ -25,7 +25,7 @@ pub(super) struct AnswerOptions<'a> {
     pub(super) allow: Option<&'a str>,
 }
 
-/// The status in words as the body, for an answer that no handler made.
+/// An answer that no handler made, with the status in words as its body.
 pub(super) fn status(status: u16) -> Reply {
     Reply { status, content_type: TEXT, body: reason(status).into() }
 }

@@ -1,7 +1,7 @@
 //! One connection: bytes in, requests to the routes, bytes out.
 //!
-//! What is read is parsed where it lies, in the buffer that all connections share; only half a line
-//! or half a body is kept. All answers to one read leave in one write. Every wait has an end:
+//! What is read is parsed in place, in the buffer that all connections share; only half a line or
+//! half a body is kept. All answers to one read leave in one write. Every wait has an end:
 //!
 //! | it waits for | at most | then |
 //! |---|---|---|
@@ -10,7 +10,7 @@
 //! | the client to take its answers | the request timeout, without a byte | closed |
 //! | the next request | the keep-alive time; one second in a shutdown | closed |
 //!
-//! One timer a connection looks at the deadline now and then, so that no request has to arm one.
+//! One timer per connection checks the deadline now and then, so that no request has to arm one.
 
 use std::{
     cell::{Cell, RefCell},
@@ -136,10 +136,10 @@ pub(super) async fn run(connection: Rc<RawConnection>, stream: TcpStream) {
     task.hold(0);
 }
 
-/// Which side ends the connection.
+/// Which side closes the connection.
 #[derive(PartialEq, Eq)]
 enum End {
-    /// We do. The client's bytes may still be on their way.
+    /// This side. The client's bytes may still be on their way.
     Ours,
     Theirs,
 }
@@ -342,7 +342,7 @@ impl RawTask<'_> {
         drop(waker);
         let deadline = self.deadline(wait);
         loop {
-            // A timer that is set too early is set anew when it has fired, and not before.
+            // A timer that is set too early is set again when it has fired, and not before.
             if self.timer_at.is_none_or(|at| at > deadline) {
                 self.timer.set_at(deadline);
                 self.timer_at = Some(deadline);
@@ -357,8 +357,8 @@ impl RawTask<'_> {
         }
     }
 
-    /// Ends our side, and reads and drops what still comes: closing a socket with bytes unread resets
-    /// the connection, and the client may lose the answer.
+    /// Closes this side, and reads and drops what still comes: closing a socket with bytes unread
+    /// resets the connection, and the client may lose the answer.
     async fn linger(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);
         let mut space = vec![0; 16 << 10];

@@ -1,7 +1,7 @@
 //! `raw-api-server`: the fields of a form as JSON, over sockets and nothing else.
 //!
-//! It answers what [`api`] answers, byte for byte, and no HTTP library takes part. So it
-//! shows what such a library does, in the order in which bytes come by:
+//! It answers what [`api`] answers, byte for byte, and no HTTP library takes part. So it shows what
+//! such a library does, in the order in which bytes pass through:
 //!
 //! ```text
 //! worker      accepts on one thread
@@ -32,7 +32,7 @@
 //! ```
 //!
 //! It shares the options, the port, accepting, the log and the shutdown with [`http`], so limits,
-//! deadlines and statuses are the same there and here. Not here: HTTP/2, and handlers that wait.
+//! deadlines and statuses are the same. It has no HTTP/2, and no handlers that wait.
 
 mod answer;
 mod connection;

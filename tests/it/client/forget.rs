@@ -20,7 +20,7 @@ fn cycles(node: &Process) -> usize {
     node.lines().iter().filter(|line| line.text.starts_with("CHECK performed")).count()
 }
 
-/// The row of a member in what `ring-client ring` shows, without what stands between its words.
+/// The row of a member in what `ring-client ring` shows, with single spaces.
 fn row(asked: &str, member: &str) -> Vec<String> {
     let said = text(done(&["ring", "--node", asked]));
     let mut rows = said.lines().map(|line| line.split_whitespace());
@@ -34,7 +34,7 @@ fn a_member_that_is_forgotten_is_sought_no_more() {
     let addresses = ring.addresses();
     let [one, two, dead] = [0, 1, 2].map(|i| addresses[i].to_string());
     ring.nodes[2].kill();
-    // Whoever looks for it meets somebody who is no node.
+    // Nodes that look for it reach something that is not a node.
     let listener = TcpListener::bind(addresses[2]).expect("its port is free again");
     let attempts = Arc::<AtomicUsize>::default();
     let count = attempts.clone();

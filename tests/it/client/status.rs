@@ -1,4 +1,4 @@
-//! Whether the ring is well, and how its members are shown.
+//! Whether the ring is healthy, and how its members are shown.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use super::{done, nobody, refused, run, text};
 use crate::cluster::Ring;
 
-/// A node that answers each line as it is told, and the address that it has. It ends with the test.
+/// A node that answers each line as it is told, and its address. It ends with the test.
 fn scripted(answer: impl Fn(&str, &str) -> String + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -132,7 +132,7 @@ fn a_list_goes_on_to_the_next_node_where_one_is_not_ready() {
     assert_eq!(listed, "index.html\n");
     let why = refused(1, &["list", "--node", &unready]);
     assert!(why.contains("still catching up"), "{why}");
-    // One that breaks off between two pages is left for the next one, which goes on.
+    // If a node breaks off between two pages, the client goes on at the next one.
     let half = scripted(|line, _| match line {
         "LIST" => {
             let version = "0000000000001234@127.0.1.1:4043";

@@ -229,7 +229,7 @@ fn get() -> impl Strategy<Value = ForwardGet> {
     )
 }
 
-/// What is covered of some members of a view.
+/// What is covered for some members of a view.
 fn covers_of(view: &View) -> impl Strategy<Value = Covers> + use<> {
     let members: Vec<_> = view.members().map(|(member, _)| member).collect();
     let numbers = vec(option::of(1..=u64::MAX), members.len());

@@ -1,5 +1,5 @@
-//! Many messages through the facade while logging is killed and loses answers: what the facade
-//! says of each is true.
+//! Many messages through the facade while logging is killed and loses answers: what the facade says
+//! about each is true.
 
 use std::{
     collections::HashMap,
@@ -24,10 +24,10 @@ const MESSAGES: usize = 2000;
 const KILLS: u64 = 6;
 /// Answers between a kill and the next start: each client can still have one.
 const DOWN_MAX: u64 = 24;
-/// Two attempts, the second soon: some messages need a third, which is their client's.
+/// Two attempts, the second soon: some messages need a third, which the client makes.
 const HASTY: &[&str] = &["--attempts", "2", "--attempt-timeout", "200ms", "--retry-for", "600ms"];
 
-/// A message, and what the facade has said of it last.
+/// A message, and what the facade last said about it.
 struct Message {
     text: String,
     id: String,
@@ -52,7 +52,7 @@ impl Progress {
     }
 }
 
-/// Chance that a seed repeats, as far as the processes' own time lets it.
+/// Randomness that a seed repeats, as far as the timing of the processes allows.
 fn chance() -> Rng {
     let seed = variable("SMOLRING_SEED").unwrap_or_else(|| RandomState::new().hash_one(()));
     eprintln!("seed {seed}; SMOLRING_SEED={seed} kills after the same answers");

@@ -1,4 +1,4 @@
-//! A client of the facade that remembers what it was told of each message.
+//! A client of the facade that remembers what it was told about each message.
 
 use serde_json::{Value, json};
 
@@ -14,13 +14,13 @@ const CAUSES: &[&str] = &[
     "timed out after",
 ];
 
-/// One connection, which has to last.
+/// One connection for all requests.
 pub struct Sender {
     client: Client,
     path: &'static str,
 }
 
-/// What the facade says of a message.
+/// What the facade says about a message.
 #[derive(Debug)]
 pub struct Answer {
     /// The `message_id`.

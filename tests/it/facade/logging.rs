@@ -13,13 +13,13 @@ use crate::outgoing::scripted::{Request, Scripted, Visitor};
 /// What it does with a message.
 #[derive(Clone, Copy, Debug)]
 pub enum Mood {
-    /// Keeps it and says so.
+    /// Keeps it and answers that it did.
     Good,
-    /// Keeps it and says so as a service that knows no outcomes.
+    /// Keeps it and answers as a service that does not know outcomes.
     Plain,
-    /// Keeps it and closes the connection without a word.
+    /// Keeps it and closes the connection without an answer.
     Lose,
-    /// Keeps it and says nothing, until the client goes.
+    /// Keeps it and sends nothing, until the client goes.
     Hang,
     /// Does not keep it, and answers this.
     Say(&'static str, &'static str),
@@ -96,7 +96,7 @@ fn read(request: &Request) -> (String, String) {
     (text("id"), text("msg"))
 }
 
-/// Says whether the connection goes on.
+/// Returns whether the connection goes on.
 fn take(
     kept: &Mutex<Vec<(String, String)>>,
     request: &Request,

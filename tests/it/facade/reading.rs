@@ -9,7 +9,7 @@ use crate::{
     service::Service,
 };
 
-/// A service that answers every request so.
+/// A service that gives every request this answer.
 fn says(status: &str, content_type: &str, body: impl AsRef<[u8]>) -> Scripted {
     let bytes = body.as_ref().len();
     let head = format!(

@@ -1,4 +1,4 @@
-//! Messages and requests of chance: such as another node or a client might send, or would not.
+//! Random messages and requests: such as another node or a client might send, or would not.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::world::{EPOCH_MS as STARTED_MS, World};
 
-/// The latest time that a clock of a peer shows here.
+/// The latest time that a peer's clock shows here.
 const CLOCK_MS_MAX: u64 = 1 << 62;
 
 impl World<Fuzz> {
@@ -187,7 +187,7 @@ impl World<Fuzz> {
     }
 }
 
-/// Of some members what they bring, or another number.
+/// For some members what they bring, or another number.
 fn covers(source: &mut Source<'_>, view: &View) -> Covers {
     let mut covers = Covers::default();
     for (member, entry) in view.members() {
@@ -215,7 +215,7 @@ pub fn address(i: u8) -> SocketAddr {
     ([127, 0, 1, i], 4043).into()
 }
 
-/// Bytes of chance, made into parts of messages. Once they are used up it gives zeros.
+/// Random bytes, made into parts of messages. Once they are used up it gives zeros.
 pub struct Source<'a>(pub &'a [u8]);
 
 impl Source<'_> {

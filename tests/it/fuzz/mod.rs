@@ -1,4 +1,4 @@
-//! Two bodies that bytes of chance must not break: the codec, and a node that hears nonsense.
+//! Two test bodies that random bytes must not break: the codec, and a node that receives nonsense.
 //!
 //! `fuzz/` runs them under libFuzzer for as long as one likes. Here the same bodies get a bounded
 //! number of inputs in every test run.
@@ -21,8 +21,8 @@ pub const FILE_BYTES_MAX: usize = 300;
 
 // ---- the codec
 
-/// Any bytes, in any cuts: no panic, the same messages however they are cut, little kept back;
-/// and what decodes, encodes to something that decodes to the same.
+/// Any bytes, cut anywhere: no panic, the same messages however they are cut, little kept in
+/// memory; and what decodes encodes to something that decodes to the same.
 pub fn codec(data: &[u8]) {
     let Some((&[mode, seed], stream)) = data.split_first_chunk() else { return };
     let decoder = || decoder(mode & 1 == 1);
@@ -88,7 +88,7 @@ pub fn assert_round_trip(message: &Message) {
     assert_eq!(decode_all(decoder(true), &bytes, || usize::MAX), [Ok(written(message))]);
 }
 
-/// The message as it is written: what people read has no control characters.
+/// The message as it is written: text for people has no control characters.
 fn written(message: &Message) -> Message {
     let mut message = message.clone();
     if let Message::Peer(Envelope { message: Peer::Refuse { reason, .. }, .. }) = &mut message {
@@ -97,8 +97,8 @@ fn written(message: &Message) -> Message {
     message
 }
 
-/// What a node says decodes, and encodes to the same bytes. (What is said of addresses that the
-/// view does not know is left out, so the messages themselves may differ.)
+/// What a node sends decodes, and encodes to the same bytes. (What is said about addresses that are
+/// not in the view is left out, so the messages themselves may differ.)
 fn assert_is_said_well(bytes: &[u8]) {
     match &decode_all(decoder(true), bytes, || usize::MAX)[..] {
         [Ok(message)] => assert_eq!(encode(message), bytes),

@@ -1,4 +1,4 @@
-//! One node in the world, and chance instead of everybody else.
+//! One node in the world, and random input in place of all others.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -38,14 +38,14 @@ const NODE: usize = 0;
 const OTHERS: usize = 1;
 
 /// Any messages on any links in any order, any breaks and any time: no panic, every request is
-/// answered once, nothing is said on a link that is closed, and all that can grow has a bound.
+/// answered once, nothing is sent on a link that is closed, and all that can grow has a bound.
 pub fn node(data: &[u8]) {
     let mut source = Source(data);
     let mut world = World::of_one_node(&mut source);
     while !source.0.is_empty() {
         world.take_chance(&mut source);
     }
-    // Whatever has happened: within the timeout everything that was asked is answered.
+    // Whatever has happened, every request is answered within the timeout.
     let end = world.time.now + REQUEST_TIMEOUT.as_micros() as Micros;
     while world.time.now < end {
         world.time.now = world.node().deadline().0.clamp(world.time.now, end);
@@ -54,7 +54,7 @@ pub fn node(data: &[u8]) {
     assert!(world.scene.waiting.is_empty(), "{:?} never answered", world.scene.waiting);
 }
 
-/// What is known of the node's clients, and of its end.
+/// What is known about the node's clients, and about its end.
 #[derive(Default)]
 pub struct Fuzz {
     waiting: BTreeSet<RequestId>,
@@ -204,7 +204,7 @@ impl World<Fuzz> {
         }
     }
 
-    /// Gives the node one input, and looks at it.
+    /// Gives the node one input, and inspects it.
     pub fn give(&mut self, input: Input) {
         let is_wake = matches!(input, Input::Wake);
         self.step(NODE, input);
@@ -217,7 +217,7 @@ impl World<Fuzz> {
         assert!(node.view().get(node.address()).is_some(), "a node is in its own view");
         assert!(is_alive || !node.is_ready(), "a node that is out is not ready");
         assert!(node.index().bytes() <= STORE_BYTES_MAX);
-        // Several dead members in a row are passed over one after the other, at one moment.
+        // Several dead members in a row are passed over one after the other, at one instant.
         let wakes_again = is_wake && node.deadline().0 <= self.time.now;
         self.scene.wakes = if wakes_again { self.scene.wakes + 1 } else { 0 };
         assert!(self.scene.wakes <= MEMBERS_MAX, "the node would wake for ever");

@@ -1,4 +1,4 @@
-//! The bodies with a bounded number of inputs, and what they have found once.
+//! The bodies with a bounded number of inputs, and regressions that they have found.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -20,7 +20,7 @@ use super::{
 use crate::world::{EPOCH_MS as STARTED_MS, Micros, World};
 
 proptest! {
-    // 1,024 inputs each; PROPTEST_CASES makes it as many as one likes.
+    // 1,024 inputs each; PROPTEST_CASES sets another number.
     #![proptest_config(ProptestConfig::with_cases(4 * ProptestConfig::default().cases))]
 
     #[test]
@@ -43,7 +43,7 @@ proptest! {
 
 /// A node with the link to its successor open, in a ring of two.
 fn pair() -> (World<Fuzz>, LinkId) {
-    // No prevs, and it is sure that there is no other ring.
+    // No prevs, and it is told that there is no other ring.
     let mut world = World::of_one_node(&mut Source(&[0, 1]));
     world.give(Input::Wake);
     let link = world.accept_any().expect("it is the first");

@@ -104,7 +104,7 @@ fn a_body_that_comes_late_is_not_the_servers_silence() {
     let error = block_on(client.post(server.url()).body(failing).send()).unwrap_err();
     assert_eq!(cause(&error), Cause::Invalid);
     assert!(error.to_string().contains("it is gone"), "{error}");
-    // A caller who reads late is not cut off either: the deadline passes for another meanwhile.
+    // A caller who reads late is not cut off either: meanwhile the deadline passes for another one.
     let silent = Scripted::new(|_, visitor| while !visitor.sees_the_end() {});
     let mut answer = block_on(client.get(server.url()).send()).unwrap();
     fails(&client, &silent.url(), Cause::TimedOut);

@@ -1,4 +1,4 @@
-//! A server that says what a test tells it to, right or wrong.
+//! A server that sends what a test tells it to, right or wrong.
 
 use std::{
     io::{self, BufRead as _, BufReader, Read, Write},
@@ -64,7 +64,7 @@ impl Scripted {
         Self::new(move |_, visitor| while visitor.answer(answer).is_some() {})
     }
 
-    /// One that says this to every request, and closes.
+    /// One that sends this to every request, and closes.
     pub fn once(answer: impl AsRef<[u8]> + Send + Sync + 'static) -> Self {
         Self::new(move |_, visitor| {
             visitor.request();
@@ -90,7 +90,7 @@ impl Scripted {
         self.requests().iter().map(word).collect()
     }
 
-    /// Waits until a connection has been closed from this side, and says which.
+    /// Waits until a connection has been closed from this side, and returns which.
     pub fn wait_for_end(&self) -> usize {
         self.ended.lock().unwrap().recv_timeout(PATIENCE).expect("a connection ends")
     }
@@ -120,7 +120,7 @@ impl Visitor {
         let _ = self.stream.get_mut().write_all(words.as_ref());
     }
 
-    /// Says no more, and listens on.
+    /// Sends no more, and keeps the connection open.
     pub fn hush(&mut self) {
         let _ = self.stream.get_ref().shutdown(Shutdown::Write);
     }
@@ -131,12 +131,12 @@ impl Visitor {
         let _ = self.stream.get_ref().peek(&mut [0]);
     }
 
-    /// Whether the client closes the connection, and says nothing before that.
+    /// Whether the client closes the connection, and sends nothing before that.
     pub fn sees_the_end(&mut self) -> bool {
         matches!(self.stream.read(&mut [0]), Ok(0))
     }
 
-    /// Says a byte at a time until the client has gone.
+    /// Sends a byte at a time until the client has gone.
     pub fn drip(&mut self, pause: Duration) {
         self.stream.get_ref().set_read_timeout(Some(pause)).unwrap();
         while !matches!(self.stream.read(&mut [0]), Ok(0)) {

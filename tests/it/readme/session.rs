@@ -15,11 +15,11 @@ use tempfile::TempDir;
 
 use crate::needs::{is_here, skip};
 
-/// How long a line may be waited for.
+/// How long to wait for a line.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What is printed after each command that is not in the background.
 const DONE: &str = "=== done ===";
-/// What the shell does first. What runs in the background prints to the third descriptor.
+/// What the shell runs first. Background commands print to the third descriptor.
 const PRELUDE: &str = "exec 3>&2 4>&1 2>&1
 ip link set lo up; for n in 1 2 3; do ip address add 192.0.2.$n/32 dev lo; done\n";
 
@@ -35,7 +35,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Whether this system lets a test have a network of its own. Says so if not.
+    /// Whether this system lets a test have a network of its own. Prints a note if not.
     pub fn is_possible() -> bool {
         if !["unshare", "ip", "bash"].into_iter().all(is_here) {
             return false;
@@ -92,7 +92,7 @@ impl Session {
         assert_eq!(printed, shown, "of {command}");
     }
 
-    /// Types a command of which the background says what is shown.
+    /// Types a command of which the background prints what is shown.
     pub fn type_in_and_hear(&mut self, command: &str, shown: &[String]) {
         let from = self.heard.len();
         self.run(command);
@@ -181,8 +181,8 @@ fn normals(lines: &[String]) -> Vec<String> {
     lines.filter(|line| !line.is_empty()).collect()
 }
 
-/// A line without what differs each time: `#` stands for a time, an id, a hash, a process id, and for how
-/// it was noticed that a node is gone.
+/// A line without what differs each time: `#` stands for a time, an id, a hash, a process id, and
+/// the cause for which a node is gone.
 pub fn normal(line: &str) -> String {
     if let Some((before, _)) = line.split_once(" is gone: ") {
         return normal(before) + " is gone: #";

@@ -8,7 +8,7 @@ use super::checker::{Checker, shown};
 use crate::world::{Host, Network};
 
 impl Checker {
-    /// Whether the live nodes are one ring with one content, or why not.
+    /// Whether the live nodes are one ring with the same files, or why not.
     pub fn is_healed(&self, hosts: &[Host]) -> Result<(), String> {
         self.is_one_ring(hosts, true)
     }
@@ -32,7 +32,7 @@ impl Checker {
             if up.node.view().circle_hash() != circle {
                 return Err(format!("{host} has another view than {first}"));
             }
-            // A full one lacks what it had no room for.
+            // A full node lacks what it had no room for.
             if is_still && up.node.index().digest() != digest && !up.node.is_full() {
                 return Err(format!("{host} holds other files than {first}"));
             }
@@ -60,7 +60,7 @@ impl Checker {
         }
     }
 
-    /// In calm a PUT is answered 200, and by all.
+    /// In calm a PUT is answered 200, by every node.
     pub fn check_last_puts(&mut self, live: usize, min_copies: usize) {
         for id in std::mem::take(&mut self.last_requests) {
             match self.last_answers.remove(&id) {
@@ -74,7 +74,7 @@ impl Checker {
         }
     }
 
-    /// In calm every node returns the same.
+    /// In calm every node returns the same file.
     pub fn check_last_gets(&mut self) {
         let mut versions = BTreeMap::new();
         for id in std::mem::take(&mut self.last_requests) {
@@ -86,7 +86,7 @@ impl Checker {
                     assert_eq!(known, version, "two nodes return different versions of {name}");
                 }
                 Some(Answer::Refused(it)) if it.status == Status::NotFound => {}
-                // A full node that is alone knows of files that nobody has.
+                // A full node that is alone knows of files that no node has.
                 Some(Answer::Refused(it))
                     if self.has_small_store && it.status == Status::Unavailable => {}
                 other => panic!("in calm a GET is answered {other:?}"),
@@ -99,7 +99,7 @@ impl Checker {
         self.silences = 0;
     }
 
-    /// Without requests the ring does nothing but check. To be called once a check interval.
+    /// Without requests the ring does nothing but check. To be called once per check interval.
     pub fn check_silence(&mut self, hosts: &[Host], network: &Network, is_patient: bool) {
         self.silences += 1;
         let live = hosts.iter().filter(|host| host.is_up()).count();
@@ -107,17 +107,18 @@ impl Checker {
         for (&kind, &count) in &self.heard_in_silence {
             let bound = match kind {
                 "CHECK" | "CHECKED" => checks,
-                // Now and then it is looked whether a full member lacks what it had room for.
+                // Now and then a full member is compared, in case it has room for what it lacks.
                 "SYNC" | "MEET" if self.has_small_store => 2 * live * 260,
                 _ => 0,
             };
             assert!(count <= bound, "in silence there were {count} {kind}");
         }
-        // A link to the next, one from the one before, and perhaps a try to reach each dead member.
+        // A link to the successor, one from the predecessor, and perhaps an attempt to reach each
+        // dead member.
         let rings = if live > 1 { 2 } else { 0 };
-        // Each of the others may have left one behind that nobody has closed yet.
+        // Each of the others may have left one behind that is not closed yet.
         let rings = if is_patient { rings } else { rings + hosts.len() };
-        // Past a full member the others are visited now and then.
+        // Members beyond a full one are visited now and then.
         let visits = if self.has_small_store { live } else { 0 };
         let bound = rings + visits + hosts.len() - live;
         for (host, up) in hosts.iter().filter_map(|it| Some((it, it.up()?))) {

@@ -1,7 +1,7 @@
 //! What must hold: during faults at every step, and in calm for the ring as a whole.
 //!
-//! The checker sees what clients see, and looks into tables and views besides. It knows of no
-//! excuse but those that are stated here.
+//! The checker sees what clients see, and looks into tables and views besides. It allows no
+//! exceptions but those that are stated here.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -35,7 +35,7 @@ const LIST_PATIENCE: Micros = ms(400);
 
 /// Acknowledgements that are remembered, of each name.
 const ACKS_KEPT: usize = 20;
-/// So long after the ring has healed, what was under way before must have come through.
+/// This long after the ring has healed, what was under way before must have come through.
 const HEALED_FOR_MIN: Micros = ms(1000);
 
 /// A request that has no answer yet.
@@ -45,7 +45,7 @@ struct Pending {
     client: Option<usize>,
     wish: Wish,
     asked_at: Micros,
-    /// When the node took it up.
+    /// When the node was given it.
     begun_at: Option<Micros>,
     /// The versions that this host promised to have when the request was sent.
     floors: BTreeMap<Name, Version>,
@@ -58,10 +58,10 @@ struct Pending {
 }
 
 impl Pending {
-    /// A host that has promised a version, is there still, and agrees with the one that was asked
-    /// about their ring, now as then.
+    /// A host that has promised a version, still runs, and agrees with the host that was asked
+    /// about their ring, both then and now.
     fn witness(&self, ack: &Ack, hosts: &[Host]) -> Option<usize> {
-        // One that leaves takes no part in what others begin.
+        // A node that leaves takes no part in what others begin.
         let is_one_ring = self.never_splits && is_staying(hosts, self.host, self.life);
         let agrees =
             |host| is_one_ring || (self.circle.is_some() && circle_of(hosts, host) == self.circle);
@@ -72,7 +72,7 @@ impl Pending {
     }
 }
 
-/// What a host held when it was looked at last.
+/// What a host held when it was last inspected.
 #[derive(Default)]
 struct Seen {
     life: u32,
@@ -104,14 +104,14 @@ pub struct Checker {
     pub given_up: usize,
     /// Times that a node went on without what was out of reach.
     pub gave_up: usize,
-    /// Times that a node has told another list of members.
+    /// Times that a node has reported a new list of members.
     pub lists: usize,
     /// Messages that nodes have received.
     pub messages: u64,
     /// Requests that are asked in calm, at the end.
     pub last_requests: Vec<RequestId>,
     pub(super) last_answers: BTreeMap<RequestId, Answer>,
-    /// Since when the ring is one again, once there is calm.
+    /// Since when there is one ring again, once there is calm.
     pub healed_at: Option<Micros>,
     asked: u64,
     puts: u64,
@@ -120,14 +120,14 @@ pub struct Checker {
     /// the version above what others hold.
     pub(super) put_names: BTreeMap<u64, Name>,
     put_versions: BTreeMap<(Name, Version), u64>,
-    /// PUTs whose contents do not say which ones they are.
+    /// PUTs whose contents do not have their numbers.
     contents: BTreeMap<Vec<u8>, u64>,
-    /// Whether a clock may jump so far back that stamps are given out anew.
+    /// Whether a clock may jump so far back that stamps are given out again.
     may_repeat: bool,
     acked: BTreeSet<u64>,
     /// Stores do not confirm at once.
     is_store_slow: bool,
-    /// The circles that PUTs have closed, of which the creator's store may still be to be heard.
+    /// The circles that PUTs have closed while the creator's store may not yet have confirmed.
     closed: BTreeMap<(usize, u32, Name, Version), Vec<SocketAddr>>,
     /// The host that was asked, and its life.
     put_lives: BTreeMap<u64, (usize, u32)>,
@@ -137,7 +137,7 @@ pub struct Checker {
     acks: BTreeMap<Name, VecDeque<Ack>>,
     seen: Vec<Seen>,
     travels: BTreeMap<(OpId, u64), Travel>,
-    /// Messages received since silence was asked for, by kind.
+    /// Messages received since the silence began, by kind.
     pub(super) heard_in_silence: BTreeMap<&'static str, usize>,
     pub(super) silences: usize,
 }
@@ -188,7 +188,8 @@ impl Checker {
         self.puts
     }
 
-    /// Numbers a PUT whose content does not say its number: one for all PUTs of that content.
+    /// Numbers a PUT whose content does not have its number: one number for all PUTs of that
+    /// content.
     pub fn put_of_content(&mut self, name: &Name, content: &[u8]) -> u64 {
         if let Some(&put) = self.contents.get(content) {
             return put;
@@ -198,7 +199,7 @@ impl Checker {
         put
     }
 
-    /// The PUT that a content came with.
+    /// The PUT that this content came with.
     pub fn put_of(&self, content: &[u8]) -> Option<u64> {
         clients::put_of(content).or_else(|| self.contents.get(content).copied())
     }
@@ -265,7 +266,7 @@ impl Checker {
         self.pending.remove(&id)?.client
     }
 
-    /// A life is over; its clients need not wait.
+    /// A life is over; its clients stop waiting.
     pub fn host_lost(&mut self, host: usize, life: u32) -> Vec<usize> {
         let lost: Vec<_> = (self.pending.iter())
             .filter(|(_, it)| (it.host, it.life) == (host, life))
@@ -274,7 +275,7 @@ impl Checker {
         lost.into_iter().filter_map(|id| self.request_lost(id)).collect()
     }
 
-    /// A node that ends in order has answered everything that it took up.
+    /// A node that ends gracefully has answered everything that it was asked.
     pub fn check_all_answered(&self, host: usize, life: u32) {
         let open = self.pending.values().find(|it| (it.host, it.life) == (host, life));
         if let Some(Pending { wish, begun_at: Some(_), .. }) = open {
@@ -362,7 +363,7 @@ impl Checker {
         pending.client
     }
 
-    /// A PUT is acknowledged: every member of the creator's circle must hold it, but those that
+    /// A PUT is acknowledged: every member of the creator's circle must hold it, except those that
     /// have lost what they held since the PUT was sent.
     fn stored(
         &mut self,
@@ -413,19 +414,19 @@ impl Checker {
         }
     }
 
-    /// Each content has one name, and each version one content, wherever it turns up.
+    /// Each content belongs to one name, and each version to one content, wherever it turns up.
     fn learn(&mut self, put: u64, name: &Name, version: Version) {
         assert_eq!(self.put_names.get(&put), Some(name), "a content has got a wrong name");
         let known = self.put_versions.insert((name.clone(), version), put).unwrap_or(put);
-        // A clock may have gone back between two lives of a node, and all may have lost their memory;
-        // or far back, and nobody holds what was not acknowledged.
+        // A clock may have gone back between two lives of a node, and all may have lost their
+        // memory; or far back, and no node holds what was not acknowledged.
         let life = |put| self.put_lives.get(&put);
         let is_unheard = self.may_repeat && !self.acked.contains(&known);
         let is_same = known == put || life(known) != life(put) || is_unheard;
         assert!(is_same, "{name} {version} is of the PUTs {known} and {put}");
     }
 
-    /// A node says something to people.
+    /// A node reports something to its users.
     pub fn notified(&mut self, note: &Event) {
         match note {
             Event::GaveUp { .. } => self.gave_up += 1,
@@ -456,19 +457,19 @@ fn members_of(host: &Host) -> Vec<SocketAddr> {
     let up = host.up().expect("it has taken a step");
     let mut circle = up.node.view().circle();
     if up.leaves_since.is_some() && !circle.contains(&host.address) {
-        // It has kept its last file and gone out of the circle in the same step.
+        // It has kept its last file and left the circle in the same step.
         circle.push(host.address);
     }
     circle
 }
 
-/// Whether this life of a host goes on. One that leaves takes what it holds with it.
+/// Whether this life of a host goes on. A node that leaves takes what it holds with it.
 fn is_staying(hosts: &[Host], host: usize, life: u32) -> bool {
     let up = hosts[host].up().filter(|_| hosts[host].life == life);
     up.is_some_and(|up| up.leaves_since.is_none())
 }
 
-/// What others in the ring promised to have must be found, if they are there still.
+/// What others in the ring promised to have must be found, if they still run.
 fn check_known(pending: &Pending, read: Option<Version>, hosts: &[Host]) {
     for ack in pending.known.iter().filter(|ack| read < Some(ack.version)) {
         if let Some(holder) = pending.witness(ack, hosts) {
@@ -478,7 +479,7 @@ fn check_known(pending: &Pending, read: Option<Version>, hosts: &[Host]) {
     }
 }
 
-/// What others in the ring had acknowledged before a PUT began is earlier, if they are there still.
+/// What others in the ring had acknowledged before a PUT began is earlier, if they still run.
 fn check_later(pending: &Pending, version: Version, hosts: &[Host]) {
     for ack in pending.known.iter().filter(|ack| version <= ack.version) {
         if let Some(holder) = pending.witness(ack, hosts) {

@@ -38,12 +38,12 @@ pub fn name(n: usize) -> Name {
     Name::new(names[n % names.len()]).expect("these are names")
 }
 
-/// A name that no client puts: a node that is asked for it asks the whole ring.
+/// A name that no client puts: a node asked for it asks the whole ring.
 fn name_of_nothing() -> Name {
     Name::new("nothing").expect("this is a name")
 }
 
-/// A content that says which PUT it came with.
+/// Content that has the number of its PUT.
 pub fn content(put: u64, bytes: usize) -> Vec<u8> {
     let mut content = format!("put {put} ").into_bytes();
     while content.len() < bytes {
@@ -52,7 +52,7 @@ pub fn content(put: u64, bytes: usize) -> Vec<u8> {
     content
 }
 
-/// The PUT that a content came with.
+/// The PUT that this content came with.
 pub fn put_of(content: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(content).ok()?;
     let (number, filling) = text.strip_prefix("put ")?.split_once(' ')?;
@@ -103,7 +103,7 @@ impl World<Sim> {
         let life = self.hosts[host].life;
         let id = self.scene.checker.asked(self.time.now, &self.hosts, host, client, wish.clone());
         self.tell(Some(host), || format!("<- request {} {wish:?}", id.0));
-        // One byte at a time must do as well as all at once.
+        // Pieces must work as well as all at once.
         let rest = bytes.split_off(self.time.rng.index(bytes.len()));
         let mut decoder = Decoder::new(self.scene.plan.file_bytes_max);
         let (taken, nothing) = decoder.decode(&bytes);

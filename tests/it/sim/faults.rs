@@ -10,7 +10,7 @@ pub enum Fault {
     Crash,
     /// A node ends without notice and comes back with nothing.
     CrashAndForget,
-    /// A machine loses its power: nobody says that its connections are gone.
+    /// A machine loses its power: nothing tells the others that its connections are gone.
     PowerCut,
     /// A node does nothing for a while.
     Pause,
@@ -22,11 +22,11 @@ pub enum Fault {
     Slow,
     /// A host that runs takes no connections.
     Refuse,
-    /// A connection breaks, in the middle of a message perhaps.
+    /// A connection breaks, perhaps in the middle of a message.
     Break,
     /// All connections of a host break.
     BreakAll,
-    /// A node leaves in order and comes back later.
+    /// A node leaves gracefully and comes back later.
     Leave,
     /// A clock jumps, and is put right later.
     ClockJump,
@@ -35,10 +35,10 @@ pub enum Fault {
 /// A crash that is to come.
 #[derive(Clone, Copy)]
 pub struct PlannedCrash {
-    /// It carries out so many more of its node's outputs, and the next one not.
+    /// How many more of its node's outputs it carries out before it crashes.
     pub outputs: u64,
     pub is_silent: bool,
-    /// How long it is down then.
+    /// How long it is down after that.
     pub length: Micros,
     /// Whether it comes back with what it held.
     pub keeps: bool,
@@ -60,7 +60,7 @@ impl Fault {
         Self::ClockJump,
     ];
 
-    /// Faults after which no two members both go on that do not know of each other.
+    /// Faults after which no two members go on without knowing of each other.
     pub const WHOLE: [Self; 6] = [
         Self::Crash,
         Self::CrashAndForget,
@@ -238,7 +238,7 @@ impl World<Sim> {
         self.restart_stranded();
     }
 
-    /// A node that waits for a node which will not come is started after another.
+    /// A node that waits for one that will not come is started after another one.
     fn restart_stranded(&mut self) {
         for index in 0..self.hosts.len() {
             let Some(up) = self.hosts[index].up().filter(|up| !up.has_joined()) else { continue };

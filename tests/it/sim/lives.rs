@@ -15,7 +15,7 @@ use super::{
 };
 use crate::world::{EPOCH_MS, Event as Planned, Host, Micros, Rng, Running, World, ms};
 
-/// Clocks are apart by up to this much, unless one jumps.
+/// Clocks differ by up to this much, unless one jumps.
 const SKEW_MS_MAX: u64 = 57_000;
 
 /// Most clocks are nearly right.
@@ -46,7 +46,7 @@ impl World<Sim> {
         if prev.is_none() {
             self.restart_waiting_nodes();
         }
-        // Whoever is sure that there is no ring need not wait for one.
+        // An operator who is sure that there is no ring need not have the node wait for one.
         let bootstrap =
             prev.is_none() && (self.scene.plan.patience.is_some() || self.time.rng.chance(50));
         let host = &mut self.hosts[index];
@@ -92,7 +92,7 @@ impl World<Sim> {
     }
 
     /// The operator names a live member, if there is one. Some start the first node of a ring as
-    /// they always did, without one; then those who knew it must find it.
+    /// they always did, without one; then the nodes that knew it must find it.
     fn choose_prev(&mut self, index: usize) -> Option<usize> {
         let address = self.hosts[index].address;
         let knows = |up: &Running| up.has_joined() && up.node.view().get(address).is_some();
@@ -106,8 +106,8 @@ impl World<Sim> {
         self.time.rng.pick_any(&joined)
     }
 
-    /// Where a new ring begins, the operator restarts the nodes that wait for an old one; else there
-    /// might be two rings in the end that never heard of each other.
+    /// Where a new ring begins, the operator restarts the nodes that wait for an old one; else
+    /// there might be two rings in the end that never hear of each other.
     fn restart_waiting_nodes(&mut self) {
         for host in 0..self.hosts.len() {
             let up = self.hosts[host].up();
@@ -118,7 +118,7 @@ impl World<Sim> {
         }
     }
 
-    /// A life ends without notice. `is_silent`: the machine is off, and nobody says so.
+    /// A life ends without notice. `is_silent`: the machine is off, and nothing tells the others.
     pub fn crash(&mut self, index: usize, is_silent: bool) {
         self.scene.crashes[index] = None;
         self.hosts[index].crashed_at = Some(self.time.now);
@@ -129,7 +129,7 @@ impl World<Sim> {
         }
     }
 
-    /// A host handles nothing for so long.
+    /// A host handles nothing for this long.
     pub fn pause_for(&mut self, index: usize, length: Micros) {
         let host = &self.hosts[index];
         if host.is_up() && !host.is_paused() {
@@ -139,7 +139,7 @@ impl World<Sim> {
         }
     }
 
-    /// Asks a node to leave its ring in order.
+    /// Asks a node to leave its ring gracefully.
     pub fn leave(&mut self, index: usize) {
         let now = self.time.now;
         let Some(up) = self.hosts[index].up_mut().filter(|up| !up.is_paused) else { return };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::faults::Fault;
 use crate::world::{Micros, Rng, STORE_BYTES_MAX, ms};
 
-/// A message of a script takes so long.
+/// The latency of a message in a script.
 const SCRIPT_LATENCY: Micros = ms(1);
 /// The largest file of a script, and what its stores take where it does not say otherwise.
 pub const SCRIPT_FILE_BYTES_MAX: usize = 1 << 20;
@@ -28,7 +28,7 @@ pub struct Plan {
     pub latency: Micros,
     /// A client thinks up to this long between an answer and the next request.
     pub thinking: Micros,
-    /// The faults of this run. With few kinds, each meets itself more often.
+    /// The faults of this run. With few kinds, faults of one kind coincide more often.
     pub faults: Vec<Fault>,
     /// Time between two faults, on average.
     pub fault_gap: Micros,
@@ -38,13 +38,14 @@ pub struct Plan {
     pub faults_come_in_pairs: bool,
     /// The first host is started without the address of a member, even if there are some.
     pub first_forgets_prev: bool,
-    /// One in so many connects is lost on its way, in percent; the driver then tries another socket.
+    /// The share of connects that are lost on their way, in percent; the driver then tries another
+    /// socket.
     pub swallowed: u64,
-    /// A host whose store takes only so many bytes.
+    /// A host whose store is small, and how many bytes that takes.
     pub small_store: Option<(usize, usize)>,
-    /// A store takes up to so long to confirm what it is given.
+    /// A store takes up to this long to confirm what it is given.
     pub store_delay: Micros,
-    /// Nobody is cut off by anything but a pause, of which it knows: there is one ring at any time, so a
+    /// Only a pause cuts a node off, and the node notices that: there is one ring at any time, so a
     /// read anywhere returns what was acknowledged anywhere.
     pub never_splits: bool,
     /// Hosts that have never run are started when faults end.
@@ -173,8 +174,8 @@ impl Plan {
     fn gentle(self, rng: &mut Rng) -> Self {
         let all =
             [Fault::Break, Fault::BreakAll, Fault::Crash, Fault::CrashAndForget, Fault::Leave];
-        // After one fault nothing gets lost but what is under way, and that is sent again at once.
-        // With two at a time it may have to wait for the next CHECK.
+        // One fault loses only what is under way, and that is sent again at once. After two at a
+        // time it may have to wait for the next CHECK.
         let faults_come_in_pairs = rng.chance(50);
         let patience = if faults_come_in_pairs { ms(1600) } else { ms(500) };
         let kinds = if faults_come_in_pairs { 2 } else { 1 };

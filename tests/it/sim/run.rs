@@ -21,7 +21,7 @@ pub struct Report {
     pub messages: u64,
 }
 
-/// What two members that cannot reach each other cost.
+/// What it costs that two members cannot reach each other.
 #[derive(Debug)]
 pub struct Parted {
     /// PUTs that were acknowledged within 20 s before.
@@ -58,8 +58,8 @@ impl World<Sim> {
         Sim::world(plan, time, hosts, shows, false)
     }
 
-    /// Two members cannot reach each other for as long as it lasts, and everything else is well. Says
-    /// what the ring did in its last third, beside what it did before.
+    /// Two members cannot reach each other for as long as it lasts, and everything else is well.
+    /// Returns what the ring did in the last third of that, beside what it did before.
     pub fn part_a_pair(seed: u64, hosts: usize, shows: Shows) -> Parted {
         let mut time = Timeline::new(seed, false);
         let plan = Plan::quiet(&mut time.rng, hosts);
@@ -117,7 +117,7 @@ impl World<Sim> {
             is_still |= self.scene.checker.is_one_ring(&self.hosts, false).is_ok();
         }
         self.end_clients();
-        // What clients have asked last may still be on its way.
+        // The last requests of clients may still be on their way.
         while self.scene.checker.is_healed(&self.hosts).is_err() && self.time.now < deadline {
             self.run_until(self.time.now + interval / 4);
         }
@@ -130,7 +130,7 @@ impl World<Sim> {
         }
         self.scene.checker.check_everybody_answered();
         self.ask_every_node();
-        // Time to notice that nobody is at the other end of a link.
+        // Time to notice that a link has no other end.
         if self.scene.plan.is_patient {
             self.run_until(self.time.now + LINK_SILENCE_MAX.as_micros() as Micros);
         }
@@ -173,7 +173,7 @@ impl World<Sim> {
     }
 }
 
-/// Says which seed it was, if a run ends in a panic.
+/// Prints the seed if a run ends in a panic.
 struct Where(u64);
 
 impl Drop for Where {

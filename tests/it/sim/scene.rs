@@ -21,9 +21,9 @@ use crate::world::{
 pub enum Event {
     /// A host starts, with what it held or without.
     Start { host: usize, keeps: bool },
-    /// A client wants something.
+    /// A client may send its next request.
     Turn { client: usize },
-    /// What a client wants arrives.
+    /// A client's request arrives.
     Ask { host: usize, life: u32, arrival: Arrival },
     /// A clock is put right.
     ClockRight { host: usize },
@@ -40,9 +40,9 @@ pub struct Sim {
     /// For each host, a crash that is to come in the middle of what it does.
     pub crashes: Vec<Option<PlannedCrash>>,
     pub shows: Shows,
-    /// What was said, for people, where a script asks for it.
+    /// What is shown to readers, where a script asks for it.
     pub transcript: Option<Transcript>,
-    /// The steps of a run in an exact network, where faults are put at them.
+    /// The steps of a run in an exact network, if faults are put at them.
     pub steps: Option<Steps>,
 }
 
@@ -57,7 +57,7 @@ pub enum Shows {
 }
 
 impl Sim {
-    /// A world with nothing in it that runs yet.
+    /// A world in which nothing runs yet.
     pub fn world(
         plan: Plan,
         time: Timeline<Event>,
@@ -221,7 +221,7 @@ impl Scene for Sim {
         world.scene.checker.memory_lost(host);
     }
 
-    /// Its links close in order, and its life ends.
+    /// Its links close gracefully, and its life ends.
     fn leaves(world: &mut World<Self>, host: usize) {
         world.tell(Some(host), || "has left".to_owned());
         if let Some(transcript) = &mut world.scene.transcript {
@@ -236,14 +236,14 @@ impl Scene for Sim {
 }
 
 impl World<Sim> {
-    /// One line for people, where they want to see any.
+    /// One line of the replay, if any are shown.
     pub fn tell(&self, host: Option<usize>, what: impl FnOnce() -> String) {
         if self.scene.shows >= Shows::Main {
             self.say(host, &what());
         }
     }
 
-    /// One line that is shown only where everything is.
+    /// One line that is shown only if everything is.
     pub fn tell_all(&self, host: Option<usize>, what: impl FnOnce() -> String) {
         if self.scene.shows >= Shows::All {
             self.say(host, &what());
@@ -260,13 +260,13 @@ impl World<Sim> {
     }
 }
 
-/// What a message says of each member.
+/// What a message says about each member.
 fn members(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes).into_owned();
     text.lines().skip(1).map(|line| format!("                 {line}\n")).collect()
 }
 
-/// A duration in virtual time, as people read it.
+/// A time span in virtual time, as text.
 pub fn in_ms(time: Micros) -> String {
     format!("{} ms", time / ms(1))
 }

@@ -1,18 +1,18 @@
 //! The steps of a run in an exact network, and faults that are put at some of them.
 //!
-//! A step is a message or a question to connect that is about to arrive, or a command of a script
+//! A step is a message or a connection request that is about to arrive, or a command of a script
 //! that is about to be carried out. The same script has the same steps until a fault happens.
 
 use super::scene::{Event, Sim};
 use crate::world::{ConnectionId, Micros, World, ms};
 
-/// So long is a host down that restarts, ...
+/// How long a host that restarts is down.
 const RESTART: Micros = ms(20);
-/// ... does one nothing that pauses: until it counts as gone, or only a part of that, ...
+/// How long a pausing host does nothing: until it counts as gone, or only a part of that.
 const PAUSE: Micros = ms(900);
-/// ... is a message late, ...
+/// How late a message is.
 const LATE: Micros = ms(400);
-/// ... and does a host refuse connections.
+/// How long a host refuses connections.
 const REFUSAL: Micros = ms(2000);
 
 /// What is about to happen.
@@ -59,8 +59,8 @@ pub struct Steps {
 }
 
 impl Step {
-    /// The single faults that are tried at this step, which has this number, if these hosts run. Of
-    /// the many CHECKs each gets one fault in turn, unless all are wanted.
+    /// The single faults to try at the step of this number while these hosts run. Of the many
+    /// CHECKs each gets one fault in turn, unless all are wanted.
     pub fn faults(&self, number: usize, live: &[usize], wants_all: bool) -> Vec<StepFault> {
         use StepFault::{Break, Crash, Late, Pause, Refuse, Restart};
         match *self {
@@ -88,7 +88,7 @@ impl Step {
 }
 
 impl World<Sim> {
-    /// A step comes. Says whether something goes wrong at it.
+    /// A step comes. Returns whether something goes wrong at it.
     pub fn step_comes(&mut self, step: Step) -> bool {
         let Some(steps) = &mut self.scene.steps else { return false };
         let number = steps.seen.len();

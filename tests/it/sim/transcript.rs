@@ -1,4 +1,4 @@
-//! What is shown of a ring: its messages with short words for long ones, and noise folded.
+//! What is shown of a ring: its messages, with long words shortened and repetitions folded.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -64,7 +64,7 @@ impl Transcript {
         self.line(at_us, format!("{} -| {}", letter(host), letter(to)));
     }
 
-    /// Nobody is surprised by a connection that the other end has closed.
+    /// A connection that the other end has closed is not shown.
     pub fn loses_link(&mut self, at_us: u64, host: usize, to: usize, why: &str) {
         if !why.is_empty() {
             self.line(at_us, format!("{} -x {}  {why}", letter(host), letter(to)));
@@ -81,7 +81,7 @@ impl Transcript {
         self.lines_before = self.lines.len();
     }
 
-    /// What followed has been noted. A CHECK that led to anything but CHECKs has told something.
+    /// What followed has been noted. A CHECK that led to anything but CHECKs has brought news.
     pub fn check_has_arrived(&mut self, op: Option<OpId>, has_changed: bool) {
         let is_same = |line: &Line| line.op.is_some() && line.op == op;
         if has_changed || !self.lines[self.lines_before..].iter().all(is_same) {
@@ -149,7 +149,7 @@ impl Transcript {
         self.line(at_us, text);
     }
 
-    /// The first line of a message, with short forms for what is long and says little.
+    /// The first line of a message, with short forms for long words.
     fn head(&mut self, bytes: &[u8]) -> String {
         let head = String::from_utf8_lossy(bytes.split(|&byte| byte == b'\n').next().unwrap());
         let counts_file =
@@ -328,7 +328,7 @@ fn quoted(item: Option<&Item>) -> String {
     })
 }
 
-/// Addresses give way to the names of their nodes.
+/// Replaces addresses by the names of their nodes.
 pub fn letters(text: &str) -> String {
     ('A'..='Z').fold(text.to_owned(), |text, name| {
         text.replace(&address_of(name).to_string(), &name.to_string())

@@ -1,7 +1,7 @@
 //! Which file of `src` uses which: read from the text, as far as this crate's style goes.
 //!
-//! A path that names something that another module hands on (`use`) leads to the file where that stands.
-//! Handing on (`pub use`) is no use by itself.
+//! A path to something that another module re-exports leads to the file that defines it. A
+//! re-export (`pub use`) does not count as a use.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -64,7 +64,7 @@ pub fn circles(uses: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<Vec<String
     in_a_circle.map(|(file, seen)| circle(file, seen)).collect()
 }
 
-/// `http/client/mod.rs` is `["http", "client"]`. `None`: what stands in where a feature is off.
+/// `http/client/mod.rs` is `["http", "client"]`. `None`: a replacement for a feature that is off.
 fn module_path(file: &Path) -> Option<Vec<String>> {
     let path = file.with_extension("");
     let mut words: Vec<String> = path.iter().map(|it| it.to_str().unwrap().to_owned()).collect();
@@ -186,7 +186,7 @@ fn from_root(at: &[String], path: &[String]) -> Vec<String> {
     from
 }
 
-/// The file where that stands which a path from the root names; `hops` bounds how often it is handed on.
+/// The file that defines what a path from the root names; `hops` bounds the number of re-exports.
 fn file_of(modules: &Modules, at: &[String], path: &[String], hops: usize) -> Option<PathBuf> {
     let length = (0..=path.len()).rev().find(|&it| modules.contains_key(&path[..it]))?;
     let module = &modules[&path[..length]];

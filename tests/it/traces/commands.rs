@@ -20,30 +20,30 @@ use crate::{
 };
 
 const RING: &str = "smolring";
-/// Until something is settled that a fault has disturbed.
+/// How long a script may take to settle after a fault.
 const SETTLING_MAX: Micros = ms(20_000);
 
 /// The world of one script.
 pub struct Script {
     pub world: World<Sim>,
-    /// How much room the stores have for which the script says it.
+    /// The room of the stores for which the script gives it.
     rooms: BTreeMap<usize, usize>,
     /// Hosts that can never be in the ring of the others.
     pub strays: Vec<usize>,
-    /// Commands that faults have made impossible are passed over.
+    /// Commands that faults have made impossible are skipped.
     pub is_disturbed: bool,
 }
 
 /// How a node is started.
 struct Start {
-    /// The host whose address it goes by, if that is not its own.
+    /// The host whose address it advertises, if that is not its own.
     address: Option<usize>,
     ring: String,
     prevs: Vec<usize>,
 }
 
 impl Start {
-    /// Of words such as `as D of blue after A B`.
+    /// From words such as `as D of blue after A B`.
     fn of(words: &[&str]) -> Self {
         let mut start = Self { address: None, ring: RING.into(), prevs: Vec::new() };
         match words {
@@ -79,7 +79,7 @@ impl Script {
         Self { world, rooms: BTreeMap::new(), strays: Vec::new(), is_disturbed: false }
     }
 
-    /// Carries out a command, and says what followed.
+    /// Carries out a command, and returns what followed.
     pub fn show(&mut self, command: &str) -> String {
         let now = self.now();
         self.world.scene.transcript.get_or_insert_with(Transcript::default).begin(now);
@@ -88,7 +88,7 @@ impl Script {
         if is_hidden(command) { String::new() } else { shown }
     }
 
-    /// Carries out a command, and says whether all that follows has happened.
+    /// Carries out a command, and returns whether all that follows has happened.
     pub fn carry_out(&mut self, command: &str) -> bool {
         let command = command.trim_start_matches('(').trim_end_matches(')');
         let waits = self.begin(command.trim_end_matches(" &")) && !command.ends_with(" &");
@@ -98,7 +98,7 @@ impl Script {
         waits
     }
 
-    /// Does not wait for what follows, and says whether that is to be waited for.
+    /// Does not wait for what follows, and returns whether the caller has to.
     fn begin(&mut self, command: &str) -> bool {
         let (head, content) = command.split_once(" \"").unwrap_or((command, ""));
         let words: Vec<_> = head.split(' ').collect();
@@ -167,7 +167,7 @@ impl Script {
         true
     }
 
-    /// Whether the host is in a state to be told this.
+    /// Whether the host is in a state in which it can be told this.
     fn is_possible(&self, verb: &str, host: usize) -> bool {
         let Some(it) = self.world.hosts.get(host) else { return true };
         match verb {
@@ -209,7 +209,7 @@ impl Script {
         }
     }
 
-    /// Until nothing is under way.
+    /// Runs until nothing is under way.
     fn settle(&mut self) {
         let end = self.now() + SETTLING_MAX;
         while self.world.time.has_under_way() && self.world.happen_before(end) {}
@@ -221,7 +221,7 @@ impl Script {
         self.world.time.now = until;
     }
 
-    /// Until so many messages have arrived.
+    /// Runs until `count` messages have arrived.
     fn deliver(&mut self, count: u64) {
         let end = self.world.delivered + count;
         while self.world.delivered < end && self.world.time.has_under_way() {
@@ -265,7 +265,7 @@ impl Script {
         }
     }
 
-    /// How far a wall clock is ahead.
+    /// Sets how far a wall clock is ahead.
     fn set_clock(&mut self, host: usize, time: &str) {
         let ahead: f64 = time.trim_end_matches('s').parse().expect("a time such as -40s");
         self.world.hosts[host].jump_ms = (ahead * 1000.0) as i64;

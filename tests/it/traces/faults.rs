@@ -27,7 +27,7 @@ use crate::{
     world::ms,
 };
 
-/// After so many failures there is enough to look at.
+/// After this many failures the rest is not run.
 const FAILURES_MAX: usize = 10;
 
 /// One script with one or two faults in it.
@@ -36,7 +36,7 @@ struct Case {
     faults: Vec<(usize, StepFault)>,
 }
 
-/// What has failed, in the form in which it can be asked for again.
+/// What has failed, in the form in which it can be run again.
 type Failures = Mutex<Vec<String>>;
 
 #[test]
@@ -60,8 +60,8 @@ fn every_fault_at_every_step_is_survived() {
     assert!(failures.is_empty(), "these fail (see SMOLRING_FAULT):\n{}", failures.join("\n"));
 }
 
-/// Each single fault at each step of each script. Many scripts begin in the same way; faults in what
-/// is the same up to there are tried in one of them.
+/// Each single fault at each step of each script. Many scripts begin in the same way; faults in a
+/// common beginning are tried in one of them.
 fn single_faults(scripts: &[(String, String)]) -> Vec<Case> {
     let (mut begun, mut singles) = (BTreeSet::new(), Vec::new());
     for (script, (_, text)) in scripts.iter().enumerate() {
@@ -113,7 +113,7 @@ fn faults_of(
     faults
 }
 
-/// Runs these cases until `end` on all cores, and says how many.
+/// Runs these cases until `end` on all cores, and returns how many it ran.
 fn run_all(
     scripts: &[(String, String)],
     cases: &[Case],
@@ -158,7 +158,8 @@ fn run(script: &str, faults: &[(usize, StepFault)], shows: Shows) {
 }
 
 /// For each single fault all those that can come after it. They are spread, so that a time limit
-/// leaves out pairs everywhere and not whole scripts. Says also of how many first faults all pairs ran.
+/// leaves out pairs everywhere and not whole scripts. Also returns for how many first faults all
+/// pairs ran.
 fn run_pairs(
     scripts: &[(String, String)],
     singles: &[Case],
@@ -183,12 +184,12 @@ fn run_pairs(
     (ran, firsts)
 }
 
-/// As it can be asked for again: `12 Break`, or two of these.
+/// In the form in which it can be run again: `12 Break`, or two of these.
 fn in_words(faults: &[(usize, StepFault)]) -> String {
     faults.iter().map(|(at, fault)| format!("{at} {fault:?}")).collect::<Vec<_>>().join(" + ")
 }
 
-/// Runs one case again and tells everything.
+/// Runs one case again and shows everything.
 fn show(scripts: &[(String, String)], wanted: &str) {
     let (name, words) = wanted.split_once(' ').expect("the name of a script, and faults");
     let (_, script) = scripts.iter().find(|(it, _)| it == name).expect("there is such a script");
@@ -203,8 +204,8 @@ fn show(scripts: &[(String, String)], wanted: &str) {
 }
 
 impl Script {
-    /// Ends all faults and demands what the simulator does. Nodes that were started so that they can
-    /// never be in the ring of the others are started anew.
+    /// Ends all faults and demands what the simulator does. Nodes that were started so that they
+    /// can never be in the ring of the others are started again.
     fn end_in_calm(&mut self) {
         for &host in &self.strays {
             self.world.crash(host, false);

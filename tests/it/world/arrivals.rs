@@ -38,7 +38,7 @@ impl<S: Scene> World<S> {
         }
     }
 
-    /// In an exact network, what was stopped goes on, but for connections that their openers have
+    /// In an exact network, what was stopped goes on, except connections that their openers have
     /// given up.
     pub fn release(&mut self) {
         for event in std::mem::take(&mut self.held) {
@@ -52,7 +52,7 @@ impl<S: Scene> World<S> {
         }
     }
 
-    /// Somebody wants to connect.
+    /// A connection request arrives.
     pub(super) fn dial(&mut self, connection: ConnectionId) {
         let Some(it) = self.network.connections.get(&connection) else { return };
         let (from, to) = (it.ends[0].host, it.ends[1].host);
@@ -104,7 +104,7 @@ impl<S: Scene> World<S> {
             return self.held.push(Event::Arrive { connection, end });
         }
         if self.network.is_exact && !is_dialled {
-            // The question to connect was stopped, and has not caught up yet.
+            // The connection request was stopped, and has not arrived yet.
             return self.time.after(self.network.latency, Event::Arrive { connection, end });
         }
         if let Some(later) = self.network.is_stalled(connection, end, self.time.now) {
@@ -123,7 +123,7 @@ impl<S: Scene> World<S> {
         } else if is_established
             && (self.hosts[receiver].life != life || !self.hosts[receiver].is_up())
         {
-            // Nobody knows this connection any more.
+            // No host knows this connection any more.
             self.network.abandon(&mut self.time, connection, 1 - end, true);
         }
         if eased {

@@ -30,13 +30,13 @@ pub struct Host {
     pub store: Store,
     /// When it last lost what it held.
     pub lost_at: Option<Micros>,
-    /// When a life of it ended last without notice.
+    /// When a life of it last ended without notice.
     pub crashed_at: Option<Micros>,
     /// How far its clock is ahead of the world's.
     pub skew_ms: u64,
     /// How wrong its clock is beyond that, for a while.
     pub jump_ms: i64,
-    /// When it woke last, and how often in that moment.
+    /// When it last woke, and how often at that instant.
     pub wakes: (Micros, usize),
 }
 
@@ -44,7 +44,7 @@ pub enum State {
     /// It does not run. What it held waits for its next life.
     Down {
         held: Index,
-        /// Its system does not answer that it does not run, either.
+        /// Nor does its system answer that nothing runs there.
         is_silent: bool,
     },
     Up(Box<Running>),
@@ -68,9 +68,9 @@ pub struct Running {
     pub links: BTreeMap<LinkId, (ConnectionId, usize)>,
     /// When its node is to be woken next.
     pub wake_at: Option<Micros>,
-    /// When the store will have said what it has to say: it says one thing after the other.
+    /// When the store will have sent all its confirmations: it sends one after the other.
     pub stores_until: Micros,
-    /// How much of that it says at once.
+    /// How many of them it sends at once.
     pub stored_at_once: usize,
 }
 
@@ -85,7 +85,7 @@ pub enum Arrival {
         id: RequestId,
         request: Request,
     },
-    /// The store says what became of what it was given first.
+    /// The store reports what became of the oldest thing that it was given.
     Stored,
 }
 

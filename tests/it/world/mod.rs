@@ -1,13 +1,13 @@
 //! The one world in which tests run nodes: hosts, their connections and a network, in one thread and
 //! in virtual time.
 //!
-//! The simulator (`sim`), the golden traces (`traces`), fuzzing (`fuzz`) and the test of seeking all
-//! run in it. What each of them wants to see, to check or to do differently is its [`Scene`]. A node
+//! The simulator (`sim`), the golden traces (`traces`), fuzzing (`fuzz`) and the test of seeking
+//! all run in it. What each of them observes, checks or does differently is its [`Scene`]. A node
 //! takes its steps in [`World::step`], and all that it wants done is done in [`World::carry_out`].
 //!
-//! The network has two manners. As the simulator uses it, it cuts messages in pieces, delays them by
-//! chance and sends again what was stopped. If it [is exact](Network::is_exact), as for traces, every
-//! message arrives whole after one latency, and what is stopped waits until it is released.
+//! The network has two modes. As the simulator uses it, it cuts messages into pieces, delays them
+//! at random and sends again what was stopped. If it [is exact](Network::is_exact), as for traces,
+//! every message arrives whole after one latency, and what is stopped waits until it is released.
 
 use smolring::ring::{
     Config, Event as Note, Input, LinkId, Node, Output, RequestId, StoreFault,
@@ -28,7 +28,7 @@ pub use network::{ConnectionId, Network};
 pub use timeline::{Micros, Rng, Timeline, ms};
 pub use wire::{encode, encode_peer, first_line};
 
-/// A host that wakes more often than this in one moment runs hot.
+/// A host that wakes more often than this at one instant is in a busy loop.
 const WAKES_PER_MOMENT_MAX: usize = 20;
 
 /// What can happen in any scene.
@@ -37,11 +37,11 @@ pub enum Event<E> {
     Wake { host: usize, life: u32, at: Micros },
     /// A segment that this end has written arrives at the other.
     Arrive { connection: ConnectionId, end: usize },
-    /// The question to connect arrives.
+    /// A connection request arrives.
     Dial { connection: ConnectionId },
     /// A paused host goes on.
     Resume { host: usize, life: u32 },
-    /// A store says what became of a content.
+    /// A store reports what became of the content of a file.
     Stored { host: usize, life: u32 },
     /// Something that only this scene plans.
     Scene(E),
@@ -55,7 +55,7 @@ pub trait Scene: Sized {
     /// The time of a planned event has come.
     fn happen(world: &mut World<Self>, event: Self::Event);
 
-    /// The host that a node means by a place.
+    /// The host at a place, as a node names it.
     fn locate(world: &World<Self>, place: &str) -> usize {
         let host = world.hosts.iter().position(|host| host.address.to_string() == place);
         host.unwrap_or_else(|| panic!("there is no host at {place}"))
@@ -69,8 +69,8 @@ pub trait Scene: Sized {
         false
     }
 
-    /// A question to connect, or what `end` has written, is about to arrive at a host that hears it.
-    /// Says whether the scene has changed anything about that.
+    /// A connection request, or what `end` has written, is about to arrive at a host that runs.
+    /// Returns whether the scene has changed anything about that.
     fn passes(_world: &mut World<Self>, _connection: ConnectionId, _end: Option<usize>) -> bool {
         false
     }
@@ -95,19 +95,19 @@ pub trait Scene: Sized {
     /// A node is about to be given this request.
     fn takes_request(_world: &mut World<Self>, _id: RequestId) {}
 
-    /// The node that this request was meant for does not live any more.
+    /// The node that this request was meant for is no longer alive.
     fn loses_request(_world: &mut World<Self>, _id: RequestId) {}
 
     /// A node has answered.
     fn answers(world: &mut World<Self>, host: usize, id: RequestId, answer: &Answer);
 
-    /// A node has something to say to people.
+    /// A node has something to report to its users.
     fn notifies(_world: &mut World<Self>, _host: usize, _note: &Note) {}
 
     /// A paused host goes on.
     fn resumes(_world: &mut World<Self>, _host: usize) {}
 
-    /// After how long a host's store says what became of what it is given now, and what it says.
+    /// How long a host's store takes to report what became of what it is given now, and the result.
     fn stores(_world: &mut World<Self>, _host: usize) -> (Micros, Result<(), StoreFault>) {
         (0, Ok(()))
     }
@@ -150,7 +150,7 @@ impl<S: Scene> World<S> {
 
     // ---- time
 
-    /// Lets happen what is planned before `end`, which is then the present.
+    /// Lets everything happen that is planned before `end`, which is then the present.
     pub fn run_until(&mut self, end: Micros) {
         while self.happen_before(end) {}
         self.time.now = end;
@@ -197,7 +197,7 @@ impl<S: Scene> World<S> {
         host.state = State::Up(Box::new(Running::new(Node::new(config, files), now)));
     }
 
-    /// A life ends without notice. `is_silent`: the machine is off, and nobody says so.
+    /// A life ends without notice. `is_silent`: the machine is off, and nothing tells the others.
     pub fn end_life(&mut self, index: usize, is_silent: bool) {
         let host = &mut self.hosts[index];
         let life = host.life;
@@ -215,7 +215,7 @@ impl<S: Scene> World<S> {
         }
     }
 
-    /// Closes the connections of a node in order.
+    /// Closes the connections of a node gracefully.
     pub fn close_links(&mut self, index: usize) {
         let links = std::mem::take(&mut self.running(index).links);
         for (connection, end) in links.into_values() {
@@ -278,7 +278,7 @@ impl<S: Scene> World<S> {
     pub fn step(&mut self, index: usize, input: Input) {
         let life = self.hosts[index].life;
         self.step_once(index, input);
-        // A store that says at once what it has to say.
+        // The store may report at once.
         while self.hosts[index].life == life
             && let Some(up) = self.hosts[index].up_mut()
             && up.stored_at_once > 0
@@ -319,7 +319,7 @@ impl<S: Scene> World<S> {
     }
 
     /// Does what a node wants done: the one place where a world does that. A node that was late may
-    /// say something on the link of whose end it is just being told.
+    /// send on the link whose end it is just being told of.
     fn carry_out(&mut self, index: usize, output: Output, ended: Option<LinkId>) {
         let life = self.hosts[index].life;
         match output {

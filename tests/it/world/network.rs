@@ -1,9 +1,9 @@
-//! The network: connections modelled as TCP, and the weather that they travel in.
+//! The network: connections modelled as TCP, and the state of the routes between hosts.
 //!
 //! A connection has two ends and two pipes; a pipe carries segments in order. Every segment has one
 //! [`Event::Arrive`] on the timeline, a permit for the first of its pipe: where the route is
-//! blocked it is planned anew, as TCP would retransmit, so nothing overtakes and nothing is lost
-//! but by a break. A break cuts a pipe at any byte; then comes a reset.
+//! blocked it is planned again, as TCP would retransmit, so nothing overtakes and nothing is lost
+//! except by a break. A break cuts a pipe at any byte; then comes a reset.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -78,13 +78,13 @@ pub struct Connection {
     pub pipes: [Pipe; 2],
     /// The other host has taken it.
     pub is_established: bool,
-    /// The question to connect has arrived, and was answered.
+    /// The connection request has arrived, and was answered.
     pub is_dialled: bool,
     /// Something was sent on it.
     has_begun: bool,
 }
 
-/// The state of the way from one host to another.
+/// The state of the route from one host to another.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Route {
     pub blocked_until: Micros,
@@ -99,14 +99,15 @@ pub struct Route {
 pub struct Network {
     pub connections: BTreeMap<ConnectionId, Connection>,
     pub routes: Vec<Vec<Route>>,
-    /// Until when each host takes no connections although it runs.
+    /// Until when each host refuses connections although it runs.
     pub refusing_until: Vec<Micros>,
     /// Latency of a route that is not slow.
     pub latency: Micros,
     /// Every message arrives whole and after just the latency, what is sent before a connection is
     /// taken included; what is stopped by a pause or a block waits until it is released.
     pub is_exact: bool,
-    /// One in so many connects is lost on its way, in percent; the driver then tries another socket.
+    /// The share of connects that are lost on their way, in percent; the driver then tries another
+    /// socket.
     pub swallowed: u64,
     file_bytes_max: usize,
     made: ConnectionId,
@@ -137,7 +138,7 @@ impl Network {
         it.is_some_and(|it| !std::mem::replace(&mut it.has_begun, true))
     }
 
-    /// Whether its opener waits no longer for a connection.
+    /// Whether the opener of a connection has stopped waiting for it.
     pub fn is_given_up(&self, id: ConnectionId) -> bool {
         self.connections.get(&id).is_none_or(|it| !it.ends[0].is_open)
     }
@@ -217,7 +218,7 @@ impl Network {
         }
     }
 
-    /// Writes a message, cut in pieces. Now and then two messages share a piece.
+    /// Writes a message, cut into pieces. Now and then two messages share a piece.
     pub fn write<E>(&mut self, time: &mut Timeline<E>, id: ConnectionId, end: usize, bytes: &[u8]) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let pipe = &mut connection.pipes[end];
@@ -243,7 +244,7 @@ impl Network {
         }
     }
 
-    /// Closes an end in order: what it has written arrives, then the other end learns it.
+    /// Closes an end gracefully: what it has written arrives, then the other end learns of it.
     pub fn close<E>(&mut self, time: &mut Timeline<E>, id: ConnectionId, end: usize) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.ends[end].is_open = false;
@@ -251,7 +252,7 @@ impl Network {
         self.sweep(id);
     }
 
-    /// An end is gone without a word. `resets`: its system tells the other end so.
+    /// An end is gone without closing. `resets`: its system sends the other end a reset.
     pub fn abandon<E>(
         &mut self,
         time: &mut Timeline<E>,
@@ -281,7 +282,7 @@ impl Network {
         self.reset(time, id);
     }
 
-    /// Refuses a connection that was asked for.
+    /// Refuses a connection request.
     pub fn refuse<E>(&mut self, time: &mut Timeline<E>, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.is_dialled = true;
@@ -290,8 +291,8 @@ impl Network {
         self.sweep(id);
     }
 
-    /// Takes the first segment out of a pipe. Says also whether a sender that had to wait has got
-    /// on by that.
+    /// Takes the first segment out of a pipe. Also returns whether that has let a waiting sender go
+    /// on.
     pub fn take(&mut self, id: ConnectionId, end: usize) -> Option<(Segment, bool)> {
         let pipe = &mut self.connections.get_mut(&id)?.pipes[end];
         let segment = pipe.segments.pop_front()?;
@@ -303,14 +304,14 @@ impl Network {
     /// Forgets a connection whose ends are both closed.
     pub fn sweep(&mut self, id: ConnectionId) {
         let Some(it) = self.connections.get(&id) else { return };
-        // In an exact network the other end hears what was sent before its opener gave it up.
+        // In an exact network the other end receives what was sent before the opener gave up.
         let is_over = it.is_dialled || !self.is_exact;
         if is_over && it.ends.iter().all(|end| !end.is_open) {
             self.connections.remove(&id);
         }
     }
 
-    /// Connections that have one of their ends in this life of a host, and which end.
+    /// Connections with an end in this life of a host, and which end.
     pub fn of(&self, host: usize, life: u32) -> Vec<(ConnectionId, usize)> {
         let is_there = |end: &End| end.is_open && (end.host, end.life) == (host, life);
         let ends = self.connections.iter().flat_map(|(&id, it)| {
@@ -337,7 +338,7 @@ impl Network {
         }
     }
 
-    /// Loses the end of what is under way, from any byte on, and resets the receiver perhaps.
+    /// Loses the end of what is under way, from any byte on, and perhaps resets the receiver.
     fn cut<E>(&mut self, time: &mut Timeline<E>, id: ConnectionId, end: usize, resets: bool) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let pipe = &mut connection.pipes[end];

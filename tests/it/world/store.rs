@@ -14,7 +14,7 @@ use smolring::ring::{
 #[derive(Default)]
 pub struct Store {
     files: BTreeMap<Ticket, StoredFile>,
-    /// What it will say, in order.
+    /// What it will report, in order.
     pub(super) unsaid: VecDeque<(Ticket, Result<(), StoreFault>)>,
 }
 
@@ -48,7 +48,7 @@ impl Store {
         assert!(before.is_none(), "{ticket:?} is used twice");
     }
 
-    /// What it says next.
+    /// What it reports next.
     pub(super) fn say(&mut self) -> Option<(Ticket, Result<(), StoreFault>)> {
         let (ticket, result) = self.unsaid.pop_front()?;
         match result {
@@ -73,7 +73,7 @@ impl Store {
         assert!(file.is_confirmed, "{ticket:?} is discarded before it was confirmed");
     }
 
-    /// A life has ended. Says whether that has cost a content which was not confirmed.
+    /// A life has ended. Returns whether the content of a file was lost that was not confirmed.
     pub(super) fn end_life(&mut self) -> bool {
         let before = self.files.len();
         self.unsaid.clear();
@@ -81,8 +81,8 @@ impl Store {
         self.files.len() < before
     }
 
-    /// The newest version of each name, as far as there is room, as a node finds it that begins. What
-    /// has no room is gone.
+    /// The newest version of each name, as far as there is room, as a starting node finds it. What
+    /// does not fit is dropped.
     pub fn open(&mut self, bytes_max: usize) -> Index {
         let mut index = Index::new(bytes_max);
         for (&ticket, file) in &self.files {

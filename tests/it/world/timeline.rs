@@ -1,4 +1,4 @@
-//! Virtual time: what happens when, and every dice that is thrown.
+//! Virtual time: what happens when, and all randomness.
 //!
 //! Events of the same moment happen in the order in which they were planned, so a seed decides
 //! everything.
@@ -21,12 +21,12 @@ pub struct Timeline<E> {
     pub now: Micros,
     /// All randomness of a world comes from here.
     pub rng: Rng,
-    /// Of one moment, nodes wake after everything else, the first host first; but one that is late
+    /// At one instant, nodes wake after everything else, the first host first; but one that is late
     /// wakes first.
     wakes_come_last: bool,
     events: BTreeMap<(Micros, usize, u64), Event<E>>,
     planned: u64,
-    /// Planned events that are of connections.
+    /// Planned events that belong to connections.
     under_way: usize,
 }
 
@@ -97,7 +97,7 @@ impl Rng {
         self.range(0, len as u64) as usize
     }
 
-    /// True in `percent` of 100 throws.
+    /// True with a probability of `percent`.
     pub fn chance(&mut self, percent: u64) -> bool {
         self.range(0, 100) < percent
     }

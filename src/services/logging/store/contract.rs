@@ -7,8 +7,8 @@ use crate::services::logging::limits::ENTRY_OVERHEAD_BYTES;
 /// Something that a store is doing, and its result.
 pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Called for every append that is decided, in the order of the log, with id, message and outcome. It is
-/// called before the sender gets the outcome, and also if the sender does not wait for it any more. It
+/// Called for every append that is decided, in the order of the log, with id, message and outcome.
+/// It is called before the sender gets the outcome, even if the sender no longer waits for it. It
 /// must not block.
 pub type OnAppend = Box<dyn Fn(&str, &str, Outcome) + Send + Sync>;
 
@@ -29,7 +29,7 @@ pub trait Store: Send + Sync + 'static {
     /// Ends when there may be entries after `position`.
     fn arrival(&self, position: u64) -> Pending<'_, Result<(), StoreError>>;
 
-    /// Ends what the store does in the background, once nobody uses it any more. May block.
+    /// Ends what the store does in the background, once it is no longer used. May block.
     fn close(&self) {}
 }
 
@@ -64,7 +64,8 @@ pub enum StoreError {
     /// The append may have taken place. Trying again is safe, and may help.
     #[error("the store does not answer: {0}. Try again soon")]
     Unavailable(String),
-    /// The append may have taken place. Somebody has to repair something before trying again helps.
+    /// The append may have taken place. Trying again does not help before an operator has repaired
+    /// something.
     #[error("the store is broken: {0}")]
     Broken(String),
 }

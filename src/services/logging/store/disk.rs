@@ -3,10 +3,10 @@
 //! One thread writes. It takes all appends that have queued up into one transaction, so that they
 //! share one fsync, and answers them after it. Reads see the last commit, and wait for no writer.
 //!
-//! When the disk is full, redb must be closed and opened again, and the writer tries that until
-//! it succeeds. After any other error it is unknown which of the pages that could not be written the
-//! system still remembers, and going on could lose what is acknowledged later: so the store stays
-//! broken until the process is started again.
+//! When the disk is full, redb must be closed and opened again, and the writer tries that until it
+//! succeeds. After any other error it is unknown which of the unwritten pages the system still has,
+//! and going on could lose what is acknowledged later: so the store stays broken until the process
+//! is restarted.
 
 use std::{
     fs::{self, File},
@@ -165,7 +165,7 @@ impl DiskShared {
                 *self.state() = Ok(Arc::new(database));
                 self.end.set(last);
             }
-            // A read from the one that failed is still under way.
+            // A read from the failed database is still under way.
             Err(redb::Error::DatabaseAlreadyOpen) => {}
             Err(error) => *self.state() = Err(explain(&self.path, &error)),
         }
@@ -198,7 +198,7 @@ impl DiskShared {
 /// for it.
 fn create(path: &Path) -> Result<Database, redb::Error> {
     if !path.exists() {
-        // If this fails, opening says why, or does without it.
+        // If this fails, opening reports why, or does not need it.
         let _ = make(path);
     }
     let database = redb::Builder::new().set_cache_size(DISK_CACHE_BYTES).create(path)?;
@@ -212,8 +212,8 @@ fn create(path: &Path) -> Result<Database, redb::Error> {
     Ok(database)
 }
 
-/// Makes the file under another name, and links it to its own name when it is complete: redb writes last what marks
-/// a file as its own, and a file that is left without that can never be opened.
+/// Makes the file under another name, and links it to its own name when it is complete: redb writes
+/// its magic number last, and a file that is left without it can never be opened.
 fn make(path: &Path) -> Result<(), redb::Error> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}.new", Uuid::new_v4()));
@@ -231,7 +231,7 @@ fn open(path: &Path) -> Result<Database, redb::Error> {
 
 fn last(database: &Database) -> Result<u64, redb::Error> {
     let entries = database.begin_read()?.open_table(ENTRIES)?;
-    // Positions have no gap.
+    // Positions have no gaps.
     Ok(entries.len()?)
 }
 

@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | [`Memory`] | nothing | lessons, tests |
 //! | [`Disk`] | the process and the machine: it was fsynced | one process |
-//! | [`Redis`] | what Redis' own configuration makes it outlive | several processes over one log |
+//! | [`Redis`] | what Redis' own configuration makes it outlive | several processes that share one
+//! log |
 //!
 //! What holds for each:
 //!

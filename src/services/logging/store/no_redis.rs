@@ -1,4 +1,4 @@
-//! What stands in for Redis where this program is built without the feature `redis`.
+//! Replaces the Redis store in builds without the feature `redis`.
 
 use super::contract::{CannotOpen, OnAppend, Outcome, Pending, Store, StoreEntry, StoreError};
 

@@ -1,7 +1,7 @@
 //! Appends on their way to one writer that does them in batches, and their outcomes on the way back.
 //!
-//! One writer for all keeps the log's order, and goes on when the sender of a message has gone away.
-//! While it is busy with one batch, the next one gathers.
+//! One writer for all keeps the log's order, and goes on when the sender of a message has gone
+//! away. While it is busy with one batch, the next one collects.
 
 use smol::channel::{Receiver, Sender, bounded};
 
@@ -58,7 +58,8 @@ impl Batches {
             let mut batch = Vec::new();
             let mut more = Some(self.0.recv().await.ok()?);
             while let Some(append) = more {
-                // Whoever waited for this has given up and taken it for failed, and it has not begun.
+                // An append without a waiting sender has been reported as failed, and has not
+                // begun.
                 if !append.reply.is_closed() {
                     bytes += append.id.len() + append.msg.len();
                     batch.push(append);

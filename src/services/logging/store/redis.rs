@@ -7,7 +7,7 @@
 //! | `{smolring-log}:ids` | hash | id -> position |
 //! | `{smolring-log}:bytes` | number | the cost of all entries together |
 //!
-//! The part in braces decides on which node of a cluster a key lies: all of them on the same.
+//! The part in braces decides on which node of a cluster a key is stored: all are on the same one.
 //!
 //! How safe an acknowledged message is depends on Redis' configuration: `appendonly yes` with
 //! `appendfsync always` makes it outlive a crash of Redis. It must not evict keys
@@ -15,7 +15,7 @@
 //!
 //! A replica that takes over may lack what was acknowledged last: Redis replicates after it answers.
 //!
-//! A Redis that hangs may do what it was asked when it goes on, after the sender was told that the
+//! A Redis that hangs may carry out a command when it goes on, after the sender was told that the
 //! outcome is unknown. The message is in the log then, and `OnAppend` was not called for it.
 
 use std::{
@@ -78,7 +78,7 @@ end
 return outcomes
 ";
 
-/// Entries from a position on, of so many bytes: their ids and messages in turn.
+/// Entries from a position on, up to a number of bytes: ids and messages alternate.
 const READ: &str = r"
 local position, left, overhead = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local page = {}
@@ -102,7 +102,7 @@ pub struct Redis {
     queue: Queue,
     shared: Arc<RedisShared>,
     _writer: Task<()>,
-    /// Watches for entries of other processes. It begins when somebody waits for an entry.
+    /// Watches for entries of other processes. It begins when a task first waits for an entry.
     watch: OnceLock<Task<()>>,
 }
 
@@ -127,7 +127,7 @@ impl Redis {
     }
 }
 
-/// An error says why `url` cannot be one of Redis.
+/// An error says why `url` is not a Redis URL.
 pub(crate) fn check(url: &str) -> Result<(), String> {
     url.parse::<RedisPlace>().map(|_| ())
 }
@@ -218,7 +218,7 @@ impl RedisShared {
     async fn watch(self: Arc<Self>) {
         let link = RedisLink::to(self.link.place.clone(), REDIS_BLOCK + REDIS_TIMEOUT);
         loop {
-            // The end is read anew each time: somebody may have emptied the log.
+            // The end is read again each time: the log may have been emptied.
             if let Ok(last) = self.last().await {
                 self.end.set(last);
                 let mut wait = Cmd::new();
@@ -234,7 +234,7 @@ impl RedisShared {
     }
 }
 
-/// A connection to Redis that is made when it is needed, shared by all commands, and given up when
+/// A connection to Redis that is made when it is needed, shared by all commands, and dropped when
 /// something is wrong with it.
 struct RedisLink {
     place: RedisPlace,
@@ -278,7 +278,7 @@ impl FromStr for RedisPlace {
 }
 
 impl RedisPlace {
-    /// Connects. To one server it takes as long as the caller lets it.
+    /// Connects. To a single server this takes as long as the caller allows.
     async fn connect(&self) -> RedisResult<RedisConnection> {
         if self.is_cluster {
             let client = ClusterClient::builder(self.urls.clone())
@@ -362,8 +362,8 @@ impl RedisLink {
             }
             None => self.silence(),
         };
-        // Whatever the error was: a server that has become a replica, for example, stays one. Where the
-        // lock is held, a new connection is being made.
+        // After any error: a server that has become a replica, for example, stays one. If the lock
+        // is held, a new connection is being made.
         if let Some(mut connection) = self.connection.try_lock() {
             *connection = None;
         }

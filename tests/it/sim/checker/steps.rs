@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Checker {
-    /// A node has left in order: what it had promised to have is held by another of its ring.
+    /// A node has left gracefully: what it had promised to have is held by another of its ring.
     pub fn check_left_behind(&self, now: Micros, host: &Host, hosts: &[Host], plan: &Plan) {
         let up = host.up().expect("it is just leaving");
         let has_waited = up.leaves_since.is_some_and(|at| now >= at + plan.request_timeout);
@@ -31,7 +31,7 @@ impl Checker {
         for (name, &version) in &self.floors[host.index] {
             let holds =
                 |it: &&&Host| it.index().get(name).is_some_and(|held| held.version >= version);
-            // One that has just crashed held it when this one decided to go.
+            // One that has just crashed held it when this one decided to leave.
             let view = up.node.view();
             let is_there = |it: &&Host| {
                 it.is_up() || view.is_alive(it.address) || it.crashed_at >= up.leaves_since
@@ -67,7 +67,7 @@ impl Checker {
         }
     }
 
-    /// An index only ever goes forward.
+    /// In an index, versions only ever grow.
     fn inspect_index(&mut self, host: &Host, index: &Index) {
         let seen = &mut self.seen[host.index];
         if seen.life == host.life && seen.digest == index.digest() {
@@ -107,7 +107,8 @@ impl Checker {
         }
     }
 
-    /// A node is about to handle a message. What handles one sending twice lets it circle.
+    /// A node is about to handle a message. A node that handles one sending twice lets the message
+    /// circle.
     pub fn handled(&mut self, host: &Host, message: &Envelope) {
         self.note_closed(host, message);
         let host = host.index;
