@@ -48,6 +48,8 @@ pub(super) struct Joining {
     itself: BTreeSet<usize>,
     /// Nodes that have said that they are joining too.
     fellows: BTreeSet<SocketAddr>,
+    /// Such a node has asked this one to take it in.
+    is_asked: bool,
     /// Configured members that have said that they are joining too.
     joining: BTreeSet<usize>,
     /// The last reason for waiting that was reported.
@@ -160,7 +162,8 @@ impl Node {
         // All that it was told of are waiting, one of them for this node: a circle.
         let all_wait = (0..candidates.len()).all(|n| self.joining.joining.contains(&n));
         let is_lowest = self.joining.fellows.iter().all(|&fellow| me < fellow);
-        let is_circle = all_wait && is_lowest && self.joining.itself.is_empty();
+        let is_circle =
+            all_wait && is_lowest && self.joining.is_asked && self.joining.itself.is_empty();
         self.joining.itself.contains(&0) || (is_circle && !candidates.is_empty())
     }
 
@@ -353,6 +356,7 @@ impl Node {
         let why_not = match self.phase {
             Phase::Joining => {
                 self.joining.fellows.insert(node);
+                self.joining.is_asked = true;
                 Some("it is still joining itself".to_owned())
             }
             Phase::Member

@@ -17,7 +17,7 @@ use super::{
     message::{Answer, Carried, ForwardGet, ForwardPut, OpId, Peer, Refusal, Status},
     name::Name,
     node::{Node, Phase},
-    version::{Time, Version},
+    version::{Stamp, Time, Version},
     view::ViewHash,
 };
 
@@ -91,6 +91,12 @@ impl Operations {
     /// An operation that is under way for longer than this is unusually slow.
     fn patience(&self) -> Duration {
         (self.usual * 4).max(PATIENCE_MIN)
+    }
+
+    /// The highest stamp of the PUTs of this name that are under way.
+    pub(super) fn highest(&self, name: &Name) -> Option<Stamp> {
+        let puts = self.open.values().filter(|it| it.name == *name);
+        puts.filter_map(|it| it.put.as_ref()).map(|item| item.version.stamp).max()
     }
 
     fn begin(&mut self, operation: Operation) -> u64 {

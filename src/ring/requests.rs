@@ -126,7 +126,8 @@ impl Node {
     /// This stamp or a later one, for names with a version from a time when a clock was wrong: this
     /// node's clock does not go that far ahead, so it would not remember what it has given out.
     pub(super) fn stamp_beyond(&mut self, name: &Name, stamp: Stamp) -> Stamp {
-        let stamp = self.beyond.get(name).map_or(stamp, |given| stamp.max(given.next()));
+        let given = self.beyond.get(name).copied().max(self.operations.highest(name));
+        let stamp = self.clock.above_given(given.map_or(stamp, |given| stamp.max(given.next())));
         if self.beyond.len() >= BEYOND_MAX {
             self.beyond.pop_first();
         }

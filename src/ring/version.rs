@@ -97,6 +97,12 @@ impl Clock {
         }
     }
 
+    /// This stamp, or one right above those that were given out nearby before the clock went back.
+    pub fn above_given(&self, stamp: Stamp) -> Stamp {
+        let is_near = |given: &&Stamp| given.wall_ms() <= stamp.wall_ms() + 1;
+        self.given.iter().filter(is_near).fold(stamp, |stamp, given| stamp.max(given.next()))
+    }
+
     /// The highest stamp that was given out or observed.
     pub fn highest(&self) -> Stamp {
         self.last
