@@ -255,6 +255,10 @@ impl Grammar {
     fn unknown(&self, shown: &str, found: &FoundVerb<'_>) -> UsageError {
         let own = found.rule.map_or(&[][..], |verb| &verb.options);
         let name = shown.trim_start_matches('-');
+        // Without a value they are known: the value is what is wrong.
+        if ["--help", "--version"].contains(&shown) {
+            return UsageError(format!("{shown} takes no value"));
+        }
         let known = self.options.iter().chain(own).map(|it| it.long).chain(["help", "version"]);
         // A single letter is close to everything.
         let near = nearest(name, known).filter(|_| name.len() > 1);

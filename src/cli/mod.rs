@@ -143,7 +143,7 @@ fn plain(output: &str) -> String {
 }
 
 /// The standard library's error texts about numbers, reworded for users.
-fn plain_cause(cause: &str) -> &str {
+pub(crate) fn plain_cause(cause: &str) -> &str {
     match cause {
         "invalid digit found in string" => "it is no whole number",
         "cannot parse integer from empty string" => "it is empty",

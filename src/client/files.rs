@@ -147,9 +147,7 @@ impl Search {
     }
 
     fn skip(&mut self, path: &Path, cause: &dyn fmt::Display) {
-        // A control character could forge a line.
-        let path = path.display().to_string().replace(char::is_control, "?");
-        self.found.skipped.push(format!("skipped {path}: {cause}"));
+        self.found.skipped.push(format!("skipped {}: {cause}", in_one_line(path)));
     }
 
     /// Something cannot be put that the user surely wanted to put.
@@ -221,7 +219,12 @@ pub(super) fn save(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 fn unreadable(path: &Path, cause: &dyn fmt::Display) -> Error {
-    Error::File { path: path.display().to_string(), cause: cause.to_string() }
+    Error::File { path: in_one_line(path), cause: cause.to_string() }
+}
+
+/// A path to show: a control character would forge a line.
+fn in_one_line(path: &Path) -> String {
+    path.display().to_string().replace(char::is_control, "?")
 }
 
 #[cfg(test)]

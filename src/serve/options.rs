@@ -286,7 +286,7 @@ const SHARED: &[OptionRow] = &[
 ];
 
 fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|cause: T::Err| cause.to_string())
+    text.parse().map_err(|cause: T::Err| cli::plain_cause(&cause.to_string()).to_owned())
 }
 
 fn ranged<T>(text: &str, range: RangeInclusive<T>) -> Result<T, String>

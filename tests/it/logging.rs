@@ -394,7 +394,7 @@ fn usage_and_help() {
     let command = command.args(["logging-service", "--port", "0"]).env("MAX_STORE_BYTES", "1MiB");
     let service = Service::of(command).unwrap();
     assert!(
-        service.greeting.contains("\nKeeps 1MiB of messages in memory"),
+        service.greeting.contains("\nKeeps up to 1MiB of messages in memory"),
         "{}",
         service.greeting
     );

@@ -132,6 +132,7 @@ fn what_is_wrong_is_named_and_what_was_meant_is_guessed() {
         ("list --long=yes", ["--long takes no value", ""]),
         ("list -l=yes", ["-l takes no value", ""]),
         ("list --quiet=1", ["--quiet takes no value", ""]),
+        ("list --help=1", ["--help takes no value", ""]),
         ("list -p 1 --port 2", ["--port is given twice", ""]),
         ("list --threads 1 --threads 1", ["--threads is given twice", ""]),
         ("get f --ouput x", ["`get` has no option --ouput", "did you mean --output?"]),

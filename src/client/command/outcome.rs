@@ -59,5 +59,9 @@ pub(super) fn now_ms() -> u64 {
 }
 
 pub(super) fn valid(name: &str) -> Result<Name, UsageError> {
-    Name::new(name).map_err(|bad| UsageError(format!("`{name}` cannot be a name: {bad}")))
+    Name::new(name).map_err(|bad| {
+        // A control character would forge a line.
+        let shown = name.replace(char::is_control, "?");
+        UsageError(format!("`{shown}` cannot be a name: {bad}"))
+    })
 }

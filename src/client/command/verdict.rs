@@ -167,7 +167,7 @@ fn member_problems(
     health: &Health,
     live: u64,
 ) -> impl Iterator<Item = String> {
-    let lacks = || format!("{address} is not ready: it lacks files that others hold");
+    let lacks = || format!("{address} is not ready: it may lack files that others hold");
     let full = || format!("{address} is full: it takes no more files. See --max-store-bytes");
     let counts = |members| {
         format!("{address} counts {members} live members, and the node that was asked {live}")
@@ -257,7 +257,7 @@ Not well: 3 of 5 nodes are up.
   127.0.1.1:4045 does not answer: no answer within 3.0s
   127.0.1.1:4046 has been gone for 3 min: refused. If it will not come back: ring-client forget --node 127.0.1.1:4043 127.0.1.1:4046
   127.0.1.1:4047 answers, and yet the others count it as gone: the ring is split, or it is just coming back
-  127.0.1.1:4044 is not ready: it lacks files that others hold
+  127.0.1.1:4044 is not ready: it may lack files that others hold
   127.0.1.1:4044 is full: it takes no more files. See --max-store-bytes
   127.0.1.1:4044 counts 2 live members, and the node that was asked 3
   127.0.1.1:4044 has a wrong clock: 10 min behind

@@ -123,9 +123,10 @@ impl Children {
         self.running.push(Running { label, child });
     }
 
-    /// How many were started.
-    pub(super) fn count(&self) -> usize {
-        self.running.len()
+    /// How many still run.
+    pub(super) fn count(&mut self) -> usize {
+        let running = self.running.iter_mut();
+        running.filter_map(|it| it.child.try_status().ok()).filter(Option::is_none).count()
     }
 
     /// Shows the lines of all; of a child that has ended, the command that starts it again.

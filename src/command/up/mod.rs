@@ -139,7 +139,10 @@ impl Plan {
             return Err(UsageError(message));
         }
         if let Some(dir) = options.dir.as_ref().filter(|dir| !dir.is_dir()) {
-            let message = format!("there is no folder {}; name one, or none", dir.display());
+            let message = match dir.exists() {
+                true => format!("{} is no folder; name one, or none", dir.display()),
+                false => format!("there is no folder {}; name one, or none", dir.display()),
+            };
             return Err(UsageError(message));
         }
         let file_bytes_max = ring_node::check_common(node_options)

@@ -175,12 +175,12 @@ impl Display for Settings {
         let bytes_max = self.bytes_max;
         match &self.place {
             StorePlace::Memory => {
-                write!(f, "Keeps {bytes_max} of messages in memory, until it ends")?
+                write!(f, "Keeps up to {bytes_max} of messages in memory, until it ends")?
             }
             StorePlace::Disk(file) => {
-                write!(f, "Keeps {bytes_max} of messages in {}", file.display())?
+                write!(f, "Keeps up to {bytes_max} of messages in {}", file.display())?
             }
-            StorePlace::Redis(_) => write!(f, "Keeps {bytes_max} of messages in Redis")?,
+            StorePlace::Redis(_) => write!(f, "Keeps up to {bytes_max} of messages in Redis")?,
         }
         if self.drop_replies > 0.0 {
             write!(
