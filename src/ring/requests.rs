@@ -112,10 +112,10 @@ impl Node {
         let stamp = self.clock.tick(self.clocks.own(now), self.clocks.latest(now));
         let held = self.index.get(name).map(|held| held.version.stamp);
         let refused = self.refused.get(name).map(|version| version.stamp);
+        let known = held.into_iter().chain(refused);
+        let stamp = known.fold(stamp, |stamp, known| stamp.max(known.next()));
         // This node may have given one out that its clock has only now come to.
-        let given = self.beyond.get(name).copied();
-        let known = held.into_iter().chain(refused).chain(given);
-        let mut stamp = known.fold(stamp, |stamp, known| stamp.max(known.next()));
+        let mut stamp = stamp.above_if_near(self.beyond.get(name).copied());
         self.clock.observe(stamp, self.clocks.latest(now));
         if stamp > self.clock.highest() {
             stamp = self.stamp_beyond(name, stamp);
@@ -126,8 +126,8 @@ impl Node {
     /// This stamp or a later one, for names with a version from a time when a clock was wrong: this
     /// node's clock does not go that far ahead, so it would not remember what it has given out.
     pub(super) fn stamp_beyond(&mut self, name: &Name, stamp: Stamp) -> Stamp {
-        let given = self.beyond.get(name).copied().max(self.operations.highest(name));
-        let stamp = self.clock.above_given(given.map_or(stamp, |given| stamp.max(given.next())));
+        let stamp = stamp.above_if_near(self.beyond.get(name).copied());
+        let stamp = self.clock.above_given(stamp.above_if_near(self.operations.highest(name)));
         if self.beyond.len() >= BEYOND_MAX {
             self.beyond.pop_first();
         }

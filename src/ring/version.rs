@@ -46,6 +46,13 @@ impl Stamp {
         self.0 >> COUNTER_BITS
     }
 
+    /// This stamp, or the one after `given` if that is later by so little that others believe it as
+    /// well.
+    pub fn above_if_near(self, given: Option<Self>) -> Self {
+        let near = given.filter(|given| given.wall_ms() <= self.wall_ms() + 1);
+        near.map_or(self, |given| self.max(given.next()))
+    }
+
     /// The stamp right after this one.
     pub fn next(self) -> Self {
         Self(self.0.saturating_add(1))
@@ -99,8 +106,7 @@ impl Clock {
 
     /// This stamp, or one right above those that were given out nearby before the clock went back.
     pub fn above_given(&self, stamp: Stamp) -> Stamp {
-        let is_near = |given: &&Stamp| given.wall_ms() <= stamp.wall_ms() + 1;
-        self.given.iter().filter(is_near).fold(stamp, |stamp, given| stamp.max(given.next()))
+        self.given.iter().fold(stamp, |stamp, given| stamp.above_if_near(Some(*given)))
     }
 
     /// The highest stamp that was given out or observed.
