@@ -177,7 +177,7 @@ impl Node {
         if let Err(full) = self.view.merge(view, self.clocks.ring(now), kept) {
             return out.push(Output::Notify(Event::Nonsense { why: full.to_string() }));
         }
-        self.name_who_is_out(&before, out);
+        self.name_who_is_out(now, &before, out);
         let is_back = self.defend(seen, out);
         if let Some(theirs) = theirs {
             self.me.lost = self.me.lost.max(theirs.lost);
@@ -277,10 +277,13 @@ impl Node {
         }
     }
 
-    fn name_who_is_out(&self, before: &View, out: &mut Vec<Output>) {
+    fn name_who_is_out(&mut self, now: Time, before: &View, out: &mut Vec<Output>) {
         for (member, entry) in self.view.members() {
             let was_alive = before.get(member).is_some_and(|it| it.is_alive());
             if was_alive && !entry.is_alive() && member != self.config.address {
+                if matches!(entry.state, MemberState::Left { .. }) {
+                    self.seeking.has_left(member, now);
+                }
                 out.push(Output::Notify(Event::Out { member, state: entry.state }));
             }
         }

@@ -117,11 +117,18 @@ pub(super) struct Seeking {
     pub(super) prevs: BTreeMap<usize, SocketAddr>,
     prev_at: Time,
     prev_tries: u32,
+    /// When this node saw a member leave, by a clock that does not jump.
+    left: BTreeMap<SocketAddr, Time>,
 }
 
 impl Seeking {
+    pub(super) fn has_left(&mut self, member: SocketAddr, now: Time) {
+        self.left.insert(member, now);
+    }
+
     pub(super) fn forget(&mut self, member: SocketAddr) {
         self.next.remove(&member);
+        self.left.remove(&member);
     }
 }
 
@@ -264,8 +271,14 @@ impl Node {
         }
         let wall_ms = self.clocks.ring(now);
         let me = self.config.address;
+        let window = Duration::from_millis(RESTART_MS_MAX);
+        self.seeking.left.retain(|_, left| now.since(*left) < window);
+        let left_lately = |member: &SocketAddr| self.seeking.left.contains_key(member);
         let mut gone: Vec<(SocketAddr, u64)> = (self.view.members())
-            .filter(|(member, entry)| *member != me && is_sought(entry, wall_ms))
+            .filter(|(_, entry)| !entry.is_alive())
+            .filter(|(member, entry)| {
+                *member != me && (is_sought(entry, wall_ms) || left_lately(member))
+            })
             .map(|(member, entry)| (member, entry.out_since_ms().unwrap_or(0)))
             .collect();
         gone.sort_unstable_by_key(|&(member, since_ms)| (std::cmp::Reverse(since_ms), member));
