@@ -177,7 +177,7 @@ impl Plan {
         // One fault loses only what is under way, and that is sent again at once. After two at a
         // time it may have to wait for the next CHECK.
         let faults_come_in_pairs = rng.chance(50);
-        let patience = if faults_come_in_pairs { ms(2000) } else { ms(500) };
+        let patience = if faults_come_in_pairs { ms(3000) } else { ms(500) };
         let kinds = if faults_come_in_pairs { 2 } else { 1 };
         let faults: Vec<_> = (0..kinds).map(|_| rng.pick(&all)).collect();
         Self {
