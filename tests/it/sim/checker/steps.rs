@@ -20,7 +20,10 @@ impl Checker {
         let up = host.up().expect("it is just leaving");
         let has_waited = up.leaves_since.is_some_and(|at| now >= at + plan.request_timeout);
         let mates = hosts.iter().filter(|it| {
-            it.index != host.index && it.is_up() && up.node.view().is_alive(it.address)
+            // One whose life has ended meanwhile may be known as it was then.
+            let is_same = it.crashed_at < up.leaves_since;
+            let is_known = up.node.view().is_alive(it.address);
+            it.index != host.index && it.is_up() && is_same && is_known
         });
         let mates: Vec<_> = mates.collect();
         // One that crashes at the same time may have been the only other.
