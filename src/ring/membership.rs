@@ -435,7 +435,7 @@ impl Node {
             return Answer::Refused(Refusal::new(Status::BadRequest, reason));
         }
         // It must not look as if it had just left, and might be started again.
-        let long_ago_ms = self.clocks.ring(now).saturating_sub(2 * RESTART_MS_MAX);
+        let long_ago_ms = self.clocks.ring(now).saturating_sub(RESTART_MS_MAX);
         let since_ms = entry.out_since_ms().unwrap_or(0).min(long_ago_ms);
         entry.state = MemberState::Left { since_ms };
         self.view.set(address, entry);

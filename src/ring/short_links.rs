@@ -20,8 +20,8 @@ use super::{
 const SEEK_INTERVALS_MAX: u32 = 32;
 
 /// A member that left gracefully is sought for as long as a restart may take, since it may be
-/// started again without being told of its ring: for a minute, and clocks may be a minute apart.
-pub(super) const RESTART_MS_MAX: u64 = 120_000;
+/// started again without being told of its ring.
+pub(super) const RESTART_MS_MAX: u64 = 60_000;
 /// A member that has been gone for this long is sought less often.
 const LONG_GONE_MS: u64 = 600_000;
 
