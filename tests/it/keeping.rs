@@ -1,19 +1,17 @@
 //! A node whose store is slow, full or broken: what its client is answered, and what can still be
 //! read. One node in virtual time; the test is its store.
 
-use std::time::Duration;
-
 use smolring::ring::{
-    Config, Event, Input, Node, Output, RequestId, StoreFault,
+    Event, Input, Node, Output, RequestId, StoreFault,
     index::Index,
     item::{Body, Ticket},
-    limits::{FORGET_AFTER, GIVE_UP_AFTER},
     message::{Answer, Request, Status},
     name::Name,
     version::{Time, Version},
 };
 
-const STARTED_MS: u64 = 1_700_000_000_000;
+use crate::world::lone_config;
+
 const MS: u64 = 1000;
 
 /// A node that is alone in its ring, and all its outputs.
@@ -31,21 +29,7 @@ struct Keeper {
 
 impl Keeper {
     fn new() -> Self {
-        let config = Config {
-            address: ([10, 0, 0, 1], 4043).into(),
-            prevs: Vec::new(),
-            ring: "smolring".into(),
-            bootstrap: true,
-            check_interval: Duration::from_secs(1),
-            check_timeout: Duration::from_secs(2),
-            request_timeout: Duration::from_secs(10),
-            forget_after: FORGET_AFTER,
-            give_up_after: GIVE_UP_AFTER,
-            min_copies: 1,
-            max_file_bytes: 1 << 20,
-            seed: 7,
-            started_ms: STARTED_MS,
-        };
+        let config = lone_config(([10, 0, 0, 1], 4043).into());
         let mut keeper = Self {
             node: Node::new(config, Index::new(1 << 20)),
             now_us: 0,

@@ -4,18 +4,18 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    time::Duration,
 };
 
 use smolring::ring::{
-    Config, Input, LinkId, RequestId,
+    Input, LinkId, RequestId,
     codec::Decoder,
     index::Index,
-    limits::{FORGET_AFTER, GIVE_UP_AFTER},
     message::{Answer, Message, Peer},
 };
 
-use crate::world::{EPOCH_MS, Host, Micros, Network, Scene, State, Timeline, World, ms};
+use crate::world::{
+    EPOCH_MS, Host, Micros, Network, Scene, State, Timeline, World, lone_config, ms,
+};
 
 const SECOND: Micros = ms(1000);
 /// The host of the node. The others are those that it remembers.
@@ -50,21 +50,7 @@ impl Scene for Seeking {
 /// left gracefully long ago. The systems of some answer that nothing listens; the others are
 /// silent.
 fn seeker(failed: usize, left: usize, refusing: &BTreeSet<usize>) -> World<Seeking> {
-    let config = Config {
-        address: address(SEEKER),
-        prevs: Vec::new(),
-        ring: "smolring".into(),
-        bootstrap: true,
-        check_interval: Duration::from_secs(1),
-        check_timeout: Duration::from_secs(2),
-        request_timeout: Duration::from_secs(10),
-        forget_after: FORGET_AFTER,
-        give_up_after: GIVE_UP_AFTER,
-        min_copies: 1,
-        max_file_bytes: 1 << 20,
-        seed: 7,
-        started_ms: EPOCH_MS,
-    };
+    let config = lone_config(address(SEEKER));
     let host = |n| {
         let is_silent = !refusing.contains(&n);
         Host { state: State::Down { held: Index::new(0), is_silent }, ..Host::new(n, address(n)) }

@@ -4,9 +4,15 @@ use std::{
     collections::{BTreeMap, VecDeque},
     fmt,
     net::SocketAddr,
+    time::Duration,
 };
 
-use smolring::ring::{LinkId, Node, RequestId, index::Index, message::Request};
+use smolring::ring::{
+    Config, LinkId, Node, RequestId,
+    index::Index,
+    limits::{FORGET_AFTER, GIVE_UP_AFTER},
+    message::Request,
+};
 
 use super::{
     network::{ConnectionId, Segment},
@@ -138,6 +144,25 @@ impl Host {
             State::Up(up) => up.node.index(),
             State::Down { held, .. } => held,
         }
+    }
+}
+
+/// A node that begins a ring at once, with usual times.
+pub fn lone_config(address: SocketAddr) -> Config {
+    Config {
+        address,
+        prevs: Vec::new(),
+        ring: "smolring".into(),
+        bootstrap: true,
+        check_interval: Duration::from_secs(1),
+        check_timeout: Duration::from_secs(2),
+        request_timeout: Duration::from_secs(10),
+        forget_after: FORGET_AFTER,
+        give_up_after: GIVE_UP_AFTER,
+        min_copies: 1,
+        max_file_bytes: 1 << 20,
+        seed: 7,
+        started_ms: EPOCH_MS,
     }
 }
 

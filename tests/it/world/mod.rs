@@ -23,7 +23,7 @@ mod store;
 mod timeline;
 mod wire;
 
-pub use host::{Arrival, EPOCH_MS, Host, Running, STORE_BYTES_MAX, State};
+pub use host::{Arrival, EPOCH_MS, Host, Running, STORE_BYTES_MAX, State, lone_config};
 pub use network::{ConnectionId, Network};
 pub use timeline::{Micros, Rng, Timeline, ms};
 pub use wire::{encode, encode_peer, first_line};
