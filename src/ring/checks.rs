@@ -130,12 +130,12 @@ impl Node {
         out: &mut Vec<Output>,
     ) {
         if let Some(next) = self.next.as_mut().filter(|next| next.link == link)
-            && let Some((_, sent)) = self
-                .reports
-                .sent
-                .filter(|&(count, _)| op.creator == self.config.address && count == op.count)
+            && op.creator == self.config.address
         {
-            next.pace.sample(now.since(sent));
+            next.load.answered(op.count);
+            if let Some((_, sent)) = self.reports.sent.filter(|&(count, _)| count == op.count) {
+                next.pace.sample(now.since(sent));
+            }
         }
         if let Some(view) = view {
             self.absorb(now, &view, out);
@@ -145,6 +145,9 @@ impl Node {
     fn send_check(&mut self, now: Time, mut check: Check, out: &mut Vec<Output>) {
         let Some(next) = &mut self.next else { return };
         next.asked.get_or_insert(now);
+        if check.op.creator == self.config.address {
+            next.load.followed_by(check.op.count);
+        }
         let link = next.link;
         self.links.get_mut(&link).expect("the next link is a link").told = Some(self.full);
         (check.digest, check.view, check.covers) =

@@ -80,7 +80,6 @@ impl Node {
         forward.copies += 1;
         let link = next.link;
         self.has_taken_part = true;
-        self.load_next(forward.carried.item().map_or(0, |item| item.body.len()));
         self.say(link, Peer::ForwardPut(forward), out);
     }
 
@@ -108,7 +107,6 @@ impl Node {
         }
         let Some(link) = self.next_link() else { return };
         forward.hops += 1;
-        self.load_next(forward.found.as_ref().map_or(0, |item| item.body.len()));
         if let Some(lacks) = &mut forward.lacks {
             lacks.meet(Lacks::of(&self.offered(), &self.view, self.config.address));
         }

@@ -6,7 +6,7 @@ use super::{
     coverage::Covers,
     event::{Event, LinkId, LinkTarget, Output},
     limits::{CHECK_TIMEOUT_MIN, LINK_SILENCE_MAX, MEMBERS_MAX, REST_MAX, SCOUTS_MAX},
-    message::Role,
+    message::{Peer, Role},
     node::{Node, Phase},
     version::Time,
     view::{Cause, View, ViewHash},
@@ -67,11 +67,43 @@ pub(super) struct Next {
     pub(super) pace: Pace,
     /// The successor before it was quick, so it is likely to be quick as well.
     is_quick_ring: bool,
-    /// Bytes of large contents that were sent since it last answered: what it is asked waits behind
-    /// them. The maximum if the link was seen to be congested.
-    pub(super) laden_bytes: usize,
+    /// Large contents on their way to it.
+    pub(super) load: Load,
     /// Members behind it that were asked whether they live: when, and whether they have answered.
     pub(super) scouts: BTreeMap<SocketAddr, Scout>,
+}
+
+/// Large contents that are on their way to the successor: what it is asked waits behind them. That
+/// they have arrived is known when it answers a CHECK that was sent after them; an answer to an
+/// earlier one says nothing about them.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Load {
+    /// Bytes that were sent before the CHECK of this count, and that count.
+    before: Option<(usize, u64)>,
+    /// Bytes that were sent since. The maximum if the link was seen to be congested.
+    since: usize,
+}
+
+impl Load {
+    fn bytes(&self) -> usize {
+        self.since.saturating_add(self.before.map_or(0, |(bytes, _)| bytes))
+    }
+
+    fn add(&mut self, bytes: usize) {
+        self.since = self.since.saturating_add(bytes);
+    }
+
+    /// A CHECK of this node's own, the `count`-th, goes out behind it.
+    pub(super) fn followed_by(&mut self, count: u64) {
+        if self.before.is_none() && self.since > 0 {
+            self.before = Some((std::mem::take(&mut self.since), count));
+        }
+    }
+
+    /// A CHECK of this node's own, the `count`-th, was answered.
+    pub(super) fn answered(&mut self, count: u64) {
+        self.before.take_if(|(_, check)| count >= *check);
+    }
 }
 
 /// A member behind a silent successor.
@@ -117,7 +149,7 @@ impl Pace {
 impl Next {
     /// How long it may take to answer: longer behind large contents, if the line is slow.
     pub(super) fn timeout(&self, timeout_max: Duration) -> Duration {
-        let laden = Duration::from_secs_f64(self.laden_bytes as f64 / SLOW_LINE_BYTES_PER_SECOND);
+        let laden = Duration::from_secs_f64(self.load.bytes() as f64 / SLOW_LINE_BYTES_PER_SECOND);
         self.pace.timeout(timeout_max).saturating_add(laden).min(timeout_max)
     }
 
@@ -163,18 +195,20 @@ impl Node {
             next.asked = next.asked.filter(|_| !answered).map(|_| now);
             if answered {
                 next.scouts.clear();
-                next.laden_bytes = 0;
             } else {
-                next.laden_bytes = usize::MAX;
+                next.load.add(usize::MAX);
             }
         }
         self.short_links.heard(link, now + self.config.check_timeout);
     }
 
-    /// The content of a file goes out to the successor.
-    pub(super) fn load_next(&mut self, content_bytes: usize) {
-        if let Some(next) = self.next.as_mut().filter(|_| content_bytes >= LARGE_CONTENT_BYTES) {
-            next.laden_bytes = next.laden_bytes.saturating_add(content_bytes);
+    /// A large content that goes out to the successor keeps what comes behind it.
+    pub(super) fn note_load(&mut self, link: LinkId, message: &Peer) {
+        let bytes = message.item().map_or(0, |item| item.body.len());
+        if let Some(next) = self.next.as_mut().filter(|next| next.link == link)
+            && bytes >= LARGE_CONTENT_BYTES
+        {
+            next.load.add(bytes);
         }
     }
 
@@ -257,7 +291,7 @@ impl Node {
             is_retry,
             pace: Pace::default(),
             is_quick_ring: self.is_quick_ring,
-            laden_bytes: 0,
+            load: Load::default(),
             scouts: BTreeMap::new(),
         });
         out.push(Output::Connect { link, to: LinkTarget::Node(to) });

@@ -358,7 +358,8 @@ impl Node {
     }
 
     /// Says something to another node.
-    pub(super) fn say(&self, link: LinkId, message: Peer, out: &mut Vec<Output>) {
+    pub(super) fn say(&mut self, link: LinkId, message: Peer, out: &mut Vec<Output>) {
+        self.note_load(link, &message);
         let message = Envelope { stamp: self.clock.highest(), message };
         out.push(Output::Send { link, message });
     }

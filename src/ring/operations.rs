@@ -212,7 +212,6 @@ impl Node {
         operation.checks = self.checks_made;
         let op = OpId { creator: self.config.address, count };
         let (view, name) = (self.circle, operation.name.clone());
-        let bytes = operation.put.as_ref().map_or(0, |item| item.body.len());
         let message = match &operation.put {
             Some(item) => {
                 let (version, carried) = (item.version, Carried::Content(item.clone()));
@@ -229,7 +228,6 @@ impl Node {
                 Peer::ForwardGet(Box::new(forward))
             }
         };
-        self.load_next(bytes);
         self.say(link, message, out);
     }
 

@@ -20,7 +20,7 @@
 //! there is no ring), `start B after A`, `start A with A B C` (a list), `start B as D after A`
 //! (under another address), `start B of blue` (a ring of that name), `restart B after A` (with the
 //! files of its last life), `room B 300` (bytes that its store takes when it is started), `clock B
-//! -40s` (its wall clock is behind), `put A name "content"`, `get A name`, `list A`, `forget A B`,
+//! -40s` (its wall clock is behind), `put A name "content"`, `put A name of 20000` (so many bytes), `get A name`, `list A`, `forget A B`,
 //! `leave A`, `kill A` (its links break), `pause A` and `resume A` (it receives, sends and does
 //! nothing), `cut A B | C` and `heal` (the network), `files`, `run 2s`, `run 2s quietly` (only what
 //! nodes tell their users is shown). A command ends when nothing more is under way. With ` &` at

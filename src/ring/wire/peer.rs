@@ -82,7 +82,7 @@ impl Peer {
     }
 
     /// The version of a file that it brings, if any.
-    pub(super) fn item(&self) -> Option<&Item> {
+    pub fn item(&self) -> Option<&Item> {
         match self {
             Self::ForwardPut(forward) => forward.carried.item(),
             Self::ForwardGet(forward) => forward.found.as_ref(),

@@ -9,10 +9,13 @@ use smolring::ring::{
     Event,
     codec::Encode,
     coverage::Covers,
-    message::{Answer, Envelope, Greeting, Item, Message, OpId, Peer, Request, Sync},
+    message::{Answer, Envelope, Greeting, Message, OpId, Peer, Request, Sync},
     name::Name,
     view::{MemberState, View},
 };
+
+/// Longer contents are not shown.
+const QUOTED_BYTES_MAX: usize = 40;
 
 #[derive(Default)]
 pub struct Transcript {
@@ -121,19 +124,15 @@ impl Transcript {
             }
             Some(Peer::Meet(greeting)) => self.greeting(greeting),
             Some(Peer::Check(check)) => self.view(&check.view, Some(&check.covers)),
-            Some(Peer::ForwardPut(forward)) => quoted(forward.carried.item()),
-            Some(Peer::ForwardGet(forward)) => quoted(forward.found.as_ref()),
-            Some(Peer::Sync(Sync::Item { item, .. })) => quoted(item.as_ref()),
             Some(Peer::Sync(Sync::Listed { files, .. })) => {
                 let row = |(name, _, version): &(Name, usize, _)| {
                     format!(" {}={}", name.wire(), self.short("v", format!("{version}")))
                 };
                 files.iter().map(row).collect()
             }
-            _ => match message {
-                Message::Request(Request::Put { content, .. }) => {
-                    format!(" {:?}", String::from_utf8_lossy(content))
-                }
+            Some(peer) => peer.item().map_or(String::new(), |item| quoted(item.body.content())),
+            None => match message {
+                Message::Request(Request::Put { content, .. }) => quoted(content.bytes()),
                 _ => String::new(),
             },
         };
@@ -143,9 +142,8 @@ impl Transcript {
 
     pub fn answer(&mut self, at_us: u64, host: usize, answer: &Answer) {
         let mut bytes = Vec::new();
-        answer.encode(&mut bytes);
-        let item = if let Answer::Found(item) = answer { Some(item) } else { None };
-        let text = format!("{} -> client  {}{}", letter(host), self.head(&bytes), quoted(item));
+        let content = answer.encode(&mut bytes).map_or(String::new(), |it| quoted(it.bytes()));
+        let text = format!("{} -> client  {}{content}", letter(host), self.head(&bytes));
         self.line(at_us, text);
     }
 
@@ -322,10 +320,12 @@ fn alike(one: &str, other: &str) -> bool {
     words(one) == words(other)
 }
 
-fn quoted(item: Option<&Item>) -> String {
-    item.map_or(String::new(), |item| {
-        format!(" {:?}", String::from_utf8_lossy(item.body.content()))
-    })
+/// A content; nothing of a long one, whose length is in the line.
+fn quoted(content: &[u8]) -> String {
+    match content.len() {
+        ..=QUOTED_BYTES_MAX => format!(" {:?}", String::from_utf8_lossy(content)),
+        _ => String::new(),
+    }
 }
 
 /// Replaces addresses by the names of their nodes.

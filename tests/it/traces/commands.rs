@@ -119,8 +119,12 @@ impl Script {
                 return false;
             }
             ["clock", _, time] => self.set_clock(host, time),
-            ["put", _, name] => {
-                let content = content.trim_end_matches('"').to_owned().into();
+            ["put", _, name, ..] => {
+                let content = match words[3..] {
+                    ["of", bytes] => "x".repeat(bytes.parse().expect(command)),
+                    _ => content.trim_end_matches('"').to_owned(),
+                };
+                let content = content.into();
                 self.ask(host, Request::Put { name: Name::new(name).expect(command), content });
             }
             ["get", _, name] => {
@@ -224,9 +228,8 @@ impl Script {
     /// Runs until `count` messages have arrived.
     fn deliver(&mut self, count: u64) {
         let end = self.world.delivered + count;
-        while self.world.delivered < end && self.world.time.has_under_way() {
-            self.world.happen_before(Micros::MAX);
-        }
+        let latest = self.now() + SETTLING_MAX;
+        while self.world.delivered < end && self.world.happen_before(latest) {}
         assert!(self.is_disturbed || self.world.delivered == end, "nothing is under way");
     }
 
