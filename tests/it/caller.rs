@@ -278,7 +278,7 @@ impl Drop for Over<'_> {
 
 /// Lets clients ask while `disturb` makes the echo service go away and at last come back.
 fn under_load(disturb: impl FnOnce(&Load, Service) -> Service) {
-    let echo = Service::start(ECHO, &["--quiet"]);
+    let echo = Service::start_at_own_port(ECHO, &["--quiet"]);
     let mut caller = caller_of(echo.port, &["--quiet", "--timeout", "500ms"]);
     let load = Load { good: 0.into(), unavailable: 0.into(), is_over: AtomicBool::new(false) };
     let port = caller.port;
@@ -305,14 +305,7 @@ fn it_outlives_an_echo_service_that_is_killed_under_load() {
             let port = echo.port;
             echo.kill();
             load.sees("refusals", &load.unavailable, 10 * CLIENTS);
-            let began = Instant::now();
-            // One of the connections that are tried meanwhile may have the port for a moment.
-            echo = loop {
-                match Service::start_at(ECHO, port, &["--quiet"]) {
-                    Some(echo) => break echo,
-                    None => assert!(began.elapsed() < PATIENCE, "the port stays taken"),
-                }
-            };
+            echo = Service::start_at(ECHO, port, &["--quiet"]).expect("its port is still free");
             load.sees("echoes again", &load.good, 10 * CLIENTS);
         }
         echo

@@ -14,9 +14,8 @@ use tonic::Request;
 use self::sender::Sender;
 use crate::{
     logging::{logs, outcome, post},
-    logging_safety::back_at,
     served::{Client, PATIENCE},
-    service::{FACADE, LOGGING, Service},
+    service::{FACADE, LOGGING, Service, own_port},
 };
 
 mod fire;
@@ -39,16 +38,14 @@ impl Place {
 
     /// One where nothing listens.
     fn free() -> Self {
-        let service = Service::start(LOGGING, &["--quiet"]);
-        let place = Self::of(&service);
-        service.kill();
-        place
+        Self { http: own_port(), grpc: own_port() }
     }
 
     /// Starts a logging service here.
     fn start(self, args: &[&str]) -> Service {
         let grpc = self.grpc.to_string();
-        back_at(self.http, &[&["--quiet", "--grpc-port", &grpc], args].concat())
+        let args = [&["--quiet", "--grpc-port", &grpc], args].concat();
+        Service::start_at(LOGGING, self.http, &args).expect("its ports are free")
     }
 }
 

@@ -104,15 +104,8 @@ fn all_are_there_once(delivered: &[Vec<String>], log: &[String]) {
 }
 
 /// Starts a service again at a port that it had.
-pub fn back_at(port: u16, args: &[&str]) -> Service {
-    let began = Instant::now();
-    loop {
-        // One of the connections that are tried meanwhile may have the port for a moment.
-        if let Some(service) = Service::start_at(LOGGING, port, args) {
-            return service;
-        }
-        assert!(began.elapsed() < PATIENCE, "the port stays taken");
-    }
+fn back_at(port: u16, args: &[&str]) -> Service {
+    Service::start_at(LOGGING, port, args).expect("its port is still free")
 }
 
 #[test]
@@ -120,7 +113,7 @@ fn what_was_acknowledged_outlives_kill_9() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("log.redb");
     let args = ["--quiet", "--data", data.to_str().unwrap()];
-    let mut service = Service::start(LOGGING, &args);
+    let mut service = Service::start_at_own_port(LOGGING, &args);
     let port = service.port;
     let slot = &mut service;
     let delivered = under_fire(&[port], |wait_for| {
@@ -226,7 +219,7 @@ fn several_share_one_redis_and_one_of_them_is_killed() {
     let server = RedisServer::start();
     let args = ["--quiet", "--store", &server.url()];
     let stays = Service::start(LOGGING, &args);
-    let mut dies = Service::start(LOGGING, &args);
+    let mut dies = Service::start_at_own_port(LOGGING, &args);
     let (port, slot) = (dies.port, &mut dies);
     let delivered = under_fire(&[stays.port, port], |wait_for| {
         for _ in 0..3 {
@@ -295,13 +288,7 @@ fn it_outlives_its_redis() {
     let port = server.port;
     drop(server);
     is_unavailable(&service, "2");
-    let began = Instant::now();
-    let server = loop {
-        match RedisServer::start_at(port) {
-            Some(server) => break server,
-            None => assert!(began.elapsed() < PATIENCE, "the port stays taken"),
-        }
-    };
+    let server = RedisServer::start_at(port).expect("its port is still free");
     eventually("it goes on", || post(&mut client, "2", "x").status == 200);
     assert_eq!(logs(&service), ["x"]);
     assert!(service.is_up());
@@ -330,7 +317,7 @@ fn it_starts_before_its_redis() {
     drop(server);
     let service = Service::start(LOGGING, &["--quiet", "--store", &url]);
     is_unavailable(&service, "1");
-    let _server = RedisServer::start_at(port).expect("the port is free again");
+    let _server = RedisServer::start_at(port).expect("its port is still free");
     let mut client = Client::connect(service.port);
     eventually("it goes on", || post(&mut client, "1", "x").status == 200);
 }

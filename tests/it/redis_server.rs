@@ -2,14 +2,13 @@
 
 use std::{
     io::{BufRead, BufReader},
-    net::TcpListener,
     process::{Child, Command, Stdio},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::served::eventually;
+use crate::{served::eventually, service::own_port};
 
 /// A running Redis that keeps nothing on the disk.
 pub struct RedisServer {
@@ -19,10 +18,9 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts one on a port that is free.
+    /// Starts one on a port at which it can be started again.
     pub fn start() -> Self {
-        // Another process may take the port before Redis does.
-        (0..20).find_map(|_| Self::start_at(free_port())).expect("a port for Redis")
+        (0..20).find_map(|_| Self::start_at(own_port())).expect("a port for Redis")
     }
 
     /// `None`: the port is taken.
@@ -81,11 +79,6 @@ impl Drop for RedisServer {
     }
 }
 
-fn free_port() -> u16 {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    free.local_addr().unwrap().port()
-}
-
 /// Three of them that share the keys.
 pub struct RedisCluster([RedisServer; 3]);
 
@@ -93,9 +86,9 @@ impl RedisCluster {
     pub fn start() -> Self {
         let node = || {
             let start = |_| {
-                let bus = free_port().to_string();
+                let bus = own_port().to_string();
                 let more = ["--cluster-enabled", "yes", "--cluster-port", &bus];
-                Some((RedisServer::start_with(free_port(), &more)?, bus))
+                Some((RedisServer::start_with(own_port(), &more)?, bus))
             };
             (0..20).find_map(start).expect("ports for a node")
         };

@@ -3,7 +3,8 @@
 use std::{
     fs,
     io::{self, BufRead, BufReader, Read},
-    process::{Child, ChildStdout, Command, Output, Stdio},
+    process::{self, Child, ChildStdout, Command, Output, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -15,6 +16,14 @@ pub const CALLER: &str = env!("CARGO_BIN_EXE_caller-service");
 pub const FACADE: &str = env!("CARGO_BIN_EXE_facade-service");
 pub const LOGGING: &str = env!("CARGO_BIN_EXE_logging-service");
 pub const MESSAGES: &str = env!("CARGO_BIN_EXE_messages-service");
+
+/// A port that stays free while nothing listens there: it is below those that the system gives to
+/// listeners on port 0 and to connections.
+pub fn own_port() -> u16 {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let of_process = (process::id() % 200) as u16 * 100;
+    10_000 + of_process + TAKEN.fetch_add(1, Ordering::Relaxed) % 100
+}
 
 /// A running service; it is killed when it is dropped.
 pub struct Service {
@@ -32,7 +41,12 @@ impl Service {
         Self::of(Command::new(binary).args(["--port", "0"]).args(args)).expect("it starts")
     }
 
-    /// Starts a service on a port that has just become free.
+    /// Starts a service on a port at which it can be started again.
+    pub fn start_at_own_port(binary: &str, args: &[&str]) -> Self {
+        (0..20).find_map(|_| Self::start_at(binary, own_port(), args)).expect("a port is free")
+    }
+
+    /// `None`: the port is taken.
     pub fn start_at(binary: &str, port: u16, args: &[&str]) -> Option<Self> {
         Self::of(Command::new(binary).args(["--port", &port.to_string()]).args(args))
     }
