@@ -167,6 +167,8 @@ pub struct Node {
     pub(super) check_at: Time,
     /// When it was last woken. It is woken often enough to notice that it was stopped.
     woken_at: Time,
+    /// When it last noticed that.
+    stopped_until: Time,
     /// Recent remarks about others, so that they are not repeated.
     pub(super) said: VecDeque<(SocketAddr, String)>,
 }
@@ -225,6 +227,7 @@ impl Node {
             checks_made: 0,
             check_at: Time(0),
             woken_at: Time(0),
+            stopped_until: Time(0),
             said: VecDeque::new(),
             storing: Storing::after(&index),
             index,
@@ -243,8 +246,11 @@ impl Node {
 
     /// The one transition. `now` never goes back from one call to the next.
     pub fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
-        if now > self.deadline() + DOUBT_AFTER {
-            self.doubt_itself(now, out);
+        // Of one stop a node may first hear by many messages.
+        let late = now.since(self.deadline().max(self.stopped_until));
+        if late > DOUBT_AFTER {
+            self.stopped_until = now;
+            self.doubt_itself(now, late, out);
         }
         match input {
             Input::Request { id, request } => self.request(now, id, request, out),
@@ -267,12 +273,12 @@ impl Node {
     /// This node should have been woken a while ago: it was stopped, perhaps for so long that the
     /// others go on without it. Until it knows better, it asks them for everything; and it allows
     /// time for the messages that they have sent meanwhile to arrive.
-    fn doubt_itself(&mut self, now: Time, out: &mut Vec<Output>) {
+    fn doubt_itself(&mut self, now: Time, late: Duration, out: &mut Vec<Output>) {
         let is_in = matches!(self.phase, Phase::Member | Phase::Finishing { .. });
         if let Some(next) = self.next.as_mut().filter(|next| next.asked.is_some()) {
             (next.heard, next.asked) = (now, Some(now));
         }
-        self.short_links.put_off(now.since(self.deadline()));
+        self.short_links.put_off(late);
         if is_in && self.live > 1 && self.doubts.is_none() {
             self.begin_check(now, out);
             self.doubts = Some(self.checks_made);
