@@ -28,7 +28,9 @@ impl Checker {
         let mates: Vec<_> = mates.collect();
         // One that crashes at the same time may have been the only other.
         let has_crashed = mates.iter().any(|it| it.lost_at >= up.leaves_since);
-        if has_waited || has_crashed || mates.is_empty() {
+        // Where all leave there is nobody to hold anything.
+        let all_leave = mates.iter().all(|it| it.up().is_some_and(|up| up.leaves_since.is_some()));
+        if has_waited || has_crashed || all_leave {
             return;
         }
         for (name, &version) in &self.floors[host.index] {
