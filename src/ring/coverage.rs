@@ -13,7 +13,8 @@
 //! 2. by catching up: what its predecessor covered when a session began, it covers when the session
 //!    is done, or at once where both tables are equal;
 //! 3. a number that another member raises, if it covered the one before and comes to be in the same
-//!    circle in which it was raised: whatever is acknowledged there, this node takes part in.
+//!    circle in which it was raised: whatever is acknowledged there, this node takes part in. It does
+//!    not cover one before that was given up: nobody has followed that.
 //!
 //! A node is **ready** when it covers all that any member of its view brings, live or gone: it then
 //! holds every file that was acknowledged in its ring, or a newer version. Whether others are ready

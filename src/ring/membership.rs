@@ -38,9 +38,17 @@ impl Node {
         }))
     }
 
-    /// What others may take from this node. A full one lacks files that it should have.
+    /// What others may take from this node. A full one lacks files that others brought; but whatever
+    /// was acknowledged with it as a member, it has.
     pub(super) fn offered(&self) -> Covers {
-        if self.refused.is_empty() { self.covers.clone() } else { Covers::default() }
+        if self.refused.is_empty() {
+            return self.covers.clone();
+        }
+        let mut own = Covers::default();
+        if self.covers.has(self.config.address, self.me.brings) {
+            own.add(self.config.address, self.me.brings);
+        }
+        own
     }
 
     /// The other end of a link says which node it is and which members it knows.
@@ -270,7 +278,9 @@ impl Node {
                 two.circle_hash()
             };
             let is_here = entry.within == self.circle || entry.within == alone();
-            if is_here && self.covers.has(member, entry.from) {
+            // What was given up counts as covered, but nobody has followed it.
+            let was_given_up = entry.from > 0 && entry.from <= entry.lost;
+            if is_here && !was_given_up && self.covers.has(member, entry.from) {
                 self.unsettled |= self.learned.add(member, entry.brings);
                 self.covers.add(member, entry.brings);
             }
