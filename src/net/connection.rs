@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     answers::Answers,
+    clock,
     flight::{Flight, WaitingPlace},
     limits::{LINGER, STALL},
     outbox::Outbox,
@@ -61,7 +62,7 @@ impl NetConnection {
             id,
             role: Cell::new(role),
             answers: RefCell::default(),
-            active: Cell::new(Instant::now()),
+            active: Cell::new(clock::now()),
             outbox: RefCell::new(Outbox::new(flight.clone())),
             flight,
             stage: Cell::new(Stage::Open),

@@ -10,17 +10,17 @@ use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
     rc::Rc,
     task::{Poll, Waker},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
-use async_io::Timer;
 use smol::{LocalExecutor, future};
 
 use super::{
+    clock::{self, Alarm},
     connection::{NetConnection, Role},
     flight::{Flight, Held, WaitingPlace},
     limits::{FAREWELL, FAREWELL_LOOK, LATE, LINGER, READ_BYTES_MAX, SWEEP},
-    link,
+    link::OpenLink,
 };
 use crate::ring::{
     Event, Input, LinkId, Node, Output, RequestId, StoreFault,
@@ -42,6 +42,7 @@ pub(super) struct Driver {
     /// With more connections than this, the longest idle one is closed.
     clients_max: usize,
     pub(super) flight: Rc<Flight>,
+    open_link: OpenLink,
     /// Nothing is accepted any more, and clients are answered for the last time.
     is_closing: Cell<bool>,
     waiting_for_end: Cell<Option<Waker>>,
@@ -67,6 +68,10 @@ struct DriverState {
 }
 
 impl DriverState {
+    fn now(&self) -> Time {
+        Time(clock::now().saturating_duration_since(self.began).as_micros() as u64)
+    }
+
     /// A new connection, with a number that no other has.
     fn connection(&mut self, role: Role, flight: &Rc<Flight>) -> Rc<NetConnection> {
         loop {
@@ -85,6 +90,7 @@ impl Driver {
         file_bytes_max: usize,
         flight_bytes_max: usize,
         clients_max: usize,
+        open_link: OpenLink,
         on_event: Box<dyn FnMut(&Event)>,
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -93,7 +99,7 @@ impl Driver {
                 node,
                 store: MemoryStore::default(),
                 stored: VecDeque::new(),
-                began: Instant::now(),
+                began: clock::now(),
                 outputs: Vec::new(),
                 connections: HashMap::new(),
                 connections_made: 0,
@@ -108,6 +114,7 @@ impl Driver {
             file_bytes_max,
             clients_max,
             flight: Flight::new(flight_bytes_max),
+            open_link,
             is_closing: Cell::new(false),
             waiting_for_end: Cell::new(None),
         })
@@ -121,19 +128,19 @@ impl Driver {
     /// Several inputs in a row at one reading of the clock.
     pub(super) fn turn(self: &Rc<Self>) -> Turn<'_> {
         let state = self.state.borrow_mut();
-        let now = Time(state.began.elapsed().as_micros() as u64);
+        let now = state.now();
         Turn { driver: self, state, now }
     }
 
     /// Wakes the node at its deadlines, for ever.
     pub(super) async fn keep_time(self: Rc<Self>) {
-        let mut timer = Timer::never();
+        let mut timer = Alarm::never();
         let mut alarm = Time(u64::MAX);
         let mut is_late = false;
         future::poll_fn(|cx| {
             loop {
                 let mut state = self.state.borrow_mut();
-                let now = Time(state.began.elapsed().as_micros() as u64);
+                let now = state.now();
                 let deadline = state.node.deadline();
                 if now >= deadline {
                     drop(state);
@@ -142,7 +149,7 @@ impl Driver {
                     if now.since(deadline) > LATE && !is_late {
                         is_late = true;
                         alarm = Time(u64::MAX);
-                        timer.set_after(LATE / 10);
+                        timer.set_at(clock::now() + LATE / 10);
                     } else {
                         is_late = false;
                         let mut turn = self.turn();
@@ -159,7 +166,7 @@ impl Driver {
                     state.alarm_owner = Some(cx.waker().clone());
                 }
                 match std::pin::Pin::new(&mut timer).poll(cx) {
-                    Poll::Ready(_) => alarm = Time(u64::MAX),
+                    Poll::Ready(()) => alarm = Time(u64::MAX),
                     Poll::Pending => return Poll::<()>::Pending,
                 }
             }
@@ -170,9 +177,9 @@ impl Driver {
     /// Looks for connections that have stalled, for ever.
     pub(super) async fn sweep(self: Rc<Self>) {
         loop {
-            Timer::after(SWEEP).await;
+            Alarm::after(SWEEP).await;
             let connections: Vec<_> = self.state.borrow().connections.values().cloned().collect();
-            let now = Instant::now();
+            let now = clock::now();
             for connection in connections {
                 connection.check_stall(now);
             }
@@ -198,9 +205,9 @@ impl Driver {
     pub(super) async fn farewell(&self) {
         self.is_closing.set(true);
         self.state.borrow().connections.values().for_each(|it| it.wake());
-        let end = Instant::now() + FAREWELL;
+        let end = clock::now() + FAREWELL;
         let mut lingers_until = end;
-        while Instant::now() < end.min(lingers_until) {
+        while clock::now() < end.min(lingers_until) {
             let (mut is_open, mut is_lingering) = (false, false);
             for connection in self.state.borrow().connections.values() {
                 let is_client = connection.role.get() == Role::Client;
@@ -211,9 +218,9 @@ impl Driver {
                 return;
             }
             if !is_open {
-                lingers_until = lingers_until.min(Instant::now() + LINGER);
+                lingers_until = lingers_until.min(clock::now() + LINGER);
             }
-            Timer::after(FAREWELL_LOOK).await;
+            Alarm::after(FAREWELL_LOOK).await;
         }
     }
 
@@ -254,6 +261,26 @@ impl Driver {
         Some(link)
     }
 
+    // ---- what tests look at
+
+    #[cfg(test)]
+    pub(super) fn look<T>(&self, at: impl FnOnce(&Node) -> T) -> T {
+        at(&self.state.borrow().node)
+    }
+
+    /// The content of a file that this node holds.
+    #[cfg(test)]
+    pub(super) fn read(&self, name: &str) -> Option<Vec<u8>> {
+        let state = self.state.borrow();
+        let held = state.node.index().get(&Name::new(name).ok()?)?;
+        Some(state.store.read(held.ticket).to_vec())
+    }
+
+    #[cfg(test)]
+    pub(super) fn connections(&self) -> usize {
+        self.state.borrow().connections.len()
+    }
+
     // ---- bounds
 
     /// Whether there is room for another operation. A node that is about to end refuses all.
@@ -289,7 +316,7 @@ impl Turn<'_> {
 
     /// Tells the node what the time of day is.
     fn set_clock(&mut self) {
-        self.state.node.set_clock(self.now, wall_ms());
+        self.state.node.set_clock(self.now, clock::wall_ms());
     }
 
     pub(super) fn received(&mut self, link: LinkId, message: Envelope) {
@@ -372,13 +399,6 @@ impl Turn<'_> {
         let to = state.node.place(to);
         let connection = state.connection(Role::Link(link), &self.driver.flight);
         state.links.insert(link, connection.clone());
-        let task = link::run(self.driver.clone(), connection, to);
-        self.driver.executor.spawn(task).detach();
+        (self.driver.open_link)(self.driver, connection, to);
     }
-}
-
-/// Milliseconds since 1970.
-pub(super) fn wall_ms() -> u64 {
-    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    wall.as_millis() as u64
 }

@@ -115,6 +115,13 @@ impl Flight {
         })
     }
 
+    /// Whether nothing is in flight.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        let bytes = [&self.half_bytes, &self.copied_bytes, &self.put_bytes, &self.content_bytes];
+        bytes.iter().all(|it| it.get() == 0) && self.uploads.get() == 0
+    }
+
     pub(super) fn set_members(&self, members: usize) {
         self.members.set(members.max(1));
     }

@@ -4,13 +4,30 @@ use std::{future::Future, io, pin::pin, rc::Rc, task::Poll};
 
 use smol::future;
 
-use super::{connection::NetConnection, driver::Driver, task};
+use super::{connection::NetConnection, driver::Driver, stream::Stream, task};
 use crate::connect::connect;
 
-/// Connects to `HOST:PORT`, then runs the link until its end. The node decides how long to wait for
-/// the connection: it ends the link.
-pub(super) async fn run(driver: Rc<Driver>, connection: Rc<NetConnection>, to: String) {
-    let mut connecting = pin!(connect(to));
+/// Starts a task that connects to `HOST:PORT` and runs the link.
+pub(super) type OpenLink = Box<dyn Fn(&Rc<Driver>, Rc<NetConnection>, String)>;
+
+/// Opens a link over TCP.
+pub(super) fn open(driver: &Rc<Driver>, connection: Rc<NetConnection>, to: String) {
+    let connecting = async {
+        let stream = connect(to).await?;
+        stream.get_ref().set_nodelay(true)?;
+        Ok(stream)
+    };
+    driver.executor.spawn(run(driver.clone(), connection, connecting)).detach();
+}
+
+/// Waits for the connection, then runs the link until its end. The node decides how long to wait: it
+/// ends the link.
+pub(super) async fn run<S: Stream>(
+    driver: Rc<Driver>,
+    connection: Rc<NetConnection>,
+    connecting: impl Future<Output = io::Result<S>>,
+) {
+    let mut connecting = pin!(connecting);
     let connected = future::poll_fn(|cx| {
         connection.keep_waker(cx);
         if connection.is_ending() {
@@ -18,7 +35,7 @@ pub(super) async fn run(driver: Rc<Driver>, connection: Rc<NetConnection>, to: S
         }
         connecting.as_mut().poll(cx)
     });
-    match connected.await.and_then(|stream| stream.get_ref().set_nodelay(true).map(|()| stream)) {
+    match connected.await {
         Ok(stream) => task::run(driver, connection, stream).await,
         Err(error) => driver.forget(&connection, task::in_words(&error)),
     }

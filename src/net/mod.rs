@@ -10,6 +10,7 @@
 //!     answers     answers in the order of the requests
 //!     outbox      bytes on their way out
 //!     flight      what is on its way in memory, and the budget for it
+//!     clock       what time it is
 //! ```
 //!
 //! A request whose answer is at hand never leaves its task: read, decode, [`Node::handle`], encode,
@@ -18,6 +19,7 @@
 //! [`Node::handle`]: crate::ring::node::Node::handle
 
 mod answers;
+mod clock;
 mod connection;
 mod driver;
 mod flight;

@@ -10,13 +10,14 @@ use std::{
 use async_io::Async;
 
 use super::{
+    clock,
     connection::Role,
-    driver::{self, Driver},
+    driver::Driver,
     limits::{
         ACCEPTS_PER_TURN_MAX, CLIENTS_MAX, DESCRIPTORS_KEPT, FLIGHT_BYTES_MAX_DEFAULT,
         STORE_BYTES_MAX_DEFAULT,
     },
-    task,
+    link, task,
 };
 use crate::{
     ring::{Config, Event, Input, Node, index::Index},
@@ -123,13 +124,20 @@ impl Bound {
         let descriptors = descriptors::raise_limit();
         let clients_max =
             CLIENTS_MAX.min(descriptors.saturating_sub(DESCRIPTORS_KEPT).max(descriptors / 2));
-        config.started_ms = driver::wall_ms();
+        config.started_ms = clock::wall_ms();
         config.seed = config.started_ms << 20 ^ u64::from(std::process::id()) << 40;
         let file_bytes_max = config.max_file_bytes;
         let node = Node::new(config, Index::new(limits.store_bytes_max));
         let flight_bytes_max = limits.flight_bytes_max;
         let on_event = Box::new(on_event);
-        let driver = Driver::new(node, file_bytes_max, flight_bytes_max, clients_max, on_event);
+        let driver = Driver::new(
+            node,
+            file_bytes_max,
+            flight_bytes_max,
+            clients_max,
+            Box::new(link::open),
+            on_event,
+        );
         let executor = &driver.executor;
         let acceptor = Rc::new(Acceptor::new(self.listeners)?);
         let accepting = {

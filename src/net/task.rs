@@ -13,10 +13,10 @@ use std::{
     time::Instant,
 };
 
-use async_io::Timer;
 use smol::future;
 
 use super::{
+    clock::{self, Alarm},
     connection::{NetConnection, Role, Stage},
     driver::Driver,
     flight::Half,
@@ -84,7 +84,7 @@ struct Task<S> {
     /// The file that is just arriving.
     content: Option<Half>,
     /// Wakes the task to ask whether that may go on.
-    retry: Option<Timer>,
+    retry: Option<Alarm>,
 }
 
 impl<S: Stream> Task<S> {
@@ -178,9 +178,9 @@ impl<S: Stream> Task<S> {
             return false;
         }
         let has_room = match &self.content {
-            Some(content) if content.may_grow(Instant::now(), cx.waker()) => true,
+            Some(content) if content.may_grow(clock::now(), cx.waker()) => true,
             Some(_) => {
-                let mut retry = Timer::after(TURN_LOOK);
+                let mut retry = Alarm::after(TURN_LOOK);
                 self.retry = Pin::new(&mut retry).poll(cx).is_pending().then_some(retry);
                 self.retry.is_none()
             }
@@ -192,7 +192,7 @@ impl<S: Stream> Task<S> {
         };
         if !has_room {
             // Waiting for others does not count as a stall of this client.
-            self.connection.active.set(Instant::now());
+            self.connection.active.set(clock::now());
             self.connection.half.set(None);
         }
         has_room
@@ -249,7 +249,7 @@ impl<S: Stream> Task<S> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            let now = Instant::now();
+            let now = clock::now();
             if read == 0 {
                 self.has_ended = true;
                 self.connection.half.set(None);
@@ -284,7 +284,7 @@ impl<S: Stream> Task<S> {
         let taken = self.decode(&rest)?;
         rest.drain(..taken);
         self.partial = rest;
-        self.note_half(Instant::now(), 0);
+        self.note_half(clock::now(), 0);
         Ok(())
     }
 
@@ -421,7 +421,7 @@ impl<S: Stream> Task<S> {
 
     fn note_taken(&self, written: usize) {
         let connection = &self.connection;
-        let now = Instant::now();
+        let now = clock::now();
         connection.active.set(now);
         let (since, taken) = connection.taking.get().unwrap_or((now, 0));
         let is_all = connection.outbox.borrow().bytes() == 0;

@@ -25,6 +25,7 @@ const TIME_MIN: Duration = Duration::from_millis(10);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The settings of a node when it starts.
+#[derive(PartialEq, Debug)]
 pub(super) struct Settings {
     pub ip: Option<IpAddr>,
     pub port: Option<u16>,
@@ -187,6 +188,29 @@ mod tests {
         let prev = prev.iter().map(|it| it.parse().unwrap()).collect();
         let all = members(prev, ip.map(Into::into), port).unwrap();
         all.iter().map(Node::to_string).collect()
+    }
+
+    /// argh wants the defaults as text in the help. These must be those that are used.
+    #[test]
+    fn the_help_says_the_defaults_that_are_used() {
+        use argh::ArgsInfo;
+
+        let mut args = Vec::new();
+        for flag in Options::get_args_info().flags {
+            let Some((_, default)) = flag.description.split_once("(default: ") else { continue };
+            let end = default.find([',', ';', ')']).expect("a `)`");
+            let value = &default[..end];
+            if value.starts_with(|c: char| c.is_ascii_digit()) && !value.contains(' ') {
+                args.extend([flag.long.to_owned(), value.to_owned()]);
+            }
+        }
+        // Where a node listens depends on what is free, and these need each other.
+        let others = ["--ip", "--prev-ip", "--prev-port"];
+        let pairs = args.chunks(2).filter(|pair| !others.contains(&&*pair[0]));
+        let args: Vec<String> = pairs.flatten().cloned().collect();
+        assert_eq!(args.len(), 2 * 9, "{args:?}");
+        let of = |args: &[String]| Settings::of(crate::cli::read(args).unwrap()).unwrap();
+        assert_eq!(of(&args), of(&[]));
     }
 
     #[test]

@@ -2,6 +2,9 @@
 //! what they send and when, how much they take, and how they end. No socket is opened, and time
 //! passes only as a test says.
 
+mod network;
+mod ring;
+
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
@@ -15,6 +18,7 @@ use super::{
     connection::{NetConnection, Role, Stage},
     driver::Driver,
     limits::{STALL, TURN_REQUESTS_MAX, UNREAD_ANSWER_BYTES_MAX},
+    link,
     stream::Stream,
     task,
 };
@@ -136,7 +140,8 @@ impl Alone {
         };
         let node = Node::new(config, Index::new(64 * MIB));
         let on_event = Box::new(|_: &Event| {});
-        let driver = Driver::new(node, FILE_BYTES_MAX, 16 * MIB, 64, on_event);
+        let driver =
+            Driver::new(node, FILE_BYTES_MAX, 16 * MIB, 64, Box::new(link::open), on_event);
         driver.drive(Input::Wake);
         Self(driver)
     }
