@@ -318,10 +318,7 @@ impl Node {
     /// on; then it asks to be taken in, by a member that can reach it.
     fn count_back(&mut self, now: Time, out: &mut Vec<Output>) {
         self.note_back(now);
-        if self.backs.len() > BACKS_AT_ONCE && matches!(self.phase, Phase::Finishing { .. }) {
-            // It was about to leave anyway.
-            self.phase = Phase::Finishing { until: now };
-        }
+        // One that is about to leave waits on until the others have what only it has.
         if self.backs.len() > BACKS_AT_ONCE && self.phase == Phase::Member {
             let why = format!(
                 "the others have declared it gone {} times within {BACKS_WITHIN:?}: can its \
