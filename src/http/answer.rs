@@ -16,6 +16,7 @@ use smol::future::FutureExt;
 
 use super::{
     connection::HttpConnection,
+    convert,
     exchange::Exchange,
     front::Fronts,
     limits::LINGER,
@@ -33,32 +34,47 @@ pub(super) async fn answer(
     let (mut head, body) = request.into_parts();
     let is_head = head.method == Method::HEAD;
     let is_h2 = head.version == Version::HTTP_2;
+    let is_old = head.version == Version::HTTP_10;
     let mut exchange = Exchange::begin(connection, &head, body);
-    let answering = fronts.of(&head).answer(&mut exchange, &mut head);
-    let answered = AssertUnwindSafe(answering).catch_unwind().await;
-    let answered = answered.unwrap_or_else(|_panic| {
-        exchange.connection.state.close();
-        Err(Refusal::Failed)
-    });
+    let answered = if is_h2 && convert::has_two_hosts(&head) {
+        Err(Refusal::bad("the Host header differs from :authority"))
+    } else {
+        let answering = fronts.of(&head).answer(&mut exchange, &mut head);
+        let answered = AssertUnwindSafe(answering).catch_unwind().await;
+        answered.unwrap_or_else(|_panic| {
+            exchange.connection.state.close();
+            Err(Refusal::Failed)
+        })
+    };
     let response = match answered {
         Ok(response) => response,
         Err(Refusal::Lost) => return Err(Lost),
         Err(Refusal::Failed) => {
-            let error_type = exchange.options().error_type;
-            refusal::response(StatusCode::INTERNAL_SERVER_ERROR, error_type)
+            refusal::response(StatusCode::INTERNAL_SERVER_ERROR, exchange.options().errors, None)
         }
-        Err(Refusal::Status(status)) => {
+        Err(Refusal::Status(status, cause)) => {
+            if let Some(cause) = cause {
+                exchange.explain(cause);
+            }
             if is_h2 && status != StatusCode::REQUEST_TIMEOUT {
                 within(LINGER, exchange.discard_body()).await;
             }
             exchange.connection.state.close();
-            refusal::response(status, exchange.options().error_type)
+            refusal::response(status, exchange.options().errors, cause)
         }
     };
     let (mut head, source) = response.into_parts();
     let source = if is_head { without_body(&mut head.headers, source) } else { source };
     if !is_h2 {
+        // HTTP/1.0 has no chunks: what has no length ends with the connection.
+        if is_old && source.size_hint().exact().is_none() {
+            exchange.connection.state.close();
+        }
         if exchange.connection.is_last_answer() {
+            // Else hyper would say `keep-alive` as well to such a client that asks for it.
+            if is_old {
+                head.version = Version::HTTP_10;
+            }
             head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         exchange.drop_body();
@@ -126,9 +142,6 @@ impl Body for Answer {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Pieces(pieces) => pieces.size_hint(),
-            Source::Frames(frames) => frames.size_hint(),
-        }
+        self.source.size_hint()
     }
 }

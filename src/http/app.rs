@@ -23,6 +23,9 @@ pub fn lost() -> tide::Response {
     answer
 }
 
+/// Why an answer refuses something, for the access log. It goes into the answer's extensions.
+pub(crate) struct Cause(pub(crate) String);
+
 /// The mark of a [`lost`] answer.
 struct IsLost;
 
@@ -84,7 +87,7 @@ async fn receive(
 
 /// tide's answer as hyper sees it.
 async fn hand_on(
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     mut answer: tide_http::Response,
     mut headers: HeaderMap,
 ) -> Result<Response<Source>, Refusal> {
@@ -97,10 +100,13 @@ async fn hand_on(
     if closes {
         exchange.connection.state.close();
     }
+    if let Some(Cause(cause)) = answer.ext_mut().remove() {
+        exchange.explain(cause);
+    }
     let is_error = status.is_client_error() || status.is_server_error();
     // tide answers an error with a status and nothing more.
     if is_error && matches!(&pieces, Pieces::Whole(bytes) if bytes.is_empty()) {
-        let mut response = refusal::response(status, exchange.options().error_type);
+        let mut response = refusal::response(status, exchange.options().errors, None);
         response.headers_mut().extend(headers);
         return Ok(response);
     }

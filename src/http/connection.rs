@@ -10,8 +10,8 @@ use std::{
 
 use async_io::Async;
 
-use super::{shared::HttpShared, state::ConnectionState};
-use crate::serve::thread::AcceptedConnection;
+use super::{intake::Intake, shared::HttpShared, state::ConnectionState};
+use crate::serve::thread::{AcceptedConnection, Spare};
 
 /// One connection. Its task is in `task.rs`.
 pub(super) struct HttpConnection {
@@ -20,12 +20,15 @@ pub(super) struct HttpConnection {
     pub(super) peer: SocketAddr,
     pub(super) peer_text: String,
     pub(super) state: ConnectionState,
+    /// Of what comes over HTTP/1. No borrow of it lasts over an await.
+    pub(super) intake: RefCell<Intake>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl HttpConnection {
     pub(super) fn new(shared: Rc<HttpShared>, stream: Async<TcpStream>, peer: SocketAddr) -> Self {
         Self {
+            intake: RefCell::new(Intake::new(&shared.options)),
             shared,
             stream,
             peer,
@@ -59,8 +62,8 @@ impl HttpConnection {
 }
 
 impl AcceptedConnection for HttpConnection {
-    fn idle_since(&self) -> Option<Instant> {
-        self.state.idle_since()
+    fn spare_since(&self) -> Option<(Spare, Instant)> {
+        self.state.spare_since()
     }
 
     fn give_way(&self) {

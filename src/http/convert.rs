@@ -1,9 +1,11 @@
 //! Converts between hyper's types and those of http-types, which tide uses.
 //!
-//! http-types panics where it is given anything but ASCII in a header, so a request with other
-//! bytes is refused here and never gets that far. Conversion takes much of a request's time (see
+//! http-types panics where it is given anything but ASCII in a header, so a header with other bytes
+//! is left out here and never gets that far. Conversion takes much of a request's time (see
 //! ARCHITECTURE.md), so everything is converted once, and a URL that was recently requested is not
 //! parsed again.
+//!
+//! Over HTTP/1 the head has been read before (`intake.rs`), and only what HTTP/2 lets through is refused.
 
 use hyper::{
     HeaderMap, Method, StatusCode, Version,
@@ -12,45 +14,55 @@ use hyper::{
 };
 use tide::http::{self as tide_http, Url, headers as tide_headers};
 
-use crate::{http1::host::is_host, serve::Options};
+use super::refusal::Refusal;
+use crate::{
+    http1::{host::is_host, target},
+    serve::Options,
+};
 
 /// URLs of one thread that are kept parsed.
 const URLS_KEPT: usize = 64;
 /// Bytes of the longest URL that is kept parsed.
 const URL_KEPT_BYTES_MAX: usize = 256;
 
-/// The request as tide sees it, without its body, or the status to refuse it with.
+/// The request as tide sees it, without its body, or why it is refused.
 pub(super) fn request(
     head: &request::Parts,
     urls: &mut Urls,
     options: &Options,
-) -> Result<tide_http::Request, StatusCode> {
-    let method = method(&head.method).ok_or(StatusCode::NOT_IMPLEMENTED)?;
+) -> Result<tide_http::Request, Refusal> {
+    let refused = |status, cause| Err(Refusal::Status(status, Some(cause)));
+    let Some(method) = method(&head.method, options.takes_all_methods) else {
+        return refused(StatusCode::NOT_IMPLEMENTED, "the method is not known here");
+    };
     // A host alone is a target for CONNECT only.
     if head.uri.scheme().is_none() && head.uri.authority().is_some() {
-        return Err(StatusCode::BAD_REQUEST);
+        return Err(Refusal::bad("the target is neither a path nor a URL of http"));
     }
     let path = head.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     if path.len() > options.url_bytes_max {
-        return Err(StatusCode::URI_TOO_LONG);
-    }
-    if !path.is_ascii() {
-        return Err(StatusCode::BAD_REQUEST);
+        return refused(StatusCode::URI_TOO_LONG, "path and query are too long");
     }
     if head.headers.len() > options.headers_max {
-        return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return refused(status, "there are too many headers");
     }
-    let url = urls.get(authority(head)?, path).ok_or(StatusCode::BAD_REQUEST)?;
+    let url = urls.get(authority(head)?, path).ok_or(Refusal::bad("the target is no URL"))?;
     let mut request = tide_http::Request::new(method, url);
     let mut last = None;
     for (name, value) in &head.headers {
-        if !value.as_bytes().is_ascii() {
-            return Err(StatusCode::BAD_REQUEST);
-        }
-        let Ok(value) = value.to_str() else { return Err(StatusCode::BAD_REQUEST) };
         if is_for_the_next_hop(name) {
             continue;
         }
+        // Other bytes than those of ASCII mean nothing to HTTP (RFC 9110, 5.5), and http-types cannot
+        // hold them.
+        let Ok(value) = value.to_str() else {
+            match request.ext_mut().get_mut() {
+                Some(LeftOut(names)) => names.push(name.clone()),
+                None => drop(request.ext_mut().insert(LeftOut(vec![name.clone()]))),
+            }
+            continue;
+        };
         // All values of a name come one after another.
         if last == Some(name) {
             request.append_header(request_name(name), value);
@@ -62,36 +74,60 @@ pub(super) fn request(
     Ok(request)
 }
 
+/// The headers of a request that tide does not see. It is among the request's extensions if there are
+/// any.
+struct LeftOut(Vec<HeaderName>);
+
+/// Whether a request has a header of this name that tide does not see, since it is not ASCII. For
+/// headers that may not be passed over.
+pub(crate) fn is_left_out<S>(request: &tide::Request<S>, name: &str) -> bool {
+    let left_out = request.ext::<LeftOut>();
+    left_out.is_some_and(|LeftOut(names)| names.iter().any(|it| it.as_str() == name))
+}
+
 /// The host that a request is for: RFC 9112 requires exactly one `Host` from HTTP/1.1 on, and a
 /// host in the request's target takes precedence.
-fn authority(head: &request::Parts) -> Result<&str, StatusCode> {
+fn authority(head: &request::Parts) -> Result<&str, Refusal> {
+    let no_host = Refusal::bad("the Host header names no host");
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => Some(host.to_str().map_err(|_| StatusCode::BAD_REQUEST)?),
+        (Some(host), None) => Some(host.to_str().map_err(|_| no_host)?),
         (None, _) if head.version != Version::HTTP_11 => None,
-        _ => return Err(StatusCode::BAD_REQUEST),
+        (None, _) => return Err(Refusal::bad("there is no Host header")),
+        _ => return Err(Refusal::bad("there is more than one Host header")),
     };
     if !host.is_none_or(is_host) {
-        return Err(StatusCode::BAD_REQUEST);
+        return Err(no_host);
     }
     match (head.uri.authority(), host) {
         (Some(authority), _) if is_host(authority.as_str()) => Ok(authority.as_str()),
-        (Some(_), _) => Err(StatusCode::BAD_REQUEST),
+        (Some(_), _) => Err(Refusal::bad("the target names no host")),
         (None, Some("") | None) => Ok("localhost"),
         (None, Some(host)) => Ok(host),
     }
 }
 
-/// `None` for methods that are not registered, and for CONNECT: this is no proxy.
-fn method(method: &Method) -> Option<tide_http::Method> {
+/// Whether an HTTP/2 request names two hosts (RFC 9113, 8.3.1): proxies and servers would choose one
+/// each.
+pub(super) fn has_two_hosts(head: &request::Parts) -> bool {
+    let Some(authority) = head.uri.authority() else { return false };
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    hosts.any(|host| !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()))
+}
+
+/// `None` for methods that are not registered, unless all are taken, and for CONNECT: this is no
+/// proxy.
+fn method(method: &Method, takes_all: bool) -> Option<tide_http::Method> {
+    // http-types knows no others. No route is for PRI, which is never sent: it stands for all of them.
+    let unknown = takes_all.then_some(tide_http::Method::Pri);
     match *method {
         Method::GET => Some(tide_http::Method::Get),
         Method::POST => Some(tide_http::Method::Post),
         Method::HEAD => Some(tide_http::Method::Head),
         Method::CONNECT => None,
         // http-types reads `get` as GET, which HTTP does not.
-        _ if method.as_str().bytes().any(|byte| byte.is_ascii_lowercase()) => None,
-        _ => method.as_str().parse().ok(),
+        _ if method.as_str().bytes().any(|byte| byte.is_ascii_lowercase()) => unknown,
+        _ => method.as_str().parse().ok().or(unknown),
     }
 }
 
@@ -171,7 +207,13 @@ impl Urls {
 
     /// `None`: it is not a URL.
     fn get(&mut self, authority: &str, path: &str) -> Option<Url> {
-        let parse = || Url::parse(&format!("http://{authority}{}", absolute(path))).ok();
+        let parse = || {
+            let (path, query) = path.split_at(path.find('?').unwrap_or(path.len()));
+            let path = target::plain(absolute(path));
+            let parse = |authority| Url::parse(&format!("http://{authority}{path}{query}")).ok();
+            // A URL cannot hold every name, as `web.1`. The Host header has it.
+            parse(authority).or_else(|| parse("localhost"))
+        };
         if authority.len() + path.len() > URL_KEPT_BYTES_MAX {
             return parse();
         }
@@ -202,7 +244,10 @@ mod tests {
     fn convert(builder: request::Builder) -> Result<tide_http::Request, StatusCode> {
         let head = builder.body(()).unwrap().into_parts().0;
         let options = Options { url_bytes_max: 100, headers_max: 10, ..Options::default() };
-        super::request(&head, &mut Urls::new(), &options)
+        super::request(&head, &mut Urls::new(), &options).map_err(|refusal| match refusal {
+            Refusal::Status(status, Some(_)) => status,
+            _ => panic!("{refusal:?}"),
+        })
     }
 
     fn get(uri: &str) -> request::Builder {
@@ -221,11 +266,13 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_http_types_would_die_of_are_refused() {
+    fn headers_that_http_types_would_die_of_are_left_out() {
         for byte in 0x80..=0xff {
             let value = HeaderValue::from_bytes(&[b'a', byte]).unwrap();
-            let refused = convert(get("/").header("x", value.clone()));
-            assert_eq!(refused.unwrap_err(), StatusCode::BAD_REQUEST);
+            let builder = get("/").header("x", value.clone()).header("x", "b");
+            let request = convert(builder.header("y", value.clone())).unwrap();
+            assert_eq!(request.header("x").unwrap().as_str(), "b");
+            assert!(request.header("y").is_none());
             let builder = hyper::Request::get("/").header("host", value);
             assert_eq!(convert(builder).unwrap_err(), StatusCode::BAD_REQUEST);
         }
@@ -241,6 +288,7 @@ mod tests {
         for host in ["a b", "a/b", "a?b", "a#b", "u@a", "a:99999", "[::1", "a\\b", "a<b"] {
             assert_eq!(status(with(host)), bad, "{host}");
         }
+        assert_eq!(status(with("web.1").uri("/ap%69?%61")), Ok("http://localhost/api?%61".into()));
         assert_eq!(status(with("[::1]:80")), Ok("http://[::1]/".into()));
         assert_eq!(status(with("")), Ok("http://localhost/".into()));
         assert_eq!(status(with("h").uri("http://other:1/x")), Ok("http://other:1/x".into()));
@@ -252,6 +300,10 @@ mod tests {
             let refused = convert(get("/").method(method)).unwrap_err();
             assert_eq!(refused, StatusCode::NOT_IMPLEMENTED, "{method}");
         }
+        for name in ["get", "NONSENSE"] {
+            assert_eq!(method(&name.parse().unwrap(), true), Some(tide_http::Method::Pri));
+        }
+        assert_eq!(method(&Method::CONNECT, true), None);
         for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"] {
             assert_eq!(convert(get("/").method(method)).unwrap().method().to_string(), method);
         }

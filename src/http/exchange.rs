@@ -1,6 +1,7 @@
 //! One request and its answer: what is counted, noted and logged of them.
 
 use std::{
+    borrow::Cow,
     future,
     pin::Pin,
     rc::Rc,
@@ -23,7 +24,7 @@ use super::{
     limits::{BODIES_BYTES_MAX, LINGER_BYTES_MAX},
     log::AccessEntry,
     pieces::Received,
-    refusal::SERVER,
+    refusal::{BODIES_FULL, Refusal, SERVER},
     trace::{REQUEST_ID, Trace},
 };
 use crate::serve::{Options, drain::Shutdown};
@@ -42,7 +43,6 @@ pub(crate) struct Exchange {
     trace: Option<Trace>,
     /// Of the request, counted against [`BODIES_BYTES_MAX`].
     body_bytes: usize,
-    had_body: bool,
     /// The client waits for us, and not we for the client.
     is_busy: bool,
 }
@@ -59,6 +59,7 @@ struct Record {
     status: Option<u16>,
     grpc_status: Option<u8>,
     bytes: u64,
+    cause: Option<Cow<'static, str>>,
 }
 
 impl Exchange {
@@ -75,6 +76,7 @@ impl Exchange {
             status: None,
             grpc_status: None,
             bytes: 0,
+            cause: None,
         });
         let is_traced = connection.shared.options.service.is_some();
         Self {
@@ -84,7 +86,6 @@ impl Exchange {
             unread: None,
             record,
             body_bytes: 0,
-            had_body: false,
             is_busy: true,
         }
     }
@@ -111,26 +112,28 @@ impl Exchange {
     }
 
     /// Reads the whole body.
-    pub(super) async fn receive(&mut self) -> Result<Received, StatusCode> {
-        self.had_body = true;
+    pub(super) async fn receive(&mut self) -> Result<Received, Refusal> {
         let mut received = Received::default();
         let Self { connection, body: Some(body), body_bytes, .. } = self else {
             return Ok(received);
         };
         let (most, held) =
             (connection.shared.options.body_bytes_max, &connection.shared.bodies_bytes);
+        let too_long = Refusal::Status(StatusCode::PAYLOAD_TOO_LARGE, Some("the body is too long"));
         if body.size_hint().lower() > most as u64 {
-            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+            return Err(too_long);
         }
         while let Some(frame) = future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
-            // The body is cut off, or its chunks are malformed.
-            let frame = frame.map_err(|_| StatusCode::BAD_REQUEST)?;
+            let frame = frame.map_err(|_| match connection.intake.borrow().body_refusal() {
+                Some(refusal) => refusal.into(),
+                None => Refusal::bad("the connection ended in the middle of the body"),
+            })?;
             let Ok(piece) = frame.into_data() else { continue };
             if received.len() + piece.len() > most {
-                return Err(StatusCode::PAYLOAD_TOO_LARGE);
+                return Err(too_long);
             }
             if held.load(Relaxed) + piece.len() > BODIES_BYTES_MAX {
-                return Err(StatusCode::SERVICE_UNAVAILABLE);
+                return Err(Refusal::Status(StatusCode::SERVICE_UNAVAILABLE, Some(BODIES_FULL)));
             }
             held.fetch_add(piece.len(), Relaxed);
             *body_bytes += piece.len();
@@ -176,6 +179,13 @@ impl Exchange {
         self.connection.state.touch();
     }
 
+    /// Notes why the request is refused.
+    pub(super) fn explain(&mut self, cause: impl Into<Cow<'static, str>>) {
+        if let Some(record) = &mut self.record {
+            record.cause = Some(cause.into());
+        }
+    }
+
     /// Notes that this much of the answer was given to hyper.
     pub(super) fn sent(&mut self, bytes: usize) {
         if let Some(record) = &mut self.record {
@@ -214,10 +224,10 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         let now = Instant::now();
         self.set_busy(false);
-        let Self { connection, record, trace, body_bytes, had_body, .. } = self;
+        let Self { connection, record, trace, body_bytes, .. } = self;
         let HttpConnection { shared, state, peer, .. } = &**connection;
         shared.bodies_bytes.fetch_sub(*body_bytes, Relaxed);
-        state.exchange_ended(now, *had_body);
+        state.exchange_ended(now);
         if let Some(record) = record {
             shared.log.access(&AccessEntry {
                 method: record.method.as_str(),
@@ -229,6 +239,7 @@ impl Drop for Exchange {
                 client: *peer,
                 service: shared.options.service,
                 trace: trace.as_ref(),
+                cause: record.cause.as_deref(),
             });
         }
     }

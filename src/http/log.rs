@@ -37,6 +37,8 @@ pub(crate) struct AccessEntry<'a> {
     pub(crate) service: Option<&'static str>,
     /// `None`: the request was not understood, or is not followed.
     pub(crate) trace: Option<&'a Trace>,
+    /// Why the request was refused; else the trace may have the cause of the answer.
+    pub(crate) cause: Option<&'a str>,
 }
 
 impl AccessEntry<'_> {
@@ -50,7 +52,7 @@ impl AccessEntry<'_> {
 
     /// Why it was answered so.
     fn cause(&self) -> Option<&str> {
-        self.trace.and_then(Trace::cause)
+        self.cause.or_else(|| self.trace.and_then(Trace::cause))
     }
 }
 
@@ -187,6 +189,7 @@ mod tests {
             client: ([127, 0, 0, 1], 5).into(),
             service: None,
             trace: None,
+            cause: None,
         }
     }
 

@@ -10,7 +10,7 @@
 //! task        one a connection: the first bytes decide between HTTP/1 and h2c; one timer for all
 //!    |        waits. state: which states a connection has, and what ends each
 //! socket      what hyper reads and writes: the system call first, the reactor only if it must
-//!    |
+//!    |   intake     in front of hyper: heads that are whole and make sense
 //!  (hyper)    reads requests and frames answers; worker: its settings
 //!    |
 //! answer      from a request to its answer. exchange: what is counted, noted and logged of them;
@@ -30,14 +30,14 @@
 //! - **Everything that a client sends has a bound**: the head, its headers, its URL, its body, the
 //!   bytes of all bodies together, the requests of a connection, the connections. Beyond it the
 //!   answer is 431, 414, 413 or 503 and the connection is closed; beyond the number of connections,
-//!   a client waits until another has ended or is idle.
+//!   a client waits until another has ended, is idle, or has sent no whole head for a second.
 //! - **Every wait for a client has an end** ([`Options`] says which), and so has the handler's
-//!   work: 408 where an answer is still possible, and a closed connection.
+//!   work: 408 where something was asked and not answered, and a closed connection.
 //! - **A handler is called when the whole body is there.** A slow client cannot hold it up, and a
 //!   body that is too long, too slow or cut off never reaches it.
-//! - **A request has one reading.** What RFC 9112 lets two servers read in two ways is refused, or
-//!   read as the RFC says, and then the connection is closed. `tests/it/smuggling.rs` has the
-//!   table.
+//! - **A request has one reading.** What RFC 9112 lets two servers read in two ways is refused, and the
+//!   answer says why. `tests/it/smuggling.rs` has the table. What is merely untidy is served: empty
+//!   lines between requests, bytes over 127 in a header, a target that is not percent-encoded.
 //! - **A shutdown loses nothing that was accepted.** Nothing more is accepted, every answer says
 //!   that it is its connection's last, and an idle connection is kept for another second, for the
 //!   request that may be on its way.
@@ -56,6 +56,7 @@ mod connection;
 mod convert;
 pub(crate) mod exchange;
 pub(crate) mod front;
+mod intake;
 pub mod limits;
 pub(crate) mod log;
 pub(crate) mod pieces;
@@ -73,13 +74,15 @@ use std::{fmt, io, net::SocketAddr, sync::Arc};
 
 use smol::stream::Stream;
 
+pub(crate) use app::Cause;
 pub use app::lost;
+pub(crate) use convert::is_left_out;
 pub use streamed::Upload;
 pub use trace::{REQUEST_ID, TRACEPARENT, TRACESTATE, Trace};
 
 use self::front::{Front, Fronts};
 pub(crate) use crate::serve::time::within;
-pub use crate::serve::{Error, Lines, LogFormat, Options, parse};
+pub use crate::serve::{Error, ErrorForm, Lines, LogFormat, Options, parse};
 use crate::{
     cli::Exit,
     serve::{self, Ports, drain::Shutdown, signals::EndSignals, thread::ServingThread},

@@ -197,6 +197,15 @@ pub(crate) enum Source {
     Frames(Frames),
 }
 
+impl Source {
+    pub(super) fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Pieces(pieces) => pieces.size_hint(),
+            Self::Frames(frames) => frames.size_hint(),
+        }
+    }
+}
+
 /// A body that makes its own frames.
 pub(crate) type Frames = Pin<Box<dyn HttpBody<Data = Bytes, Error = BoxError> + Send>>;
 

@@ -6,20 +6,22 @@
 //!               ^                                               |                    |
 //!               +----------- the next has begun ----------------+------- byte -------+
 //!
-//! Opened, Idle ----> GivingWay    another client needs the room
-//! Head ------------> Refusing     what came is no request
+//! Opened, Idle, Head ----> GivingWay    another client needs the room
+//! Head ------------------> Refusing     what came is no request
 //! ```
 //!
 //! | in | it waits for | at most | then |
 //! |---|---|---|---|
-//! | Opened | the first byte | the head timeout; one second in a shutdown | 408, closed; in a shutdown just closed |
+//! | Opened | the first byte | the head timeout; one second in a shutdown | closed |
 //! | Head | the rest of a head | the head timeout | 408, closed |
 //! | Answering, busy | a body, a handler: timers of their own | | |
 //! | Answering | the client to take the answer | the request timeout, without a byte | closed |
 //! | Flushing | the same | the request timeout | closed |
 //! | Idle | the next request | the keep-alive time; one second in a shutdown | closed |
-//! | GivingWay | a request that is quicker than the task | not at all | closed |
+//! | GivingWay | a request that is quicker than the task | not at all | closed; 408 if a head had begun |
 //! | Refusing | hyper to end | the request timeout | closed |
+//!
+//! Empty lines before a request are nothing: they do not change a state.
 //!
 //! HTTP/2 has no Head and no Refusing: hyper itself bounds heads there, and answers what is wrong.
 //!
@@ -32,7 +34,10 @@ use std::{
 };
 
 use super::limits::DRAIN_IDLE;
-use crate::serve::Options;
+use crate::{
+    http1::request_reader::Stage,
+    serve::{Options, thread::Spare},
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -47,8 +52,9 @@ enum Phase {
     Flushing { has_begun: bool },
     /// Between two requests.
     Idle,
-    /// It is closed for another client, unless a request comes before its task looks.
-    GivingWay,
+    /// It is closed for another client, unless a request comes before its task looks; if a head has
+    /// begun, the rest of it.
+    GivingWay { has_begun: bool },
     /// hyper refuses what it could not parse.
     Refusing,
 }
@@ -60,8 +66,8 @@ pub(super) struct ConnectionState {
     requests: Cell<u64>,
     /// No request after the one in progress.
     is_last: Cell<bool>,
-    /// What was last read ends in an empty line, as a request without a body does.
-    ends_in_blank: Cell<bool>,
+    /// How far the last request has come that has begun to come.
+    stage: Cell<Stage>,
     /// When the present wait began. `None`: in this turn of the task, and most end before they need
     /// a time.
     since: Cell<Option<Instant>>,
@@ -74,28 +80,26 @@ impl ConnectionState {
             is_h2: Cell::new(false),
             requests: Cell::new(0),
             is_last: Cell::new(false),
-            ends_in_blank: Cell::new(false),
+            stage: Cell::new(Stage::Nothing),
             since: Cell::new(Some(Instant::now())),
         }
     }
 
     // ---- what happens to it
 
-    /// Notes what has been read.
-    pub(super) fn received(&self, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
-        self.ends_in_blank.set(bytes.ends_with(b"\n\r\n") || bytes.ends_with(b"\n\n"));
-        if self.is_h2.get() {
-            return;
-        }
+    /// Notes that something of a request has been read over HTTP/1, and how far the last request in it
+    /// has come.
+    pub(super) fn received(&self, stage: Stage) {
+        self.stage.set(stage);
         let next = match self.phase.get() {
-            Phase::Opened | Phase::Idle | Phase::GivingWay => Phase::Head,
+            Phase::Opened | Phase::Idle | Phase::GivingWay { has_begun: false } => Phase::Head,
+            Phase::GivingWay { has_begun: true } if stage != Stage::Head => Phase::Head,
             Phase::Flushing { has_begun: false } => Phase::Flushing { has_begun: true },
-            Phase::Head | Phase::Answering { .. } | Phase::Flushing { .. } | Phase::Refusing => {
-                return;
-            }
+            Phase::Head
+            | Phase::Answering { .. }
+            | Phase::Flushing { .. }
+            | Phase::GivingWay { .. }
+            | Phase::Refusing => return,
         };
         self.phase.set(next);
         self.since.set(None);
@@ -104,7 +108,6 @@ impl ConnectionState {
     /// Notes whether what has come first is the preface of HTTP/2, or the beginning of it, and no head.
     pub(super) fn speaks_h2(&self, is_h2: bool) {
         self.is_h2.set(is_h2);
-        self.phase.set(if is_h2 { Phase::Opened } else { Phase::Head });
     }
 
     /// Notes that a request's head is complete.
@@ -126,14 +129,13 @@ impl ConnectionState {
         self.since.set(None);
     }
 
-    /// Notes that an exchange in which the client does not wait is over. What was read after a
-    /// request without a body is the beginning of the next one.
-    pub(super) fn exchange_ended(&self, now: Instant, had_body: bool) {
+    /// Notes that an exchange in which the client does not wait is over.
+    pub(super) fn exchange_ended(&self, now: Instant) {
         self.phase.set(match self.phase.get() {
             Phase::Answering { exchanges: exchanges @ 2.., busy } => {
                 Phase::Answering { exchanges: exchanges - 1, busy }
             }
-            _ => Phase::Flushing { has_begun: !had_body && !self.ends_in_blank.get() },
+            _ => Phase::Flushing { has_begun: self.stage.get() != Stage::Nothing },
         });
         self.since.set(Some(now));
     }
@@ -161,10 +163,10 @@ impl ConnectionState {
         }
     }
 
-    /// Ends the connection if it is still idle when its task looks.
+    /// Ends the connection if it still waits for a head when its task looks.
     pub(super) fn give_way(&self) {
-        if let Phase::Opened | Phase::Idle = self.phase.get() {
-            self.phase.set(Phase::GivingWay);
+        if let Some((spare, _)) = self.spare_since() {
+            self.phase.set(Phase::GivingWay { has_begun: spare == Spare::HalfHead });
         }
     }
 
@@ -196,31 +198,38 @@ impl ConnectionState {
                 Some(since + options.request_timeout)
             }
             (Phase::Head, _) => Some(since + options.head_timeout()),
-            (Phase::GivingWay, _) => Some(since),
+            (Phase::GivingWay { .. }, _) => Some(since),
             (Phase::Opened | Phase::Idle, Some(draining)) => Some(since.max(draining) + DRAIN_IDLE),
             (Phase::Opened, None) => Some(since + options.head_timeout()),
             (Phase::Idle, None) => Some(since + options.keep_alive),
         }
     }
 
-    /// Whether the client is told when the deadline has passed: where a request has begun, or where
-    /// none ever did. After half an HTTP/2 preface it is unknown what the client would understand.
-    pub(super) fn is_told_late(&self, is_draining: bool) -> bool {
+    /// Whether the client is told when the deadline has passed: where it has begun to ask, and has
+    /// not been answered.
+    pub(super) fn is_told_late(&self) -> bool {
         match self.phase.get() {
-            Phase::Head => true,
-            Phase::Opened => !is_draining && !self.is_h2.get(),
+            Phase::Head => self.stage.get() == Stage::Head,
+            Phase::GivingWay { has_begun } => has_begun,
             _ => false,
         }
     }
 
-    /// Since when there has been nothing to do, if there is nothing.
-    pub(super) fn idle_since(&self) -> Option<Instant> {
-        let is_idle = matches!(self.phase.get(), Phase::Opened | Phase::Idle | Phase::GivingWay);
-        (is_idle && !self.is_last.get()).then(|| self.since())
+    /// What it waits for, and since when, if it may be closed for another.
+    pub(super) fn spare_since(&self) -> Option<(Spare, Instant)> {
+        let spare = match self.phase.get() {
+            Phase::Opened => Spare::Unused,
+            Phase::Head if self.stage.get() == Stage::Head => Spare::HalfHead,
+            Phase::Idle if !self.is_last.get() => Spare::Idle,
+            Phase::GivingWay { has_begun: true } => Spare::HalfHead,
+            Phase::GivingWay { has_begun: false } => Spare::Idle,
+            _ => return None,
+        };
+        Some((spare, self.since()))
     }
 
     pub(super) fn gives_way(&self) -> bool {
-        self.phase.get() == Phase::GivingWay
+        matches!(self.phase.get(), Phase::GivingWay { .. })
     }
 
     pub(super) fn is_refusing(&self) -> bool {
@@ -278,62 +287,70 @@ mod tests {
     fn wait(state: &ConnectionState) -> (Option<Duration>, bool) {
         state.end_turn();
         let deadline = state.deadline(&options(), None);
-        (deadline.map(|it| it - state.since()), state.is_told_late(false))
+        (deadline.map(|it| it - state.since()), state.is_told_late())
     }
 
     #[test]
     fn a_request_goes_through_all_states() {
         let state = ConnectionState::new();
+        assert_eq!(wait(&state), (Some(HEAD), false));
+        state.received(Stage::Head);
         assert_eq!(wait(&state), (Some(HEAD), true));
-        state.received(b"GET / HTTP/1.1\r\n");
-        assert_eq!(wait(&state), (Some(HEAD), true));
-        assert_eq!(state.idle_since(), None);
-        state.received(b"Host: x\r\n\r\n");
+        assert_eq!(state.spare_since().unwrap().0, Spare::HalfHead);
+        state.received(Stage::Nothing);
+        assert_eq!(state.spare_since(), None);
         state.exchange_begins();
         assert_eq!(wait(&state), (None, false));
         assert!(!state.writes_refusal());
         state.count_busy(false);
         assert_eq!(wait(&state), (Some(REQUEST), false));
-        state.exchange_ended(Instant::now(), false);
+        state.exchange_ended(Instant::now());
         assert_eq!(wait(&state), (Some(REQUEST), false));
         assert!(!state.writes_refusal());
         state.flushed();
         assert_eq!(wait(&state), (Some(KEEP_ALIVE), false));
-        assert!(state.idle_since().is_some());
-        state.received(b"GET");
+        assert_eq!(state.spare_since().unwrap().0, Spare::Idle);
+        state.received(Stage::Head);
         assert_eq!(wait(&state), (Some(HEAD), true));
     }
 
     #[test]
     fn what_comes_behind_a_request_is_the_next_one() {
         let state = ConnectionState::new();
-        state.received(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET");
+        state.received(Stage::Head);
         state.exchange_begins();
         state.count_busy(false);
-        state.exchange_ended(Instant::now(), false);
+        state.exchange_ended(Instant::now());
         state.flushed();
         assert_eq!(wait(&state), (Some(HEAD), true));
         // What comes before all of the answer has gone is the next request as well.
         let state = ConnectionState::new();
         state.exchange_begins();
         state.count_busy(false);
-        state.exchange_ended(Instant::now(), true);
-        state.received(b"GET");
+        state.exchange_ended(Instant::now());
+        state.received(Stage::Head);
         state.flushed();
         assert_eq!(wait(&state), (Some(HEAD), true));
     }
 
     #[test]
-    fn only_an_idle_connection_gives_way() {
+    fn only_a_connection_that_waits_for_a_head_gives_way() {
         let state = ConnectionState::new();
-        state.received(b"GET");
+        state.received(Stage::Nothing);
+        state.exchange_begins();
         state.give_way();
         assert!(!state.gives_way());
         let state = ConnectionState::new();
         state.give_way();
         assert_eq!(wait(&state), (Some(Duration::ZERO), false));
-        state.received(b"GET");
+        state.received(Stage::Head);
         assert_eq!(wait(&state), (Some(HEAD), true));
+        // A byte more of a head saves nothing, its end does.
+        state.give_way();
+        state.received(Stage::Head);
+        assert_eq!(wait(&state), (Some(Duration::ZERO), true));
+        state.received(Stage::Nothing);
+        assert!(!state.gives_way());
     }
 
     #[test]
@@ -342,37 +359,34 @@ mod tests {
         let draining = state.since() + Duration::from_secs(10);
         let deadline = |state: &ConnectionState| state.deadline(&options(), Some(draining));
         assert_eq!(deadline(&state), Some(draining + DRAIN_IDLE));
-        assert!(!state.is_told_late(true));
-        state.received(b"GET");
+        assert!(!state.is_told_late());
+        state.received(Stage::Head);
         state.end_turn();
         assert_eq!(deadline(&state), Some(state.since() + HEAD));
-        assert!(state.is_told_late(true));
+        assert!(state.is_told_late());
     }
 
     #[test]
     fn several_exchanges_of_h2_are_counted() {
         let state = ConnectionState::new();
-        state.received(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         state.speaks_h2(true);
         assert_eq!(wait(&state), (Some(HEAD), false));
         assert!(!state.writes_refusal());
         (0..2).for_each(|_| state.exchange_begins());
         state.count_busy(false);
-        state.exchange_ended(Instant::now(), false);
+        state.exchange_ended(Instant::now());
         assert_eq!(wait(&state), (None, false));
         state.count_busy(false);
         assert_eq!(wait(&state), (Some(REQUEST), false));
-        state.exchange_ended(Instant::now(), false);
+        state.exchange_ended(Instant::now());
         state.flushed();
-        assert_eq!(wait(&state), (Some(KEEP_ALIVE), false));
-        state.received(b"a ping");
         assert_eq!(wait(&state), (Some(KEEP_ALIVE), false));
     }
 
     #[test]
     fn hyper_writes_between_exchanges_only_to_refuse() {
         let state = ConnectionState::new();
-        state.received(b"nonsense\r\n");
+        state.received(Stage::Head);
         assert!(state.writes_refusal() && state.is_refusing());
         state.flushed();
         assert!(state.is_refusing());

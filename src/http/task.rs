@@ -78,16 +78,20 @@ impl Task {
                 self.guard(self.worker.h1.serve_connection(socket, service)).await
             }
         };
-        match ended {
-            None => self.time_out().await,
-            Some(ended) if state.is_refusing() => {
+        let refused = self.connection.intake.borrow().head_refusal();
+        match (ended, refused) {
+            (None, _) => self.time_out().await,
+            (Some(_), Some(refused)) if !state.is_last() => {
+                self.refuse(refusal::status_of(refused), Some(refused.cause)).await;
+            }
+            (Some(ended), _) if state.is_refusing() => {
                 let status =
-                    ended.err().as_ref().map_or(StatusCode::BAD_REQUEST, refusal::status_of);
-                self.refuse(status).await;
+                    ended.err().as_ref().map_or(StatusCode::BAD_REQUEST, refusal::status_of_hyper);
+                self.refuse(status, None).await;
             }
             // The client has closed it, and has been answered everything.
-            Some(Ok(())) if !state.is_last() => {}
-            Some(_) => self.linger().await,
+            (Some(Ok(())), _) if !state.is_last() => {}
+            (Some(_), _) => self.linger().await,
         }
     }
 
@@ -122,7 +126,6 @@ impl Task {
             let read = {
                 let mut space = self.connection.shared.read_buffer.borrow_mut();
                 self.connection.stream.get_ref().read(&mut space).inspect(|&bytes| {
-                    state.received(&space[..bytes]);
                     first.extend_from_slice(&space[..bytes]);
                 })
             };
@@ -180,33 +183,45 @@ impl Task {
         .await
     }
 
-    /// The deadline has passed. Says so where a request has begun, or where none ever did.
+    /// The deadline has passed. Says so where a request has begun.
     async fn time_out(&self) {
-        let is_draining = self.connection.shared.draining_since().is_some();
-        if self.connection.state.is_told_late(is_draining) {
-            self.refuse(StatusCode::REQUEST_TIMEOUT).await;
+        if self.connection.state.is_told_late() {
+            self.refuse(StatusCode::REQUEST_TIMEOUT, None).await;
         }
     }
 
     /// Answers a request of HTTP/1 that did not become an exchange, and ends the connection.
-    async fn refuse(&self, status: StatusCode) {
-        let HttpConnection { state, shared, peer, stream, .. } = &*self.connection;
+    async fn refuse(&self, status: StatusCode, cause: Option<&str>) {
+        let HttpConnection { state, shared, stream, .. } = &*self.connection;
+        let body = refusal::body(status, shared.options.errors, cause);
+        self.log_refusal(status, cause, body.len());
+        let refusal = refusal::bytes(status, shared.options.errors, &body);
+        state.close();
+        let mut stream = stream;
+        let gives_way = state.gives_way();
+        let _ = within(LINGER, stream.write_all(&refusal)).await;
+        // Where another client needs the room, it does not wait for this one to close its side.
+        if !gives_way {
+            self.linger().await;
+        }
+    }
+
+    fn log_refusal(&self, status: StatusCode, cause: Option<&str>, bytes: usize) {
+        let HttpConnection { state, shared, peer, intake, .. } = &*self.connection;
+        let intake = intake.borrow();
+        let (method, url) = intake.asked().unwrap_or(("-", "-"));
         shared.log.access(&AccessEntry {
-            method: "-",
-            url: "-",
+            method,
+            url,
             status: Some(status.as_u16()),
             grpc_status: None,
-            bytes: refusal::reason(status).len() as u64,
+            bytes: bytes as u64,
             duration: state.waited(),
             client: *peer,
             service: shared.options.service,
             trace: None,
+            cause,
         });
-        let refusal = refusal::bytes(status, shared.options.error_type);
-        state.close();
-        let mut stream = stream;
-        let _ = within(LINGER, stream.write_all(&refusal)).await;
-        self.linger().await;
     }
 
     /// Closes this side, and throws away what still comes: a socket that is closed with bytes

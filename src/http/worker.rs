@@ -47,13 +47,15 @@ impl Worker {
         executor: Weak<LocalExecutor<'static>>,
     ) -> Self {
         let options = &shared.options;
+        // hyper's bound is a second one: a target may have become longer by percent-encoding.
+        let head_bytes_max = options.head_bytes_max + options.url_bytes_max;
         let mut h1 = http1::Builder::new();
         // A client may end its side and still wait for its answer: `printf … | nc` does.
         h1.half_close(true)
             .title_case_headers(true)
             .header_read_timeout(None)
-            .max_header_size(options.head_bytes_max)
-            .max_buf_size(options.head_bytes_max.max(BUFFER_BYTES_MIN));
+            .max_header_size(head_bytes_max)
+            .max_buf_size(head_bytes_max.max(BUFFER_BYTES_MIN));
         if options.headers_max != Options::default().headers_max {
             h1.max_headers(options.headers_max);
         }

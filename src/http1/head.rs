@@ -9,6 +9,20 @@ pub fn field(line: &[u8]) -> Option<(&str, &[u8])> {
     value.iter().all(|&byte| byte == b'\t' || !byte.is_ascii_control()).then_some((name, value))
 }
 
+/// Why a line is no valid header.
+pub fn why_no_field(line: &[u8]) -> &'static str {
+    let Some(colon) = line.iter().position(|&byte| byte == b':') else {
+        return "a header line has no colon";
+    };
+    match &line[..colon] {
+        [] => "a header line has no name before its colon",
+        [b' ' | b'\t', ..] => "a line goes on with the header above it, which HTTP has given up",
+        [.., b' ' | b'\t'] => "there is a blank before the colon of a header",
+        name if token(name).is_none() => "a header's name has a character that no name has",
+        _ => "there is a control character in the head",
+    }
+}
+
 /// A method or a name: one character or more of those that RFC 9110 allows in a token.
 pub fn token(bytes: &[u8]) -> Option<&str> {
     let is_token = |&byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
@@ -20,6 +34,12 @@ pub fn token(bytes: &[u8]) -> Option<&str> {
 pub fn has_word(value: &[u8], word: &str) -> bool {
     let mut words = value.split(|&byte| byte == b',');
     words.any(|it| it.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
+}
+
+/// Whether a `Content-Encoding` says that the body is not what it would be without.
+pub fn is_coded(value: &[u8]) -> bool {
+    let mut codings = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+    codings.any(|it| !it.is_empty() && !it.eq_ignore_ascii_case(b"identity"))
 }
 
 /// Whether the last transfer coding is chunks.

@@ -1,7 +1,8 @@
 //! The host that a request is for, as `Host` or the target names it.
 //!
-//! What could be read both as a name and as an address is refused: `1.2.3.999`, `127.1` and
-//! `0x7f.1`, and percent-encoded bytes, which some would decode.
+//! What could be read both as a name and as an address is refused, `1.2.3.999`, `127.1` and
+//! `0x7f.1`, and so are percent-encoded bytes, which some would decode. With a letter in one of its
+//! labels it is a name, whatever the last one is: `web.1`.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -20,15 +21,19 @@ pub fn is_host(text: &str) -> bool {
     is_port && is_host && (!host.is_empty() || text.is_empty())
 }
 
-/// Whether this is a name, or an IPv4 address: what ends like an address has to be one.
+/// Whether this is a name, or an IPv4 address: what has nothing but numbers has to be one.
 fn is_name(host: &str) -> bool {
     let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte);
     let full = host.strip_suffix('.').unwrap_or(host);
-    let last = full.rsplit('.').next().unwrap_or_default();
-    let hex = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
-    let is_number = is_decimal(last)
-        || hex.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let is_number = full.split('.').all(is_number);
     host.bytes().all(is_fit) && (!is_number || full.parse::<Ipv4Addr>().is_ok())
+}
+
+/// Whether some read this as a part of an address.
+fn is_number(label: &str) -> bool {
+    let hex = label.strip_prefix("0x").or_else(|| label.strip_prefix("0X"));
+    is_decimal(label)
+        || hex.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 fn is_decimal(text: &str) -> bool {
@@ -54,6 +59,11 @@ mod tests {
             "4.example",
             "0xg",
             "xn--mnchen-3ya.example",
+            "web.1",
+            "web.1:8080",
+            "web.1.",
+            "a.0x7F",
+            "1.2.3.x.4",
         ] {
             assert!(is_host(text), "{text}");
         }
@@ -75,8 +85,8 @@ mod tests {
             "1.2.3.4.5",
             "01.2.3.4",
             "127.1.",
-            "a.7",
-            "a.0x7F",
+            "7",
+            "0x7f.1",
             "0x",
         ] {
             assert!(!is_host(text), "{text}");

@@ -8,7 +8,8 @@
 //!                 a server reads requests       a client reads responses
 //!
 //! what is this?   request   <- begin here       response
-//!                 methods, target               (url: what the client asks for)
+//!                 request_reader, request_head  (url: what the client asks for)
+//!                 methods, target, refusal
 //!                        \                      /
 //! what may stand there?   head: lines of a head;  host: a host's name
 //!                        /                      \
@@ -19,7 +20,8 @@
 //! Everything here is pure: bytes in, a request, a response or a refusal out. A stream is cut anywhere,
 //! so each reader keeps its state between two pieces and does not look at a byte twice. The sockets
 //! are above: [`raw_api`](crate::services::raw_api) is the server, [`http_tools`](crate::http_tools)
-//! the client.
+//! the client. [`http`](crate::http) reads the heads of all other servers with it as well, before hyper
+//! does, so that every service refuses the same, and says why in the same words.
 
 pub mod body;
 pub mod chunks;
@@ -27,7 +29,10 @@ pub mod head;
 pub mod host;
 pub mod limits;
 mod methods;
+pub mod refusal;
 pub mod request;
+pub mod request_head;
+pub mod request_reader;
 pub mod response;
-mod target;
+pub mod target;
 pub mod url;

@@ -8,6 +8,7 @@
 //! thread       one thread: its connections, room for another, their end
 //! drain        the stages of a shutdown
 //! signals      the signals that tell a process to end
+//! errors       how it is said why a request is refused
 //! lines        lines to stdout, on a thread of their own
 //! time         work that may not take for ever
 //! ```
@@ -18,6 +19,7 @@
 pub(crate) mod accept;
 pub(crate) mod descriptors;
 pub(crate) mod drain;
+mod errors;
 pub(crate) mod lines;
 pub(crate) mod listener;
 mod options;
@@ -35,6 +37,7 @@ use std::{
 
 use smol::{channel, stream::Stream};
 
+pub use errors::ErrorForm;
 pub use lines::Lines;
 pub use listener::Error;
 pub(crate) use options::variable;

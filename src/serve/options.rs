@@ -18,6 +18,7 @@ use std::{
 
 use argh::{ArgsInfo, FromArgs};
 
+use super::errors::ErrorForm;
 use crate::cli::{self, ByteSize, Exit, Given, Period, SharedOption, UsageError};
 
 /// Where a service listens, what it takes from a client, how long it waits for one, and what it
@@ -44,8 +45,8 @@ pub struct Options {
     pub body_bytes_max: usize,
     /// For the handler, and for the head and the body where they have no limit of their own.
     pub request_timeout: Duration,
-    /// From the first byte of a request to the end of its head, and from the opening of a
-    /// connection to the first byte; over that 408.
+    /// From the first byte of a request to the end of its head; over that 408. From the opening of a
+    /// connection to the first byte; then it is just closed.
     pub head_timeout: Option<Duration>,
     /// From the end of the head to the end of the body; over that 408.
     pub body_timeout: Option<Duration>,
@@ -57,9 +58,11 @@ pub struct Options {
     pub log_format: LogFormat,
     /// No access log.
     pub is_quiet: bool,
-    /// The type of the transport's own answers, which are one line of text. Not an option: the
-    /// service sets it.
-    pub error_type: &'static str,
+    /// How it is said why a request is refused. Not an option: the service sets it.
+    pub errors: ErrorForm,
+    /// Methods that are not registered are answered too, as other requests are, and not with 501.
+    /// Not an option: the service sets it.
+    pub takes_all_methods: bool,
     /// The service's name, if its requests are to be followed from service to service: then each
     /// has a [`Trace`](crate::http::Trace), its answer has an `x-request-id`, and the log has the
     /// three. Not an option: the service sets it.
@@ -85,7 +88,8 @@ impl Default for Options {
             drain_timeout: Duration::from_secs(10),
             log_format: LogFormat::Text,
             is_quiet: false,
-            error_type: "text/plain; charset=utf-8",
+            errors: ErrorForm::Line,
+            takes_all_methods: false,
             service: None,
         }
     }

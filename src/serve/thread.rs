@@ -27,9 +27,11 @@ use smol::{
 
 use super::{accept::Acceptor, drain::Shutdown, lines::Lines, options::Options};
 
-/// When all connections are taken and another client waits, the one that has been idle for the
-/// longest is closed, if it has been idle for this long.
+/// When all connections are taken and another client waits, one that has nothing to do is closed, if
+/// that has lasted for this long.
 const IDLE_MIN: Duration = Duration::from_millis(100);
+/// The same for one that has sent a part of a head: a client may be slow.
+const HALF_HEAD_MIN: Duration = Duration::from_secs(1);
 /// Connections that are accepted before the thread's other tasks have their turn. With more, one of
 /// several threads would get all clients that come together.
 const ACCEPTS_IN_A_ROW: u32 = 1;
@@ -50,12 +52,32 @@ pub(crate) struct ServingThread {
 /// Something that is done beside the connections.
 pub(super) type Background = Pin<Box<dyn Future<Output = ()>>>;
 
+/// What a connection waits for that may be closed for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spare {
+    /// For its first byte.
+    Unused,
+    /// For the rest of a head.
+    HalfHead,
+    /// For its next request.
+    Idle,
+}
+
+impl Spare {
+    fn lasts_at_least(self) -> Duration {
+        match self {
+            Self::Unused | Self::Idle => IDLE_MIN,
+            Self::HalfHead => HALF_HEAD_MIN,
+        }
+    }
+}
+
 /// A connection, as the thread that accepted it sees it.
 pub(crate) trait AcceptedConnection {
-    /// Since when there has been nothing to do, if there is nothing.
-    fn idle_since(&self) -> Option<Instant>;
+    /// What it waits for, and since when, if it may be closed for another.
+    fn spare_since(&self) -> Option<(Spare, Instant)>;
 
-    /// Ends the connection if it is still idle when its task looks.
+    /// Ends the connection if that is still so when its task looks.
     fn give_way(&self);
 
     /// Makes the task look at its deadline again.
@@ -172,20 +194,24 @@ impl Connections {
     }
 
     /// Ends when there are fewer connections than `most`. If there are not, and another client
-    /// waits, idle ones are closed, one by one; those in the middle of something are waited for.
+    /// waits, some are closed, one by one: first those that have not sent a whole head, then idle ones,
+    /// of each the oldest. Those in the middle of something are waited for.
     async fn make_room(&self, acceptor: &Acceptor, most: usize) {
         if self.open.borrow().len() >= most {
             acceptor.client_waits().await;
         }
         while self.open.borrow().len() >= most {
-            let idle = {
+            let spare = {
                 let open = self.open.borrow();
-                let idle = open.values().filter_map(|it| Some((it.idle_since()?, it)));
-                let longest = idle.min_by_key(|(since, _)| *since);
-                longest.filter(|(since, _)| since.elapsed() >= IDLE_MIN).map(|(_, it)| it.clone())
+                let spare = open.values().filter_map(|it| {
+                    let (spare, since) = it.spare_since()?;
+                    let is_old = since.elapsed() >= spare.lasts_at_least();
+                    is_old.then_some(((spare == Spare::Idle, since), it))
+                });
+                spare.min_by_key(|(order, _)| *order).map(|(_, it)| it.clone())
             };
-            if let Some(idle) = idle {
-                idle.give_way();
+            if let Some(spare) = spare {
+                spare.give_way();
             }
             let retry = async {
                 Timer::after(IDLE_MIN).await;

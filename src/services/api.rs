@@ -11,10 +11,13 @@ use tide::{
     http::{Method, headers::CONTENT_TYPE},
 };
 
-use super::form::{self, Form};
+use super::{
+    form::{self, ERRORS, Form},
+    is_coded,
+};
 use crate::{
     cli::Exit,
-    http::{self, Options},
+    http::{self, Cause, Options},
 };
 
 /// Answers `GET /api?a=1` and `POST /api` with the fields of the query or the form as JSON.
@@ -40,7 +43,8 @@ pub fn run(name: &str, args: &[String]) -> Exit {
 
 /// Port 5000 of 127.0.0.1.
 pub fn defaults() -> Options {
-    Options { ip: Some(Ipv4Addr::LOCALHOST.into()), port: 5000, ..Options::default() }
+    let ip = Some(Ipv4Addr::LOCALHOST.into());
+    Options { ip, port: 5000, errors: ERRORS, ..Options::default() }
 }
 
 /// What is printed when the port is open.
@@ -64,12 +68,17 @@ pub fn app() -> tide::Server<()> {
     api.post(|mut request: Request<()>| async move {
         let bytes = request.body_bytes().await?;
         let content_type = request.header(CONTENT_TYPE).map(|values| values.last().as_str());
-        response(form::answer(Form::Body { content_type, bytes: &bytes }))
+        let is_coded = is_coded(&request);
+        response(form::answer(Form::Body { content_type, is_coded, bytes: &bytes }))
     });
     app
 }
 
 fn response(reply: form::Reply) -> tide::Result {
     let status = StatusCode::try_from(reply.status)?;
-    Ok(super::answer(status, reply.content_type, reply.body))
+    let mut answer = super::answer(status, reply.content_type, reply.body);
+    if let Some(cause) = reply.cause {
+        answer.insert_ext(Cause(cause.into()));
+    }
+    Ok(answer)
 }

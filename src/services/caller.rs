@@ -18,7 +18,7 @@ use super::{
     echo::{self, Echo},
     json,
     outgoing::{Callee, ServiceUrl, check_shorter, check_timeout, in_words, transport},
-    parameter,
+    parameter, problem,
 };
 use crate::{
     cli::{Exit, Period, UsageError, setting},
@@ -92,7 +92,8 @@ fn app(caller: Caller) -> tide::Server<()> {
 async fn answer(caller: &Caller, request: &Request<()>) -> tide::Result {
     let began = Instant::now();
     let Some(url) = caller.url_for(&parameter(request, "msg")) else {
-        return json(StatusCode::UriTooLong, &TooLong { error: "msg is too long to be passed on" });
+        let detail = "msg is too long to be passed on".into();
+        return problem(StatusCode::UriTooLong, detail, ());
     };
     match caller.call(url, request.ext()).await {
         Ok(echo) => json(StatusCode::Ok, &Combined { service_a: echo, service_b: "ok" }),
@@ -124,11 +125,6 @@ struct Unavailable {
     service_b: &'static str,
     /// Milliseconds from the request to this answer.
     elapsed_ms: u64,
-}
-
-#[derive(Serialize)]
-struct TooLong {
-    error: &'static str,
 }
 
 struct Caller {

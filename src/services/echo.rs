@@ -19,7 +19,7 @@ use tide::StatusCode;
 use super::{add_health, at_get, json, parameter};
 use crate::{
     cli::{Exit, Period, UsageError, setting},
-    http::{self, Options},
+    http::{self, ErrorForm, Options},
     random,
 };
 
@@ -76,6 +76,7 @@ pub fn defaults() -> Options {
         port: 8080,
         url_bytes_max: 32 << 10,
         head_bytes_max: 48 << 10,
+        errors: ErrorForm::Problem,
         service: Some("echo-service"),
         ..Options::default()
     }

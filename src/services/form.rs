@@ -21,16 +21,19 @@
 //!   escapes what it must.
 //!
 //! A body is `application/x-www-form-urlencoded` or `multipart/form-data`; any other type is
-//! answered 415. No body at all is a form without fields, whatever its type: `{}`. A file in a
+//! answered 415, and so is one with a `Content-Encoding`. No body at all is a form without fields, whatever its type: `{}`. A file in a
 //! multipart form is not a field, and is left out; a multipart body that is cut off is answered
 //! 400.
 
 use std::{borrow::Cow, collections::HashSet};
 
+use crate::serve::ErrorForm;
+
 /// Bytes of the boundary between the parts of a multipart form (RFC 2046: 70 characters of ASCII).
 const BOUNDARY_BYTES_MAX: usize = 70;
 const JSON: &str = "application/json";
-const TEXT: &str = "text/plain; charset=utf-8";
+/// How it is said what is wrong.
+pub(super) const ERRORS: ErrorForm = ErrorForm::Problem;
 
 /// Where the fields are.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +44,8 @@ pub enum Form<'a> {
     Body {
         /// What the `Content-Type` header says.
         content_type: Option<&'a str>,
+        /// Whether there is a `Content-Encoding`, as `gzip`.
+        is_coded: bool,
         /// The whole body.
         bytes: &'a [u8],
     },
@@ -53,13 +58,20 @@ pub struct Reply {
     pub status: u16,
     /// The type of the body.
     pub content_type: &'static str,
-    /// JSON, or one line of text that says what is wrong.
+    /// JSON: the fields, or what is wrong.
     pub body: Vec<u8>,
+    /// What is wrong, for the log.
+    pub cause: Option<&'static str>,
 }
 
 impl Reply {
-    fn wrong(status: u16, text: &str) -> Self {
-        Self { status, content_type: TEXT, body: text.into() }
+    fn wrong(status: u16, title: &str, cause: &'static str) -> Self {
+        let body = ERRORS.body(status, title, Some(cause)).into();
+        Self { status, content_type: ERRORS.content_type(), body, cause: Some(cause) }
+    }
+
+    fn unsupported(cause: &'static str) -> Self {
+        Self::wrong(415, "Unsupported Media Type", cause)
     }
 }
 
@@ -68,22 +80,25 @@ pub fn answer(form: Form<'_>) -> Reply {
     let fields = match form {
         Form::Query(query) => form_urlencoded::parse(query.as_bytes()).collect(),
         Form::Body { bytes: [], .. } => Vec::new(),
-        Form::Body { content_type, bytes } => match Kind::of(content_type.unwrap_or_default()) {
-            Kind::UrlEncoded => form_urlencoded::parse(bytes).collect(),
-            Kind::Multipart(boundary) => match boundary.and_then(|it| multipart(bytes, &it)) {
-                Some(fields) => fields,
-                None => return Reply::wrong(400, "Bad Request: no complete multipart form"),
-            },
-            Kind::Other => {
-                return Reply::wrong(
-                    415,
-                    "Unsupported Media Type: send application/x-www-form-urlencoded \
-                     or multipart/form-data",
-                );
+        Form::Body { is_coded: true, .. } => {
+            return Reply::unsupported("send the form without a Content-Encoding");
+        }
+        Form::Body { content_type, bytes, .. } => {
+            match Kind::of(content_type.unwrap_or_default()) {
+                Kind::UrlEncoded => form_urlencoded::parse(bytes).collect(),
+                Kind::Multipart(boundary) => match boundary.and_then(|it| multipart(bytes, &it)) {
+                    Some(fields) => fields,
+                    None => return Reply::wrong(400, "Bad Request", "no complete multipart form"),
+                },
+                Kind::Other => {
+                    return Reply::unsupported(
+                        "send application/x-www-form-urlencoded or multipart/form-data",
+                    );
+                }
             }
-        },
+        }
     };
-    Reply { status: 200, content_type: JSON, body: json(&fields) }
+    Reply { status: 200, content_type: JSON, body: json(&fields), cause: None }
 }
 
 type Field<'a> = (Cow<'a, str>, Cow<'a, str>);
@@ -243,7 +258,7 @@ mod tests {
     #[test]
     fn types() {
         let body = |content_type, bytes: &'static str| {
-            answer(Form::Body { content_type, bytes: bytes.as_bytes() }).status
+            answer(Form::Body { content_type, is_coded: false, bytes: bytes.as_bytes() }).status
         };
         assert_eq!(body(Some("application/x-www-form-urlencoded; charset=utf-8"), "a"), 200);
         assert_eq!(body(Some("Application/X-WWW-Form-Urlencoded"), "a"), 200);
@@ -251,6 +266,11 @@ mod tests {
         assert_eq!(body(None, "a=1"), 415);
         assert_eq!(body(None, ""), 200);
         assert_eq!(body(Some("multipart/form-data"), "a"), 400);
+        let coded = |bytes| {
+            let content_type = Some("application/x-www-form-urlencoded");
+            answer(Form::Body { content_type, is_coded: true, bytes }).status
+        };
+        assert_eq!((coded(b"\x1f\x8b"), coded(b"")), (415, 200));
     }
 
     #[test]
@@ -277,7 +297,8 @@ mod tests {
                 "multipart/form-data; boundary=B",
                 "Multipart/Form-Data; x=\"a;b\"; boundary=\"B\"",
             ] {
-                let form = Form::Body { content_type: Some(content_type), bytes: body.as_bytes() };
+                let (content_type, bytes) = (Some(content_type), body.as_bytes());
+                let form = Form::Body { content_type, is_coded: false, bytes };
                 let (status, text) = text(form);
                 match expected {
                     Some(json) => assert_eq!((status, text.as_str()), (200, json), "{body}"),

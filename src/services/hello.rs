@@ -11,7 +11,7 @@ use tide::{Response, StatusCode, http::Method};
 
 use crate::{
     cli::Exit,
-    http::{self, Options},
+    http::{self, ErrorForm, Options},
 };
 
 const GREETING: &str = "Hello, World!";
@@ -37,9 +37,9 @@ pub fn run(name: &str, args: &[String]) -> Exit {
     })
 }
 
-/// Port 3000 of every address, and errors of the same type as the greeting.
+/// Port 3000 of every address, all methods, and errors of the same type as the greeting.
 pub fn defaults() -> Options {
-    Options { port: 3000, error_type: TEXT, ..Options::default() }
+    Options { port: 3000, errors: ErrorForm::Page, takes_all_methods: true, ..Options::default() }
 }
 
 /// What is printed when the port is open.

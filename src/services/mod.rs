@@ -26,7 +26,8 @@ use tide::{
 
 use crate::{
     cli::{self, Exit, UsageError},
-    http::{self, Options},
+    http::{self, Cause, ErrorForm, Options},
+    http1::head,
 };
 
 const JSON: &str = "application/json";
@@ -74,6 +75,37 @@ fn answer(status: StatusCode, content_type: &str, body: impl Into<Body>) -> Resp
 fn json(status: StatusCode, value: &impl Serialize) -> tide::Result {
     Ok(answer(status, JSON, Body::from_json(value)?))
 }
+
+/// An answer in JSON that refuses something, in the form of the transport's own
+/// ([`ErrorForm::Problem`]); the access log has `detail` as its cause. `more` is added to it.
+fn problem(status: StatusCode, detail: String, more: impl Serialize) -> tide::Result {
+    #[derive(Serialize)]
+    struct Problem<'a, T> {
+        title: &'a str,
+        status: u16,
+        detail: &'a str,
+        error: &'a str,
+        #[serde(flatten)]
+        more: T,
+    }
+    let (title, number) = (status.canonical_reason(), status as u16);
+    let body = Problem { title, status: number, detail: &detail, error: &detail, more };
+    let mut answer = answer(status, ErrorForm::Problem.content_type(), Body::from_json(&body)?);
+    answer.insert_ext(Cause(detail));
+    Ok(answer)
+}
+
+/// Whether a body has a `Content-Encoding`, as `gzip`: nothing here can read it.
+fn is_coded(request: &Request<()>) -> bool {
+    const NAME: &str = "content-encoding";
+    let codings = request.header(NAME);
+    http::is_left_out(request, NAME)
+        || codings
+            .is_some_and(|codings| codings.iter().any(|it| head::is_coded(it.as_str().as_bytes())))
+}
+
+/// Why a body is refused that [is coded](is_coded).
+const CODED: &str = "send the body without a Content-Encoding";
 
 /// Reads a body in JSON, which must be an object: serde would also take a list of the object's values.
 fn object<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {

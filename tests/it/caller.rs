@@ -62,7 +62,10 @@ fn it_passes_on_what_the_echo_service_says() {
     // Each of these is one byte here and three on the way to the echo service.
     let reply = client.get(&format!("/call-echo?msg={}", "!".repeat(30_000)));
     assert_eq!(reply.status, 414);
-    assert_eq!(reply.body, r#"{"error":"msg is too long to be passed on"}"#);
+    assert_eq!(
+        reply.body,
+        r#"{"title":"URI Too Long","status":414,"detail":"msg is too long to be passed on","error":"msg is too long to be passed on"}"#
+    );
     let answer = curl(&["-i", "-X", "POST", &caller.url("/call-echo")]);
     assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
 }

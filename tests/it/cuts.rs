@@ -52,9 +52,16 @@ const CASES: &[Case] = &[
         closes: false,
     },
     Case { requests: &[("GET /ok HTTP/1.0\r\n\r\n", 200, "fine")], closes: true },
-    Case { requests: &[("GET /ok HTTP/1.1\r\n\r\n", 400, "Bad Request")], closes: true },
     Case {
-        requests: &[("GET /ok HTTP/1.1\r\nHost: x\r\nno header\r\n\r\n", 400, "Bad Request")],
+        requests: &[("GET /ok HTTP/1.1\r\n\r\n", 400, "Bad Request: there is no Host header")],
+        closes: true,
+    },
+    Case {
+        requests: &[(
+            "GET /ok HTTP/1.1\r\nHost: x\r\nno header\r\n\r\n",
+            400,
+            "Bad Request: a header line has no colon",
+        )],
         closes: true,
     },
 ];
@@ -229,7 +236,7 @@ fn half_a_request_and_then_nothing_is_refused() {
 }
 
 /// A frame of HTTP/2: its type, its flags, what is in it.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()[..]].concat();
     [&head, payload].concat()

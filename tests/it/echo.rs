@@ -101,11 +101,13 @@ fn a_line_of_the_log_has_the_names_of_the_request() {
     }
     // An answer that is not the application's has them too; a line without a request has none.
     assert!(client.get("/nowhere").header("x-request-id").is_some());
-    assert!(echo.line().contains(" - GET /nowhere 404 9 "));
+    assert!(echo.line().contains(" - GET /nowhere 404 54 "));
     client.send("NONSENSE\r\n\r\n");
     assert!(client.rest().starts_with("HTTP/1.1 400 "));
     let line = echo.line();
-    assert!(line.contains(" - - - 400 ") && line.ends_with(" service=echo-service"), "{line}");
+    let end =
+        " service=echo-service cause=\"the first line is not a method, a target and a version\"";
+    assert!(line.contains(" - - - 400 ") && line.ends_with(end), "{line}");
 
     let mut echo = Service::start(ECHO, &["--log-format", "json"]);
     let reply = echo.get("/echo?msg=%22");

@@ -49,7 +49,8 @@ fn post(facade: &Service, msg: &str) -> Reply {
 }
 
 fn body(reply: &Reply) -> Value {
-    assert_eq!(reply.header("content-type"), Some("application/json"), "{reply:?}");
+    let kind = if reply.status < 400 { "application/json" } else { "application/problem+json" };
+    assert_eq!(reply.header("content-type"), Some(kind), "{reply:?}");
     serde_json::from_str(&reply.body).unwrap()
 }
 
@@ -67,6 +68,7 @@ fn error_of(reply: &Reply, status: u16) -> (String, String) {
     assert_eq!(reply.status, status, "{reply:?}");
     assert_eq!(reply.header("retry-after").is_some(), status == 503, "{reply:?}");
     let body = body(reply);
+    assert_eq!((&body["status"], &body["detail"]), (&json!(status), &body["error"]));
     let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
     (text("error"), text("message_id"))
 }
@@ -126,6 +128,15 @@ fn requests_that_are_no_messages_are_refused() {
         let (error, id) = error_of(&post_with(facade.port, "", bad), 400);
         assert!(error.contains(r#"send {"msg":"hello"}"#) && id.is_empty(), "{error}");
     }
+    // What cannot be seen is not passed over: the message would be kept twice.
+    let (error, _) = error_of(&post_with(facade.port, "Idempotency-Key: \u{e9}\r\n", "{}"), 400);
+    assert!(error.contains("Idempotency-Key"), "{error}");
+    let coded = "Content-Encoding: gzip\r\n";
+    let (error, _) = error_of(&post_with(facade.port, coded, r#"{"msg":"a"}"#), 415);
+    assert!(error.contains("without a Content-Encoding"), "{error}");
+    // The transport says it in the same form.
+    let (error, _) = error_of(&post_with(facade.port, "no colon\r\n", "{}"), 400);
+    assert_eq!(error, "a header line has no colon");
     let longest = "x".repeat((1 << 20) - 1024 - r#"{"msg":""}"#.len());
     assert_eq!(post(&facade, &longest).status, 200);
     assert_eq!(post(&facade, &format!("{longest}x")).status, 413);

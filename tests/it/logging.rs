@@ -113,10 +113,14 @@ fn what_is_wrong_is_said_and_changes_nothing() {
         send_text(&mut client, body);
         let reply = client.reply();
         assert_eq!(reply.status, 400, "{body} {reply:?}");
-        assert_eq!(reply.header("content-type"), Some("application/json"));
+        assert_eq!(reply.header("content-type"), Some("application/problem+json"));
         let error: Value = serde_json::from_str(&reply.body).unwrap();
         assert!(error["error"].as_str().unwrap().contains(part), "{error} is not {part}");
     }
+    client.send(
+        "POST /log HTTP/1.1\r\nHost: x\r\nContent-Encoding: br\r\nContent-Length: 1\r\n\r\na",
+    );
+    assert_eq!(client.reply().status, 415);
     assert_eq!(outcome(&post(&mut client, &"x".repeat(256), "")), "logged");
     let full = post(&mut client, "long", &"x".repeat(900));
     assert_eq!(full.status, 507, "{full:?}");

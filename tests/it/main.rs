@@ -22,6 +22,7 @@ mod flight;
 mod fuzz;
 mod grpc;
 mod grpcio;
+mod heads;
 mod hello;
 mod http;
 mod http_tools;

@@ -7,21 +7,24 @@ use tide::Request;
 use uuid::Uuid;
 
 use super::limits::KEY_BYTES_MAX;
+use crate::http::is_left_out;
 
 /// The header that has the key, as in the IETF's draft of that name.
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// The id for the message of a request, or what is wrong with its key.
 pub(super) fn of<S>(request: &Request<S>) -> Result<String, &'static str> {
+    const NO_KEY: &str = "Idempotency-Key is no key: give 1 to 256 visible ASCII characters, or the \
+                          same in double quotes";
+    if is_left_out(request, IDEMPOTENCY_KEY) {
+        return Err(NO_KEY);
+    }
     let Some(values) = request.header(IDEMPOTENCY_KEY) else {
         return Ok(Uuid::new_v4().to_string());
     };
     let mut values = values.iter();
     match (values.next(), values.next()) {
-        (Some(value), None) => read(value.as_str()).ok_or(
-            "Idempotency-Key is no key: give 1 to 256 visible ASCII characters, or the same in \
-             double quotes",
-        ),
+        (Some(value), None) => read(value.as_str()).ok_or(NO_KEY),
         _ => Err("Idempotency-Key is there twice: give it once"),
     }
 }

@@ -56,7 +56,7 @@ use super::{
 use crate::{
     cli::{Exit, Period, UsageError, optional, setting},
     grpc::Endpoint,
-    http::{Lines, Options},
+    http::{ErrorForm, Lines, Options},
 };
 
 /// Takes messages with POST /message, hands each to the logging service until it is kept once, and
@@ -131,6 +131,7 @@ pub fn defaults() -> Options {
         port: 8000,
         body_bytes_max: BODY_BYTES_MAX,
         drain_timeout: Duration::from_secs(20),
+        errors: ErrorForm::Problem,
         service: Some("facade-service"),
         ..Options::default()
     }

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     http::{Trace, within},
     services::{
-        JSON, add_health, answer, json, object, refuse_others,
+        CODED, JSON, add_health, answer, is_coded, json, object, problem, refuse_others,
         retry::{Failed, Kind, Policy},
     },
 };
@@ -93,11 +93,10 @@ struct Kept<'a> {
     message: &'a str,
 }
 
+/// What the answer has besides the reason why a message is not kept.
 #[derive(Serialize)]
-struct Failure<'a> {
-    error: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message_id: Option<&'a str>,
+struct MessageId<'a> {
+    message_id: &'a str,
 }
 
 /// Sends a message to the logging service until it is kept.
@@ -107,12 +106,14 @@ async fn post<L: LoggingClient>(
     mut request: Request<()>,
 ) -> tide::Result {
     let began = Instant::now();
-    let refused =
-        |error: String| json(StatusCode::BadRequest, &Failure { error, message_id: None });
+    let refused = |detail: String| problem(StatusCode::BadRequest, detail, ());
     let id = match key::of(&request) {
         Ok(id) => id,
         Err(error) => return refused(error.into()),
     };
+    if is_coded(&request) {
+        return problem(StatusCode::UnsupportedMediaType, CODED.into(), ());
+    }
     let body = request.body_bytes().await?;
     let msg = match object(&body) {
         Ok(Posted { msg }) => msg,
@@ -154,8 +155,8 @@ fn not_kept(id: &str, failed: Option<Failed>) -> tide::Result {
         None => {
             let error = "another message was sent with this Idempotency-Key: give this one a key \
                          of its own";
-            let body = Failure { error: error.into(), message_id: Some(id) };
-            return json(StatusCode::UnprocessableEntity, &body);
+            let more = MessageId { message_id: id };
+            return problem(StatusCode::UnprocessableEntity, error.into(), more);
         }
     };
     let (status, error, retry_after) = match kind {
@@ -178,7 +179,7 @@ fn not_kept(id: &str, failed: Option<Failed>) -> tide::Result {
             None,
         ),
     };
-    let mut answer = json(status, &Failure { error, message_id: Some(id) })?;
+    let mut answer = problem(status, error, MessageId { message_id: id })?;
     if let Some(seconds) = retry_after {
         answer.insert_header(RETRY_AFTER, seconds);
     }
@@ -202,8 +203,7 @@ async fn get<L: LoggingClient>(
     let patience = shared.gets.overall.saturating_sub(shared.gets.attempt_timeout);
     let Some(permit) = within(patience, permit.acquire_arc()).await else {
         let error = "too many ask at the same time: try again".into();
-        let body = Failure { error, message_id: None };
-        let mut answer = json(StatusCode::ServiceUnavailable, &body)?;
+        let mut answer = problem(StatusCode::ServiceUnavailable, error, ())?;
         answer.insert_header(RETRY_AFTER, RETRY_AFTER_S);
         return Ok(answer);
     };

@@ -38,7 +38,7 @@ use self::{
 use super::echo::Share;
 use crate::{
     cli::{ByteSize, Exit, UsageError, optional, setting},
-    http::{self, Bound, Lines, Options},
+    http::{self, Bound, ErrorForm, Lines, Options},
     serve::signals::EndSignals,
 };
 
@@ -121,6 +121,7 @@ pub fn defaults() -> Options {
     Options {
         ip: Some(Ipv4Addr::LOCALHOST.into()),
         port: 8001,
+        errors: ErrorForm::Problem,
         service: Some("logging-service"),
         ..Options::default()
     }

@@ -10,7 +10,7 @@ use tide::{
 };
 
 use super::{
-    super::{JSON, OK, answer, at_get, json, object, refuse_others},
+    super::{CODED, JSON, OK, answer, at_get, is_coded, json, object, problem, refuse_others},
     follow,
     limits::{FOLLOWERS_MAX, PAGE_BYTES},
     log::{LogError, MessageLog},
@@ -71,18 +71,16 @@ struct Logged {
     outcome: &'static str,
 }
 
-#[derive(Serialize)]
-struct Refused {
-    error: String,
-}
-
 async fn log_message(log: &MessageLog, mut request: Request<()>) -> tide::Result {
+    if is_coded(&request) {
+        return problem(StatusCode::UnsupportedMediaType, CODED.into(), ());
+    }
     let body = request.body_bytes().await?;
     let message: Message = match object(&body) {
         Ok(message) => message,
         Err(why) => {
             let error = format!("send JSON like {{\"id\":\"1\",\"msg\":\"hello\"}}: {why}");
-            return json(StatusCode::BadRequest, &Refused { error });
+            return problem(StatusCode::BadRequest, error, ());
         }
     };
     let outcome = match log.append(&message.id, &message.msg).await {
@@ -109,7 +107,7 @@ fn refused(error: &LogError) -> tide::Result {
         LogError::Store(StoreError::Unavailable(_)) => StatusCode::ServiceUnavailable,
         LogError::Store(StoreError::Broken(_)) => StatusCode::InternalServerError,
     };
-    let mut answer = json(status, &Refused { error: error.to_string() })?;
+    let mut answer = problem(status, error.to_string(), ())?;
     if status == StatusCode::ServiceUnavailable {
         answer.insert_header(RETRY_AFTER, RETRY_AFTER_S);
     }
@@ -176,7 +174,7 @@ async fn follow_log(
 ) -> tide::Result {
     let Ok(after) = after(request) else {
         let error = "after and Last-Event-ID are positions: write a number, 0 is before the first";
-        return json(StatusCode::BadRequest, &Refused { error: error.into() });
+        return problem(StatusCode::BadRequest, error.into(), ());
     };
     let position = match log.begin(after).await {
         Ok(position) => position,

@@ -8,9 +8,7 @@ use std::{
 
 use httpdate::HttpDate;
 
-use crate::services::form::Reply;
-
-const TEXT: &str = "text/plain; charset=utf-8";
+use crate::{serve::ErrorForm, services::form::Reply};
 
 /// How a [`Reply`] is written as an answer.
 #[derive(Clone, Copy, Default)]
@@ -25,9 +23,10 @@ pub(super) struct AnswerOptions<'a> {
     pub(super) allow: Option<&'a str>,
 }
 
-/// An answer that no handler made, with the status in words as its body.
-pub(super) fn status(status: u16) -> Reply {
-    Reply { status, content_type: TEXT, body: reason(status).into() }
+/// An answer that no handler made: the status in words, and why.
+pub(super) fn status(errors: ErrorForm, status: u16, cause: Option<&str>) -> Reply {
+    let body = errors.body(status, reason(status), cause).into();
+    Reply { status, content_type: errors.content_type(), body, cause: None }
 }
 
 /// Appends an answer.
@@ -37,7 +36,7 @@ pub(super) fn write(
     options: AnswerOptions<'_>,
     clock: &DateClock,
 ) {
-    let Reply { status, content_type, body } = reply;
+    let Reply { status, content_type, body, .. } = reply;
     out.reserve(256 + body.len());
     // Writing to a Vec cannot fail.
     let _ = write!(

@@ -5,7 +5,8 @@
 //!
 //! | it waits for | at most | then |
 //! |---|---|---|
-//! | the first byte, the rest of a head | the head timeout | 408, closed |
+//! | the first byte | the head timeout; one second in a shutdown | closed |
+//! | the rest of a head | the head timeout | 408, closed |
 //! | the rest of a body | the body timeout | 408, closed |
 //! | the client to take its answers | the request timeout, without a byte | closed |
 //! | the next request | the keep-alive time; one second in a shutdown | closed |
@@ -39,9 +40,13 @@ use crate::{
     http::{
         limits::{BODIES_BYTES_MAX, DRAIN_IDLE, LINGER, LINGER_BYTES_MAX},
         log::AccessEntry,
+        refusal::BODIES_FULL,
     },
     http1::request::{Parser, Refusal, Request, RequestLimits, Stage},
-    serve::{thread::AcceptedConnection, time::within},
+    serve::{
+        thread::{AcceptedConnection, Spare},
+        time::within,
+    },
 };
 
 /// The part of a connection that the thread's accepting side sees as well.
@@ -50,8 +55,9 @@ pub(super) struct RawConnection {
     peer: SocketAddr,
     /// When the present wait began.
     since: Cell<Instant>,
-    is_idle: Cell<bool>,
-    /// The connection is to be closed to make room for another client, unless a request has begun.
+    /// What it waits for, if it may be closed for another.
+    spare: Cell<Option<Spare>>,
+    /// The connection is to be closed to make room for another client, unless a request comes first.
     gives_way: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
@@ -62,24 +68,35 @@ impl RawConnection {
             shared,
             peer,
             since: Cell::new(Instant::now()),
-            is_idle: Cell::new(true),
+            spare: Cell::new(Some(Spare::Unused)),
             gives_way: Cell::new(false),
             waker: RefCell::new(None),
         }
     }
 
-    /// Writes a line into the access log; `None` stands for a request that could not be read.
-    fn log(&self, asked: Option<&Request>, status: u16, bytes: u64, began: Instant) {
+    /// Writes a line about the answer to a request into the access log.
+    fn log(&self, request: &Request, status: u16, cause: Option<&str>, bytes: u64, began: Instant) {
         if self.shared.log.is_quiet() {
             return;
         }
-        let url = asked.map(|it| match it.query.as_str() {
-            "" => it.path.clone(),
-            query => format!("{}?{query}", it.path),
-        });
+        let url = match request.query.as_str() {
+            "" => request.path.clone(),
+            query => format!("{}?{query}", request.path),
+        };
+        self.log_asked((&request.method, &url), status, cause, bytes, began);
+    }
+
+    fn log_asked(
+        &self,
+        (method, url): (&str, &str),
+        status: u16,
+        cause: Option<&str>,
+        bytes: u64,
+        began: Instant,
+    ) {
         self.shared.log.access(&AccessEntry {
-            method: asked.map_or("-", |it| &it.method),
-            url: url.as_deref().unwrap_or("-"),
+            method,
+            url,
             status: Some(status),
             grpc_status: None,
             bytes,
@@ -87,13 +104,14 @@ impl RawConnection {
             client: self.peer,
             service: None,
             trace: None,
+            cause,
         });
     }
 }
 
 impl AcceptedConnection for RawConnection {
-    fn idle_since(&self) -> Option<Instant> {
-        self.is_idle.get().then(|| self.since.get())
+    fn spare_since(&self) -> Option<(Spare, Instant)> {
+        Some((self.spare.get()?, self.since.get()))
     }
 
     fn give_way(&self) {
@@ -116,6 +134,7 @@ pub(super) async fn run(connection: Rc<RawConnection>, stream: TcpStream) {
         headers_max: options.headers_max,
         url_bytes_max: options.url_bytes_max,
         body_bytes_max: options.body_bytes_max,
+        takes_all_methods: options.takes_all_methods,
     };
     let mut task = RawTask {
         connection: &connection,
@@ -142,6 +161,8 @@ enum End {
     /// This side. The client's bytes may still be on their way.
     Ours,
     Theirs,
+    /// This side, at once: another client needs the room.
+    ForAnother,
 }
 
 enum Wait {
@@ -172,15 +193,17 @@ impl RawTask<'_> {
     async fn serve(&mut self) -> io::Result<End> {
         loop {
             let Some(read) = self.read().await else {
-                if self.wants_timeout_answer() {
-                    self.refuse(408);
+                // Where nothing was asked, nothing is answered.
+                if self.parser.stage() != Stage::Nothing {
+                    self.refuse(408, None);
                     self.write().await?;
                 }
-                return Ok(End::Ours);
+                let gives_way = self.connection.gives_way.get();
+                return Ok(if gives_way { End::ForAnother } else { End::Ours });
             };
             let bytes = read?;
             if bytes == 0 && self.parser.stage() == Stage::Body {
-                self.refuse(400);
+                self.refuse(400, Some("the connection ended in the middle of the body"));
             }
             self.write().await?;
             if bytes == 0 {
@@ -259,19 +282,22 @@ impl RawTask<'_> {
                         has_answered = true;
                     }
                 }
-                Err(status) => self.refuse(status),
+                Err(Refusal { status, cause }) => self.refuse(status, Some(cause)),
             }
         }
         let stage = self.parser.stage();
         if has_answered || stage != before {
             self.connection.since.set(now);
-        }
-        self.connection.is_idle.set(stage == Stage::Nothing);
-        if stage != Stage::Nothing {
             self.connection.gives_way.set(false);
         }
+        self.connection.spare.set(match stage {
+            Stage::Nothing if self.requests == 0 => Some(Spare::Unused),
+            Stage::Nothing => Some(Spare::Idle),
+            Stage::Head => Some(Spare::HalfHead),
+            Stage::Body => None,
+        });
         if !self.hold(self.parser.body_bytes()) {
-            self.refuse(503);
+            self.refuse(503, Some(BODIES_FULL));
         }
         if self.parser.wants_continue() && !self.is_closing {
             self.out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -284,20 +310,27 @@ impl RawTask<'_> {
         self.requests += 1;
         let is_last = self.requests >= shared.options.requests_max;
         self.is_closing = !request.keeps_alive || is_last || shared.draining_since().is_some();
-        let (status, bytes) =
-            shared.routes.answer(request, self.is_closing, &shared.clock, &mut self.out);
-        self.connection.log(Some(request), status, bytes, began);
+        let (status, bytes, cause) = shared.routes.answer(
+            request,
+            self.is_closing,
+            shared.options.errors,
+            &shared.clock,
+            &mut self.out,
+        );
+        self.connection.log(request, status, cause, bytes, began);
     }
 
     /// Appends the last answer of the connection, which says why there are no more.
-    fn refuse(&mut self, status: Refusal) {
+    fn refuse(&mut self, status: u16, cause: Option<&str>) {
         if std::mem::replace(&mut self.is_closing, true) {
             return;
         }
-        let reply = answer::status(status);
+        let RawConnection { shared, since, .. } = self.connection;
+        let reply = answer::status(shared.options.errors, status, cause);
         let options = AnswerOptions { closes: true, ..AnswerOptions::default() };
-        answer::write(&mut self.out, &reply, options, &self.connection.shared.clock);
-        self.connection.log(None, status, reply.body.len() as u64, self.connection.since.get());
+        answer::write(&mut self.out, &reply, options, &shared.clock);
+        let asked = self.parser.asked().unwrap_or(("-", "-"));
+        self.connection.log_asked(asked, status, cause, reply.body.len() as u64, since.get());
     }
 
     /// Counts the bytes of a body that is not complete. Returns whether there is room for them.
@@ -308,23 +341,15 @@ impl RawTask<'_> {
         all.get() <= BODIES_BYTES_MAX
     }
 
-    /// Whether the client is answered 408 now that the deadline has passed: in the middle of a request,
-    /// and before its first one, unless the connection is closed for a shutdown or another client.
-    fn wants_timeout_answer(&self) -> bool {
-        let is_wanted =
-            !self.connection.gives_way.get() && self.connection.shared.draining_since().is_none();
-        self.parser.stage() != Stage::Nothing || (self.requests == 0 && is_wanted)
-    }
-
     /// When the present wait is over.
     fn deadline(&self, wait: &Wait) -> Instant {
         let RawConnection { shared, since, gives_way, .. } = self.connection;
         let (options, since) = (&shared.options, since.get());
         match (wait, self.parser.stage()) {
             (Wait::Write, _) => since + options.request_timeout,
-            (_, Stage::Head) => since + options.head_timeout(),
             (_, Stage::Body) => since + options.body_timeout(),
-            (_, Stage::Nothing) if gives_way.get() => since,
+            _ if gives_way.get() => since,
+            (_, Stage::Head) => since + options.head_timeout(),
             (_, Stage::Nothing) => match shared.draining_since() {
                 Some(draining) => since.max(draining) + DRAIN_IDLE,
                 None if self.requests == 0 => since + options.head_timeout(),

@@ -90,7 +90,11 @@ fn answer_query(request: &Request) -> Reply {
 
 fn answer_form(request: &Request) -> Reply {
     let content_type = request.content_type.as_deref();
-    form::answer(Form::Body { content_type, bytes: &request.body })
+    form::answer(Form::Body {
+        content_type,
+        is_coded: request.is_content_coded,
+        bytes: &request.body,
+    })
 }
 
 /// Serves any table of routes until `reasons` yields a reason to stop; prints `lines` first. Blocks, as

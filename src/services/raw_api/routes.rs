@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, panic};
 
 use super::answer::{self, AnswerOptions, DateClock};
-use crate::{http1::request::Request, services::form::Reply};
+use crate::{http1::request::Request, serve::ErrorForm, services::form::Reply};
 
 /// Answers a request. It cannot wait for anything: it runs between two reads.
 pub type Handler = fn(&Request) -> Reply;
@@ -25,33 +25,36 @@ impl Routes {
         self
     }
 
-    /// Appends the answer to a request to `out`. Returns its status and the length of its body.
+    /// Appends the answer to a request to `out`. Returns its status, the length of its body, and why the
+    /// request was refused.
     pub(super) fn answer(
         &self,
         request: &Request,
         closes: bool,
+        errors: ErrorForm,
         clock: &DateClock,
         out: &mut Vec<u8>,
-    ) -> (u16, u64) {
+    ) -> (u16, u64, Option<&'static str>) {
         let is_head = request.method == "HEAD";
         let mut options = AnswerOptions { is_head, closes, is_old: request.is_old, allow: None };
         let methods = self.0.get(request.path.as_str()).map_or(&[][..], Vec::as_slice);
         let wanted = if is_head { "GET" } else { request.method.as_str() };
+        let error = |status| answer::status(errors, status, None);
         let allowed: String;
         let reply = match methods.iter().find(|(method, _)| *method == wanted) {
             // A handler that panics costs one answer.
             Some((_, handler)) => {
-                panic::catch_unwind(|| handler(request)).unwrap_or_else(|_| answer::status(500))
+                panic::catch_unwind(|| handler(request)).unwrap_or_else(|_| error(500))
             }
-            None if methods.is_empty() => answer::status(404),
+            None if methods.is_empty() => error(404),
             None => {
                 allowed = allow(methods);
                 options.allow = Some(&allowed);
-                answer::status(405)
+                error(405)
             }
         };
         answer::write(out, &reply, options, clock);
-        (reply.status, if is_head { 0 } else { reply.body.len() as u64 })
+        (reply.status, if is_head { 0 } else { reply.body.len() as u64 }, reply.cause)
     }
 }
 

@@ -130,7 +130,7 @@ fn clients_that_do_not_read_long_answers_use_up_places_and_not_memory() {
     }
     let reply = facade.get("/message");
     assert_eq!(reply.status, 503, "{}", reply.body);
-    assert_eq!(reply.body, r#"{"error":"too many ask at the same time: try again"}"#);
+    assert!(reply.body.ends_with(r#","error":"too many ask at the same time: try again"}"#));
     assert_eq!(facade.get("/health").status, 200);
     drop(slow.pop());
     eventually("a place is free", || facade.get("/message").status == 200);

@@ -1,0 +1,343 @@
+//! What real clients send that is not quite what the books have: it is served, or refused with words
+//! that say why. Each row goes to both transports; what concerns all services goes to each of them.
+
+use std::{io::Read, time::Duration};
+
+use smolring::http::{ErrorForm, Options};
+use tide::Response;
+
+use crate::{
+    api::both,
+    cuts::frame,
+    served::{Client, PATIENCE, Served, eventually, quiet, statuses},
+    service::{CALLER, ECHO, FACADE, LOGGING, MESSAGES, Service},
+};
+
+const SHORT: Duration = Duration::from_millis(300);
+const GET: &str = "GET /api?a=1 HTTP/1.1\r\nHost: x\r\n\r\n";
+
+#[test]
+fn every_service_takes_headers_that_are_not_ascii_over_both_versions() {
+    let head = b"GET /health HTTP/1.1\r\nHost: x\r\nCookie: city=S\xc3\xa3o\r\nUser-Agent: J\xe9r\xff\r\n\r\n";
+    for binary in [ECHO, CALLER, FACADE, LOGGING, MESSAGES] {
+        let args: &[&str] = if binary == LOGGING { &["--store", "memory"] } else { &[] };
+        let service = Service::start(binary, args);
+        let mut client = Client::connect(service.port);
+        for _ in 0..2 {
+            client.send(head);
+            assert_eq!(client.reply().status, 200, "{binary}");
+        }
+        // :method GET, :scheme http, :path /health, :authority x, and a cookie, as literals.
+        let fields = b"\x82\x86\x04\x07/health\x01\x01x\x0f\x11\x03a\xe9\xff";
+        assert_eq!(h2_status(service.port, fields), b"200", "{binary}");
+    }
+}
+
+/// The status of an answer over HTTP/2 to a request with these fields, in the form of HPACK.
+fn h2_status(port: u16, fields: &[u8]) -> Vec<u8> {
+    const HEADERS: u8 = 1;
+    const SETTINGS: u8 = 4;
+    let mut client = Client::connect(port);
+    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    client.send([frame(SETTINGS, 0, 0, b""), frame(HEADERS, 5, 1, fields)].concat());
+    loop {
+        let mut head = [0; 9];
+        client.stream().read_exact(&mut head).unwrap();
+        let mut payload = vec![0; usize::from(head[1]) * 256 + usize::from(head[2])];
+        client.stream().read_exact(&mut payload).unwrap();
+        match (head[3], payload.first()) {
+            (HEADERS, Some(0x88)) => return b"200".to_vec(),
+            (HEADERS, Some(0x8c)) => return b"400".to_vec(),
+            (HEADERS, Some(first)) => return vec![*first],
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_host_that_differs_from_the_authority_is_refused() {
+    for served in [start(|_| {})] {
+        let start = b"\x82\x86\x04\x03/ok\x01\x01x";
+        for (host, status) in [("x", "200"), ("X", "200"), ("y", "400"), ("x:80", "400")] {
+            let length = host.len() as u8;
+            let field = [b"\x00\x04host", &[length][..], host.as_bytes()].concat();
+            let fields = [&start[..], &field].concat();
+            assert_eq!(h2_status(served.port, &fields), status.as_bytes(), "{host}");
+        }
+    }
+}
+
+fn start(change: impl FnOnce(&mut Options)) -> Served {
+    let mut options = quiet();
+    change(&mut options);
+    let mut app = tide::new();
+    app.at("/ok").get(|_| async { Ok("ok") });
+    app.at("/pieces").get(|_| async {
+        let body = tide::Body::from_reader(smol::io::Cursor::new("piece"), None);
+        Ok(Response::builder(200).body(body).build())
+    });
+    Served::start(options, app)
+}
+
+/// What leaves a connection idle, in the pieces in which it comes, with the answers to it.
+const IDLE: &[(&[&str], usize)] = &[
+    (&["GET /api HTTP/1.1\r\nHost: x\r\n", "\r\n"], 1),
+    (&["GET /api HTTP/1.1\r\nHost: x\r\n\r", "\n"], 1),
+    (&["GET /api HTTP/1.1\nHost: x\n", "\n"], 1),
+    (&["GET /api HTTP/1.1\r\nHost: x\r\n\r\n", "\r\n"], 1),
+    (&["GET /api HTTP/1.1\r\nHost: x\r\n\r\n\r\n"], 1),
+    (&["GET /api HTTP/1.1\r\nHost: x\r\n\r\n", "\r"], 1),
+    (&["GET /api HTTP/1.1\r\nHost: x\r\n\r\n", "\r", "\n", "\n"], 1),
+    (&["POST /api HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n\r\n", "\r\n"], 1),
+    (&["POST /api HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n\r\n\r\n"], 1),
+    (&["POST /api HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", "\r\n\r\n"], 1),
+    (&["\r\n\r\nGET /api HTTP/1.1\r\nHost: x\r\n\r\n"], 1),
+    (&["GET /api HTTP/1.1\r\nHost: x\r\n\r\nGET /api HTTP/1.1\r\nHost: x\r\n", "\r\n\n"], 2),
+    (&["\r\n", "\r\n"], 0),
+];
+
+/// Sends each of these on a connection of its own, and reads the answers.
+fn idle_clients(served: &Served) -> Vec<(&'static [&'static str], Client)> {
+    let mut other = served.client();
+    let idle = IDLE.iter().map(|(pieces, answers)| {
+        let mut client = served.client();
+        for piece in *pieces {
+            client.send(piece);
+            // One thread serves both: after this answer the piece has been read.
+            other.get("/api");
+        }
+        (0..*answers).for_each(|_| assert!(client.reply().status < 500, "{pieces:?}"));
+        (*pieces, client)
+    });
+    idle.collect()
+}
+
+#[test]
+fn empty_lines_between_requests_are_nothing() {
+    for served in both(|options| options.head_timeout = Some(SHORT)) {
+        let mut clients = idle_clients(&served);
+        let (_, unused) = clients.last_mut().unwrap();
+        // It has asked nothing: it is closed, and told nothing.
+        assert_eq!(unused.rest(), "");
+        for (pieces, client) in clients.iter_mut().rev().skip(1) {
+            assert!(client.is_silent(Duration::from_millis(1)), "{pieces:?}");
+            // A bare CR is the beginning of an empty line, and of nothing else.
+            let end = if pieces.last() == Some(&"\r") { "\n" } else { "" };
+            client.send(end.to_owned() + GET);
+            assert_eq!(client.reply().body, r#"{"a":"1"}"#, "{pieces:?}");
+        }
+    }
+}
+
+#[test]
+fn after_an_empty_line_a_connection_gives_way_and_ends_in_a_shutdown() {
+    for served in both(|options| options.connections_max = IDLE.len() + 1) {
+        let mut clients = idle_clients(&served);
+        // Each of these needs the place of another.
+        let mut new: Vec<_> = (0..=IDLE.len()).map(|_| served.client()).collect();
+        for client in &mut new {
+            client.send(GET);
+            assert_eq!(client.reply().status, 200);
+        }
+        for (pieces, client) in &mut clients {
+            assert_eq!(client.rest(), "", "{pieces:?}");
+        }
+    }
+    for served in both(|options| options.drain_timeout = PATIENCE) {
+        let mut clients = idle_clients(&served);
+        served.reasons.try_send("a test").unwrap();
+        eventually("nobody listens", || Client::try_connect(served.port).is_err());
+        for (pieces, client) in &mut clients {
+            assert_eq!(client.rest(), "", "{pieces:?}");
+        }
+        served.end.recv_timeout(PATIENCE).unwrap().unwrap();
+    }
+}
+
+#[test]
+fn half_heads_give_way_to_a_client_that_asks() {
+    for served in both(|options| options.connections_max = 8) {
+        let mut idle = served.client();
+        assert_eq!(idle.get("/api").status, 200);
+        let mut halves: Vec<_> = (0..7).map(|_| served.client()).collect();
+        for (half, n) in halves.iter_mut().zip(0..) {
+            // One has been answered before, and some send on.
+            half.send(if n == 0 { GET } else { "" });
+            half.send("GET /api HTTP/1.1\r\n");
+        }
+        let mut client = served.client();
+        client.send(GET);
+        let mut answered = || {
+            // One that asks now and then is never closed for another.
+            assert_eq!(idle.get("/api").status, 200);
+            let is_silent = client.is_silent(Duration::from_millis(5));
+            halves.iter_mut().for_each(|half| half.send("X: y\r\n"));
+            !is_silent
+        };
+        eventually("it is answered", &mut answered);
+        assert_eq!(client.reply().status, 200);
+        let answers = halves[0].rest();
+        assert_eq!(statuses(&answers), [200, 408], "{answers}");
+    }
+}
+
+/// A head, the status, and the cause.
+const CAUSES: &[(&str, u16, &str)] = &[
+    ("GET /\r\n\r\n", 400, "the first line is not a method, a target and a version"),
+    ("G(T / HTTP/1.1\r\n\r\n", 400, "the method has a character that no method has"),
+    ("GET / HTTP/3.0\r\n\r\n", 400, "the version is neither HTTP/1.1 nor HTTP/1.0"),
+    ("GET x HTTP/1.1\r\nHost: x\r\n\r\n", 400, "the target is neither a path nor a URL of http"),
+    ("GET / HTTP/1.1\r\nHost x\r\n\r\n", 400, "a header line has no colon"),
+    ("GET / HTTP/1.1\r\n: x\r\n\r\n", 400, "a header line has no name before its colon"),
+    ("GET / HTTP/1.1\r\nHost : x\r\n\r\n", 400, "there is a blank before the colon of a header"),
+    (
+        "GET / HTTP/1.1\r\nA: x\r\n b: c\r\n\r\n",
+        400,
+        "a line goes on with the header above it, which HTTP has given up",
+    ),
+    (
+        "GET / HTTP/1.1\r\nA\u{e9}: x\r\n\r\n",
+        400,
+        "a header's name has a character that no name has",
+    ),
+    ("GET / HTTP/1.1\r\nA: \0\r\n\r\n", 400, "there is a control character in the head"),
+    ("GET / HTTP/1.1\r\nA: \rb\r\n\r\n", 400, "there is a CR that ends no line"),
+    ("GET / HTTP/1.1\r\n\r\n", 400, "there is no Host header"),
+    ("GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n", 400, "there is more than one Host header"),
+    ("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, "the Host header names no host"),
+    ("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n", 400, "Content-Length is no number"),
+    (
+        "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        400,
+        "two Content-Lengths differ",
+    ),
+    (
+        "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        400,
+        "there are both a Content-Length and a Transfer-Encoding",
+    ),
+    (
+        "GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
+        400,
+        "the last Transfer-Encoding is not chunked",
+    ),
+    (
+        "GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        501,
+        "no Transfer-Encoding but chunked is known here",
+    ),
+    (
+        "POST /api HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
+        400,
+        "a chunk is malformed",
+    ),
+    ("GOT / HTTP/1.1\r\nHost: x\r\n\r\n", 501, "the method is not known here"),
+    (
+        "\x16\x03\x01\x02\0\x01\0\x01\u{0}\x03\x03 no HTTP at all\r\n\r\n",
+        400,
+        "this is TLS, and the port speaks HTTP without it: use http://",
+    ),
+    (
+        "POST /api HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na=1",
+        415,
+        "send application/x-www-form-urlencoded or multipart/form-data",
+    ),
+];
+
+#[test]
+fn every_refusal_says_why_in_the_form_of_its_service() {
+    for errors in [ErrorForm::Line, ErrorForm::Problem, ErrorForm::Page] {
+        for served in both(|options| options.errors = errors) {
+            for (input, status, cause) in CAUSES {
+                // What the form servers themselves refuse is always JSON.
+                let errors = if *status == 415 { ErrorForm::Problem } else { errors };
+                let mut client = served.client();
+                client.send(input);
+                let reply = client.reply();
+                assert_eq!(reply.status, *status, "{input:?}: {reply:?}");
+                let title = match status {
+                    400 => "Bad Request",
+                    415 => "Unsupported Media Type",
+                    _ => "Not Implemented",
+                };
+                let (kind, body) = match errors {
+                    ErrorForm::Line => ("text/plain; charset=utf-8", format!("{title}: {cause}")),
+                    ErrorForm::Page => ("text/html; charset=utf-8", format!("{title}\n{cause}\n")),
+                    ErrorForm::Problem => (
+                        "application/problem+json",
+                        format!(
+                            "{{\"title\":\"{title}\",\"status\":{status},\"detail\":\"{cause}\",\
+                             \"error\":\"{cause}\"}}"
+                        ),
+                    ),
+                };
+                assert_eq!(reply.body, body, "{input:?}");
+                assert_eq!(reply.header("content-type"), Some(kind), "{input:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_log_has_the_cause_and_what_was_asked() {
+    for binary in [env!("CARGO_BIN_EXE_api-server"), env!("CARGO_BIN_EXE_raw-api-server")] {
+        let mut command = std::process::Command::new(binary);
+        command.args(["--port", "0", "--body-timeout", "200ms", "--head-timeout", "200ms"]);
+        let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut line = || {
+            let mut line = String::new();
+            std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+            line.trim_end().to_owned()
+        };
+        let first = line();
+        let port = first.rsplit(' ').next().unwrap().parse().unwrap();
+        line();
+        for (input, status, cause) in CAUSES {
+            let mut client = Client::connect(port);
+            client.send(input);
+            assert_eq!(client.reply().status, *status);
+            let line = line();
+            assert!(line.contains(&format!(" {status} ")), "{input:?}: {line}");
+            assert!(line.ends_with(&format!(" cause=\"{cause}\"")), "{input:?}: {line}");
+            let mut words = input.split(' ');
+            let asked = [words.next(), words.next()].map(Option::unwrap_or_default).join(" ");
+            let is_known = input.lines().next().is_some_and(|line| line.ends_with(" HTTP/1.1"));
+            let asked = if is_known && !asked.contains('(') { asked } else { "- -".into() };
+            assert!(line.contains(&format!(" - {asked} ")), "{input:?}: {line}");
+        }
+        // What comes too late has been asked for all the same.
+        for (input, asked) in [
+            ("GET /late HTTP/1.1\r\nHost: x\r\n", "GET /late"),
+            ("POST /api?a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n1", "POST /api?a"),
+        ] {
+            let mut client = Client::connect(port);
+            client.send(input);
+            assert_eq!(client.reply().status, 408);
+            let line = line();
+            assert!(line.contains(&format!(" - {asked} 408 ")), "{input:?}: {line}");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+#[test]
+fn an_old_client_is_not_promised_a_connection_that_ends() {
+    let served = start(|_| {});
+    let ask = "GET /pieces HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+    let answer = served.ask(ask).to_lowercase();
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    assert!(!answer.contains("keep-alive"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\npiece"), "{answer}");
+    let ask = ask.replace("pieces", "ok");
+    let last = start(|options| options.requests_max = 1).ask(&ask).to_lowercase();
+    assert!(last.contains("\r\nconnection: close\r\n") && !last.contains("alive"), "{last}");
+    let mut client = served.client();
+    for _ in 0..2 {
+        client.send(&ask);
+        let reply = client.reply();
+        assert_eq!(reply.header("connection"), Some("keep-alive"));
+        assert_eq!(reply.body, "ok");
+    }
+}
