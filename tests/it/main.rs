@@ -19,6 +19,7 @@ mod facade;
 mod false_ready;
 mod farewell;
 mod flight;
+mod forms;
 mod fuzz;
 mod grpc;
 mod grpcio;

@@ -3,6 +3,7 @@
 import sys
 
 from flask import Flask, Response, jsonify, redirect, request
+from werkzeug.formparser import FormDataParser
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 app = Flask(__name__)
@@ -12,6 +13,18 @@ app = Flask(__name__)
 def api():
     fields = request.args if request.method == "GET" else request.form
     return jsonify(fields.to_dict())
+
+
+@app.route("/strict", methods=["POST"])
+def strict():
+    """As /api, but what Flask answers with no fields, because it cannot read it, is 400."""
+    try:
+        _, form, files = FormDataParser(silent=False).parse_from_environ(request.environ)
+    except ValueError:
+        return "", 400
+    if None in form or None in files:
+        return "", 400
+    return jsonify(form.to_dict())
 
 
 @app.route("/pieces")

@@ -23,14 +23,16 @@
 //! A body is `application/x-www-form-urlencoded` or `multipart/form-data`; any other type is
 //! answered 415, and so is one with a `Content-Encoding`. No body at all is a form without fields, whatever its type: `{}`. A file in a
 //! multipart form is not a field, and is left out; a multipart body that is cut off is answered
-//! 400.
+//! 400, where Flask would answer `{}`.
 
-use std::{borrow::Cow, collections::HashSet};
+mod multipart;
+mod parameters;
 
+use std::collections::HashSet;
+
+use self::{multipart::Field, parameters::Parameters};
 use crate::serve::ErrorForm;
 
-/// Bytes of the boundary between the parts of a multipart form (RFC 2046: 70 characters of ASCII).
-const BOUNDARY_BYTES_MAX: usize = 70;
 const JSON: &str = "application/json";
 /// How it is said what is wrong.
 pub(super) const ERRORS: ErrorForm = ErrorForm::Problem;
@@ -86,10 +88,13 @@ pub fn answer(form: Form<'_>) -> Reply {
         Form::Body { content_type, bytes, .. } => {
             match Kind::of(content_type.unwrap_or_default()) {
                 Kind::UrlEncoded => form_urlencoded::parse(bytes).collect(),
-                Kind::Multipart(boundary) => match boundary.and_then(|it| multipart(bytes, &it)) {
-                    Some(fields) => fields,
-                    None => return Reply::wrong(400, "Bad Request", "no complete multipart form"),
+                Kind::Multipart(Some(boundary)) => match multipart::fields(bytes, &boundary) {
+                    Ok(fields) => fields,
+                    Err(cause) => return Reply::wrong(400, "Bad Request", cause),
                 },
+                Kind::Multipart(None) => {
+                    return Reply::wrong(400, "Bad Request", "the Content-Type has no boundary");
+                }
                 Kind::Other => {
                     return Reply::unsupported(
                         "send application/x-www-form-urlencoded or multipart/form-data",
@@ -100,8 +105,6 @@ pub fn answer(form: Form<'_>) -> Reply {
     };
     Reply { status: 200, content_type: JSON, body: json(&fields), cause: None }
 }
-
-type Field<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 /// A JSON object with the first value of each key, in the order of the keys.
 fn json(fields: &[Field<'_>]) -> Vec<u8> {
@@ -126,103 +129,22 @@ fn json(fields: &[Field<'_>]) -> Vec<u8> {
 /// What a `Content-Type` says about a form.
 enum Kind {
     UrlEncoded,
-    /// With its boundary, if it has a usable one.
+    /// With its boundary, if it has one.
     Multipart(Option<String>),
     Other,
 }
 
 impl Kind {
     fn of(content_type: &str) -> Self {
-        let (name, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
-        match name.trim().to_ascii_lowercase().as_str() {
+        let (name, parameters) = Parameters::of(content_type);
+        match name.to_ascii_lowercase().as_str() {
             "application/x-www-form-urlencoded" => Self::UrlEncoded,
             "multipart/form-data" => {
-                let boundary = parameter(parameters, "boundary");
-                let is_usable = |it: &String| (1..=BOUNDARY_BYTES_MAX).contains(&it.len());
-                Self::Multipart(boundary.filter(is_usable))
+                let boundary = parameters.get("boundary").filter(|it| !it.is_empty());
+                Self::Multipart(boundary.map(str::to_owned))
             }
             _ => Self::Other,
         }
-    }
-}
-
-/// The value of the parameter `wanted`: `name=value` or `name="value"`, between semicolons.
-fn parameter(mut text: &str, wanted: &str) -> Option<String> {
-    loop {
-        let (name, rest) = text.split_once('=')?;
-        let (value, rest) = value(rest.trim_start())?;
-        if name.trim_matches([' ', '\t', ';']).eq_ignore_ascii_case(wanted) {
-            return Some(value);
-        }
-        text = rest;
-    }
-}
-
-/// A parameter's value, and what follows it. A quoted value may have escaped quotes in it.
-fn value(text: &str) -> Option<(String, &str)> {
-    let Some(quoted) = text.strip_prefix('"') else {
-        let (value, rest) = text.split_once(';').unwrap_or((text, ""));
-        return Some((value.trim_end().to_owned(), rest));
-    };
-    let mut value = String::new();
-    let mut chars = quoted.char_indices().peekable();
-    while let Some((at, char)) = chars.next() {
-        match char {
-            '"' => return Some((value, &quoted[at + 1..])),
-            // Only these two are escapes: old browsers send `C:\file` as it is.
-            '\\' if chars.peek().is_some_and(|(_, next)| matches!(next, '"' | '\\')) => {
-                value.extend(chars.next().map(|(_, next)| next));
-            }
-            _ => value.push(char),
-        }
-    }
-    None
-}
-
-/// The fields of a multipart body. `None`: the body is cut off, or has a part without a name.
-fn multipart<'a>(bytes: &'a [u8], boundary: &str) -> Option<Vec<Field<'a>>> {
-    let delimiter = format!("\r\n--{boundary}");
-    let first = &delimiter.as_bytes()[2..];
-    let mut rest = match bytes.strip_prefix(first) {
-        Some(rest) => rest,
-        // Anything before the first delimiter is not a part.
-        None => split_at(bytes, delimiter.as_bytes())?.1,
-    };
-    let mut fields = Vec::new();
-    while !rest.starts_with(b"--") {
-        let padding = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        let part = rest[padding..].strip_prefix(b"\r\n")?;
-        let (part, behind) = split_at(part, delimiter.as_bytes())?;
-        rest = behind;
-        let (head, content) = split_at(part, b"\r\n\r\n")?;
-        let head = String::from_utf8_lossy(head);
-        let disposition = head.split("\r\n").find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.trim().eq_ignore_ascii_case("content-disposition").then_some(value)
-        })?;
-        let (kind, parameters) = disposition.split_once(';')?;
-        if !kind.trim().eq_ignore_ascii_case("form-data") {
-            return None;
-        }
-        let name = parameter(parameters, "name")?;
-        if parameter(parameters, "filename").is_none() {
-            // Browsers escape these three in a name (HTML, "multipart/form-data").
-            let name = name.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n");
-            fields.push((name.into(), String::from_utf8_lossy(content)));
-        }
-    }
-    Some(fields)
-}
-
-/// What comes before the first `mark`, and what comes after it.
-fn split_at<'a>(bytes: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let mut from = 0;
-    loop {
-        let at = from + bytes.get(from..)?.iter().position(|byte| Some(byte) == mark.first())?;
-        if bytes[at..].starts_with(mark) {
-            return Some((&bytes[..at], &bytes[at + mark.len()..]));
-        }
-        from = at + 1;
     }
 }
 
