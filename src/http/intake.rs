@@ -24,6 +24,8 @@ pub(super) struct Intake {
     reader: RequestReader,
     /// The beginning of a head.
     held: Vec<u8>,
+    /// The client has said of a request that it is its last: what comes after it is nothing.
+    is_over: bool,
     refused: Option<Refused>,
 }
 
@@ -45,16 +47,16 @@ impl Intake {
             body_bytes_max: usize::MAX,
             takes_all_methods: options.takes_all_methods,
         });
-        Self { reader, held: Vec::new(), refused: None }
+        Self { reader, held: Vec::new(), is_over: false, refused: None }
     }
 
-    /// Takes what was read, and passes on what hyper may have of it. After a refusal it takes nothing.
-    /// Returns whether there was more than empty lines between two requests.
+    /// Takes what was read, and passes on what hyper may have of it. After a refusal, and after a request
+    /// that is the client's last, it takes nothing. Returns whether there was more than empty lines between two requests.
     pub(super) fn take(&mut self, input: &[u8], mut pass: impl FnMut(&[u8])) -> bool {
         // What is passed on as it came goes in one piece.
         let (mut from, mut at) = (0, 0);
         let mut has_more = false;
-        while at < input.len() && self.refused.is_none() {
+        while at < input.len() && !self.is_over && self.refused.is_none() {
             let step = match self.reader.step(&input[at..]) {
                 Ok(step) => step,
                 Err(refusal) => {
@@ -68,6 +70,7 @@ impl Intake {
             };
             let end = at + step.taken;
             has_more |= step.part != Part::Blank;
+            self.is_over = step.is_last && !self.reader.head().keeps_alive();
             match step.part {
                 Part::Body => {}
                 Part::HeadEnd if self.held.is_empty() && self.encoded_target().is_none() => {}
@@ -107,6 +110,11 @@ impl Intake {
     /// How far the present request has come, of which hyper may not know yet.
     pub(super) fn stage(&self) -> Stage {
         self.reader.stage()
+    }
+
+    /// Whether the client has made its last request.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
     }
 
     /// Whether hyper gets nothing more.
@@ -158,9 +166,9 @@ mod tests {
     #[test]
     fn bytes_pass_as_they_came_but_for_three_kinds() {
         let stream = "\r\n\r\nPOST /\"?ü HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
-                      2\r\n\r\n\r\n0\r\n\r\n\r\n\nGET /a HTTP/1.0\r\nA: \u{e9}\n\nGET /b";
+                      2\r\n\r\n\r\n0\r\n\r\n\r\n\nGET /a HTTP/1.1\nHost: x\r\nA: \u{e9}\n\nGET /b";
         let expected = "POST /%22?%C3%BC HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
-             2\r\n\r\n\r\n0\r\n\r\nGET /a HTTP/1.0\r\nA: \u{e9}\n\n";
+             2\r\n\r\n\r\n0\r\n\r\nGET /a HTTP/1.1\nHost: x\r\nA: \u{e9}\n\n";
         assert_eq!(passed(&[stream]), (expected.into(), None));
         for at in (1..stream.len()).filter(|at| stream.is_char_boundary(*at)) {
             let (first, second) = stream.split_at(at);
@@ -170,12 +178,14 @@ mod tests {
 
     #[test]
     fn nothing_passes_of_a_head_that_is_refused_or_after_a_chunk_that_is() {
-        let get = "GET / HTTP/1.0\r\n\r\n";
+        let get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
         let (out, cause) = passed(&[get, "GET / HTTP/1.1\r\nno colon\r\n\r\n", get]);
         assert_eq!((out.as_str(), cause), (get, Some("a header line has no colon")));
         let head = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
         let (out, cause) = passed(&[head, "1\r\na\r\nx", get]);
         assert_eq!(out, format!("{head}1\r\na"));
         assert_eq!(cause, Some("a chunk is malformed"));
+        let (out, cause) = passed(&["GET / HTTP/1.0\r\n\r\nno", " request\r\n\r\n"]);
+        assert_eq!((out.as_str(), cause), ("GET / HTTP/1.0\r\n\r\n", None));
     }
 }

@@ -78,7 +78,10 @@ impl Task {
                 self.guard(self.worker.h1.serve_connection(socket, service)).await
             }
         };
-        let refused = self.connection.intake.borrow().head_refusal();
+        let (refused, is_over) = {
+            let intake = self.connection.intake.borrow();
+            (intake.head_refusal(), intake.is_over())
+        };
         match (ended, refused) {
             (None, _) => self.time_out().await,
             (Some(_), Some(refused)) if !state.is_last() => {
@@ -90,7 +93,7 @@ impl Task {
                 self.refuse(status, None).await;
             }
             // The client has closed it, and has been answered everything.
-            (Some(Ok(())), _) if !state.is_last() => {}
+            (Some(Ok(())), _) if !state.is_last() && !is_over => {}
             (Some(_), _) => self.linger().await,
         }
     }

@@ -79,7 +79,7 @@ impl RequestHead {
     }
 
     /// Whether the connection may carry another request after this one.
-    pub(super) fn keeps_alive(&self) -> bool {
+    pub fn keeps_alive(&self) -> bool {
         !self.wants_close && (!self.is_old || self.wants_keep_alive)
     }
 

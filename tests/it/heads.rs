@@ -181,6 +181,24 @@ fn half_heads_give_way_to_a_client_that_asks() {
     }
 }
 
+#[test]
+fn what_comes_after_the_last_request_is_nothing() {
+    for served in both(|_| {}) {
+        for request in [
+            "GET /api HTTP/1.0\r\n\r\n",
+            "GET /api HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+            "GET /api HTTP/1.1\r\nHost: x\r\nConnection: x, Close\r\n\r\n",
+            "POST /api HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1\r\n\r\n&",
+        ] {
+            for behind in ["no request\r\n\r\n", GET, "\r\n", "GET"] {
+                let answers = served.ask(request.to_owned() + behind);
+                let status = if request.starts_with("POST") { 415 } else { 200 };
+                assert_eq!(statuses(&answers), [status], "{request}{behind}");
+            }
+        }
+    }
+}
+
 /// A head, the status, and the cause.
 const CAUSES: &[(&str, u16, &str)] = &[
     ("GET /\r\n\r\n", 400, "the first line is not a method, a target and a version"),

@@ -4,6 +4,7 @@
 mod needs;
 
 mod addresses;
+mod alike;
 mod api;
 mod bytes;
 mod caller;
