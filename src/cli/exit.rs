@@ -18,6 +18,12 @@ pub enum Exit {
     Refused = 4,
     /// The server says that it has failed: a status of 5xx.
     ServerFailed = 5,
+    /// SIGHUP ended it before it was done: the code that shells give this.
+    HungUp = 129,
+    /// SIGINT did.
+    Interrupted = 130,
+    /// SIGTERM did.
+    Terminated = 143,
     /// No node or server answered at all (`EX_UNAVAILABLE` of sysexits).
     Unreachable = 69,
 }

@@ -16,6 +16,7 @@ use crate::cli::{self, Period, UsageError};
     example = "{command_name} put index.html\n\
                {command_name} put site/ --node 127.0.1.1:4043 --node 127.0.1.1:4044\n\
                {command_name} get index.html -i 127.0.1.1 -p 4044 -o copy.html\n\
+               {command_name} get img/ css/ -o copy\n\
                {command_name} list img/ --long\n\
                {command_name} status\n\
                {command_name} -put index.html -i 127.0.1.1 -p 4043    (the old form)",
@@ -23,7 +24,10 @@ use crate::cli::{self, Period, UsageError};
             option. `{command_name} VERB --help` has the options of a verb. Data goes to stdout,\n\
             everything else to stderr, with --json too.",
     error_code(0, "done"),
-    error_code(1, "something failed; stderr says what. Of status: the ring is not well"),
+    error_code(
+        1,
+        "something failed or was not put; stderr says what. Of status: the ring is not well"
+    ),
     error_code(2, "the command line or the environment is wrong"),
     error_code(3, "no member of the ring has the name, or there is no such member"),
     error_code(69, "no node could be reached")
@@ -103,7 +107,7 @@ mod tests {
             ["[::1]:4044", "[::1]:1"]
         );
         assert_eq!(options.timeouts().unwrap().silence.as_secs(), 2);
-        assert!(matches!(options.verb, Verb::Get(get) if get.name == "index.html"));
+        assert!(matches!(options.verb, Verb::Get(get) if get.names == ["index.html"]));
     }
 
     #[test]

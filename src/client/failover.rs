@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 
+use blake3::Hash;
+
 use super::{
     connection::{Connection, Timeouts},
     error::Error,
     member::Member,
     node::Node,
     reply::Reply,
-    requests::{File, Page, Pong},
+    requests::{File, Held, Page, Pong},
 };
 use crate::ring::name::Name;
 
@@ -45,6 +47,11 @@ impl Client {
     /// Lists a page of names; see [`Connection::list`].
     pub async fn list(&mut self, prefix: &str, after: Option<&Name>) -> Result<Page, Error> {
         self.ask(async |node| node.list(prefix, after).await).await
+    }
+
+    /// Compares what is held of a name; see [`Connection::held`].
+    pub async fn held(&mut self, name: &Name, hash: Hash) -> Result<Held, Error> {
+        self.ask(async |node| node.held(name, hash).await).await
     }
 
     /// Lists the members; see [`Connection::ring`].

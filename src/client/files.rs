@@ -1,14 +1,16 @@
-//! Local files: which ones a `put` means, and how a `get` writes one.
+//! Local files: which ones a `put` means.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     fs::{self, File, Metadata},
-    io::{self, Read, Write},
+    io::{self, Read},
     path::{Path, PathBuf},
-    process,
 };
 
-use super::error::Error;
+use rustix::io::Errno;
+
+use super::{error::Error, human::shown};
 use crate::{
     cli::ByteSize,
     ring::{limits::FILE_BYTES_CEILING, name::Name},
@@ -37,126 +39,176 @@ pub enum Origin {
 pub struct Collected {
     /// The files, sorted within each folder.
     pub sources: Vec<Source>,
-    /// Why each thing that was found cannot be put: a device, a broken link, a cycle of links.
-    pub skipped: Vec<String>,
+    /// What was found and cannot be put.
+    pub skipped: Vec<Skipped>,
+}
+
+/// Something that was found and cannot be put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Why it cannot be put.
+    pub why: String,
+    /// Whether it has no bytes that could be put: a pipe, a socket, a device, a link to nothing, a
+    /// circle of links.
+    pub is_special: bool,
 }
 
 /// Finds the files that `paths` mean. A file is named by its base name, the files of a folder by
 /// their paths below it. Links are followed. Blocks on the file system.
 ///
-/// A path that does not exist, a folder that cannot be read, a name that the ring does not take
-/// and a name that two files would have are errors.
+/// What cannot be put is skipped, whatever it is, and the rest is found. Only a name that two
+/// different files would have is an error.
 pub fn collect(paths: &[PathBuf]) -> Result<Collected, Error> {
-    let mut search = Search { found: Collected::default(), is_strict: true };
+    let mut found = Collected::default();
     for path in paths {
-        let metadata = fs::metadata(path).map_err(|cause| unreadable(path, &cause))?;
-        if metadata.is_dir() {
-            search.folder(path)?;
-        } else {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            search.file(path.clone(), name, &metadata)?;
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => found.folder(path),
+            Ok(metadata) => {
+                let name = path.file_name().and_then(|name| name.to_str());
+                found.file(path.clone(), name, &metadata);
+            }
+            // Of a path that was given, a link to nothing is as wrong as nothing.
+            Err(cause) => found.skip(path, &cause),
         }
     }
-    let found = search.found;
-    let mut sorted: Vec<&Source> = found.sources.iter().collect();
-    sorted.sort_by_key(|source| &source.name);
-    if let Some(twins) = sorted.windows(2).find(|pair| pair[0].name == pair[1].name) {
-        let (one, two) = (twins[0].shown(), twins[1].shown());
-        let cause = format!("it would get the same name as {two}; put one of them with --name");
-        return Err(Error::File { path: one, cause });
-    }
+    found.sort_out_twins()?;
     Ok(found)
 }
 
-/// Finds the files of a folder, like [`collect`]. What cannot be put is skipped, whatever it is;
-/// only a folder that itself cannot be read is an error. Blocks on the file system.
-pub fn collect_readable(folder: &Path) -> Result<Collected, Error> {
+/// One file, which gets this name whatever its own is. Blocks on the file system.
+pub(super) fn collect_as(path: &Path, name: Name) -> Collected {
+    let mut found = Collected::default();
+    match fs::metadata(path) {
+        Ok(metadata) => found.file(path.to_owned(), Some(name.as_str()), &metadata),
+        Err(cause) => found.skip(path, &cause),
+    }
+    found
+}
+
+/// Finds the files of a folder, like [`collect`]. A folder that cannot be read is an error. Blocks on
+/// the file system.
+pub fn collect_folder(folder: &Path) -> Result<Collected, Error> {
     fs::read_dir(folder).map_err(|cause| unreadable(folder, &cause))?;
-    let mut search = Search { found: Collected::default(), is_strict: false };
-    search.folder(folder)?;
-    Ok(search.found)
+    let mut found = Collected::default();
+    found.folder(folder);
+    Ok(found)
 }
 
-/// A search for files under way.
-struct Search {
-    found: Collected,
-    /// Whether a folder that cannot be read, or a name that the ring does not take, ends it.
-    is_strict: bool,
-}
-
-impl Search {
-    fn folder(&mut self, path: &Path) -> Result<(), Error> {
+impl Collected {
+    fn folder(&mut self, path: &Path) {
         match fs::canonicalize(path) {
             Ok(real) => self.walk(path, "", &mut vec![real]),
-            Err(cause) => self.fails(path, &cause),
+            Err(cause) => self.skip(path, &cause),
         }
     }
 
     /// Finds the files of one folder. `above` has the real paths of the folder and of all that it
-    /// was reached through; finding one of them again is a cycle.
-    fn walk(&mut self, folder: &Path, prefix: &str, above: &mut Vec<PathBuf>) -> Result<(), Error> {
+    /// was reached through; finding one of them again is a circle.
+    fn walk(&mut self, folder: &Path, prefix: &str, above: &mut Vec<PathBuf>) {
         let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         let entries = match entries {
             Ok(entries) => entries,
-            Err(cause) => return self.fails(folder, &cause),
+            Err(cause) => return self.skip(folder, &cause),
         };
         let mut paths: Vec<PathBuf> = entries.iter().map(|entry| entry.path()).collect();
         paths.sort();
         for path in paths {
-            let Some(base) = path.file_name().and_then(|name| name.to_str()) else {
-                self.fails(&path, &"its name is not UTF-8; rename it")?;
-                continue;
-            };
-            let name = format!("{prefix}{base}");
+            let name = path.file_name().and_then(|name| name.to_str());
+            let name = name.map(|base| format!("{prefix}{base}"));
             let metadata = match fs::metadata(&path) {
                 Ok(metadata) => metadata,
+                Err(cause) if leads_nowhere(&path, &cause) => {
+                    self.skip_special(&path, "it is a link that leads nowhere");
+                    continue;
+                }
                 Err(cause) => {
                     self.skip(&path, &cause);
                     continue;
                 }
             };
             if !metadata.is_dir() {
-                self.file(path, &name, &metadata)?;
+                self.file(path, name.as_deref(), &metadata);
                 continue;
             }
+            let Some(name) = name else {
+                self.skip(&path, &NOT_UTF8);
+                continue;
+            };
             match fs::canonicalize(&path) {
                 Ok(real) if above.contains(&real) => {
-                    self.skip(&path, &"it links to a folder above it");
+                    self.skip_special(&path, "it links to a folder above it");
                 }
                 Ok(real) => {
                     above.push(real);
-                    self.walk(&path, &format!("{name}/"), above)?;
+                    self.walk(&path, &format!("{name}/"), above);
                     above.pop();
                 }
-                Err(cause) => self.fails(&path, &cause)?,
+                Err(cause) => self.skip(&path, &cause),
             }
         }
-        Ok(())
     }
 
-    fn file(&mut self, path: PathBuf, name: &str, metadata: &Metadata) -> Result<(), Error> {
+    /// `name` is `None` where it is not UTF-8.
+    fn file(&mut self, path: PathBuf, name: Option<&str>, metadata: &Metadata) {
         if !metadata.is_file() {
-            self.skip(&path, &"it is no regular file");
-            return Ok(());
+            return self.skip_special(&path, "it is no regular file");
         }
-        match Name::new(name) {
-            Ok(name) => self.found.sources.push(Source { name, origin: Origin::Path(path) }),
-            Err(bad) => self.fails(&path, &bad)?,
+        match name.map(Name::new) {
+            Some(Ok(name)) => self.sources.push(Source { name, origin: Origin::Path(path) }),
+            Some(Err(bad)) => self.skip(&path, &bad),
+            None => self.skip(&path, &NOT_UTF8),
         }
-        Ok(())
     }
 
     fn skip(&mut self, path: &Path, cause: &dyn fmt::Display) {
-        self.found.skipped.push(format!("skipped {}: {cause}", in_one_line(path)));
+        let why = cause.to_string();
+        self.skipped.push(Skipped { path: path.to_owned(), why, is_special: false });
     }
 
-    /// Something cannot be put that the user surely wanted to put.
-    fn fails(&mut self, path: &Path, cause: &dyn fmt::Display) -> Result<(), Error> {
-        if self.is_strict {
-            return Err(unreadable(path, cause));
+    fn skip_special(&mut self, path: &Path, why: &str) {
+        let why = why.to_owned();
+        self.skipped.push(Skipped { path: path.to_owned(), why, is_special: true });
+    }
+
+    /// A file that was given twice is put once. Two files of one name are an error.
+    fn sort_out_twins(&mut self) -> Result<(), Error> {
+        let mut seen: BTreeMap<Name, PathBuf> = BTreeMap::new();
+        let mut is_again = Vec::with_capacity(self.sources.len());
+        for source in &self.sources {
+            let Origin::Path(path) = &source.origin else { continue };
+            let twin = seen.get(&source.name);
+            match twin {
+                Some(twin) if fs::canonicalize(twin).ok() != fs::canonicalize(path).ok() => {
+                    let twin = in_one_line(twin);
+                    let why = format!(
+                        "it would get the same name as {twin}; put one of them with --name"
+                    );
+                    return Err(unreadable(path, &why));
+                }
+                _ => is_again.push(twin.is_some()),
+            }
+            seen.insert(source.name.clone(), path.clone());
         }
-        self.skip(path, cause);
+        let mut is_again = is_again.into_iter();
+        self.sources.retain(|_| is_again.next() != Some(true));
         Ok(())
+    }
+}
+
+const NOT_UTF8: &str = "its name is not UTF-8; rename it";
+
+/// Whether a path that cannot be followed is a link to nothing, or to itself.
+fn leads_nowhere(path: &Path, cause: &io::Error) -> bool {
+    let is_link = fs::symlink_metadata(path).is_ok_and(|it| it.is_symlink());
+    let loops = cause.raw_os_error() == Some(Errno::LOOP.raw_os_error());
+    is_link && (cause.kind() == io::ErrorKind::NotFound || loops)
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "skipped {}: {}", in_one_line(&self.path), self.why)
     }
 }
 
@@ -168,13 +220,6 @@ impl Source {
             Origin::Path(path) => File::open(path)
                 .and_then(|mut file| read_bounded(&mut file))
                 .map_err(|cause| unreadable(path, &cause)),
-        }
-    }
-
-    fn shown(&self) -> String {
-        match &self.origin {
-            Origin::Path(path) => path.display().to_string(),
-            Origin::Bytes(_) => self.name.to_string(),
         }
     }
 }
@@ -191,40 +236,13 @@ pub(super) fn read_bounded(from: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes a file so that it is there whole or not at all: aside first, then renamed. Anything but a
-/// regular file, like `/dev/null`, is written to directly. Blocks on the file system.
-pub(super) fn save(path: &Path, content: &[u8]) -> io::Result<()> {
-    // A link stays a link: the file that it points to is replaced.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let existing = fs::metadata(&path).ok();
-    if existing.as_ref().is_some_and(|existing| !existing.is_file()) {
-        return File::options().write(true).open(&path)?.write_all(content);
-    }
-    let base = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-    let aside = path.with_file_name(format!(".{base:.100}.{}.part", process::id()));
-    let write = || {
-        let mut file = File::create_new(&aside)?;
-        file.write_all(content)?;
-        if let Some(existing) = existing {
-            file.set_permissions(existing.permissions())?;
-        }
-        fs::rename(&aside, &path)
-    };
-    let written = write();
-    if written.is_err() {
-        // Best effort: the first error is the one to report.
-        let _ = fs::remove_file(&aside);
-    }
-    written
-}
-
 fn unreadable(path: &Path, cause: &dyn fmt::Display) -> Error {
     Error::File { path: in_one_line(path), cause: cause.to_string() }
 }
 
-/// A path to show: a control character would forge a line.
-fn in_one_line(path: &Path) -> String {
-    path.display().to_string().replace(char::is_control, "?")
+/// A path to show.
+pub(super) fn in_one_line(path: &Path) -> String {
+    shown(&path.display().to_string())
 }
 
 #[cfg(test)]
@@ -255,55 +273,54 @@ mod tests {
         let expected = ["img/a b.png", "index.html", "link", "pictures/a b.png", "outside"];
         assert_eq!(names(&found), expected);
         assert_eq!(found.skipped.len(), 4, "{:?}", found.skipped);
+        assert!(found.skipped.iter().all(|it| it.is_special), "{:?}", found.skipped);
         assert_eq!(found.sources[1].read().unwrap(), b"hi");
     }
 
     #[test]
-    fn nothing_is_put_when_a_path_is_missing_or_a_name_is_taken_twice() {
+    fn a_name_that_is_taken_twice_is_an_error_and_a_file_that_is_given_twice_is_put_once() {
         let folder = tempfile::tempdir().unwrap();
         let at = |path: &str| folder.path().join(path);
         fs::create_dir_all(at("a")).unwrap();
         fs::write(at("a/x"), "1").unwrap();
         fs::write(at("x"), "2").unwrap();
-        assert!(collect(&[at("nothing")]).is_err());
         let error = collect(&[at("a"), at("x")]).unwrap_err().to_string();
         assert!(error.contains("same name") && error.contains("--name"), "{error}");
+        let found = collect(&[at("x"), at("a/../x"), at("nothing")]).unwrap();
+        assert_eq!((names(&found), found.skipped.len()), (vec!["x"], 1));
+        let named = collect_as(&at("x"), Name::new("y").unwrap());
+        assert_eq!(names(&named), ["y"]);
     }
 
-    #[cfg(unix)]
     #[test]
-    fn what_cannot_be_put_is_an_error_or_skipped() {
-        use std::os::unix::ffi::OsStrExt;
+    fn what_cannot_be_put_is_named_and_the_rest_is_found() {
+        use std::os::unix::{ffi::OsStrExt, fs::symlink};
         let folder = tempfile::tempdir().unwrap();
-        let bad = [&b"line\nfeed"[..], b"not \xff UTF-8"];
-        for name in bad {
-            fs::write(folder.path().join(std::ffi::OsStr::from_bytes(name)), "x").unwrap();
+        let at = |path: &[u8]| folder.path().join(std::ffi::OsStr::from_bytes(path));
+        let deep = (0..9).map(|_| "x".repeat(120)).collect::<Vec<_>>().join("/");
+        for directory in [&b"control\x07"[..], b"not \xff UTF-8", deep.as_bytes()] {
+            fs::create_dir_all(at(directory)).unwrap();
         }
-        fs::write(folder.path().join("good"), "x").unwrap();
-        assert!(collect(&[folder.path().to_owned()]).is_err());
-        let found = collect_readable(folder.path()).unwrap();
-        assert_eq!((names(&found), found.skipped.len()), (vec!["good"], 2), "{found:?}");
-        assert!(collect_readable(&folder.path().join("nothing")).is_err());
-    }
-
-    #[test]
-    fn a_file_is_saved_whole_or_not_at_all() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        save(&path, b"one").unwrap();
-        save(&path, b"two").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"two");
-        assert!(save(folder.path(), b"x").is_err());
-        assert!(save(&folder.path().join("no/such/folder"), b"x").is_err());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_device_is_written_to_and_not_replaced() {
-        let null = Path::new("/dev/null");
-        if null.exists() {
-            save(null, b"x").unwrap();
-            assert!(!fs::metadata(null).unwrap().is_file());
+        let odd = [&b"line\nfeed"[..], b"\xff", b"control\x07/a", b"not \xff UTF-8"];
+        for name in odd {
+            let _ = fs::write(at(name), "x");
         }
+        let too_long = format!("{deep}/a");
+        fs::write(at(too_long.as_bytes()), "x").unwrap();
+        symlink("nowhere", at(b"broken")).unwrap();
+        symlink("itself", at(b"itself")).unwrap();
+        fs::write(at(b"good"), "x").unwrap();
+
+        let found = collect(&[folder.path().to_owned()]).unwrap();
+        assert_eq!(names(&found), ["good"]);
+        let is_special = |path: &[u8]| {
+            let skipped = found.skipped.iter().find(|it| it.path == at(path));
+            skipped.unwrap_or_else(|| panic!("{path:?} is not named: {found:?}")).is_special
+        };
+        assert!(odd.into_iter().chain([too_long.as_bytes()]).all(|path| !is_special(path)));
+        assert!(is_special(b"broken") && is_special(b"itself"));
+        assert_eq!(found.skipped.len(), odd.len() + 3, "{found:?}");
+        assert!(found.skipped.iter().all(|it| it.to_string().lines().count() == 1), "{found:?}");
+        assert!(collect_folder(&folder.path().join("nothing")).is_err());
     }
 }

@@ -1,13 +1,14 @@
 //! What `ring-client` does: a small library to talk to a ring, and the command on top of it.
 //!
 //! A [`Connection`] speaks the client part of PROTOCOL.md to one node. A [`Client`] knows several
-//! nodes and moves on when one is down. [`upload()`] puts many files, and [`bench`](bench::run)
-//! measures a ring. All of it runs on one thread of the smol runtime; contents are kept in memory.
+//! nodes and moves on when one is down. [`upload()`] puts many files, [`download()`] gets
+//! many, and [`bench`](bench::run) measures a ring. All of it runs on one thread of the smol runtime; contents are kept in memory.
 
 mod args;
 pub mod bench;
 mod command;
 mod connection;
+mod download;
 mod error;
 mod failover;
 mod files;
@@ -16,17 +17,20 @@ mod member;
 mod node;
 mod reply;
 mod requests;
+mod save;
 mod upload;
 mod verbs;
 
 pub use args::is_verb;
 pub use command::run;
 pub use connection::{Connection, Timeouts};
+pub use download::download;
 pub use error::Error;
 pub use failover::Client;
-pub use files::{Collected, Origin, Source, collect, collect_readable};
+pub use files::{Collected, Origin, Skipped, Source, collect, collect_folder};
+pub use human::shown;
 pub use member::{Member, MemberState};
 pub use node::{HOST_DEFAULT, Node, Nodes, PORT_DEFAULT};
 pub use reply::{Head, Reply, head};
-pub use requests::{File, ListedFile, Page, Pong};
-pub use upload::upload;
+pub use requests::{File, Held, ListedFile, Page, Pong};
+pub use upload::{Send, Uploaded, upload};

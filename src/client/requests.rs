@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use blake3::Hash;
+
 use super::{connection::Connection, error::Error, member::Member, reply::Reply};
 use crate::ring::{
     codec::Encode,
@@ -45,6 +47,18 @@ pub struct Page {
     pub more: bool,
 }
 
+/// What a node holds of a name, beside a file with a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// The same bytes, in this version.
+    Same(Version),
+    /// Nothing, or other bytes.
+    Other,
+    /// The name, but the node does not say with which bytes: it has no room for them, or is too old
+    /// to say.
+    Unknown,
+}
+
 /// The answer to a PING.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pong {
@@ -80,6 +94,7 @@ impl Connection {
             prefix: prefix.to_owned(),
             after: after.map_or("", Name::as_str).to_owned(),
             limit: LIST_NAMES_MAX,
+            hashes: false,
         };
         // Two long names do not fit one line. Then the node lists all names, and the first one
         // without the prefix ends the list, because it is sorted.
@@ -93,7 +108,7 @@ impl Connection {
         let reply = self.succeed(&line, &[]).await?;
         let files = reply.files().map_err(|what| self.bad(what))?.into_iter();
         let mut entries: Vec<_> = files
-            .map(|(name, bytes, version)| ListedFile { name, bytes: bytes as u64, version })
+            .map(|(name, bytes, version, _)| ListedFile { name, bytes: bytes as u64, version })
             .collect();
         let mut more = self.number(&reply, "more")? != 0;
         let before = after.into_iter().chain(entries.iter().map(|entry| &entry.name));
@@ -106,6 +121,19 @@ impl Connection {
             entries.truncate(wanted);
         }
         Ok(Page { entries, more })
+    }
+
+    /// Whether the node holds a file of this name with this hash, and in which version.
+    pub async fn held(&mut self, name: &Name, hash: Hash) -> Result<Held, Error> {
+        let (prefix, after) = (name.to_string(), String::new());
+        // Of all names that begin like this one, this one is the first.
+        let reply = self.ask(&Request::List { prefix, after, limit: 1, hashes: true }).await?;
+        let files = reply.files().map_err(|what| self.bad(what))?;
+        Ok(match files.into_iter().find(|(listed, ..)| listed == name) {
+            Some((.., version, Some(listed))) if listed == hash => Held::Same(version),
+            Some((.., None)) => Held::Unknown,
+            _ => Held::Other,
+        })
     }
 
     /// The members that the node knows: live ones first, in the order of the ring.

@@ -1,21 +1,52 @@
 //! Many PUTs, a few at a time.
 
-use std::{cell::RefCell, vec};
+use std::{
+    cell::{Cell, RefCell},
+    vec,
+};
 
 use smol::LocalExecutor;
 
 use super::{
     connection::Timeouts, error::Error, failover::Client, files::Source, node::Node, reply::Reply,
+    requests::Held,
 };
+use crate::ring::version::Version;
 
 /// The most connections that an upload uses; each has one file in memory.
 const UPLOADS_AT_ONCE: usize = 8;
+
+/// Which files an upload sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Send {
+    /// All.
+    All,
+    /// Those that the node which is asked does not hold with the same bytes. Where it does not say,
+    /// because it is not ready, is full, or is too old, the file is sent.
+    Changed,
+}
+
+/// What became of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Uploaded {
+    /// It was put.
+    Put {
+        /// The answer.
+        reply: Reply,
+        /// Its size.
+        bytes: u64,
+    },
+    /// The ring has the same bytes under this name, in this version; nothing was sent.
+    Unchanged(Version),
+}
 
 /// What the workers share.
 struct UploadShared<'a, R> {
     nodes: &'a [Node],
     timeouts: Timeouts,
     waiting: RefCell<vec::IntoIter<Source>>,
+    /// Whether each file is compared before it is sent.
+    compares: Cell<bool>,
     report: RefCell<R>,
 }
 
@@ -28,11 +59,13 @@ pub async fn upload(
     nodes: &[Node],
     timeouts: Timeouts,
     sources: Vec<Source>,
-    report: impl FnMut(&Source, Result<Reply, Error>),
+    send: Send,
+    report: impl FnMut(&Source, Result<Uploaded, Error>),
 ) -> usize {
     let workers = sources.len().min(UPLOADS_AT_ONCE);
     let waiting = RefCell::new(sources.into_iter());
-    let shared = UploadShared { nodes, timeouts, waiting, report: RefCell::new(report) };
+    let (compares, report) = (Cell::new(send == Send::Changed), RefCell::new(report));
+    let shared = UploadShared { nodes, timeouts, waiting, compares, report };
     let executor = LocalExecutor::new();
     let tasks: Vec<_> = (0..workers).map(|_| executor.spawn(work(&shared))).collect();
     executor
@@ -46,17 +79,21 @@ pub async fn upload(
     shared.waiting.into_inner().len()
 }
 
-async fn work<R: FnMut(&Source, Result<Reply, Error>)>(shared: &UploadShared<'_, R>) {
+async fn work<R: FnMut(&Source, Result<Uploaded, Error>)>(shared: &UploadShared<'_, R>) {
     let mut client = Client::new(shared.nodes.to_vec(), shared.timeouts);
     loop {
         let Some(source) = shared.waiting.borrow_mut().next() else { return };
+        let compares = shared.compares.get();
         let (source, content) = smol::unblock(move || {
-            let content = source.read();
+            let content = source.read().map(|content| {
+                let hash = compares.then(|| blake3::hash(&content));
+                (content, hash)
+            });
             (source, content)
         })
         .await;
         let result = match content {
-            Ok(content) => client.put(&source.name, &content).await,
+            Ok((content, hash)) => put(shared, &mut client, &source, &content, hash).await,
             Err(error) => Err(error),
         };
         let hopeless = matches!(result, Err(Error::Unreachable { .. }));
@@ -65,4 +102,24 @@ async fn work<R: FnMut(&Source, Result<Reply, Error>)>(shared: &UploadShared<'_,
             return;
         }
     }
+}
+
+async fn put<R>(
+    shared: &UploadShared<'_, R>,
+    client: &mut Client,
+    source: &Source,
+    content: &[u8],
+    hash: Option<blake3::Hash>,
+) -> Result<Uploaded, Error> {
+    if let Some(hash) = hash {
+        match client.held(&source.name, hash).await {
+            Ok(Held::Same(version)) => return Ok(Uploaded::Unchanged(version)),
+            Ok(Held::Other) => {}
+            Err(error @ Error::Unreachable { .. }) => return Err(error),
+            // The same would come of the next comparison, perhaps after a wait.
+            Ok(Held::Unknown) | Err(_) => shared.compares.set(false),
+        }
+    }
+    let bytes = content.len() as u64;
+    client.put(&source.name, content).await.map(|reply| Uploaded::Put { reply, bytes })
 }

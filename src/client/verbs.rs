@@ -31,11 +31,13 @@ pub(super) enum Verb {
                {command_name} site/ robots.txt\n\
                date | {command_name} - --name now.txt",
     note = "A file gets its base name; the files of a folder get their paths below that folder.\n\
-            Links are followed; devices and circles of links are skipped.\n\
+            Links are followed. What cannot be put is named, the rest is put, and the exit code\n\
+            is 1. The ring keeps names and bytes: no permissions, and as time that of the put.\n\
             \n\
             The answer is printed: `200 OK version=... copies=K` says that K live members hold the\n\
-            file. With a folder or several paths each answer stands behind its name, and the files\n\
-            are put a few at a time.\n\
+            file. With a folder or several paths each answer stands behind its name, the files are\n\
+            put a few at a time, one that the node has with the same bytes is not sent again\n\
+            (`unchanged`), and the last line is a summary.\n\
             \n\
             A put is safe to repeat. When a node breaks off or answers 503, the next --node is\n\
             asked. After 504 the outcome is unknown: put again, or look with `list --long`."
@@ -45,8 +47,17 @@ pub(super) struct Put {
     #[argh(option)]
     pub name: Option<String>,
 
-    /// print one JSON object a line for each file that was tried: name, outcome (put, failed or
-    /// unknown), and then version and copies, or status and error
+    /// also send files that the ring has unchanged; a lone file is always sent
+    #[argh(switch)]
+    pub all: bool,
+
+    /// it is no error that pipes, sockets, devices, circles of links and links that lead nowhere
+    /// are not put; they are counted and not named
+    #[argh(switch)]
+    pub skip_special: bool,
+
+    /// print one JSON object a line for each file: name, outcome (put, unchanged, failed, unknown
+    /// or skipped), and then version and copies, or status and error, or path and error
     #[argh(switch)]
     pub json: bool,
 
@@ -55,30 +66,52 @@ pub(super) struct Put {
     pub paths: Vec<String>,
 }
 
-/// Gets a file from the ring and checks its hash.
+/// Gets files from the ring and checks their hashes.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "get",
     help_triggers("-h", "--help"),
     example = "{command_name} index.html\n\
-               {command_name} img/logo.png -o logo.png",
-    note = "With -o the file is written aside and renamed when it is whole, so that a get that\n\
-            fails leaves nothing half. Exit code 3: no member has the name."
+               {command_name} img/logo.png -o logo.png\n\
+               {command_name} index.html css/style.css -o copy\n\
+               {command_name} img/ -o copy\n\
+               {command_name} --prefix '' -o copy    (all files)",
+    note = "One file goes to stdout, to the file that -o names, or under its base name into the\n\
+            folder that -o names. Several go into that folder under their whole names, as\n\
+            copy/img/logo.png; folders that are not there are made. A name that ends in / stands\n\
+            for all names that begin so.\n\
+            \n\
+            A file is written aside and renamed when it is whole, so that a get that fails or is\n\
+            interrupted leaves nothing half. Its time is that of its version: when it was put. A\n\
+            file that is replaced keeps its permissions; a new one is not executable, since the\n\
+            ring keeps names and bytes only. A link stays a link: what it leads to is written.\n\
+            \n\
+            Exit code 3: no member has the name, or no name begins so. With several files, what\n\
+            fails is named, and the others are got.",
+    error_code(129, "ended by SIGHUP; nothing half is left"),
+    error_code(130, "ended by SIGINT (Ctrl-C); nothing half is left"),
+    error_code(143, "ended by SIGTERM; nothing half is left")
 )]
 pub(super) struct Get {
-    /// the file or folder to write to; - is stdout (default: stdout)
+    /// the file or folder to write to; - is stdout, where several files stand one after the other
+    /// (default: stdout, for one file)
     #[argh(option, short = 'o', arg_name = "file")]
     pub output: Option<String>,
 
-    /// print one JSON object about the file in place of its bytes: name, bytes, version, blake3,
-    /// and path, where it was written with -o; without -o the bytes go nowhere
+    /// also all files whose names begin with this; it may end anywhere in a name; repeat it
+    #[argh(option, arg_name = "text")]
+    pub prefix: Vec<String>,
+
+    /// print one JSON object a line about each file in place of its bytes: name, bytes, version,
+    /// blake3, and path, where it was written with -o; without -o the bytes go nowhere. Of several
+    /// files, also of one that failed: name, status and error
     #[argh(switch)]
     pub json: bool,
 
-    /// the name of the file in the ring
-    #[argh(positional)]
-    pub name: String,
+    /// names of files in the ring
+    #[argh(positional, arg_name = "name")]
+    pub names: Vec<String>,
 }
 
 /// Lists the names in the ring, sorted, one a line.

@@ -75,6 +75,7 @@ mod refused;
 mod requests;
 mod rng;
 mod short_links;
+pub mod size;
 mod sync;
 pub mod version;
 pub mod view;

@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use blake3::Hash;
+
 use super::{
     clocks,
     event::{Output, RequestId},
@@ -44,7 +46,9 @@ impl Node {
         let answer = match request {
             Request::Put { name, content } => self.put(now, id, name, content, out),
             Request::Get { name } => self.get(now, id, name, out),
-            Request::List { prefix, after, limit } => self.list(now, id, prefix, after, limit),
+            Request::List { prefix, after, limit, hashes } => {
+                self.list(now, id, prefix, after, limit, hashes)
+            }
             Request::Ring => {
                 Some(Answer::Ring { members: self.rows(now), me: self.config.address })
             }
@@ -270,19 +274,24 @@ impl Node {
         prefix: String,
         after: String,
         limit: usize,
+        hashes: bool,
     ) -> Option<Answer> {
         if !self.ready {
-            return self.wait(now, id, Request::List { prefix, after, limit });
+            return self.wait(now, id, Request::List { prefix, after, limit, hashes });
         }
         if !self.refused.is_complete() {
             let reason = format!("{}: it does not know all names; try another", self.why_full());
             return Some(Answer::Refused(Refusal::new(Status::Unavailable, reason)));
         }
-        let held =
-            (self.index.list(&prefix, &after)).map(|(name, held)| (name, held.bytes, held.version));
+        let held = self
+            .index
+            .list(&prefix, &after)
+            .map(|(name, held)| (name, held.bytes, held.version, hashes.then_some(held.hash)));
         let refused =
             self.refused.list(&after).filter(|(name, ..)| name.as_str().starts_with(&prefix));
-        let mut files: Vec<(Name, usize, Version)> = Vec::new();
+        // Of what was refused, the content is elsewhere.
+        let refused = refused.map(|(name, bytes, version)| (name, bytes, version, None));
+        let mut files: Vec<(Name, usize, Version, Option<Hash>)> = Vec::new();
         let (mut held, mut refused) = (held.peekable(), refused.peekable());
         while files.len() <= limit {
             let is_refused_next = match (held.peek(), refused.peek()) {
@@ -290,7 +299,7 @@ impl Node {
                 (Some((held, ..)), Some((refused, ..))) => refused <= held,
                 (held, _) => held.is_none(),
             };
-            let (name, bytes, version) = if is_refused_next {
+            let (name, bytes, version, hash) = if is_refused_next {
                 // An older version of it may be here.
                 let next = refused.next().expect("it was peeked at");
                 held.next_if(|(name, ..)| *name == next.0);
@@ -298,7 +307,7 @@ impl Node {
             } else {
                 held.next().expect("it was peeked at")
             };
-            files.push((name.clone(), bytes, version));
+            files.push((name.clone(), bytes, version, hash));
         }
         let more = files.len() > limit;
         files.truncate(limit);

@@ -1,5 +1,6 @@
 //! `ring-client` as a user meets it: its output, its files, its exit codes.
 
+mod files;
 mod forget;
 mod json;
 mod status;
@@ -174,7 +175,7 @@ fn wrong_usage_is_exit_code_2_and_help_goes_to_stdout() {
         (&["get", "x", "--ouput", "y"], ["did you mean --output?", "See `ring-client get --help`"]),
         (&["-p", "1", "gte", "x"], ["did you mean `get`?", "See `ring-client --help`"]),
         (&["get"], ["<name> is missing", "See `ring-client get --help`"]),
-        (&["get", "x", "y"], ["`y` is one word too many", "See `ring-client get --help`"]),
+        (&["get", "x", "y"], ["-o FOLDER", "See `ring-client get --help`"]),
         (&["ping", "--count", "0"], ["--count must be", "See `ring-client ping --help`"]),
         (&["ping", "-pmany"], ["--port many: it is no whole number", "ring-client ping --help"]),
     ] {

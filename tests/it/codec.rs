@@ -104,12 +104,15 @@ fn a_line_of_the_greatest_length_decodes() {
 #[test]
 fn a_list_has_limits_of_its_own() {
     let list = |line: &str| match refused_or(line) {
-        Ok(Message::Request(Request::List { prefix, after, limit })) => (prefix, after, limit),
+        Ok(Message::Request(Request::List { prefix, after, limit, hashes })) => {
+            (prefix, after, limit, hashes)
+        }
         other => panic!("{line}: {other:?}"),
     };
-    assert_eq!(list("LIST\n"), (String::new(), String::new(), 1000));
+    assert_eq!(list("LIST\n"), (String::new(), String::new(), 1000, false));
     assert_eq!(list("LIST limit=9999999\n").2, 1000);
-    assert_eq!(list("LIST limit=0 after=b prefix=a%20/\n"), ("a /".into(), "b".into(), 0));
+    assert_eq!(list("LIST limit=0 after=b prefix=a%20/\n"), ("a /".into(), "b".into(), 0, false));
+    assert!(list("LIST hashes=1\n").3 && !list("LIST hashes=yes\n").3);
 }
 
 // ---- what is refused
@@ -390,7 +393,7 @@ fn answers_read_as_the_protocol_says() {
     let version = Version { stamp: Stamp(255), node: me };
     let hash = blake3::hash(b"hello");
     let found = Item { version, hash, body: "hello".into() };
-    let files = vec![(name("a b"), 3, version), (name("é"), 0, version)];
+    let files = vec![(name("a b"), 3, version, Some(hash)), (name("é"), 0, version, None)];
     let info = Info {
         me,
         ring: "a-ring".into(),
@@ -431,10 +434,10 @@ fn answers_read_as_the_protocol_says() {
         ),
         (
             Answer::Listing { files, more: true },
-            "200 OK len=105 count=2 more=1\n\
-             a%20b len=3 version=00000000000000ff@127.0.1.1:4043\n\
+            "200 OK len=177 count=2 more=1\n\
+             a%20b len=3 version=00000000000000ff@127.0.1.1:4043 blake3=HASH\n\
              %C3%A9 len=0 version=00000000000000ff@127.0.1.1:4043\n"
-                .into(),
+                .replace("HASH", &hash.to_string()),
         ),
         (
             Answer::Ring { members, me },

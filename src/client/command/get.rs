@@ -1,54 +1,328 @@
 //! `ring-client get`.
 
 use std::{
+    cell::RefCell,
+    collections::BTreeSet,
+    fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
+use smol::future;
 
-use super::outcome::{Failure, print_json, valid};
+use super::outcome::{Failure, cannot_write, exit_of, print, print_json, valid, worse};
 use crate::{
-    cli::{Exit, UsageError},
-    client::{error::Error, failover::Client, files, verbs::Get},
+    cli::{self, Exit, UsageError, counted},
+    client::{
+        connection::Timeouts, download::download, error::Error, failover::Client, human::shown,
+        node::Node, requests::File, save::Saver, verbs::Get,
+    },
+    ring::{name::Name, size, version::Version},
+    serve::signals::EndSignals,
 };
 
-pub(super) async fn get(mut client: Client, verb: Get) -> Result<Exit, Failure> {
-    let name = valid(&verb.name)?;
-    if verb.json && verb.output.as_deref() == Some("-") {
-        return Err(UsageError("--json and -o - would both write to stdout".into()).into());
-    }
-    let file = match client.get(&name).await {
-        Err(Error::Status { status: 404, .. }) => return Err(Failure::Missing(name)),
-        result => result?,
-    };
-    let path = match verb.output.as_deref() {
-        None if verb.json => None,
-        None | Some("-") => {
-            let mut stdout = io::stdout().lock();
-            let written = stdout.write_all(&file.content).and_then(|()| stdout.flush());
-            written.map_err(Failure::Stdout)?;
-            None
+pub(super) async fn get(
+    called: &str,
+    nodes: &[Node],
+    timeouts: Timeouts,
+    verb: Get,
+) -> Result<Exit, Failure> {
+    let wanted = Wanted::of(&verb)?;
+    let target = Target::of(&verb, wanted.is_lone())?;
+    let saver = Saver::default();
+    let mut client = Client::new(nodes.to_vec(), timeouts);
+    let work = async {
+        let (names, exit) = wanted.names(called, &mut client).await?;
+        let get = Files { called, saver: &saver, target: &target, is_json: verb.json };
+        if wanted.is_lone() {
+            return get.one(&mut client, &names[0]).await;
         }
-        Some(path) => {
-            let mut path = PathBuf::from(path);
-            if path.is_dir() {
-                path.extend(Path::new(name.as_str()).file_name());
-            }
-            match files::save(&path, &file.content) {
-                Ok(()) => Some(path),
-                Err(error) => return Err(Failure::File(path, error)),
+        let got = match target {
+            _ if names.is_empty() => exit,
+            Target::Stdout => get.in_turn(&mut client, &names).await?,
+            _ => get.at_once(nodes, timeouts, names).await?,
+        };
+        Ok(worse(exit, got))
+    };
+    if !target.is_on_disk() {
+        return work.await;
+    }
+    let Ok(mut signals) = EndSignals::listen() else { return work.await };
+    let interrupted = async {
+        let signal = signals.next().await;
+        saver.end();
+        Err(Failure::Interrupted(signal))
+    };
+    future::or(work, interrupted).await
+}
+
+/// The files that are meant.
+struct Wanted {
+    names: Vec<Name>,
+    /// All files whose names begin so.
+    prefixes: Vec<String>,
+}
+
+impl Wanted {
+    fn of(verb: &Get) -> Result<Self, UsageError> {
+        let mut wanted = Self { names: Vec::new(), prefixes: verb.prefix.clone() };
+        for word in &verb.names {
+            match word.strip_suffix('/') {
+                Some(folder) => {
+                    valid(folder)?;
+                    wanted.prefixes.push(word.clone());
+                }
+                None => wanted.names.push(valid(word)?),
             }
         }
-    };
-    if verb.json {
-        print_json(&json!({
-            "name": name.as_str(),
-            "bytes": file.content.len(),
-            "version": file.version.to_string(),
-            "blake3": blake3::hash(&file.content).to_hex().as_str(),
-            "path": path.map(|path| path.display().to_string()),
-        }))?;
+        if wanted.names.is_empty() && wanted.prefixes.is_empty() {
+            return Err(UsageError("<name> is missing; --prefix '' is all files".into()));
+        }
+        Ok(wanted)
     }
-    Ok(Exit::Done)
+
+    /// Whether one file is meant, by its name.
+    fn is_lone(&self) -> bool {
+        self.names.len() == 1 && self.prefixes.is_empty()
+    }
+
+    /// The names of all, each once. Of a beginning that no name has, it is said that there is none.
+    async fn names(&self, called: &str, client: &mut Client) -> Result<(Vec<Name>, Exit), Failure> {
+        let (mut names, mut exit) = (self.names.clone(), Exit::Done);
+        for prefix in &self.prefixes {
+            let (before, mut after) = (names.len(), None);
+            loop {
+                let page = client.list(prefix, after.as_ref()).await?;
+                names.extend(page.entries.into_iter().map(|entry| entry.name));
+                if !page.more {
+                    break;
+                }
+                after = names.last().cloned();
+            }
+            if names.len() == before {
+                exit = Exit::NotFound;
+                let message = match prefix.as_str() {
+                    "" => "the ring has no files".into(),
+                    prefix => format!("404: no name begins with {}", shown(prefix)),
+                };
+                cli::say(called, message);
+            }
+        }
+        let mut seen = BTreeSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        Ok((names, exit))
+    }
+}
+
+/// Where the bytes go.
+enum Target {
+    Stdout,
+    /// Only what is known of each file is printed.
+    Nowhere,
+    File(PathBuf),
+    /// Into a folder, which need not exist, under the whole name or its last part.
+    Folder {
+        folder: PathBuf,
+        is_whole_name: bool,
+    },
+}
+
+impl Target {
+    fn of(verb: &Get, is_lone: bool) -> Result<Self, UsageError> {
+        let usage = |why: String| Err(UsageError(why));
+        let Some(output) = verb.output.as_deref() else {
+            return match (verb.json, is_lone) {
+                (true, _) => Ok(Self::Nowhere),
+                (false, true) => Ok(Self::Stdout),
+                (false, false) => usage(
+                    "several files need a folder: -o FOLDER. With -o - they stand one after the \
+                     other on stdout"
+                        .into(),
+                ),
+            };
+        };
+        let path = PathBuf::from(output);
+        let is_folder = output.ends_with('/') || path.is_dir();
+        match output {
+            "-" if verb.json => usage("--json and -o - would both write to stdout".into()),
+            "-" => Ok(Self::Stdout),
+            _ if is_lone && !is_folder => Ok(Self::File(path)),
+            _ if !is_lone && !is_folder && path.exists() => {
+                usage(format!("{} is no folder, and several files need one", shown(output)))
+            }
+            _ => Ok(Self::Folder { folder: path, is_whole_name: !is_lone }),
+        }
+    }
+
+    fn is_on_disk(&self) -> bool {
+        matches!(self, Self::File(_) | Self::Folder { .. })
+    }
+}
+
+/// Gets files and writes them.
+struct Files<'a> {
+    called: &'a str,
+    saver: &'a Saver,
+    target: &'a Target,
+    is_json: bool,
+}
+
+impl Files<'_> {
+    async fn one(&self, client: &mut Client, name: &Name) -> Result<Exit, Failure> {
+        match client.get(name).await {
+            Err(Error::Status { status: 404, .. }) => return Err(Failure::Missing(name.clone())),
+            result => self.write(name, result?).await?,
+        };
+        Ok(Exit::Done)
+    }
+
+    /// One after the other.
+    async fn in_turn(&self, client: &mut Client, names: &[Name]) -> Result<Exit, Failure> {
+        let mut exit = Exit::Done;
+        for name in names {
+            match client.get(name).await {
+                Ok(file) => drop(self.write(name, file).await?),
+                Err(error @ Error::Unreachable { .. }) => return Err(error.into()),
+                Err(error) => {
+                    exit = worse(exit, exit_of(&error));
+                    let message = format_args!("{} was not got: {error}", shown(name.as_str()));
+                    cli::say(self.called, message);
+                }
+            }
+        }
+        Ok(exit)
+    }
+
+    /// Several at once, in no particular order.
+    async fn at_once(
+        &self,
+        nodes: &[Node],
+        timeouts: Timeouts,
+        names: Vec<Name>,
+    ) -> Result<Exit, Failure> {
+        let tally = RefCell::new(Tally::default());
+        let left = download(nodes, timeouts, names, async |name, result| {
+            let (exit, status, why) = match result {
+                Ok(file) => {
+                    let bytes = file.content.len() as u64;
+                    match self.write(&name, file).await {
+                        Ok(()) => return tally.borrow_mut().got(bytes),
+                        Err(Failure::File(path, error)) => {
+                            (Exit::Failed, None, cannot_write(&path, &error))
+                        }
+                        Err(failure) => return tally.borrow_mut().ended = Err(failure),
+                    }
+                }
+                Err(error) => (exit_of(&error), error.status(), error.to_string()),
+            };
+            let mut tally = tally.borrow_mut();
+            // Several workers find that no node can be reached; that is said once.
+            if (tally.exit, exit) != (Exit::Unreachable, Exit::Unreachable) {
+                cli::say(self.called, format_args!("{} was not got: {why}", shown(name.as_str())));
+            }
+            tally.failed += 1;
+            tally.exit = worse(tally.exit, exit);
+            if self.is_json {
+                let told = json!({ "name": name.as_str(), "status": status, "error": why });
+                let printed = print_json(&told);
+                tally.ended = std::mem::replace(&mut tally.ended, Ok(())).and(printed);
+            }
+        })
+        .await;
+        let mut tally = tally.into_inner();
+        tally.failed += left;
+        std::mem::replace(&mut tally.ended, Ok(()))?;
+        if !self.is_json {
+            print(tally.line())?;
+        }
+        Ok(tally.exit)
+    }
+
+    /// Writes a file where it belongs, and says what is known of it, if that is wanted.
+    async fn write(&self, name: &Name, file: File) -> Result<(), Failure> {
+        let told = self.is_json.then(|| told(name, &file));
+        let path = match self.target {
+            Target::Stdout => {
+                let mut stdout = io::stdout().lock();
+                let written = stdout.write_all(&file.content).and_then(|()| stdout.flush());
+                written.map_err(Failure::Stdout)?;
+                None
+            }
+            Target::Nowhere => None,
+            Target::File(path) => Some(path.clone()),
+            Target::Folder { folder, is_whole_name } => {
+                let name = Path::new(name.as_str());
+                let last = name.file_name().filter(|_| !is_whole_name);
+                Some(folder.join(last.map_or(name, Path::new)))
+            }
+        };
+        if let Some(path) = &path {
+            let (saver, path) = (self.saver.clone(), path.clone());
+            let makes_folder = matches!(self.target, Target::Folder { .. });
+            smol::unblock(move || {
+                let made = match path.parent().filter(|_| makes_folder) {
+                    Some(folder) => fs::create_dir_all(folder),
+                    None => Ok(()),
+                };
+                let saved =
+                    made.and_then(|()| saver.save(&path, &file.content, put_at(&file.version)));
+                saved.map_err(|error| Failure::File(path, error))
+            })
+            .await?;
+        }
+        if let Some(mut told) = told {
+            told["path"] = path.map(|path| path.display().to_string()).into();
+            print_json(&told)?;
+        }
+        Ok(())
+    }
+}
+
+/// What became of all files.
+struct Tally {
+    got: usize,
+    /// Of those that were got.
+    bytes: u64,
+    failed: usize,
+    exit: Exit,
+    /// An error when stdout cannot be written to.
+    ended: Result<(), Failure>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { got: 0, bytes: 0, failed: 0, exit: Exit::Done, ended: Ok(()) }
+    }
+}
+
+impl Tally {
+    fn got(&mut self, bytes: u64) {
+        self.got += 1;
+        self.bytes += bytes;
+    }
+
+    fn line(&self) -> String {
+        let (got, bytes) = (counted(self.got, "file"), size::in_words(self.bytes));
+        match self.failed {
+            0 => format!("{got} got, {bytes}\n"),
+            failed => format!("{got} got, {bytes}; {failed} not got\n"),
+        }
+    }
+}
+
+fn told(name: &Name, file: &File) -> Value {
+    json!({
+        "name": name.as_str(),
+        "bytes": file.content.len(),
+        "version": file.version.to_string(),
+        "blake3": blake3::hash(&file.content).to_hex().as_str(),
+        "path": null,
+    })
+}
+
+/// When this version was put, by the ring's time.
+fn put_at(version: &Version) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(version.stamp.wall_ms())
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use super::outcome::{Failure, print, print_json};
+use super::outcome::{Failure, print, print_json, printed_name};
 use crate::{
     cli::Exit,
     client::{failover::Client, verbs::List},
@@ -25,7 +25,7 @@ pub(super) async fn list(mut client: Client, verb: List) -> Result<Exit, Failure
             if verb.long {
                 let _ = write!(text, "{bytes:>12}  {version}  ");
             }
-            let _ = writeln!(text, "{name}");
+            let _ = writeln!(text, "{}", printed_name(name));
         }
         print(text)?;
         if !page.more {

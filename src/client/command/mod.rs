@@ -15,7 +15,7 @@ use serde_json::Value;
 use self::{
     get::get,
     list::list,
-    outcome::{Failure, exit_of, print, print_json},
+    outcome::{Failure, cannot_write, exit_of, print, print_json},
     put::put,
     ring::ring,
     status::status,
@@ -24,6 +24,7 @@ use super::{
     args::Options,
     bench,
     failover::Client,
+    human::shown,
     member::flag,
     verbs::{Forget, Info, Ping, Verb},
 };
@@ -43,12 +44,22 @@ pub fn run(name: &str, args: &[String]) -> Exit {
         Err(Failure::Missing(missing)) => cli::fail(
             name,
             Exit::NotFound,
-            format_args!("404: no member has {missing}. `{name} list` shows all names"),
+            format_args!(
+                "404: no member has {}. `{name} list` shows all names",
+                shown(missing.as_str())
+            ),
         ),
         Err(Failure::Stdout(error)) => cli::finish(name, Err(error)),
         Err(Failure::File(path, error)) => {
-            let message = format_args!("cannot write {}: {error}", path.display());
-            cli::fail(name, Exit::Failed, message)
+            cli::fail(name, Exit::Failed, cannot_write(&path, &error))
+        }
+        Err(Failure::Interrupted(signal)) => {
+            let exit = match signal {
+                "SIGINT" => Exit::Interrupted,
+                "SIGHUP" => Exit::HungUp,
+                _ => Exit::Terminated,
+            };
+            cli::fail(name, exit, format_args!("received {signal}; nothing half is left"))
         }
     }
 }
@@ -58,7 +69,7 @@ async fn serve(name: &str, options: Options) -> Result<Exit, Failure> {
     let client = Client::new(nodes.clone(), timeouts);
     match options.verb {
         Verb::Put(verb) => put(name, &nodes, timeouts, verb).await,
-        Verb::Get(verb) => get(client, verb).await,
+        Verb::Get(verb) => get(name, &nodes, timeouts, verb).await,
         Verb::List(verb) => list(client, verb).await,
         Verb::Ring(verb) => ring(client, verb).await,
         Verb::Status(verb) => status(name, client, timeouts, verb).await,

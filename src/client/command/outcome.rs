@@ -2,8 +2,8 @@
 
 use std::{
     fmt::Display,
-    io,
-    path::PathBuf,
+    io::{self, IsTerminal},
+    path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     cli::{self, Exit, UsageError},
-    client::error::Error,
+    client::{error::Error, human::shown},
     ring::name::Name,
 };
 
@@ -19,9 +19,12 @@ use crate::{
 pub(super) enum Failure {
     Usage(UsageError),
     Ring(Error),
+    /// No member has the name.
     Missing(Name),
     Stdout(io::Error),
     File(PathBuf, io::Error),
+    /// A signal of this name came.
+    Interrupted(&'static str),
 }
 
 impl From<UsageError> for Failure {
@@ -44,6 +47,29 @@ pub(super) fn exit_of(error: &Error) -> Exit {
     }
 }
 
+/// The exit code where one file ended so and another in that way.
+pub(super) fn worse(one: Exit, other: Exit) -> Exit {
+    let rank = |exit: &Exit| match exit {
+        Exit::Done => 0,
+        Exit::NotFound => 1,
+        Exit::Unreachable => 3,
+        _ => 2,
+    };
+    std::cmp::max_by_key(one, other, rank)
+}
+
+/// A name as it is printed to stdout: as it is for a program that reads it, or as it is shown.
+pub(super) fn printed_name(name: &Name) -> String {
+    match io::stdout().is_terminal() {
+        true => shown(name.as_str()),
+        false => name.to_string(),
+    }
+}
+
+pub(super) fn cannot_write(path: &Path, error: &io::Error) -> String {
+    format!("cannot write {}: {error}", shown(&path.display().to_string()))
+}
+
 pub(super) fn print(text: impl Display) -> Result<(), Failure> {
     cli::print(text).map_err(Failure::Stdout)
 }
@@ -59,9 +85,5 @@ pub(super) fn now_ms() -> u64 {
 }
 
 pub(super) fn valid(name: &str) -> Result<Name, UsageError> {
-    Name::new(name).map_err(|bad| {
-        // A control character would forge a line.
-        let shown = name.replace(char::is_control, "?");
-        UsageError(format!("`{shown}` cannot be a name: {bad}"))
-    })
+    Name::new(name).map_err(|bad| UsageError(format!("`{}` cannot be a name: {bad}", shown(name))))
 }

@@ -7,18 +7,19 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::outcome::{Failure, exit_of, valid};
+use super::outcome::{Failure, exit_of, printed_name, valid, worse};
 use crate::{
-    cli::{self, Exit, UsageError},
+    cli::{self, Exit, UsageError, counted},
     client::{
         connection::Timeouts,
         error::Error,
-        files::{self, Collected, Origin, Source, collect},
+        files::{self, Collected, Origin, Skipped, Source, collect},
+        human::shown,
         node::Node,
-        reply::Reply,
-        upload::upload,
+        upload::{Send, Uploaded, upload},
         verbs::Put,
     },
+    ring::size,
 };
 
 pub(super) async fn put(
@@ -28,33 +29,55 @@ pub(super) async fn put(
     verb: Put,
 ) -> Result<Exit, Failure> {
     let Collected { sources, skipped } = sources(&verb)?;
-    skipped.iter().for_each(|why| cli::say(name, why));
-    let lone = matches!(verb.paths.as_slice(), [path] if !Path::new(path).is_dir());
-    let mut exit = if lone && sources.is_empty() { Exit::Failed } else { Exit::Done };
-    let (mut printed, mut unreached) = (Ok(()), 0);
-    let left = upload(nodes, timeouts, sources, |source, result| {
+    let (mut exit, mut printed, mut tally) = (Exit::Done, Ok(()), Tally::default());
+    tally.skipped = skipped.len();
+    for skipped in &skipped {
+        if verb.json {
+            print_on(&mut printed, format_args!("{}\n", json_skipped(skipped)));
+        }
+        if !(skipped.is_special && verb.skip_special) {
+            exit = Exit::Failed;
+            cli::say(name, skipped);
+        }
+    }
+    let is_lone = matches!(verb.paths.as_slice(), [path] if !Path::new(path).is_dir());
+    let send = if is_lone || verb.all { Send::All } else { Send::Changed };
+    let left = upload(nodes, timeouts, sources, send, |source, result| {
         if verb.json {
             print_on(&mut printed, format_args!("{}\n", json(source, &result)));
         }
-        match result {
-            Ok(_) if verb.json => {}
-            Ok(reply) if lone => print_on(&mut printed, format_args!("{}\n", reply.line)),
-            Ok(reply) => print_on(&mut printed, format_args!("{}  {}\n", source.name, reply.line)),
-            // Several workers find that no node can be reached; that is reported once.
-            Err(Error::Unreachable { .. }) if exit == Exit::Unreachable => unreached += 1,
+        let line = match &result {
+            Ok(Uploaded::Put { reply, bytes }) => {
+                tally.put += 1;
+                tally.bytes += bytes;
+                reply.line.clone()
+            }
+            Ok(Uploaded::Unchanged(version)) => {
+                tally.unchanged += 1;
+                format!("unchanged version={version}")
+            }
             Err(error) => {
-                exit = exit_of(&error);
-                say_not_put(name, source, &error);
+                tally.failed += 1;
+                // Several workers find that no node can be reached; that is said once.
+                if exit != Exit::Unreachable || exit_of(error) != Exit::Unreachable {
+                    say_not_put(name, source, error);
+                }
+                exit = worse(exit, exit_of(error));
+                return;
+            }
+        };
+        match (verb.json, is_lone) {
+            (true, _) => {}
+            (false, true) => print_on(&mut printed, format_args!("{line}\n")),
+            (false, false) => {
+                print_on(&mut printed, format_args!("{}  {line}\n", printed_name(&source.name)));
             }
         }
     })
     .await;
-    if left + unreached > 0 {
-        let (count, were) = match left + unreached {
-            1 => ("1 more file".into(), "was"),
-            count => (format!("{count} more files"), "were"),
-        };
-        cli::say(name, format_args!("{count} {were} not put"));
+    tally.failed += left;
+    if !is_lone && !verb.json {
+        print_on(&mut printed, format_args!("{}\n", tally.line()));
     }
     match (exit, printed) {
         (Exit::Done, Err(error)) => Err(Failure::Stdout(error)),
@@ -62,8 +85,34 @@ pub(super) async fn put(
     }
 }
 
+/// What became of all files.
+#[derive(Default)]
+struct Tally {
+    put: usize,
+    /// Of those that were put.
+    bytes: u64,
+    unchanged: usize,
+    failed: usize,
+    skipped: usize,
+}
+
+impl Tally {
+    /// In one line: `5 files put, 2237 bytes; 3 unchanged; 1 not put; 2 skipped`.
+    fn line(&self) -> String {
+        let mut line = format!("{} put, {}", counted(self.put, "file"), size::in_words(self.bytes));
+        for (count, what) in
+            [(self.unchanged, "unchanged"), (self.failed, "not put"), (self.skipped, "skipped")]
+        {
+            if count > 0 {
+                line += &format!("; {count} {what}");
+            }
+        }
+        line
+    }
+}
+
 fn say_not_put(name: &str, source: &Source, error: &Error) {
-    let file = &source.name;
+    let file = shown(source.name.as_str());
     if error.outcome_unknown() {
         let message = format_args!(
             "whether {file} was put is unknown: {error}. Put it again, which is safe, or look \
@@ -75,14 +124,19 @@ fn say_not_put(name: &str, source: &Source, error: &Error) {
     }
 }
 
-fn json(source: &Source, result: &Result<Reply, Error>) -> Value {
+fn json(source: &Source, result: &Result<Uploaded, Error>) -> Value {
     let name = source.name.as_str();
     match result {
-        Ok(reply) => json!({
+        Ok(Uploaded::Put { reply, .. }) => json!({
             "name": name,
             "outcome": "put",
             "version": reply.key("version"),
             "copies": reply.number("copies").ok(),
+        }),
+        Ok(Uploaded::Unchanged(version)) => json!({
+            "name": name,
+            "outcome": "unchanged",
+            "version": version.to_string(),
         }),
         Err(error) => json!({
             "name": name,
@@ -91,6 +145,15 @@ fn json(source: &Source, result: &Result<Reply, Error>) -> Value {
             "error": error.to_string(),
         }),
     }
+}
+
+fn json_skipped(skipped: &Skipped) -> Value {
+    json!({
+        "name": null,
+        "outcome": "skipped",
+        "path": skipped.path.display().to_string(),
+        "error": skipped.why,
+    })
 }
 
 /// Prints until printing fails once. A put goes on when nothing reads its output, because the files
@@ -121,7 +184,18 @@ fn sources(verb: &Put) -> Result<Collected, Failure> {
     if paths.len() > 1 || paths[0].is_dir() {
         return Err(UsageError("--name is for one file, not for several or a folder".into()).into());
     }
-    let mut collected = collect(&paths)?;
-    collected.sources.iter_mut().for_each(|source| source.name = name.clone());
-    Ok(collected)
+    Ok(files::collect_as(&paths[0], name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_has_what_there_was() {
+        let all = Tally { put: 5, bytes: 2237, unchanged: 3, failed: 1, skipped: 2 };
+        assert_eq!(all.line(), "5 files put, 2237 bytes; 3 unchanged; 1 not put; 2 skipped");
+        let one = Tally { put: 1, bytes: 16 << 20, ..Tally::default() };
+        assert_eq!(one.line(), "1 file put, 16MiB");
+    }
 }

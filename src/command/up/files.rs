@@ -7,7 +7,7 @@ use smol::unblock;
 use super::samples;
 use crate::{
     cli::{self, ByteSize},
-    client::{self, Collected, Error, Node, Origin, Source, Timeouts, collect_readable},
+    client::{self, Collected, Error, Node, Origin, Source, Timeouts, collect_folder, shown},
 };
 
 /// This many skipped files are named; the others are counted.
@@ -24,10 +24,11 @@ impl Files {
     /// Finds the files of a folder, or those that are part of the program, up to a size.
     pub(super) async fn find(dir: Option<PathBuf>, bytes_max: usize) -> Result<Self, String> {
         let found = unblock(move || {
-            let Collected { mut sources, mut skipped } = match dir {
-                Some(dir) => collect_readable(&dir)?,
+            let Collected { mut sources, skipped } = match dir {
+                Some(dir) => collect_folder(&dir)?,
                 None => Collected { sources: samples::sources(), skipped: Vec::new() },
             };
+            let mut skipped: Vec<_> = skipped.iter().map(ToString::to_string).collect();
             sources.retain(|source| {
                 let is_larger = is_larger(source, bytes_max);
                 skipped.extend(is_larger.then(|| too_large(source, bytes_max)));
@@ -54,21 +55,22 @@ impl Files {
 pub(super) async fn put(ring: &[Node], files: &mut Files, mut step: impl FnMut()) -> Vec<String> {
     let (mut skipped, mut failed) = (Vec::new(), Vec::new());
     let sources = files.sources.clone();
-    client::upload(ring, Timeouts::default(), sources, |source, result| {
+    client::upload(ring, Timeouts::default(), sources, client::Send::All, |source, result| {
         step();
-        let name = &source.name;
+        let name = shown(source.name.as_str());
         match result {
             Ok(_) => {}
-            Err(Error::File { cause, .. }) => skipped.push((name.clone(), cause)),
+            Err(Error::File { cause, .. }) => skipped.push((source.name.clone(), cause)),
             Err(error) if matches!(error.status(), Some(413 | 507)) => {
-                skipped.push((name.clone(), error.to_string()));
+                skipped.push((source.name.clone(), error.to_string()));
             }
             Err(error) => failed.push(format!("{name} was not put: {error}")),
         }
     })
     .await;
     files.sources.retain(|source| !skipped.iter().any(|(name, _)| *name == source.name));
-    let said = skipped.into_iter().map(|(name, why)| format!("skipped {name}: {why}"));
+    let said =
+        skipped.into_iter().map(|(name, why)| format!("skipped {}: {why}", shown(name.as_str())));
     files.skipped.extend(said);
     failed
 }
@@ -82,6 +84,6 @@ fn is_larger(source: &Source, bytes_max: usize) -> bool {
 }
 
 fn too_large(source: &Source, bytes_max: usize) -> String {
-    let (name, most) = (&source.name, ByteSize(bytes_max as u64));
+    let (name, most) = (shown(source.name.as_str()), ByteSize(bytes_max as u64));
     format!("skipped {name}: it is larger than {most}; to raise that: `-- --max-file-bytes SIZE`")
 }

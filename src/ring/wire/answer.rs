@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
     encode::Encode,
-    files::{FileRow, push_files},
+    files::{ListRow, push_listed},
     line::{on_one_line, push_line},
     refusal::Refusal,
     rows::{Row, push_rows},
@@ -30,8 +30,8 @@ pub enum Answer {
     Found(Item),
     /// A page of names.
     Listing {
-        /// Name, bytes and version of each.
-        files: Vec<FileRow>,
+        /// Name, bytes and version of each, and the hash where it was asked for.
+        files: Vec<ListRow>,
         /// Whether there are more.
         more: bool,
     },
@@ -104,7 +104,7 @@ impl Encode for Answer {
             }
             Self::Listing { files, more } => {
                 let mut body = Vec::new();
-                push_files(&mut body, files);
+                push_listed(&mut body, files);
                 let (len, count, more) = (body.len(), files.len(), u8::from(*more));
                 push_line(out, format_args!("200 OK len={len} count={count} more={more}"));
                 out.extend_from_slice(&body);

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use blake3::Hash;
+
 use super::{
     line::{Line, push_line},
     name::Name,
@@ -12,11 +14,35 @@ use crate::ring::version::Version;
 /// A file of a list: its name, its bytes, and which write of the name it is.
 pub(super) type FileRow = (Name, usize, Version);
 
+/// A file of an answer to LIST: also the hash of its content, where that was asked for and the node
+/// has the content.
+pub(super) type ListRow = (Name, usize, Version, Option<Hash>);
+
 /// Appends a line for each file.
 pub(super) fn push_files(out: &mut Vec<u8>, files: &[FileRow]) {
     for (name, bytes, version) in files {
         push_line(out, format_args!("{} len={bytes} version={version}", name.wire()));
     }
+}
+
+/// Appends a line for each file of an answer to LIST.
+pub(super) fn push_listed(out: &mut Vec<u8>, files: &[ListRow]) {
+    for (name, bytes, version, hash) in files {
+        let name = name.wire();
+        match hash {
+            None => push_line(out, format_args!("{name} len={bytes} version={version}")),
+            Some(hash) => {
+                push_line(out, format_args!("{name} len={bytes} version={version} blake3={hash}"));
+            }
+        }
+    }
+}
+
+/// Reads a line of an answer to LIST. A hash that is odd counts as not known.
+pub(super) fn listed(line: Line<'_>) -> Result<ListRow, Reject> {
+    let hash = line.key("blake3").and_then(|hash| Hash::from_hex(hash).ok());
+    let (name, bytes, version) = file(line)?;
+    Ok((name, bytes, version, hash))
 }
 
 /// Reads a line of such a list.
@@ -55,6 +81,12 @@ mod tests {
         let (name, bytes, read) = file(Line::new(&line)).unwrap();
         assert_eq!((name.as_str(), bytes), ("a b.txt", 7));
         assert_eq!(read.to_string(), version);
+        let hash = blake3::hash(b"content");
+        let hashed = format!("{line} blake3={hash}");
+        assert_eq!(listed(Line::new(&hashed)).unwrap().3, Some(hash));
+        for unknown in [line.clone(), format!("{line} blake3=1f")] {
+            assert_eq!(listed(Line::new(&unknown)).unwrap().3, None);
+        }
         for bad in ["", "../x len=1 version=x", "x len=1", "x version=0000000000001234@1.2.3.4:5"] {
             assert!(file(Line::new(bad)).is_err(), "{bad}");
         }

@@ -33,6 +33,8 @@ pub enum Request {
         after: String,
         /// How many at most.
         limit: usize,
+        /// Whether the hash of each is wanted.
+        hashes: bool,
     },
     /// Which members does the ring have?
     Ring,
@@ -57,7 +59,7 @@ impl Encode for Request {
                 return Some(content);
             }
             Self::Get { name } => push_line(out, format_args!("GET {}", name.wire())),
-            Self::List { prefix, after, limit } => {
+            Self::List { prefix, after, limit, hashes } => {
                 let key = |key, text: &str| match text {
                     "" => String::new(),
                     text => format!(" {key}={}", encode(text)),
@@ -67,7 +69,8 @@ impl Encode for Request {
                     LIST_NAMES_MAX.. => String::new(),
                     limit => format!(" limit={limit}"),
                 };
-                push_line(out, format_args!("LIST{after}{prefix}{limit}"));
+                let hashes = if *hashes { " hashes=1" } else { "" };
+                push_line(out, format_args!("LIST{after}{prefix}{limit}{hashes}"));
             }
             Self::Ring => push_line(out, format_args!("RING")),
             Self::Ping => push_line(out, format_args!("PING")),
@@ -104,7 +107,13 @@ pub(super) fn list(line: Line<'_>) -> Result<Request, Reject> {
         Err(_) => Err(BadKey(key)),
     };
     let limit = line.number_or("limit", LIST_NAMES_MAX as u64)?.min(LIST_NAMES_MAX as u64);
-    Ok(Request::List { prefix: text("prefix")?, after: text("after")?, limit: limit as usize })
+    let hashes = line.key("hashes") == Some("1");
+    Ok(Request::List {
+        prefix: text("prefix")?,
+        after: text("after")?,
+        limit: limit as usize,
+        hashes,
+    })
 }
 
 pub(super) fn forget(line: Line<'_>) -> Result<Request, Reject> {

@@ -97,7 +97,7 @@ pub(super) fn examples() -> Vec<Message> {
         Request::Put { name: name.clone(), content: (0..=255).collect::<Vec<u8>>().into() },
         Request::Put { name: name.clone(), content: Content::default() },
         Request::Get { name: name.clone() },
-        Request::List { prefix: "img/".into(), after: "img/a b".into(), limit: 10 },
+        Request::List { prefix: "img/".into(), after: "img/a b".into(), limit: 10, hashes: true },
         Request::Ring,
         Request::Ping,
         Request::Info,
@@ -145,8 +145,9 @@ fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
         (any_name(), content).prop_map(|(name, content)| Request::Put { name, content }),
         any_name().prop_map(|name| Request::Get { name }),
-        ("\\PC{0,50}", "\\PC{0,50}", 0_usize..=1000)
-            .prop_map(|(prefix, after, limit)| Request::List { prefix, after, limit }),
+        ("\\PC{0,50}", "\\PC{0,50}", 0_usize..=1000, any::<bool>()).prop_map(
+            |(prefix, after, limit, hashes)| Request::List { prefix, after, limit, hashes }
+        ),
         any_address().prop_map(|address| Request::Forget { address }),
         select(vec![Request::Ring, Request::Ping, Request::Info, Request::Quit]),
     ]

@@ -3,8 +3,6 @@
 use smolring::ring::{
     codec::{Encode, Part, Parts, Reject},
     message::{Answer, Body, Envelope, Item, Message, Peer, Request, Status, Sync},
-    name::Name,
-    version::Version,
     wire::reply::{Head, Reply, head},
 };
 
@@ -105,16 +103,16 @@ fn every_message_with_a_file_has_a_head_and_no_other_has() {
 
 #[test]
 fn what_a_client_writes_is_as_the_protocol_says() {
-    let list = |prefix: &str, after: &str, limit| {
+    let list = |prefix: &str, after: &str, limit, hashes| {
         let (prefix, after) = (prefix.to_owned(), after.to_owned());
-        Request::List { prefix, after, limit }
+        Request::List { prefix, after, limit, hashes }
     };
     let name = name("a b");
     for (request, wire) in [
         (Request::Put { name: name.clone(), content: "hi".into() }, "PUT a%20b len=2\nhi"),
         (Request::Get { name }, "GET a%20b\n"),
-        (list("", "", 1000), "LIST\n"),
-        (list("img/", "b c", 5), "LIST after=b%20c prefix=img/ limit=5\n"),
+        (list("", "", 1000, false), "LIST\n"),
+        (list("img/", "b c", 5, true), "LIST after=b%20c prefix=img/ limit=5 hashes=1\n"),
         (Request::Ring, "RING\n"),
         (Request::Ping, "PING\n"),
         (Request::Info, "INFO\n"),
@@ -137,8 +135,7 @@ fn a_client_reads_what_a_node_answers() {
     assert_eq!((found.version_of_file(), &found.body[..]), (Ok(version), &body.content()[..]));
     let damaged = Item { version, hash, body: "other".into() };
     assert!(reply(&Answer::Found(damaged)).version_of_file().is_err());
-    let files: Vec<(Name, usize, Version)> =
-        vec![(name("a b"), 3, version), (name("é"), 0, version)];
+    let files = vec![(name("a b"), 3, version, Some(hash)), (name("é"), 0, version, None)];
     let listing = reply(&Answer::Listing { files: files.clone(), more: true });
     assert_eq!((listing.files(), listing.number("more")), (Ok(files), Ok(1)));
     let stored = reply(&Answer::Stored { version, copies: 3 });

@@ -204,7 +204,7 @@ pub fn request(source: &mut Source<'_>) -> Request {
             Request::Put { name: source.name(), content }
         }
         3 | 4 => Request::Get { name: source.name() },
-        5 => Request::List { prefix: String::new(), after: "a".into(), limit: 1 },
+        5 => Request::List { prefix: String::new(), after: "a".into(), limit: 1, hashes: false },
         6 => Request::Ring,
         7 => Request::Forget { address: source.address() },
         _ => Request::Info,

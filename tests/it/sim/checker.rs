@@ -354,7 +354,7 @@ impl Checker {
             (Wish::List, Answer::Listing { files, .. }) => {
                 for name in pending.floors.keys() {
                     let listed = files.iter().find(|(it, ..)| it == name);
-                    check_floor(&pending, name, listed.map(|(.., version)| *version));
+                    check_floor(&pending, name, listed.map(|(_, _, version, _)| *version));
                 }
             }
             (Wish::Other, Answer::Info(_) | Answer::Ring { .. } | Answer::Pong { .. }) => {}

@@ -132,7 +132,7 @@ impl Script {
             }
             ["list", _] => {
                 let (prefix, after) = (String::new(), String::new());
-                self.ask(host, Request::List { prefix, after, limit: 10 });
+                self.ask(host, Request::List { prefix, after, limit: 10, hashes: false });
             }
             ["forget", _, member] => {
                 let address = address_of(letter(host_of(member)));

@@ -33,9 +33,10 @@ fn encode_request(request: &Request) -> Vec<u8> {
     let line = match request {
         Request::Put { name, content } => format!("PUT {} len={}\n", name.wire(), content.len()),
         Request::Get { name } => format!("GET {}\n", name.wire()),
-        Request::List { prefix, after, limit } => {
+        Request::List { prefix, after, limit, hashes } => {
             let (prefix, after) = (encode_name(prefix), encode_name(after));
-            format!("LIST prefix={prefix} after={after} limit={limit}\n")
+            let hashes = if *hashes { " hashes=1" } else { "" };
+            format!("LIST prefix={prefix} after={after} limit={limit}{hashes}\n")
         }
         Request::Ring => "RING\n".into(),
         Request::Ping => "PING\n".into(),

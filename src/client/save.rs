@@ -1,0 +1,194 @@
+//! How a `get` writes files: each whole or not at all.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::SystemTime,
+};
+
+use rustix::io::Errno;
+
+use crate::random;
+
+/// Links that lead to one another before one leads to a file: as many as Linux follows.
+const LINKS_MAX: usize = 40;
+
+/// Writes files, each aside first, and then renames it. What it has aside can be removed from another
+/// thread at any time, so that an interrupted `get` leaves nothing. Clones are the same saver.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Saver(Arc<Mutex<Aside>>);
+
+/// The files that are being written.
+#[derive(Debug, Default)]
+struct Aside {
+    paths: BTreeSet<PathBuf>,
+    has_ended: bool,
+}
+
+impl Saver {
+    /// Writes a file so that it is there whole or not at all, with this time of modification where
+    /// the file system has one. A file that is replaced keeps its permissions. A link stays a link:
+    /// what it leads to is written. Anything but a regular file, like `/dev/null`, is written to
+    /// directly. Blocks on the file system.
+    pub fn save(&self, path: &Path, content: &[u8], modified: SystemTime) -> io::Result<()> {
+        let existing = match fs::metadata(path) {
+            Ok(existing) if !existing.is_file() => return write_into(path, content),
+            Ok(existing) => Some(existing),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let path = end_of_links(path)?;
+        let (aside, mut file) = self.create_aside(path.parent().unwrap_or(Path::new("")))?;
+        let write = || {
+            file.write_all(content)?;
+            if let Some(existing) = existing {
+                file.set_permissions(existing.permissions())?;
+            }
+            // Not every file system has it, and the bytes matter more.
+            let _ = file.set_modified(modified);
+            Ok(())
+        };
+        let written = write();
+        let mut all = self.all();
+        if !all.paths.remove(&aside) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let renamed = written.and_then(|()| fs::rename(&aside, &path));
+        if renamed.is_err() {
+            // Best effort: the first error is the one to report.
+            let _ = fs::remove_file(&aside);
+        }
+        renamed
+    }
+
+    /// Removes what is not whole yet, and writes no more.
+    pub fn end(&self) {
+        let mut all = self.all();
+        all.has_ended = true;
+        for path in std::mem::take(&mut all.paths) {
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    /// An empty file beside the one that it will become. Its name is random, since a process id is not
+    /// unique where containers share a folder, and short, since the name of the other may be as long
+    /// as the file system allows.
+    fn create_aside(&self, folder: &Path) -> io::Result<(PathBuf, File)> {
+        loop {
+            let path = folder.join(format!(".ring-client-{:016x}.part", random::bits()));
+            let mut all = self.all();
+            if all.has_ended {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            match File::create_new(&path) {
+                Ok(file) => {
+                    all.paths.insert(path.clone());
+                    return Ok((path, file));
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'_, Aside> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn write_into(path: &Path, content: &[u8]) -> io::Result<()> {
+    File::options().write(true).open(path)?.write_all(content)
+}
+
+/// What a link leads to, whether that exists or not.
+fn end_of_links(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        let Ok(to) = fs::read_link(&path) else { return Ok(path) };
+        path = path.parent().unwrap_or(Path::new("")).join(to);
+    }
+    Err(Errno::LOOP.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        os::unix::fs::{PermissionsExt, symlink},
+        time::{Duration, UNIX_EPOCH},
+    };
+
+    use super::*;
+
+    fn save(path: &Path, content: &[u8]) -> io::Result<()> {
+        Saver::default().save(path, content, UNIX_EPOCH + Duration::from_secs(1_000_000_000))
+    }
+
+    #[test]
+    fn a_file_is_saved_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        save(&path, b"one").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o751)).unwrap();
+        save(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o751);
+        let modified = metadata.modified().unwrap().duration_since(UNIX_EPOCH).unwrap();
+        assert_eq!(modified.as_secs(), 1_000_000_000);
+        assert!(save(folder.path(), b"x").is_err());
+        assert!(save(&folder.path().join("no/such/folder"), b"x").is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_name_of_any_length_that_the_file_system_takes_is_saved() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, is_taken) in
+            [("\u{1f600}".repeat(63), true), ("x".repeat(255), true), ("x".repeat(256), false)]
+        {
+            let saved = save(&folder.path().join(&name), b"x");
+            assert_eq!(saved.is_ok(), is_taken, "{name}: {saved:?}");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_link_stays_a_link_whether_it_leads_to_a_file_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("deep")).unwrap();
+        symlink("deep/two", at("one")).unwrap();
+        symlink("three", at("deep/two")).unwrap();
+        for content in [b"new", b"old"] {
+            save(&at("one"), content).unwrap();
+            assert_eq!(fs::read(at("deep/three")).unwrap(), content);
+            assert!(at("one").is_symlink() && at("deep/two").is_symlink());
+        }
+        symlink("circle", at("circle")).unwrap();
+        assert!(save(&at("circle"), b"x").is_err());
+        assert!(at("circle").is_symlink());
+    }
+
+    #[test]
+    fn what_is_aside_when_it_ends_is_removed_and_nothing_is_written_after_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let saver = Saver::default();
+        let (path, _file) = saver.create_aside(folder.path()).unwrap();
+        assert!(path.exists());
+        saver.end();
+        assert!(saver.save(&folder.path().join("x"), b"x", UNIX_EPOCH).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_device_is_written_to_and_not_replaced() {
+        let null = Path::new("/dev/null");
+        if null.exists() {
+            save(null, b"x").unwrap();
+            assert!(!fs::metadata(null).unwrap().is_file());
+        }
+    }
+}

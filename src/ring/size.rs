@@ -1,0 +1,45 @@
+//! Sizes in words for people.
+
+/// Below this, the number of bytes is easy to read.
+const PLAIN_BYTES_MAX: u64 = 10_000;
+
+/// A size as people and options write it: `1 byte`, `2237 bytes`, `16MiB`, `1.5GiB`. Rounded to a tenth
+/// of its unit.
+pub fn in_words(bytes: u64) -> String {
+    let units = [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    if bytes > 0
+        && let Some((unit, scale)) = units.into_iter().find(|(_, it)| bytes.is_multiple_of(*it))
+    {
+        return format!("{}{unit}", bytes / scale);
+    }
+    match units.into_iter().find(|(_, scale)| bytes >= *scale) {
+        Some((unit, scale)) if bytes >= PLAIN_BYTES_MAX => {
+            format!("{:.1}{unit}", bytes as f64 / scale as f64)
+        }
+        _ => format!("{bytes} byte{}", if bytes == 1 { "" } else { "s" }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_in_the_largest_unit_that_is_not_too_large() {
+        for (bytes, text) in [
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (2237, "2237 bytes"),
+            (1024, "1KiB"),
+            (9_999, "9999 bytes"),
+            (10_000, "9.8KiB"),
+            (16 << 20, "16MiB"),
+            ((16 << 20) + 1, "16.0MiB"),
+            (1 << 30, "1GiB"),
+            (3 << 29, "1536MiB"),
+            (u64::MAX, "17179869184.0GiB"),
+        ] {
+            assert_eq!(in_words(bytes), text);
+        }
+    }
+}
