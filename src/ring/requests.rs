@@ -13,6 +13,7 @@ use super::{
     message::{Answer, Info, Refusal, Request, Status},
     name::Name,
     node::{Node, Phase},
+    size,
     version::{Stamp, Time, Version},
 };
 
@@ -87,7 +88,7 @@ impl Node {
             return Err(Refusal::new(Status::Unavailable, reason));
         }
         if content.len() > self.config.max_file_bytes {
-            let reason = format!("a file has at most {} bytes here", self.config.max_file_bytes);
+            let reason = size::beyond(content.len() as u64, self.config.max_file_bytes);
             return Err(Refusal::new(Status::ContentTooLarge, reason));
         }
         if !self.has_room(now, name, content.len()) {
@@ -97,8 +98,8 @@ impl Node {
     }
 
     pub(super) fn why_full(&self) -> String {
-        let (me, most) = (self.config.address, self.index.bytes_max());
-        format!("{me} is full at {most} bytes; see its --max-store-bytes")
+        let most = size::in_words(self.index.bytes_max() as u64);
+        format!("{} is full at {most}; see its --max-store-bytes", self.config.address)
     }
 
     /// The version of a new write of this name: later than all that this node has seen of the name,

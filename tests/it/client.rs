@@ -218,6 +218,8 @@ fn a_refused_file_says_why_and_the_others_go_on() {
     assert_eq!(output.status.code(), Some(1));
     let errors = text(output.stderr);
     assert!(errors.contains("large") && errors.contains("413"), "{errors}");
+    let why = "this file has 1MiB, and this node takes at most 1KiB; see its --max-file-bytes";
+    assert!(errors.contains(why), "{errors}");
     assert_eq!(text(done(&["list", "--node", &node])), "small\n");
 }
 

@@ -230,6 +230,40 @@ fn each_command_that_is_shown_does_what_it_says() {
 }
 
 #[test]
+fn commands_to_paste_are_safe_for_any_name_and_any_place_of_the_program() {
+    let _ports = DEFAULT_PORTS.read().unwrap_or_else(PoisonError::into_inner);
+    let temporary = tempfile::tempdir().unwrap();
+    let place = temporary.path().join("it's a place");
+    fs::create_dir(&place).unwrap();
+    let program = place.join("smolring");
+    symlink(env!("CARGO_BIN_EXE_smolring"), &program).unwrap();
+    let shell = |command: &str| crate::service::tool("sh", &["-c", command]);
+    for (names, proposed) in [
+        (&["it's.html", "a"][..], "it's.html"),
+        (&["-v.html", "a"], "-v.html"),
+        (&["$(touch x) `touch y` \\.html"], "$(touch x) `touch y` \\.html"),
+        (&["photo\u{202e}lmth.html", "~ & a"], "~ & a"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let site = folder.path().join("my site");
+        fs::create_dir(&site).unwrap();
+        names.iter().for_each(|name| fs::write(site.join(name), proposed).unwrap());
+        let up = Up::of(Command::new(&program).args(["up", "--nodes", "1"]).arg(&site));
+        let said: Vec<String> = up.tries.iter().map(|command| shell(command)).collect();
+        assert_eq!(said[0], proposed, "{:?}", up.tries);
+        assert!(said[1].starts_with("200 OK "), "{said:?}");
+        assert!(said[2].starts_with("1 of 1 node"), "{said:?}");
+    }
+    // Nothing is proposed that is not there, be it a file or a program.
+    let empty = tempfile::tempdir().unwrap();
+    let mut command = Command::new(&program);
+    std::os::unix::process::CommandExt::arg0(&mut command, "no-such-program");
+    let up = Up::of(command.args(["up", "--nodes", "1"]).arg(empty.path()));
+    assert_eq!(up.tries.len(), 2, "{:?}", up.tries);
+    assert!(shell(&up.tries[0]).starts_with("200 OK "), "{:?}", up.tries);
+}
+
+#[test]
 fn a_second_ctrl_c_does_not_wait() {
     let _ports = DEFAULT_PORTS.read().unwrap_or_else(PoisonError::into_inner);
     let mut up = Up::start(&[]);

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use smol::unblock;
 
-use crate::client::{Client, Error, Node, Source, Timeouts};
+use crate::client::{Client, Error, Node, Source, Timeouts, shown};
 
 /// Reads every file from every node and compares it with its source. Returns what is wrong.
 pub(super) async fn read_back(
@@ -25,8 +25,8 @@ pub(super) async fn read_back(
             }
         };
         for (client, node) in clients.iter_mut().zip(nodes) {
-            let name = &source.name;
-            match client.get(name).await {
+            let name = shown(source.name.as_str());
+            match client.get(&source.name).await {
                 Ok(file) if file.content == expected => {}
                 Ok(_) => wrong.push(format!("{name} is not the same at {node}")),
                 Err(error) => wrong.push(format!("{name} cannot be read at {node}: {error}")),

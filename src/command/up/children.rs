@@ -234,12 +234,19 @@ fn program() -> Result<PathBuf, String> {
     env::current_exe().map_err(|error| format!("cannot find this program: {error}"))
 }
 
-/// What to type to start this program: what the user typed.
+/// What to type to start this program, quoted for a shell: what the user typed, if that starts it.
 pub(super) fn invoked() -> String {
-    let typed = env::args().next().unwrap_or_else(|| "smolring".into());
+    let typed = env::args().next().unwrap_or_default();
+    let path = Path::new(&typed);
     // Started through a link of this name, the program is only `up`.
-    let is_link = Path::new(&typed).file_name().is_some_and(|name| name == "up");
-    let real = env::current_exe().ok().filter(|_| is_link);
+    let is_link = path.file_name().is_some_and(|name| name == "up");
+    // A shell looks for a word without a slash in these folders only.
+    let folders = env::var_os("PATH").unwrap_or_default();
+    let is_found = match typed.contains('/') {
+        true => path.is_file(),
+        false => env::split_paths(&folders).any(|folder| folder.join(path).is_file()),
+    };
+    let real = env::current_exe().ok().filter(|_| is_link || !is_found);
     quoted(&real.map_or(typed, |path| path.display().to_string()))
 }
 
@@ -263,6 +270,8 @@ mod tests {
             ("a b", "'a b'"),
             ("it's", r"'it'\''s'"),
             ("$HOME", "'$HOME'"),
+            ("~x", "'~x'"),
+            ("a\\b", r"'a\b'"),
             ("", "''"),
         ] {
             assert_eq!(quoted(word), shown);

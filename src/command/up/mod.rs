@@ -24,6 +24,7 @@ use self::{
 use super::ring_node;
 use crate::{
     cli::{self, Exit, UsageError, counted},
+    client::shown,
     ring::limits::MEMBERS_MAX,
     serve::signals::EndSignals,
 };
@@ -139,9 +140,10 @@ impl Plan {
             return Err(UsageError(message));
         }
         if let Some(dir) = options.dir.as_ref().filter(|dir| !dir.is_dir()) {
+            let shown = shown(&dir.display().to_string());
             let message = match dir.exists() {
-                true => format!("{} is no folder; name one, or none", dir.display()),
-                false => format!("there is no folder {}; name one, or none", dir.display()),
+                true => format!("{shown} is no folder; name one, or none"),
+                false => format!("there is no folder {shown}; name one, or none"),
             };
             return Err(UsageError(message));
         }

@@ -12,7 +12,7 @@ use smol::future;
 
 use super::children::{Children, Started, invoked, quoted};
 use crate::{
-    client::{Client, Node, Source, Timeouts},
+    client::{Client, Node, Source, Timeouts, shown},
     random,
 };
 
@@ -117,13 +117,13 @@ impl Nodes {
         let ((first, _), (last, _)) = (self.started[0], self.started[self.started.len() - 1]);
         let (_, victim) = self.started[self.started.len() / 2];
         let mut text = String::from("\nTry now, in another terminal:\n");
-        // A name that begins with a dash would be taken for an option.
-        let names = sources.iter().map(|source| source.name.as_str());
-        let names: Vec<_> = names.filter(|name| !name.starts_with('-')).collect();
-        let page = names.iter().find(|name| name.ends_with(".html")).or(names.first());
-        if let Some(name) = page {
-            let (name, ip, port) = (quoted(name), last.ip(), last.port());
-            let _ = writeln!(text, "  {client} get {name} -i {ip} -p {port}");
+        if let Some(name) = proposed(sources.iter().map(|source| source.name.as_str())) {
+            let (word, ip, port) = (quoted(name), last.ip(), last.port());
+            let _ = match name.starts_with('-') {
+                false => writeln!(text, "  {client} get {word} -i {ip} -p {port}"),
+                // It would be taken for an option.
+                true => writeln!(text, "  {client} get -i {ip} -p {port} -- {word}"),
+            };
         }
         let (ip, port) = (first.ip(), first.port());
         let _ = writeln!(text, "  date | {client} put - --name now.txt -i {ip} -p {port}");
@@ -132,6 +132,13 @@ impl Nodes {
         let _ = writeln!(text, "\nWhat happens, until Ctrl-C:");
         text
     }
+}
+
+/// The file to try: a page, or else the first. A name that is not shown as it is cannot be copied.
+fn proposed<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let names: Vec<&str> = names.filter(|name| shown(name) == **name).collect();
+    let page = names.iter().find(|name| name.ends_with(".html"));
+    page.or(names.first()).copied()
 }
 
 /// Whether a node takes connections there.
@@ -147,4 +154,23 @@ async fn is_alive(address: SocketAddr) -> bool {
 /// The address in a node's first line, `TIME listening on IP:PORT …`.
 fn listening(line: &str) -> Option<SocketAddr> {
     line.split_once(" listening on ")?.1.split(' ').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_proposed_unless_its_name_cannot_be_copied() {
+        for (names, proposal) in [
+            (&["a", "it's.html", "z.html"][..], Some("it's.html")),
+            (&["b", "-v"], Some("b")),
+            (&["-v.html"], Some("-v.html")),
+            (&["a\u{202e}b.html", "c"], Some("c")),
+            (&["a\u{2028}b.html"], None),
+            (&[], None),
+        ] {
+            assert_eq!(proposed(names.iter().copied()), proposal, "{names:?}");
+        }
+    }
 }

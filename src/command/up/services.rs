@@ -8,7 +8,7 @@ use std::{
 
 use async_io::Timer;
 
-use super::children::{Children, Started};
+use super::children::{Children, Started, quoted};
 use crate::{
     grpc::{Channel, health},
     http::client::Transport,
@@ -198,7 +198,7 @@ fn restart(own: &[String], port: &str, peers: &[String], grpc: Option<&str>) -> 
     if let (Some(port), Some(at)) = (grpc, words.iter().position(|word| word == "--grpc-port")) {
         words[at + 1] = port.into();
     }
-    words.join(" ")
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::ring::{
     limits::{FILE_BYTES_CEILING, LINE_BYTES_MAX},
+    size,
     version::Stamp,
 };
 
@@ -210,11 +211,11 @@ impl Parts {
             // Where name and size are both bad, the client is told of the name.
             limit if verb.brings == Brings::Upload => {
                 read(verb, line, &[])?;
-                return Err(too_large(format!("a file has at most {limit} bytes here")));
+                return Err(too_large(size::beyond(want, limit)));
             }
             limit => {
-                let word = verb.word;
-                return Err(too_large(format!("{word} takes at most {limit} bytes of content")));
+                let (word, most) = (verb.word, size::in_words(limit as u64));
+                return Err(too_large(format!("{word} takes at most {most} of content")));
             }
         };
         if matches!(verb.brings, Brings::List | Brings::Members) {
