@@ -6,8 +6,12 @@ use std::{
     time::Duration,
 };
 
-/// A span of time on the command line: `1s`, `500ms`, `2.5s`, `2m`, `1h`, `30d`. A plain number
-/// is seconds.
+/// The longest time that is taken, a hundred years: no clock of a host goes on for so much longer that
+/// an end could not be reckoned.
+const PERIOD_MAX: Duration = Duration::from_secs(36_500 * 86_400);
+
+/// A span of time on the command line: `1s`, `500ms`, `2.5s`, `2m`, `1h`, `30d`, at most `36500d`. A
+/// plain number is seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(pub Duration);
 
@@ -28,7 +32,10 @@ impl FromStr for Period {
             _ => return Err(wrong()),
         };
         let number: f64 = number.parse().map_err(|_| wrong())?;
-        Duration::try_from_secs_f64(number * scale).map(Self).map_err(|_| wrong())
+        match Duration::try_from_secs_f64(number * scale) {
+            Ok(time) if time <= PERIOD_MAX => Ok(Self(time)),
+            _ => Err(format!("`{text}` is longer than 36500d; write it like 500ms, 1s, 2m or 30d")),
+        }
     }
 }
 
@@ -101,6 +108,7 @@ mod tests {
             ("3", 3000),
             ("0.25", 250),
             ("0", 0),
+            ("36500d", 3_153_600_000_000),
         ] {
             assert_eq!(text.parse(), Ok(Period(Duration::from_millis(millis))), "{text}");
         }
@@ -115,6 +123,9 @@ mod tests {
             "1.2.3s",
             "5w",
             "1S",
+            "36501d",
+            "99999999999999999999",
+            "18446744073709551615s",
             "9".repeat(40).as_str(),
         ] {
             let error = text.parse::<Period>().unwrap_err();

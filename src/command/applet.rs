@@ -3,13 +3,16 @@
 use std::fmt::Write as _;
 
 use super::parent;
-use crate::cli::{self, Exit, UsageError};
 #[cfg(feature = "ring")]
 use crate::client;
 #[cfg(feature = "http")]
 use crate::http_tools;
 #[cfg(feature = "services")]
 use crate::services;
+use crate::{
+    cli::{self, Exit, UsageError},
+    serve::descriptors,
+};
 
 /// A command: what it is called, what it is for, and what it does.
 type Applet = (&'static str, &'static str, fn(&str, &[String]) -> Exit);
@@ -51,25 +54,32 @@ const APPLETS: &[Applet] = &[
     ("http-post", "send a form by hand, and show the answer", http_tools::post),
 ];
 
+/// Prints the names of all commands, one a line: for links, as in `deploy/Dockerfile`.
+const LIST: &str = "--list";
+
 /// Runs the command that the first argument names, or the one whose name this program was started
 /// by: a link called `ring-node` is `ring-node`. Blocks as long as that command does.
 pub fn run(name: &str, args: &[String]) -> Exit {
     if let Some((applet, _, run)) = find(name) {
         name_process(applet);
-        return run(applet, args);
+        return start(applet, *run, args);
     }
     let Some((first, rest)) = args.split_first() else {
         cli::say(name, help(name));
         return Exit::Usage;
     };
     if let Some((applet, _, run)) = find(first) {
-        return run(&format!("{name} {applet}"), rest);
+        return start(&format!("{name} {applet}"), *run, rest);
     }
     match (first.as_str(), rest) {
         ("help", [applet, ..]) if find(applet).is_some() => {
             run(name, &[applet.clone(), "--help".into()])
         }
         ("--help" | "-h" | "help", _) => cli::finish(name, cli::print(help(name))),
+        (LIST, _) => {
+            let names = APPLETS.iter().map(|(applet, ..)| format!("{applet}\n"));
+            cli::finish(name, cli::print(names.collect::<String>()))
+        }
         ("--version" | "-V", _) => {
             let version = env!("CARGO_PKG_VERSION");
             cli::finish(name, cli::print(format_args!("{name} {version}\n")))
@@ -80,6 +90,14 @@ pub fn run(name: &str, args: &[String]) -> Exit {
             Some(pid) => child(name, pid, rest),
             None => cli::usage(name, &unknown(other)),
         },
+    }
+}
+
+/// Runs a command, if it can run at all.
+fn start(name: &str, run: fn(&str, &[String]) -> Exit, args: &[String]) -> Exit {
+    match descriptors::check() {
+        Ok(()) => run(name, args),
+        Err(why) => cli::fail(name, Exit::Failed, why),
     }
 }
 
@@ -115,7 +133,7 @@ fn unknown(word: &str) -> UsageError {
         return parent::usage();
     }
     let (kind, options) = match word.starts_with('-') {
-        true => ("option", &["--help", "--version", parent::FLAG][..]),
+        true => ("option", &["--help", "--version", LIST, parent::FLAG][..]),
         false => ("command", &["help"][..]),
     };
     let applets = APPLETS.iter().map(|(applet, ..)| *applet);
@@ -140,7 +158,9 @@ fn help(name: &str) -> String {
     }
     let _ = writeln!(
         text,
-        "\n`{name} <command> --help` has the options of each. With\n\
+        "\n`{name} <command> --help` has the options of each; `{name} {LIST}` has the\n\
+         names alone, one a line. A link to this program that has the name of a command is\n\
+         that command. With\n\
          `{name} {} <pid> <command>` a command ends when the\n\
          process <pid> does, if that has started it (Linux only).",
         parent::FLAG

@@ -241,6 +241,21 @@ impl Driver {
         Some(state.connection(role, &self.flight))
     }
 
+    /// Closes the client that has been idle for the longest, for the descriptor of its connection.
+    /// Where none is idle, this does not end.
+    pub(super) async fn close_one(&self) {
+        let has_closed = {
+            let state = self.state.borrow();
+            let idle = state.connections.values().filter(|it| it.is_idle());
+            idle.min_by_key(|it| it.active.get()).map(|it| it.abort()).is_some()
+        };
+        match has_closed {
+            // Its task has its turn before this one.
+            true => future::yield_now().await,
+            false => future::pending().await,
+        }
+    }
+
     /// A connection has ended, for whatever reason.
     pub(super) fn forget(self: &Rc<Self>, connection: &NetConnection, why: String) {
         let mut turn = self.turn();

@@ -5,7 +5,7 @@ use std::{future::Future, io, pin::pin, rc::Rc, task::Poll};
 use smol::future;
 
 use super::{connection::NetConnection, driver::Driver, stream::Stream, task};
-use crate::connect::connect;
+use crate::{connect::connect, serve::descriptors};
 
 /// Starts a task that connects to `HOST:PORT` and runs the link.
 pub(super) type OpenLink = Box<dyn Fn(&Rc<Driver>, Rc<NetConnection>, String)>;
@@ -37,6 +37,12 @@ pub(super) async fn run<S: Stream>(
     });
     match connected.await {
         Ok(stream) => task::run(driver, connection, stream).await,
-        Err(error) => driver.forget(&connection, task::in_words(&error)),
+        Err(error) => {
+            driver.forget(&connection, task::in_words(&error));
+            if descriptors::are_used_up(&error) {
+                // The ring matters more than a client that is idle; the node will try again.
+                future::or(driver.close_one(), future::ready(())).await;
+            }
+        }
     }
 }

@@ -11,7 +11,10 @@ use std::{
 use async_io::{Async, Timer};
 use smol::future;
 
-/// The time between two attempts to accept when the process has no more descriptors.
+use super::descriptors;
+
+/// The time between two attempts to accept when something is wrong, or when the process has no more
+/// descriptors and no connection ends.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// The listening sockets of a thread. They take turns: the clients of one do not keep the clients of
@@ -34,11 +37,14 @@ impl Acceptor {
     /// Accepts for ever, and gives each connection to `take`. `room` is awaited before each.
     ///
     /// One loop for all sockets, so that the room for one connection is not taken by two. After
-    /// `in_a_row` connections the thread's other tasks have their turn.
+    /// `in_a_row` connections the thread's other tasks have their turn. Where the process has no
+    /// descriptor for a client that waits, `close_one` is called: it closes an idle connection, and
+    /// returns when that may be done.
     pub(crate) async fn accept(
         &self,
         in_a_row: u32,
         room: impl AsyncFn(),
+        close_one: impl AsyncFn(),
         take: impl Fn(Async<TcpStream>, SocketAddr),
     ) {
         let mut accepted = 0;
@@ -47,9 +53,12 @@ impl Acceptor {
             match future::poll_fn(|cx| self.poll_accept(cx)).await {
                 Ok((stream, peer)) => take(stream, peer),
                 Err(error) if is_of_the_client(&error) => {}
-                Err(_) => {
-                    Timer::after(ACCEPT_RETRY).await;
+                Err(error) if descriptors::are_used_up(&error) => {
+                    // The error comes without any client, too.
+                    self.client_waits().await;
+                    future::or(close_one(), retry()).await;
                 }
+                Err(_) => retry().await,
             }
             accepted = (accepted + 1) % in_a_row;
             if accepted == 0 {
@@ -106,6 +115,10 @@ impl Acceptor {
         }
         readable
     }
+}
+
+async fn retry() {
+    Timer::after(ACCEPT_RETRY).await;
 }
 
 /// A connection that sends small answers at once (no Nagle delay), and its client's address.

@@ -125,7 +125,11 @@ where
                     connections.serve(&executor, &*receive, stream, peer);
                 }
             };
-            acceptor.accept(ACCEPTS_IN_A_ROW, room, take).await;
+            let close_one = async || {
+                let open = connections.open.borrow().len();
+                connections.make_room(&acceptor, open).await;
+            };
+            acceptor.accept(ACCEPTS_IN_A_ROW, room, close_one, take).await;
         }
     };
     // A task of its own: the future that `run` is given is polled at every turn.

@@ -159,6 +159,9 @@ fn wrong_usage_is_exit_code_2_and_help_goes_to_stdout() {
         &["get", "/etc/passwd"],
         &["bench", "--clients", "0"],
         &["ping", "--count", "0"],
+        &["ping", "--timeout", "1000000000000"],
+        &["ping", "--timeout", "99999999999999999999"],
+        &["bench", "--seconds", "1000000000000d"],
         &["get", "x", "-o"],
         &["get", "x", "-o", "--json"],
         &["put", "test_files/index.html", "--name"],
@@ -245,7 +248,7 @@ fn bench_measures_right_answers_only() {
 fn ping_and_info_say_who_answers() {
     let ring = Ring::start(1, &[]);
     let node = ring.addresses()[0].to_string();
-    let pings = text(done(&["ping", "--count", "3", "--node", &node]));
+    let pings = text(done(&["ping", "--count", "3", "--timeout", "36500d", "--node", &node]));
     assert_eq!(pings.lines().filter(|line| line.starts_with(&node)).count(), 3, "{pings}");
     let info = text(done(&["info", "--node", &node]));
     for line in [format!("node={node}").as_str(), "ready=1", "members=1", "files=0"] {

@@ -14,6 +14,7 @@ mod clocks;
 mod cluster;
 mod codec;
 mod cuts;
+mod descriptors;
 mod echo;
 mod exactly_once;
 mod facade;
