@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -36,6 +37,29 @@ fn each_says_its_own_name_and_is_a_command_of_smolring() {
         assert!(shown.starts_with(&format!("Usage: {name} ")), "{shown}");
         let wrong = Command::new(&program).arg("--no-such-option").output().unwrap();
         assert_eq!(wrong.status.code(), Some(2), "{name}");
+    }
+}
+
+#[test]
+fn the_image_has_a_link_for_every_command() {
+    let dockerfile = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/Dockerfile");
+    let dockerfile = fs::read_to_string(dockerfile).unwrap();
+    let links = dockerfile.lines().find_map(|line| line.strip_prefix("RUN cd /usr/local/bin && "));
+    let folder = tempfile::tempdir().unwrap();
+    symlink(SMOLRING, folder.path().join("smolring")).unwrap();
+    let shell = Command::new("sh").args(["-ec", links.unwrap()]).current_dir(&folder).status();
+    assert!(shell.unwrap().success());
+    let linked = fs::read_dir(folder.path()).unwrap();
+    let mut linked: Vec<String> =
+        linked.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    let mut commands = [crate::up::applets(), vec!["smolring".into()]].concat();
+    linked.sort();
+    commands.sort();
+    assert_eq!(linked, commands);
+    for (name, _) in programs() {
+        assert!(linked.contains(&name), "{name} is not in the image");
+        let version = Command::new(folder.path().join(&name)).arg("--version").output().unwrap();
+        assert!(text(&version.stdout).starts_with(&format!("{name} ")), "{name}");
     }
 }
 
