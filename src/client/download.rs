@@ -4,7 +4,10 @@ use std::{cell::RefCell, vec};
 
 use smol::LocalExecutor;
 
-use super::{connection::Timeouts, error::Error, failover::Client, node::Node, requests::File};
+use super::{
+    connection::Timeouts, error::Error, failover::Client, node::Node, requests::File,
+    upload::connections_max,
+};
 use crate::ring::name::Name;
 
 /// The most connections that a download uses; each has one file in memory.
@@ -29,7 +32,7 @@ pub async fn download(
     names: Vec<Name>,
     take: impl AsyncFn(Name, Result<File, Error>),
 ) -> usize {
-    let workers = names.len().min(DOWNLOADS_AT_ONCE);
+    let workers = names.len().min(DOWNLOADS_AT_ONCE).min(connections_max());
     let shared = DownloadShared { nodes, timeouts, waiting: RefCell::new(names.into_iter()), take };
     let executor = LocalExecutor::new();
     let tasks: Vec<_> = (0..workers).map(|_| executor.spawn(work(&shared))).collect();

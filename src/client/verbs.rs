@@ -37,7 +37,7 @@ pub(super) enum Verb {
             The answer is printed: `200 OK version=... copies=K` says that K live members hold the\n\
             file. With a folder or several paths each answer stands behind its name, the files are\n\
             put a few at a time, one that the node has with the same bytes is not sent again\n\
-            (`unchanged`), and the last line is a summary.\n\
+            (`unchanged`), and the last line is a summary; with --json there is none.\n\
             \n\
             A put is safe to repeat. When a node breaks off or answers 503, the next --node is\n\
             asked. After 504 the outcome is unknown: put again, or look with `list --long`."

@@ -11,10 +11,8 @@ pub const WRITES_PER_TURN_MAX: usize = 4;
 /// Client connections; over that the longest idle one is closed for a new one.
 pub const CLIENTS_MAX: usize = 4096;
 /// Descriptors that are kept for links between nodes and for the runtime; on a host that allows
-/// few, those of a node and half of the others.
+/// few, half of those that the runtime leaves.
 pub const DESCRIPTORS_KEPT: usize = 320;
-/// Descriptors of a node without any connection: its standard streams, ports, signals and runtime.
-pub const DESCRIPTORS_OF_A_NODE: usize = 12;
 /// Requests of one connection that wait for their answer; at this number reading stops.
 pub const PIPELINE_REQUESTS_MAX: usize = 1024;
 /// Requests of one connection that the node takes in one turn; then the task checks whether there

@@ -14,8 +14,8 @@ use super::{
     connection::Role,
     driver::Driver,
     limits::{
-        ACCEPTS_PER_TURN_MAX, CLIENTS_MAX, DESCRIPTORS_KEPT, DESCRIPTORS_OF_A_NODE,
-        FLIGHT_BYTES_MAX_DEFAULT, STORE_BYTES_MAX_DEFAULT,
+        ACCEPTS_PER_TURN_MAX, CLIENTS_MAX, DESCRIPTORS_KEPT, FLIGHT_BYTES_MAX_DEFAULT,
+        STORE_BYTES_MAX_DEFAULT,
     },
     link, task,
 };
@@ -121,10 +121,7 @@ impl Bound {
         leave: impl Future<Output = ()>,
         on_event: impl FnMut(&Event) + 'static,
     ) -> io::Result<()> {
-        let descriptors = descriptors::raise_limit();
-        let of_few = descriptors.saturating_sub(DESCRIPTORS_OF_A_NODE) / 2;
-        let of_many = descriptors.saturating_sub(DESCRIPTORS_KEPT);
-        let clients_max = of_few.max(of_many).clamp(1, CLIENTS_MAX);
+        let clients_max = CLIENTS_MAX.min(descriptors::for_clients(DESCRIPTORS_KEPT));
         config.started_ms = clock::wall_ms();
         config.seed = config.started_ms << 20 ^ u64::from(std::process::id()) << 40;
         let file_bytes_max = config.max_file_bytes;

@@ -25,13 +25,16 @@ use smol::{
     future::{self, FutureExt},
 };
 
-use super::{accept::Acceptor, drain::Shutdown, lines::Lines, options::Options};
+use super::{accept::Acceptor, descriptors, drain::Shutdown, lines::Lines, options::Options};
 
 /// When all connections are taken and another client waits, one that has nothing to do is closed, if
 /// that has lasted for this long.
 const IDLE_MIN: Duration = Duration::from_millis(100);
 /// The same for one that has sent a part of a head: a client may be slow.
 const HALF_HEAD_MIN: Duration = Duration::from_secs(1);
+/// Descriptors that are kept for connections to others, files and the runtime; on a host that allows
+/// few, half of those that the runtime leaves.
+const DESCRIPTORS_KEPT: usize = 64;
 /// Connections that are accepted before the thread's other tasks have their turn. With more, one of
 /// several threads would get all clients that come together.
 const ACCEPTS_IN_A_ROW: u32 = 1;
@@ -109,7 +112,8 @@ where
     S: Future<Output = ()> + 'static,
 {
     let ServingThread { options, listeners, shutdown, beside, others, .. } = thread;
-    let most = options.connections_max.div_ceil(options.threads);
+    let most = options.connections_max.min(descriptors::for_clients(DESCRIPTORS_KEPT));
+    let most = most.div_ceil(options.threads);
     let acceptor = Rc::new(Acceptor::new(listeners)?);
     let executor = Rc::new(LocalExecutor::new());
     let connections = Rc::new(Connections::default());

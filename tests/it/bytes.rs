@@ -142,6 +142,30 @@ fn contents_and_names_come_back_byte_for_byte() {
     }
 }
 
+#[test]
+fn a_list_has_the_hashes_where_they_are_asked_for() {
+    let ring = Ring::start(2, &[]);
+    let mut client = ring.nodes[0].client();
+    for (name, content) in [("a", &b"one"[..]), ("a b", b""), ("b", b"three")] {
+        assert_eq!(client.put(name, content).status(), 200);
+    }
+    let mut client = ring.nodes[1].client();
+    let hashed = client.ask("LIST prefix=a hashes=1");
+    let expected = [("a", b"one".as_slice()), ("a%20b", b"")].map(|(name, content)| {
+        let (len, hash) = (content.len(), blake3::hash(content));
+        (format!("{name} len={len} version="), format!(" blake3={hash}"))
+    });
+    for (line, (begin, end)) in hashed.text().lines().zip(&expected) {
+        assert!(line.starts_with(begin) && line.ends_with(end), "{line}");
+    }
+    assert_eq!(hashed.key("count"), Some("2"), "{}", hashed.line);
+    let plain = client.ask("LIST prefix=a hashes=0");
+    assert!(!plain.text().contains("blake3"), "{}", plain.text());
+    let without: String =
+        hashed.text().lines().map(|it| it.rsplit_once(' ').unwrap().0.to_owned() + "\n").collect();
+    assert_eq!(plain.text(), without);
+}
+
 fn percent_decoded(name: &str) -> Vec<u8> {
     percent_encoding::percent_decode_str(name).collect()
 }

@@ -8,6 +8,7 @@ use std::{
 use crate::{
     cluster::{self, Process},
     served::Client,
+    service::{FACADE, LOGGING, Service},
 };
 
 /// A command that may have so many open.
@@ -68,7 +69,7 @@ fn a_node_closes_idle_clients_for_new_ones_and_for_its_ring() {
 
 #[test]
 fn a_service_closes_idle_connections_for_new_ones() {
-    for program in ["hello-server", "logging-service", "raw-api-server"] {
+    for program in ["hello-server", "logging-service"] {
         let args = [program, "--ip", "127.0.0.1", "--port", "0"];
         let mut command = with(FEW, env!("CARGO_BIN_EXE_smolring"), &args);
         let mut service = Running(command.stdout(Stdio::piped()).spawn().unwrap());
@@ -84,6 +85,46 @@ fn a_service_closes_idle_connections_for_new_ones() {
             clients.push(client);
         }
     }
+}
+
+#[test]
+fn a_service_that_calls_others_has_descriptors_left_for_that() {
+    let logging = Service::start(LOGGING, &[]);
+    let (url, grpc) = (logging.url(""), format!("127.0.0.1:{}", logging.grpc_port()));
+    let args = ["--port", "0", "--logging-url", &url, "--logging-grpc", &grpc];
+    let facade = Service::of(&mut with(FEW, FACADE, &args)).expect("it starts");
+    let mut clients = Vec::new();
+    for number in 0..2 * FEW {
+        let mut client = Client::connect(facade.port);
+        let path = if number % 2 == 0 { "/message" } else { "/grpc_message" };
+        client.send(format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+             Content-Length: 11\r\n\r\n{{\"msg\":\"x\"}}"
+        ));
+        let reply = client.reply();
+        assert_eq!(reply.status, 200, "client {number}: {}", reply.body);
+        clients.push(client);
+    }
+}
+
+#[test]
+fn many_files_are_put_and_got_over_fewer_connections() {
+    let ring = cluster::Ring::start(1, &[]);
+    let node = ring.addresses()[0].to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path).to_str().unwrap().to_owned();
+    std::fs::create_dir(at("in")).unwrap();
+    for number in 0..50 {
+        std::fs::write(at(&format!("in/{number}")), "x").unwrap();
+    }
+    let client = |args: &[&str]| {
+        let output = smolring(18, &[&["ring-client"], args, &["--node", &node]].concat());
+        let said = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap()).concat();
+        assert!(output.status.success(), "{said}");
+        said.lines().last().unwrap().to_owned()
+    };
+    assert_eq!(client(&["put", &at("in")]), "50 files put, 50 bytes");
+    assert_eq!(client(&["get", "--prefix", "", "-o", &at("out")]), "50 files got, 50 bytes");
 }
 
 struct Running(Child);

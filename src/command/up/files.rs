@@ -6,8 +6,9 @@ use smol::unblock;
 
 use super::samples;
 use crate::{
-    cli::{self, ByteSize},
+    cli,
     client::{self, Collected, Error, Node, Origin, Source, Timeouts, collect_folder, shown},
+    ring::size,
 };
 
 /// This many skipped files are named; the others are counted.
@@ -84,6 +85,6 @@ fn is_larger(source: &Source, bytes_max: usize) -> bool {
 }
 
 fn too_large(source: &Source, bytes_max: usize) -> String {
-    let (name, most) = (shown(source.name.as_str()), ByteSize(bytes_max as u64));
+    let (name, most) = (shown(source.name.as_str()), size::in_words(bytes_max as u64));
     format!("skipped {name}: it is larger than {most}; to raise that: `-- --max-file-bytes SIZE`")
 }
