@@ -42,8 +42,6 @@ const ADDRESSES_MAX: usize = 8;
 /// The pause before a name that is not known is looked up again.
 const LOOKUP_PAUSE: Duration = Duration::from_millis(100);
 
-type Connecting = Pin<Box<dyn Future<Output = io::Result<Async<TcpStream>>>>>;
-
 /// Connects to an address, `(HOST, PORT)`, or `HOST:PORT`. A name is looked up on smol's threads for
 /// blocking work.
 pub async fn connect(to: impl AsyncToSocketAddrs) -> io::Result<Async<TcpStream>> {
@@ -82,21 +80,20 @@ pub async fn connect_within(
 /// Connects to whichever of these addresses answers first. If all refuse, the error is that of the last
 /// to do so.
 pub async fn race(addresses: &[SocketAddr]) -> io::Result<Async<TcpStream>> {
-    race_with(addresses, |address| {
-        Box::pin(async move {
-            let stream = Async::<TcpStream>::connect(address).await?;
-            if is_to_itself(stream.get_ref()) {
-                return Err(io::ErrorKind::ConnectionRefused.into());
-            }
-            Ok(stream)
-        })
-    })
-    .await
+    race_with(addresses, |address| Box::pin(open(address))).await
 }
 
-async fn race_with(
+async fn open(address: SocketAddr) -> io::Result<Async<TcpStream>> {
+    let stream = Async::<TcpStream>::connect(address).await?;
+    if is_to_itself(stream.get_ref()) {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(stream)
+}
+
+async fn race_with<C: Connecting>(
     addresses: &[SocketAddr],
-    open: impl Fn(SocketAddr) -> Connecting,
+    open: impl Fn(SocketAddr) -> C,
 ) -> io::Result<Async<TcpStream>> {
     let mut race = Race { addresses: in_turn(addresses).into(), sockets: Vec::new() };
     let mut error = io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address");
@@ -121,19 +118,24 @@ async fn race_with(
     Err(error)
 }
 
+/// A socket that is being connected.
+trait Connecting: Future<Output = io::Result<Async<TcpStream>>> + Unpin {}
+
+impl<C: Future<Output = io::Result<Async<TcpStream>>> + Unpin> Connecting for C {}
+
 /// The sockets, one of which will be the connection.
-struct Race {
+struct Race<C> {
     /// Those that have not refused. The first is tried next.
     addresses: VecDeque<SocketAddr>,
     /// The oldest first.
-    sockets: Vec<(SocketAddr, Connecting)>,
+    sockets: Vec<(SocketAddr, C)>,
 }
 
-impl Race {
+impl<C: Connecting> Race<C> {
     /// Tries the next address. Its first socket stays open to the end, since an answer may take
     /// longer than all pauses together; where there are too many others, the oldest of them is
     /// closed.
-    fn begin(&mut self, open: impl Fn(SocketAddr) -> Connecting) {
+    fn begin(&mut self, open: impl Fn(SocketAddr) -> C) {
         let address = self.addresses[0];
         self.addresses.rotate_left(1);
         let to_it = self.sockets.iter().enumerate().filter(|(_, socket)| socket.0 == address);
@@ -148,7 +150,7 @@ impl Race {
     async fn ended(&mut self) -> (SocketAddr, io::Result<Async<TcpStream>>) {
         future::poll_fn(|cx| {
             for i in 0..self.sockets.len() {
-                if let Poll::Ready(result) = self.sockets[i].1.as_mut().poll(cx) {
+                if let Poll::Ready(result) = Pin::new(&mut self.sockets[i].1).poll(cx) {
                     return Poll::Ready((self.sockets.remove(i).0, result));
                 }
             }
@@ -217,6 +219,8 @@ mod tests {
 
     use super::*;
 
+    type Socket = Pin<Box<dyn Future<Output = io::Result<Async<TcpStream>>>>>;
+
     fn address(text: &str) -> SocketAddr {
         text.parse().unwrap()
     }
@@ -228,7 +232,7 @@ mod tests {
     }
 
     /// A socket that never gets an answer, and is counted while it waits.
-    fn silent(waiting: &Rc<Cell<usize>>) -> Connecting {
+    fn silent(waiting: &Rc<Cell<usize>>) -> Socket {
         struct Counted(Rc<Cell<usize>>);
         impl Drop for Counted {
             fn drop(&mut self) {
@@ -295,7 +299,7 @@ mod tests {
     #[test]
     fn an_address_that_refuses_is_tried_once_and_the_last_refusal_is_the_error() {
         let tried = RefCell::new(Vec::new());
-        let refuse = |to: SocketAddr| -> Connecting {
+        let refuse = |to: SocketAddr| -> Socket {
             tried.borrow_mut().push(to);
             Box::pin(async { Err(io::ErrorKind::ConnectionRefused.into()) })
         };

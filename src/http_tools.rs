@@ -25,6 +25,7 @@ use smol::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     cli::{self, Exit, Period, UsageError},
+    connect,
     http1::{
         response::Response,
         url::{self, Url},
@@ -209,7 +210,7 @@ async fn exchange(
     shows_head: bool,
     times: &mut Times,
 ) -> Result<u16, Failure> {
-    let mut stream = connect(url, times).await.map_err(Failure::Unreachable)?;
+    let mut stream = connected(url, times).await.map_err(Failure::Unreachable)?;
     // A server may answer and close before it has read everything: its answer counts.
     let sent = stream.write_all(request).await;
     let mut response = Response::default();
@@ -236,20 +237,12 @@ async fn exchange(
     }
 }
 
-async fn connect(url: &Url, times: &mut Times) -> io::Result<TcpStream> {
+async fn connected(url: &Url, times: &mut Times) -> io::Result<TcpStream> {
     let addresses: Vec<SocketAddr> = async_net::resolve((url.host.as_str(), url.port)).await?;
     times.resolved = Some(Instant::now());
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                times.connected = Some(Instant::now());
-                return Ok(stream);
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
+    let stream = connect::race(&addresses).await?;
+    times.connected = Some(Instant::now());
+    Ok(stream.into())
 }
 
 fn write_out(head: &[u8], body: &[u8]) -> io::Result<()> {

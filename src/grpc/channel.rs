@@ -2,31 +2,26 @@
 
 use std::{
     fmt, io,
-    net::TcpStream,
+    net::SocketAddr,
     pin::Pin,
     str::FromStr,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use async_io::{Async, Timer};
+use async_io::Timer;
 use hyper::{
     Request, Response, Uri,
     body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint},
-    client::conn::http2::{self, SendRequest},
     http::uri::{Authority, Scheme},
-    rt::Executor,
 };
-use smol::{
-    future::{self, FutureExt},
-    lock::Mutex,
-};
-use smol_hyper::rt::{FuturesIo, SmolTimer};
+use smol::{future::FutureExt, lock::Mutex};
 use tonic::{Status, body::Body, codegen::Service};
 
 use super::{
-    limits::{CONNECT_TIMEOUT, HEADERS_BYTES_MAX, PING_INTERVAL, PING_TIMEOUT},
+    connection::{CannotConnect, GrpcConnection},
+    limits::CONNECT_TIMEOUT,
     timeout,
 };
 
@@ -69,6 +64,9 @@ impl fmt::Display for Endpoint {
 /// the middle; DEADLINE_EXCEEDED: the call's timeout has passed by this side's clock, whatever the
 /// server does. A call is sent again only if nothing of it has left this process: then the server
 /// has not seen it.
+///
+/// If a deadline passes while the connection is silent, the next call opens another: nothing tells a
+/// dead connection from a slow server. Calls that wait for answers on the old one go on.
 #[derive(Clone, Debug)]
 pub struct Channel(Arc<ChannelShared>);
 
@@ -91,26 +89,68 @@ impl Service<Request<Body>> for Channel {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let shared = self.0.clone();
         Box::pin(async move {
-            let deadline = timeout::of(request.headers())?;
-            let deadline = deadline.and_then(|timeout| Instant::now().checked_add(timeout));
+            let deadline = timeout::of(request.headers())?.and_then(Deadline::after);
+            let mut used = None;
+            let answered = async { Some(shared.ask(request, &mut used).await) };
             let late = async {
-                deadline.map_or_else(Timer::never, Timer::at).await;
-                Err(timeout::passed())
+                deadline.map_or_else(Timer::never, |it| Timer::at(it.at)).await;
+                None
             };
-            let response = shared.ask(request).or(late).await?;
-            Ok(response.map(|incoming| Download { incoming, deadline, timer: None }))
+            let answered = answered.or(late).await;
+            match (answered, used) {
+                (Some(Ok(response)), Some(connection)) => {
+                    connection.heard();
+                    Ok(response.map(|incoming| Download {
+                        incoming,
+                        connection,
+                        deadline,
+                        timer: None,
+                    }))
+                }
+                (Some(Err(status)), _) => Err(status),
+                (_, connection) => {
+                    if let (Some(connection), Some(deadline)) = (connection, deadline) {
+                        deadline.blame(&connection);
+                    }
+                    Err(timeout::passed())
+                }
+            }
         })
+    }
+}
+
+/// When a call must have come to its end, and how long it had.
+#[derive(Clone, Copy)]
+struct Deadline {
+    at: Instant,
+    timeout: Duration,
+}
+
+impl Deadline {
+    /// `None`: it is too far ahead for the clock.
+    fn after(timeout: Duration) -> Option<Self> {
+        Some(Self { at: Instant::now().checked_add(timeout)?, timeout })
+    }
+
+    /// It has passed while this connection was used.
+    fn blame(self, connection: &GrpcConnection) {
+        connection.late(self.at, self.timeout);
     }
 }
 
 struct ChannelShared {
     endpoint: Endpoint,
     /// The present one. The call that opens the next one holds the lock: others would open one too.
-    connection: Mutex<Option<SendRequest<Body>>>,
+    connection: Mutex<Option<Arc<GrpcConnection>>>,
 }
 
 impl ChannelShared {
-    async fn ask(&self, mut request: Request<Body>) -> Result<Response<Incoming>, Status> {
+    /// Waits for the head of the answer; `used` is the connection over which it is to come.
+    async fn ask(
+        &self,
+        mut request: Request<Body>,
+        used: &mut Option<Arc<GrpcConnection>>,
+    ) -> Result<Response<Incoming>, Status> {
         // HTTP/2 needs the whole URI, and tonic gives the path.
         let mut uri = std::mem::take(request.uri_mut()).into_parts();
         uri.scheme = Some(Scheme::HTTP);
@@ -118,8 +158,10 @@ impl ChannelShared {
         let uri = Uri::from_parts(uri).map_err(|error| Status::internal(error.to_string()))?;
         *request.uri_mut() = uri;
         loop {
-            let (mut connection, is_new) = self.connection().await?;
-            let mut failed = match connection.try_send_request(request).await {
+            let (connection, is_new) = self.connection().await?;
+            let mut sender = connection.sender();
+            *used = Some(connection);
+            let mut failed = match sender.try_send_request(request).await {
                 Ok(response) => return Ok(response),
                 Err(failed) => failed,
             };
@@ -130,15 +172,15 @@ impl ChannelShared {
         }
     }
 
-    /// A connection that worked when it was last checked, and whether it is a new one.
-    async fn connection(&self) -> Result<(SendRequest<Body>, bool), Status> {
+    /// A connection that works as far as is known, and whether it is a new one.
+    async fn connection(&self) -> Result<(Arc<GrpcConnection>, bool), Status> {
         let mut present = self.connection.lock().await;
-        if let Some(connection) = present.as_mut()
-            && future::poll_fn(|cx| connection.poll_ready(cx)).await.is_ok()
+        if let Some(connection) = &*present
+            && connection.is_good()
         {
             return Ok((connection.clone(), false));
         }
-        *present = None;
+        let suspect = present.as_ref().filter(|it| it.is_suspect()).map(|it| it.address());
         let late = async {
             Timer::after(CONNECT_TIMEOUT).await;
             Err(Status::unavailable(format!(
@@ -146,49 +188,29 @@ impl ChannelShared {
                 self.endpoint
             )))
         };
-        let connection = self.connect().or(late).await?;
+        let connection = Arc::new(self.connect(suspect).or(late).await?);
         *present = Some(connection.clone());
         Ok((connection, true))
     }
 
-    async fn connect(&self) -> Result<SendRequest<Body>, Status> {
+    /// Opens a connection. An address that was silent before is the last that is tried.
+    async fn connect(&self, silent: Option<SocketAddr>) -> Result<GrpcConnection, Status> {
         let place = &self.endpoint.0;
         let host = place.host().trim_start_matches('[').trim_end_matches(']');
         let addresses = async_net::resolve((host, place.port_u16().unwrap_or_default())).await;
-        let addresses = addresses.map_err(|error| {
+        let mut addresses = addresses.map_err(|error| {
             Status::unavailable(format!("name not resolved: {host} has no address ({error})"))
         })?;
-        let mut last = io::ErrorKind::NotFound.into();
-        for address in addresses {
-            let stream = match Async::<TcpStream>::connect(address).await {
-                Ok(stream) => stream,
-                Err(error) => {
-                    last = error;
-                    continue;
-                }
-            };
-            let _ = stream.get_ref().set_nodelay(true);
-            let mut builder = http2::Builder::new(Spawner);
-            builder
-                .timer(SmolTimer::new())
-                .keep_alive_interval(PING_INTERVAL)
-                .keep_alive_timeout(PING_TIMEOUT)
-                .max_header_list_size(HEADERS_BYTES_MAX);
-            let shaken = builder.handshake(FuturesIo::new(stream)).await;
-            let (connection, driver) = shaken.map_err(|error| self.why(&error))?;
-            smol::spawn(async {
-                // The calls that wait for answers get the reason why it ended.
-                let _ = driver.await;
-            })
-            .detach();
-            return Ok(connection);
-        }
-        Err(Status::unavailable(match last.kind() {
-            io::ErrorKind::ConnectionRefused => {
-                format!("connection refused: nobody listens at {place}")
+        addresses.sort_by_key(|address| Some(*address) == silent);
+        GrpcConnection::open(&addresses).await.map_err(|error| match error {
+            CannotConnect::Hyper(error) => self.why(&error),
+            CannotConnect::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                Status::unavailable(format!("connection refused: nobody listens at {place}"))
             }
-            _ => format!("host unreachable: there is no way to {place} ({last})"),
-        }))
+            CannotConnect::Io(error) => Status::unavailable(format!(
+                "host unreachable: there is no way to {place} ({error})"
+            )),
+        })
     }
 
     /// The status of a call that got no answer.
@@ -200,16 +222,6 @@ impl ChannelShared {
 impl fmt::Debug for ChannelShared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChannelShared").field("endpoint", &self.endpoint).finish_non_exhaustive()
-    }
-}
-
-/// Runs the tasks that hyper needs beside a connection.
-#[derive(Clone)]
-struct Spawner;
-
-impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Spawner {
-    fn execute(&self, work: F) {
-        smol::spawn(work).detach();
     }
 }
 
@@ -238,7 +250,8 @@ fn why(error: &hyper::Error, place: &dyn fmt::Display) -> Status {
 /// The body of an answer. It ends with an error at the call's deadline.
 pub struct Download {
     incoming: Incoming,
-    deadline: Option<Instant>,
+    connection: Arc<GrpcConnection>,
+    deadline: Option<Deadline>,
     timer: Option<Timer>,
 }
 
@@ -251,11 +264,13 @@ impl HttpBody for Download {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) {
+            self.connection.heard();
             return Poll::Ready(frame.map(|it| it.map_err(|error| why(&error, &"the server"))));
         }
         let Some(deadline) = self.deadline else { return Poll::Pending };
-        let timer = self.timer.get_or_insert_with(|| Timer::at(deadline));
+        let timer = self.timer.get_or_insert_with(|| Timer::at(deadline.at));
         ready!(Pin::new(timer).poll(cx));
+        deadline.blame(&self.connection);
         Poll::Ready(Some(Err(timeout::passed())))
     }
 

@@ -26,6 +26,7 @@
 //! Not here: TLS, gRPC-Web, load balancing, name resolution other than the system's.
 
 mod channel;
+mod connection;
 pub mod health;
 mod limits;
 pub mod reflection;

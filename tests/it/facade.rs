@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use self::logging::{Logging, Mood};
 use crate::{
+    relay::Relay,
     served::{Client, Reply},
     service::{FACADE, LOGGING, MESSAGES, Service, curl, texts, tool},
 };
@@ -403,4 +404,28 @@ fn over_grpc_a_full_log_is_told_from_a_message_that_it_does_not_take() {
     assert!(error_of(&full, 503).0.contains("the log is full"), "{full:?}");
     let (error, _) = error_of(&post(&"x".repeat(2 << 20)), 502);
     assert!(error.contains("longer than"), "{error}");
+}
+
+#[test]
+fn over_grpc_a_connection_that_has_gone_silent_costs_one_attempt() {
+    let logging = Service::start(LOGGING, &["--quiet"]);
+    let relay = Relay::to(logging.grpc_port());
+    let grpc = relay.address.to_string();
+    let args = [HASTY, &["--logging-grpc", &grpc]].concat();
+    let mut facade = Service::start(FACADE, &args);
+    let post = |facade: &Service, msg: &str| {
+        let mut client = Client::connect(facade.port);
+        let body = json!({ "msg": msg }).to_string();
+        let head =
+            format!("POST /grpc_message HTTP/1.1\r\nHost: x\r\nContent-Length: {}", body.len());
+        client.send(format!("{head}\r\n\r\n{body}"));
+        client.reply()
+    };
+    id_of(&post(&facade, "1"), "1");
+    relay.silence();
+    id_of(&post(&facade, "2"), "2");
+    let line = facade.line();
+    assert!(line.contains(" attempt 1 of 5 ") && line.contains("timed out after 400 ms"), "{line}");
+    id_of(&post(&facade, "3"), "3");
+    assert_eq!(relay.connections(), 2);
 }

@@ -30,7 +30,10 @@ use smolring::{
 };
 use tonic::{Code, Request, Response, Status, codec::CompressionEncoding};
 
-use crate::served::{PATIENCE, Served, quiet};
+use crate::{
+    relay::Relay,
+    served::{PATIENCE, Served, quiet},
+};
 
 const LOG: &str = "/logging.LoggingService/LogMessage";
 const TAIL: &str = "/logging.LoggingService/Tail";
@@ -343,4 +346,50 @@ fn many_calls_share_one_connection() {
         }
     });
     assert_eq!(service.calls.load(SeqCst), 64 * 20);
+}
+
+#[test]
+fn a_connection_that_has_gone_silent_costs_one_deadline() {
+    let (served, _) = start(quiet());
+    let relay = Relay::to(served.port);
+    let client = client(relay.address.port());
+    let short = Duration::from_millis(300);
+    block_on(async {
+        let call = async |timeout| client.clone().log_message(within(timeout, "hello")).await;
+        call(PATIENCE).await.unwrap();
+        relay.silence();
+        assert_eq!(call(short).await.unwrap_err().code(), Code::DeadlineExceeded);
+        call(PATIENCE).await.unwrap();
+        assert_eq!(relay.connections(), 2);
+        // In the middle of an answer as well.
+        let mut request = Request::new(TailRequest { after: Some(1) });
+        request.set_timeout(short);
+        let mut tail = client.clone().tail(request).await.unwrap().into_inner();
+        tail.message().await.unwrap().unwrap();
+        relay.silence();
+        assert_eq!(tail.message().await.unwrap_err().code(), Code::DeadlineExceeded);
+        call(PATIENCE).await.unwrap();
+        assert_eq!(relay.connections(), 3);
+    });
+}
+
+#[test]
+fn a_slow_call_is_not_taken_for_a_silent_connection() {
+    let (served, _) = start(quiet());
+    let relay = Relay::to(served.port);
+    let client = client(relay.address.port());
+    block_on(async {
+        let mut sleeping = client.clone();
+        let slow = sleeping.log_message(within(Duration::from_millis(300), "sleep"));
+        let others = async {
+            loop {
+                assert_eq!(code_of(&client, "hello").await, Code::Ok);
+            }
+        };
+        let late = async { Err(slow.await.unwrap_err()) };
+        let error: Result<(), Status> = future::or(late, others).await;
+        assert_eq!(error.unwrap_err().code(), Code::DeadlineExceeded);
+        assert_eq!(code_of(&client, "hello").await, Code::Ok);
+    });
+    assert_eq!(relay.connections(), 1);
 }

@@ -48,6 +48,7 @@ mod raw_http;
 mod readme;
 mod redis_server;
 mod refusals;
+mod relay;
 mod restarts;
 mod rings;
 mod seeking;

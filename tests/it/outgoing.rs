@@ -10,11 +10,12 @@ use std::{
 };
 
 use http_client::HttpClient as _;
-use smol::{LocalExecutor, block_on, io::Cursor};
+use smol::{LocalExecutor, block_on, future, io::Cursor};
 use smolring::http::client::{Cause, ClientError, Deadlines, Limits, Transport, cause};
 use surf::{Body, Client};
 
 use self::scripted::{PATIENCE, Scripted};
+use crate::relay::Relay;
 
 mod bodies;
 pub mod scripted;
@@ -320,6 +321,25 @@ fn a_connection_that_was_closed_while_idle_is_not_used() {
 
 /// A server that answers the first request on its first connection, and ends that connection at
 /// the second one.
+#[test]
+fn connections_that_have_gone_silent_cost_one_deadline() {
+    let server = Scripted::always(HELLO);
+    let relay = Relay::to(server.address.port());
+    let url = format!("http://{}/", relay.address);
+    let client = within(Deadlines { total: SHORT, ..patient() });
+    let asked = || async { client.get(&url).recv_string().await };
+    // Several are idle afterwards.
+    let (one, other) = block_on(future::zip(asked(), asked()));
+    assert_eq!(
+        (one.unwrap(), other.unwrap(), relay.connections()),
+        ("hello".into(), "hello".into(), 2)
+    );
+    relay.silence();
+    fails(&client, &url, Cause::TimedOut);
+    assert_eq!(get(&client, &url).unwrap(), "hello");
+    assert_eq!(relay.connections(), 3);
+}
+
 fn closes_in_the_race(leaves_unread: bool, words: &'static str) -> Scripted {
     Scripted::new(move |number, visitor| match number {
         0 => {

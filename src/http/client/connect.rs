@@ -1,21 +1,14 @@
 //! From a name to a connection.
 
-use std::{
-    io,
-    net::{SocketAddr, TcpStream},
-    time::Instant,
-};
-
-use async_io::Async;
-
 use super::{
     connection::ClientConnection,
     deadline::{Watch, until},
     error::{Cause, ClientError},
     peer::Peer,
 };
+use crate::connect::race;
 
-/// Resolves the name and tries its addresses, one after another, until one takes the connection.
+/// Resolves the name, and connects to whichever of its addresses answers first.
 pub(super) async fn connect(peer: &Peer, watch: &Watch) -> Result<ClientConnection, ClientError> {
     let end = watch.connect_end();
     // An address needs no resolver; a name is looked up by `getaddrinfo`, on smol's threads for
@@ -30,25 +23,12 @@ pub(super) async fn connect(peer: &Peer, watch: &Watch) -> Result<ClientConnecti
         Some(Err(error)) => return Err(unresolved(&error)),
         Some(Ok(addresses)) => addresses,
     };
-    let mut error = unresolved(&"the list is empty");
-    for (tried, &address) in addresses.iter().enumerate() {
-        let share = share(end, addresses.len() - tried);
-        error = match until(share, open(address)).await {
-            Some(Ok(connection)) => return Ok(connection),
-            Some(Err(error)) => ClientError::connecting(peer, &error),
-            None => watch.connect_passed(peer),
-        };
+    match until(end, race(&addresses)).await {
+        None => Err(watch.connect_passed(peer)),
+        Some(Err(error)) => Err(ClientError::connecting(peer, &error)),
+        Some(Ok(stream)) => {
+            let connection = ClientConnection::new(stream).await;
+            connection.map_err(|error| ClientError::connecting(peer, &error))
+        }
     }
-    Err(error)
-}
-
-async fn open(address: SocketAddr) -> io::Result<ClientConnection> {
-    ClientConnection::new(Async::<TcpStream>::connect(address).await?).await
-}
-
-/// The deadline of one of `parts` attempts, so that the others have their turn.
-fn share(end: Option<Instant>, parts: usize) -> Option<Instant> {
-    let now = Instant::now();
-    let left = end?.saturating_duration_since(now);
-    Some(now + left / u32::try_from(parts).unwrap_or(u32::MAX))
 }

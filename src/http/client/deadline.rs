@@ -23,8 +23,8 @@ use super::{
 /// the clock never does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
-    /// For a new connection: resolving the name and trying its addresses, all together. If there
-    /// are several, none may take more than its share of what is left. Default: 5 s.
+    /// For a new connection: resolving the name and trying its addresses, all together. An address
+    /// that is silent does not hold up the others. Default: 5 s.
     pub connect: Duration,
     /// The longest silence: the time in which no byte is received or sent. The time in which the
     /// caller does not read, or the body of its request is not ready, does not count. Default: 10
@@ -48,6 +48,7 @@ impl Default for Deadlines {
 /// Watches one request from its beginning to the last byte of its answer.
 pub(super) struct Watch {
     deadlines: Deadlines,
+    began: Instant,
     /// `None`: it is too far ahead for the clock.
     end: Option<Instant>,
     /// When the present wait began, if there is one.
@@ -61,15 +62,21 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(deadlines: Deadlines, source_waits: Arc<AtomicBool>) -> Self {
-        let end = Instant::now().checked_add(deadlines.total);
+        let began = Instant::now();
         Self {
             deadlines,
-            end,
+            began,
+            end: began.checked_add(deadlines.total),
             waiting_since: None,
             source_waits,
             source_waited: false,
             timer: None,
         }
+    }
+
+    /// When the request began.
+    pub(super) fn began(&self) -> Instant {
+        self.began
     }
 
     /// When connecting must have come to an end.

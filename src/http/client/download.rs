@@ -55,6 +55,7 @@ impl ClientExchange {
         }
         if frame.is_pending() {
             let late = ready!(watch.poll(cx, permit.peer(), connection.link()));
+            permit.distrust(watch.began());
             return Poll::Ready(Err(late.sent(true)));
         }
         watch.rest();

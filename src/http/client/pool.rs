@@ -151,6 +151,19 @@ impl ConnectionPermit {
         None
     }
 
+    /// Closes the connections to this peer that have been idle since before `began`, when a request
+    /// began that got no answer in time: what has silenced one connection may have silenced all.
+    pub(super) fn distrust(&self, began: Instant) {
+        let mut state = self.pool.state();
+        let (suspect, good) = std::mem::take(&mut state.idle)
+            .into_iter()
+            .partition(|idle| idle.peer == self.peer && idle.since < began);
+        state.idle = good;
+        drop(state);
+        // Closing takes a while; the others need not wait for it.
+        drop::<VecDeque<Idle>>(suspect);
+    }
+
     /// Keeps a connection for the next request to this peer, and frees the permit.
     pub(super) fn give_back(self, connection: ClientConnection) {
         if !self.pool.limits.idle_timeout.is_zero() {

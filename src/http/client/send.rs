@@ -46,7 +46,12 @@ pub(super) async fn send(
         let spare = convert::copy(&request);
         match ask(&mut connection, &mut watch, &peer, request).await {
             Ok(answer) => return receive(answer, ClientExchange::new(connection, watch, permit)),
-            Err(failure) => request = failure.again(spare)?,
+            Err(failure) => {
+                if failure.error.cause() == Cause::TimedOut {
+                    permit.distrust(watch.began());
+                }
+                request = failure.again(spare)?;
+            }
         }
     }
     let mut connection = connect(&peer, &watch).await?;
