@@ -33,4 +33,4 @@ pub use member::{Member, MemberState};
 pub use node::{HOST_DEFAULT, Node, Nodes, PORT_DEFAULT};
 pub use reply::{Head, Reply, head};
 pub use requests::{File, Held, ListedFile, Page, Pong};
-pub use upload::{Send, Uploaded, upload};
+pub use upload::{Selection, Uploaded, upload};

@@ -20,7 +20,7 @@ const SPARE_DESCRIPTORS: usize = 6;
 
 /// Which files an upload sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Send {
+pub enum Selection {
     /// All.
     All,
     /// Those that the node which is asked does not hold with the same bytes. Where it does not say,
@@ -61,12 +61,12 @@ pub async fn upload(
     nodes: &[Node],
     timeouts: Timeouts,
     sources: Vec<Source>,
-    send: Send,
+    selection: Selection,
     report: impl FnMut(&Source, Result<Uploaded, Error>),
 ) -> usize {
     let workers = sources.len().min(UPLOADS_AT_ONCE).min(connections_max());
     let waiting = RefCell::new(sources.into_iter());
-    let (compares, report) = (Cell::new(send == Send::Changed), RefCell::new(report));
+    let (compares, report) = (Cell::new(selection == Selection::Changed), RefCell::new(report));
     let shared = UploadShared { nodes, timeouts, waiting, compares, report };
     let executor = LocalExecutor::new();
     let tasks: Vec<_> = (0..workers).map(|_| executor.spawn(work(&shared))).collect();

@@ -146,7 +146,7 @@ fn contents_and_names_come_back_byte_for_byte() {
 fn a_list_has_the_hashes_where_they_are_asked_for() {
     let ring = Ring::start(2, &[]);
     let mut client = ring.nodes[0].client();
-    for (name, content) in [("a", &b"one"[..]), ("a b", b""), ("b", b"three")] {
+    for (name, content) in [("a", &b"one"[..]), ("a%20b", b""), ("b", b"three")] {
         assert_eq!(client.put(name, content).status(), 200);
     }
     let mut client = ring.nodes[1].client();

@@ -16,7 +16,7 @@ use crate::{
         files::{self, Collected, Origin, Skipped, Source, collect},
         human::shown,
         node::Node,
-        upload::{Send, Uploaded, upload},
+        upload::{Selection, Uploaded, upload},
         verbs::Put,
     },
     ring::size,
@@ -41,8 +41,8 @@ pub(super) async fn put(
         }
     }
     let is_lone = matches!(verb.paths.as_slice(), [path] if !Path::new(path).is_dir());
-    let send = if is_lone || verb.all { Send::All } else { Send::Changed };
-    let left = upload(nodes, timeouts, sources, send, |source, result| {
+    let selection = if is_lone || verb.all { Selection::All } else { Selection::Changed };
+    let left = upload(nodes, timeouts, sources, selection, |source, result| {
         if verb.json {
             print_on(&mut printed, format_args!("{}\n", json(source, &result)));
         }

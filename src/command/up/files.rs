@@ -56,7 +56,7 @@ impl Files {
 pub(super) async fn put(ring: &[Node], files: &mut Files, mut step: impl FnMut()) -> Vec<String> {
     let (mut skipped, mut failed) = (Vec::new(), Vec::new());
     let sources = files.sources.clone();
-    client::upload(ring, Timeouts::default(), sources, client::Send::All, |source, result| {
+    client::upload(ring, Timeouts::default(), sources, client::Selection::All, |source, result| {
         step();
         let name = shown(source.name.as_str());
         match result {
