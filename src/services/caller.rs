@@ -17,8 +17,11 @@ use super::{
     add_health, at_get,
     echo::{self, Echo},
     json,
-    outgoing::{Callee, ServiceUrl, check_shorter, check_timeout, in_words, transport},
-    parameter, problem,
+    outgoing::{
+        Callee, ServiceUrl, check_shorter, check_timeout, in_words, retry_after,
+        retry_after_seconds, transport,
+    },
+    parameter, problem, without_bom,
 };
 use crate::{
     cli::{Exit, Period, UsageError, setting},
@@ -28,7 +31,7 @@ use crate::{
 /// Bytes of an echo that are read at most.
 const ECHO_BYTES_MAX: u64 = 1 << 20;
 /// Seconds after which a client may try again. A failed attempt is cheap, so the wait is short.
-const RETRY_AFTER_S: &str = "1";
+const RETRY_AFTER_S: u64 = 1;
 /// The path of the echo service that is called.
 const PATH: &str = "/echo";
 
@@ -97,7 +100,7 @@ async fn answer(caller: &Caller, request: &Request<()>) -> tide::Result {
     };
     match caller.call(url, request.ext()).await {
         Ok(echo) => json(StatusCode::Ok, &Combined { service_a: echo, service_b: "ok" }),
-        Err(error) => {
+        Err(NoEcho { error, retry_after }) => {
             if let Some(trace) = request.ext::<Trace>() {
                 trace.explain(&error);
             }
@@ -105,7 +108,7 @@ async fn answer(caller: &Caller, request: &Request<()>) -> tide::Result {
             let (service_a, service_b) = ("unavailable", "ok");
             let body = Unavailable { error, service_a, service_b, elapsed_ms };
             let mut answer = json(StatusCode::ServiceUnavailable, &body)?;
-            answer.insert_header(RETRY_AFTER, RETRY_AFTER_S);
+            answer.insert_header(RETRY_AFTER, retry_after_seconds(RETRY_AFTER_S, retry_after));
             Ok(answer)
         }
     }
@@ -155,17 +158,32 @@ impl Caller {
     }
 
     /// The echo service's answer, or why there is no usable one.
-    async fn call(&self, url: Url, trace: Option<&Trace>) -> Result<Echo, String> {
+    async fn call(&self, url: Url, trace: Option<&Trace>) -> Result<Echo, NoEcho> {
         let request = surf::Request::new(surf::http::Method::Get, url);
-        let asked = self.echo.ask(request, trace).await;
-        let mut answer = asked.map_err(|error| self.echo.why(&error))?;
+        let mut answer = self.echo.ask(request, trace).await.map_err(|it| self.echo.why(&it))?;
         if !answer.status().is_success() {
-            return Err(format!("bad answer {}", answer.status()));
+            let error = format!("bad answer {}", answer.status());
+            return Err(NoEcho { error, retry_after: retry_after(&answer) });
         }
-        let body = answer.body_bytes().await.map_err(|error| self.echo.why(&error))?;
-        serde_json::from_slice(&body).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => "bad answer: JSON without a text \"echo\"".into(),
-            _ => "bad answer: not JSON".into(),
+        let body = answer.body_bytes().await.map_err(|it| self.echo.why(&it))?;
+        serde_json::from_slice(without_bom(&body)).map_err(|error| {
+            NoEcho::from(match error.classify() {
+                serde_json::error::Category::Data => "bad answer: JSON without a text \"echo\"",
+                _ => "bad answer: not JSON",
+            })
         })
+    }
+}
+
+/// Why there is no echo.
+struct NoEcho {
+    error: String,
+    /// How long the echo service has asked to be left alone.
+    retry_after: Option<Duration>,
+}
+
+impl<T: Into<String>> From<T> for NoEcho {
+    fn from(error: T) -> Self {
+        Self { error: error.into(), retry_after: None }
     }
 }

@@ -16,6 +16,8 @@ pub mod messages;
 mod outgoing;
 pub mod raw_api;
 mod retry;
+#[cfg(feature = "grpc")]
+mod same_origin;
 
 use argh::{ArgsInfo, FromArgs};
 use serde::{Serialize, de::DeserializeOwned};
@@ -107,8 +109,15 @@ fn is_coded(request: &Request<()>) -> bool {
 /// Why a body is refused that [is coded](is_coded).
 const CODED: &str = "send the body without a Content-Encoding";
 
+/// JSON without the byte order mark that some programs write before it, and that RFC 8259 lets a
+/// reader ignore.
+fn without_bom(json: &[u8]) -> &[u8] {
+    json.strip_prefix("\u{feff}".as_bytes()).unwrap_or(json)
+}
+
 /// Reads a body in JSON, which must be an object: serde would also take a list of the object's values.
 fn object<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
+    let body = without_bom(body);
     match body.trim_ascii_start().first() {
         Some(b'[') => Err(serde::de::Error::custom("a list is no object")),
         _ => serde_json::from_slice(body),

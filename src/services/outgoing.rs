@@ -4,7 +4,7 @@
 use std::{
     fmt::{self, Display},
     str::FromStr,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use surf::http::Url;
@@ -13,12 +13,14 @@ use crate::{
     cli::UsageError,
     http::{
         Trace,
-        client::{Cause, Deadlines, Limits, Transport, cause},
+        client::{Cause, ClientError, Deadlines, Limits, Transport, cause},
     },
 };
 
 /// Requests to one service at a time. Others wait, as long as one request may take at most.
 const CALLS_MAX: usize = 256;
+/// The longest wait that is believed of a service that is called.
+pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// The shortest time that one request may be given.
 const TIMEOUT_MIN: Duration = Duration::from_millis(10);
 
@@ -74,7 +76,10 @@ impl Callee {
             Cause::TimedOut => format!("timed out after {}", in_words(self.timeout)),
             Cause::Reset => "bad answer: closed half way".into(),
             Cause::TooLarge => "bad answer: too large".into(),
-            Cause::BadAnswer => "bad answer: not HTTP/1.1".into(),
+            Cause::BadAnswer => {
+                let fault = ClientError::find(error.as_ref()).and_then(ClientError::fault);
+                format!("bad answer: {}", fault.unwrap_or("not HTTP/1.1"))
+            }
             other => other.to_string(),
         }
     }
@@ -141,6 +146,28 @@ pub(super) fn check_shorter(
         "{} {:?} would never pass before {} {:?}. Give more to the second, or less to the first",
         one.0, one.1, other.0, other.1
     )))
+}
+
+/// How long an answer asks its client to wait before it tries again, by `Retry-After`: a number of
+/// seconds, or a date. `None`: it does not say, or not in either way.
+pub(super) fn retry_after(answer: &surf::Response) -> Option<Duration> {
+    let value = answer.header("retry-after")?.last().as_str().trim();
+    let wait = match value.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        // Where the date is past, there is nothing to wait for.
+        Err(_) => {
+            let at = httpdate::parse_http_date(value).ok()?;
+            at.duration_since(SystemTime::now()).unwrap_or_default()
+        }
+    };
+    Some(wait.min(RETRY_AFTER_MAX))
+}
+
+/// The seconds of a `Retry-After`: at least those that this service asks for anyway, and as many as
+/// the service that it calls has asked for.
+pub(super) fn retry_after_seconds(least: u64, asked: Option<Duration>) -> String {
+    let asked = asked.unwrap_or_default();
+    least.max(asked.as_secs() + u64::from(asked.subsec_nanos() > 0)).to_string()
 }
 
 /// `1 s`, `250 ms`.

@@ -18,6 +18,11 @@
 //! few: a service that is still down after the fourth is restarting, and asking does not speed that
 //! up.
 //!
+//! # What the other side asks for
+//! A service that is overloaded or restarting may say when it wants to be asked again
+//! (`Retry-After`). That is kept: no attempt at this place comes earlier, and where it would come too
+//! late for the deadline, none is made and the wait is passed on to the client.
+//!
 //! # What may be repeated
 //! Only what does no harm twice: [`Failed`] says whether. The message of a failed attempt may have
 //! arrived, so it has the same id each time.
@@ -32,6 +37,8 @@ use smol::Timer;
 pub(super) struct Failed {
     pub(super) why: String,
     pub(super) kind: Kind,
+    /// How long the other side has asked to be left alone.
+    pub(super) retry_after: Option<Duration>,
 }
 
 /// What another attempt would bring.
@@ -50,12 +57,21 @@ pub(super) enum Kind {
 impl Failed {
     /// Another attempt may succeed.
     pub(super) fn passing(why: impl Into<String>) -> Self {
-        Self { why: why.into(), kind: Kind::Passing }
+        Self::new(Kind::Passing, why)
     }
 
     /// No other attempt would succeed.
     pub(super) fn lasting(why: impl Into<String>) -> Self {
-        Self { why: why.into(), kind: Kind::Final }
+        Self::new(Kind::Final, why)
+    }
+
+    pub(super) fn new(kind: Kind, why: impl Into<String>) -> Self {
+        Self { why: why.into(), kind, retry_after: None }
+    }
+
+    /// The same, and how long the other side has asked to be left alone.
+    pub(super) fn after(self, retry_after: Option<Duration>) -> Self {
+        Self { retry_after, ..self }
     }
 }
 
@@ -77,9 +93,16 @@ pub(super) struct Policy {
 }
 
 impl Policy {
-    /// How long to wait after `failures`, when `elapsed` has passed since the beginning; `None`:
-    /// make no further attempt. `chance` is a random number from 0 up to but not including 1.
-    pub(super) fn wait(&self, failures: u32, elapsed: Duration, chance: f64) -> Option<Duration> {
+    /// How long to wait after `failures`, when `elapsed` has passed since the beginning, and the other
+    /// side wants to be left alone for `asked`; `None`: make no further attempt. `chance` is a random
+    /// number from 0 up to but not including 1.
+    fn wait(
+        &self,
+        failures: u32,
+        elapsed: Duration,
+        asked: Duration,
+        chance: f64,
+    ) -> Option<Duration> {
         if failures >= self.attempts {
             return None;
         }
@@ -88,36 +111,60 @@ impl Policy {
         let window = self.base.saturating_mul(doubled).min(self.cap);
         let is_last = failures + 1 == self.attempts;
         let least = if is_last { self.last_after.saturating_sub(elapsed) } else { Duration::ZERO };
-        Some((least + window.mul_f64(chance)).min(room))
+        (asked <= room).then(|| (least.max(asked) + window.mul_f64(chance)).min(room))
     }
 }
 
-/// Makes attempts until one succeeds, or another one makes no sense. `began` is the beginning of all
-/// of them. After each failure `tell` is given the attempt's number, from 1 on, and the wait that
-/// follows.
+/// Places that do the same: how many, and which is asked first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Places {
+    /// At least one.
+    pub(super) count: usize,
+    pub(super) first: usize,
+}
+
+/// Makes attempts until one succeeds, or another one makes no sense: each is given its number, from 1
+/// on, and its place. The next place is the one after it, or another that asks for a shorter wait.
+/// `began` is the beginning of all attempts. After each failure `tell` is given the number and the
+/// place, and the wait that follows.
+///
+/// The error is the last one. Its `retry_after` is what remains until any of the places wants to be
+/// asked again.
 pub(super) async fn retry<T, F>(
     policy: &Policy,
+    places: Places,
     began: Instant,
-    mut attempt: impl FnMut(u32) -> F,
-    tell: impl Fn(u32, &Failed, Option<Duration>),
+    mut attempt: impl FnMut(u32, usize) -> F,
+    tell: impl Fn(u32, usize, &Failed, Option<Duration>),
 ) -> Result<T, Failed>
 where
     F: Future<Output = Result<T, Failed>>,
 {
-    let mut number = 1;
+    let (mut number, mut place) = (1, places.first);
+    let mut left_alone_until = Vec::new();
     loop {
-        let failed = match attempt(number).await {
+        let mut failed = match attempt(number, place).await {
             Ok(done) => return Ok(done),
             Err(failed) => failed,
         };
+        let now = Instant::now();
+        left_alone_until.resize(places.count, now);
+        left_alone_until[place] = now + failed.retry_after.unwrap_or_default();
+        let asked = |place: usize| left_alone_until[place].saturating_duration_since(now);
+        let others = (1..=places.count).map(|step| (place + step) % places.count);
+        let next_place = others.min_by_key(|place| asked(*place)).unwrap_or(place);
+        let wait = asked(next_place);
         let next = match failed.kind {
-            Kind::Passing => policy.wait(number, began.elapsed(), fastrand::f64()),
+            Kind::Passing => {
+                failed.retry_after = Some(wait).filter(|wait| !wait.is_zero());
+                policy.wait(number, now - began, wait, fastrand::f64())
+            }
             Kind::Full | Kind::Unread | Kind::Final => None,
         };
-        tell(number, &failed, next);
+        tell(number, place, &failed, next);
         let Some(wait) = next else { return Err(failed) };
         Timer::after(wait).await;
-        number += 1;
+        (number, place) = (number + 1, next_place);
     }
 }
 
@@ -143,7 +190,7 @@ mod tests {
         let (mut now, mut all) = (Duration::ZERO, vec![Duration::ZERO]);
         loop {
             now += takes(random.f64());
-            match policy.wait(all.len() as u32, now, random.f64()) {
+            match policy.wait(all.len() as u32, now, Duration::ZERO, random.f64()) {
                 Some(wait) => now += wait,
                 None => return all,
             }
@@ -183,15 +230,16 @@ mod tests {
         let mut random = Rng::with_seed(7);
         for (failures, window) in [(1, 200), (2, 400), (3, 800), (4, 1600), (5, 2000), (6, 2000)] {
             let window = MS * window;
-            let mut waits: Vec<Duration> =
-                (0..1001).map(|_| policy.wait(failures, MS, random.f64()).unwrap()).collect();
+            let mut waits: Vec<Duration> = (0..1001)
+                .map(|_| policy.wait(failures, MS, Duration::ZERO, random.f64()).unwrap())
+                .collect();
             waits.sort();
             let tenth = window / 10;
             assert!(waits[0] < tenth && waits[1000] < window && waits[1000] > window - tenth);
             assert!(waits[500] > tenth * 4 && waits[500] < tenth * 6, "{:?}", waits[500]);
         }
         // So a brief failure costs little.
-        assert_eq!(standard().wait(1, Duration::ZERO, 0.5), Some(MS * 100));
+        assert_eq!(standard().wait(1, Duration::ZERO, Duration::ZERO, 0.5), Some(MS * 100));
     }
 
     #[test]
@@ -207,16 +255,20 @@ mod tests {
     #[test]
     fn it_ends() {
         let policy = standard();
-        assert_eq!(policy.wait(5, Duration::ZERO, 0.5), None);
-        assert_eq!(policy.wait(u32::MAX, Duration::ZERO, 0.5), None);
+        let wait = |failures, elapsed| policy.wait(failures, elapsed, Duration::ZERO, 0.5);
+        assert_eq!(wait(5, Duration::ZERO), None);
+        assert_eq!(wait(u32::MAX, Duration::ZERO), None);
         // The next one would not have its second.
-        assert_eq!(policy.wait(1, MS * 14_001, 0.5), None);
-        assert_eq!(policy.wait(1, MS * 14_000, 0.5), Some(Duration::ZERO));
-        assert_eq!(policy.wait(4, MS * 13_990, 0.5), Some(MS * 10));
-        assert_eq!(policy.wait(1, Duration::MAX, 0.5), None);
+        assert_eq!(wait(1, MS * 14_001), None);
+        assert_eq!(wait(1, MS * 14_000), Some(Duration::ZERO));
+        assert_eq!(wait(4, MS * 13_990), Some(MS * 10));
+        assert_eq!(wait(1, Duration::MAX), None);
         let endless = Policy { attempts: u32::MAX, ..policy };
-        assert_eq!(endless.wait(100, Duration::ZERO, 0.5), Some(MS * 1000));
-        assert_eq!(Policy { attempts: 1, ..policy }.wait(1, Duration::ZERO, 0.5), None);
+        assert_eq!(endless.wait(100, Duration::ZERO, Duration::ZERO, 0.5), Some(MS * 1000));
+        assert_eq!(
+            Policy { attempts: 1, ..policy }.wait(1, Duration::ZERO, Duration::ZERO, 0.5),
+            None
+        );
     }
 
     /// Plays failures and returns the outcome, and what was told.
@@ -225,9 +277,10 @@ mod tests {
         let told = RefCell::new(Vec::new());
         let outcome = smol::block_on(retry(
             &policy,
+            Places { count: 1, first: 0 },
             Instant::now(),
-            async |number| failures.get(number as usize - 1).cloned().map_or(Ok(number), Err),
-            |number, _, next| told.borrow_mut().push((number, next.is_some())),
+            async |number, _| failures.get(number as usize - 1).cloned().map_or(Ok(number), Err),
+            |number, _, _, next| told.borrow_mut().push((number, next.is_some())),
         ));
         (outcome, told.into_inner())
     }
@@ -240,9 +293,47 @@ mod tests {
         let (outcome, told) = play(&vec![passing.clone(); 5]);
         assert_eq!(outcome, Err(passing.clone()));
         assert_eq!(told, [(1, true), (2, true), (3, true), (4, true), (5, false)]);
-        for lasting in [Failed::lasting("l"), Failed { why: "f".into(), kind: Kind::Full }] {
+        for lasting in [Failed::lasting("l"), Failed::new(Kind::Full, "f")] {
             let (outcome, told) = play(&[passing.clone(), lasting.clone()]);
             assert_eq!((outcome, told), (Err(lasting), vec![(1, true), (2, false)]));
         }
+    }
+    #[test]
+    fn a_wait_that_is_asked_for_is_kept_or_it_ends() {
+        let policy = standard();
+        let wait = |asked| policy.wait(1, MS * 1000, asked, 0.5);
+        assert_eq!(wait(Duration::ZERO), Some(MS * 100));
+        assert_eq!(wait(MS * 3000), Some(MS * 3100));
+        // The attempt has its full time within the deadline.
+        assert_eq!(wait(MS * 13_000), Some(MS * 13_000));
+        assert_eq!(wait(MS * 13_001), None);
+        assert_eq!(wait(Duration::MAX), None);
+    }
+
+    #[test]
+    fn a_place_that_wants_to_be_left_alone_is_asked_after_the_others() {
+        let policy = Policy { base: MS, cap: MS, last_after: Duration::ZERO, ..standard() };
+        let long = Duration::from_secs(3600);
+        // Each place fails, and asks for this wait each time.
+        let asked = |first, waits: &[Duration]| {
+            let asked = RefCell::new(Vec::new());
+            let outcome: Result<(), Failed> = smol::block_on(retry(
+                &policy,
+                Places { count: waits.len(), first },
+                Instant::now(),
+                async |_, place| {
+                    asked.borrow_mut().push(place);
+                    Err(Failed::passing("p").after(Some(waits[place]).filter(|it| !it.is_zero())))
+                },
+                |_, _, _, _| {},
+            ));
+            (asked.into_inner(), outcome.unwrap_err().retry_after.map(|it| it.as_secs_f64().ceil()))
+        };
+        let none = Duration::ZERO;
+        assert_eq!(asked(1, &[none, none, none]), (vec![1, 2, 0, 1, 2], None));
+        assert_eq!(asked(0, &[long, none, none]), (vec![0, 1, 2, 1, 2], None));
+        assert_eq!(asked(0, &[long, long, none]), (vec![0, 1, 2, 2, 2], None));
+        assert_eq!(asked(0, &[long, long * 2]), (vec![0, 1], Some(3600.0)));
+        assert_eq!(asked(0, &[long]), (vec![0], Some(3600.0)));
     }
 }

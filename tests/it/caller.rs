@@ -155,6 +155,17 @@ fn scripted(answer: Vec<u8>) -> u16 {
 }
 
 #[test]
+fn an_echo_with_odd_headers_is_an_echo() {
+    for head in [&b"City: S\xe3o\r\nLength: 12"[..], b"X: a\r\n b", b"Content-Type: a/b; c=\xff"] {
+        let answer =
+            [b"HTTP/1.1 200 OK\r\n", head, b"\r\n\r\n\xef\xbb\xbf{\"echo\":\"x\"}"].concat();
+        let caller = caller_of(scripted(answer), &["--quiet", "--timeout", "20s"]);
+        let reply = caller.get("/call-echo?msg=hello");
+        assert_eq!(reply.body, r#"{"service_a":{"echo":"x"},"service_b":"ok"}"#);
+    }
+}
+
+#[test]
 fn a_503_names_the_cause() {
     let whole = |status: &str, body: &str| {
         format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
@@ -171,6 +182,7 @@ fn a_503_names_the_cause() {
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{\"e".to_vec(), "closed half way"),
         (Vec::new(), "closed half way"),
         (b"220 mail.example ready\r\n".to_vec(), "bad answer: not HTTP/1.1"),
+        (b"HTTP/1.1 200 OK\r\nx: \x01\r\n\r\n".to_vec(), "bad answer: invalid HTTP header"),
         (whole("200 OK", &format!("\"{}\"", "x".repeat(2 << 20))), "bad answer: too large"),
     ] {
         let mut caller = caller_of(scripted(answer), &["--timeout", "20s"]);
@@ -185,6 +197,18 @@ fn a_503_names_the_cause() {
         assert!(caller.is_up());
     }
 
+    for (status, seconds) in [
+        ("503 Service Unavailable\r\nRetry-After: 7", 7),
+        ("503 Service Unavailable\r\nRetry-After: 0", 1),
+        ("503 Service Unavailable\r\nRetry-After: soon", 1),
+        ("503 Service Unavailable\r\nRetry-After: Wed, 21 Oct 2015 07:28:00 GMT", 1),
+        ("429 Too Many Requests\r\nRetry-After: Fri, 31 Dec 9999 23:59:59 GMT", 24 * 60 * 60),
+    ] {
+        let caller = caller_of(scripted(whole(status, "")), &["--quiet", "--timeout", "20s"]);
+        let reply = caller.get("/call-echo?msg=hello");
+        cause(&reply);
+        assert_eq!(reply.header("retry-after"), Some(seconds.to_string().as_str()), "{status}");
+    }
     let nobody = Service::start(ECHO, &["--quiet"]);
     let caller = caller_of(nobody.port, &["--quiet"]);
     let port = nobody.port;

@@ -429,3 +429,58 @@ fn over_grpc_a_connection_that_has_gone_silent_costs_one_attempt() {
     id_of(&post(&facade, "3"), "3");
     assert_eq!(relay.connections(), 2);
 }
+
+#[test]
+fn an_answer_with_odd_headers_is_an_answer() {
+    let logging = Logging::new(&[Mood::Odd]);
+    let facade = facade_of(&[logging.address()], &["--quiet"]);
+    let id = id_of(&post(&facade, "hello"), "hello");
+    assert_eq!(logging.ids(), [id]);
+}
+
+#[test]
+fn a_service_that_asks_for_a_pause_has_it_or_the_client_is_told() {
+    const SOON: Mood = Mood::Say("503 Service Unavailable\r\nRetry-After: 1", "");
+    const LATER: Mood = Mood::Say("429 Too Many Requests\r\nRetry-After: 100", "");
+    let logging = Logging::new(&[SOON]);
+    let mut facade = facade_of(&[logging.address()], HASTY);
+    let id = id_of(&post(&facade, "hello"), "hello");
+    let line = facade.line();
+    let wait: u64 = line.rsplit(' ').nth(1).unwrap().parse().unwrap();
+    assert!((1000..1200).contains(&wait), "{line}");
+    assert_eq!(logging.ids(), [id.as_str(), id.as_str()]);
+
+    // Too late for this message, so nothing is tried in vain.
+    let logging = Logging::new(&[LATER]);
+    let mut facade = facade_of(&[logging.address()], HASTY);
+    let reply = post(&facade, "hello");
+    error_of(&reply, 503);
+    assert!(matches!(reply.header("retry-after"), Some("99" | "100")), "{reply:?}");
+    assert!(facade.line().ends_with("; given up"));
+    assert_eq!(logging.ids().len(), 1);
+
+    // Another place need not wait for that.
+    let (one, other) = (Logging::new(&[LATER]), Logging::new(&[Mood::Lose]));
+    let mut facade = facade_of(&[one.address(), other.address()], HASTY);
+    id_of(&post(&facade, "hello"), "hello");
+    assert_eq!((one.ids().len(), other.ids().len()), (1, 2));
+    for _ in 0..2 {
+        assert!(facade.line().contains("; next in "));
+    }
+}
+
+#[test]
+fn a_page_of_another_origin_sends_no_message() {
+    let logging = Logging::new(&[]);
+    let facade = facade_of(&[logging.address()], &["--quiet"]);
+    let mut client = Client::connect(facade.port);
+    for path in ["/message", "/grpc_message"] {
+        let body = r#"{"msg":"x"}"#;
+        let head = format!("POST {path} HTTP/1.1\r\nContent-Length: {}\r\n", body.len());
+        client.send(format!("{head}Host: localhost\r\nOrigin: null\r\n\r\n{body}"));
+        let reply = client.reply();
+        assert_eq!(reply.status, 403, "{reply:?}");
+        assert!(reply.body.contains("another origin"), "{reply:?}");
+    }
+    assert_eq!(logging.ids(), [""; 0]);
+}

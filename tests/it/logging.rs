@@ -247,6 +247,65 @@ fn event(text: &str) -> Option<(u64, String)> {
 }
 
 #[test]
+fn who_says_no_to_follow_gets_the_list() {
+    let service = Service::start(LOGGING, &["--quiet"]);
+    let mut client = Client::connect(service.port);
+    post(&mut client, "1", "hello");
+    for value in ["false", "False", "FALSE", "0", "no", "off", "n", "f", "%20no"] {
+        for path in [format!("/logs?follow={value}"), format!("/logs?after=0&follow={value}&x")] {
+            let reply = client.get(&path);
+            assert_eq!((reply.status, reply.body.as_str()), (200, r#"["hello"]"#), "{path}");
+        }
+    }
+    for query in ["&after=0", "=&after=0", "=1&after=0", "=true&after=0", "=on&after=0"] {
+        let events = Follower::start(&service, query, "").events(1);
+        assert_eq!(events, [(1, "hello".into())], "{query}");
+    }
+}
+
+#[test]
+fn a_body_with_a_byte_order_mark_is_read() {
+    let service = Service::start(LOGGING, &["--quiet"]);
+    let mut client = Client::connect(service.port);
+    send_text(&mut client, "\u{feff}{\"id\":\"1\",\"msg\":\"\u{feff}hello\"}");
+    assert_eq!(outcome(&client.reply()), "logged");
+    assert_eq!(logs(&service), ["\u{feff}hello"]);
+    for bad in ["\u{feff}", "\u{feff}\u{feff}{}", "\u{feff}[\"1\",\"x\"]"] {
+        send_text(&mut client, bad);
+        assert_eq!(client.reply().status, 400, "{bad:?}");
+    }
+}
+
+#[test]
+fn a_page_of_another_origin_writes_nothing_into_the_log() {
+    let mut service = Service::start(LOGGING, &[]);
+    let mut client = Client::connect(service.port);
+    let port = service.port;
+    let body = r#"{"id":"1","msg":"x"}"#;
+    let mut post = |headers: &str| {
+        let head = format!("POST /log HTTP/1.1\r\nContent-Length: {}\r\n", body.len());
+        client.send(format!("{head}{headers}\r\n{body}"));
+        client.reply()
+    };
+    for headers in [
+        format!("Host: 127.0.0.1:{port}\r\nOrigin: https://evil.example\r\n"),
+        format!("Host: 127.0.0.1:{port}\r\nSec-Fetch-Site: cross-site\r\n"),
+        format!("Host: evil.example:{port}\r\nOrigin: http://evil.example:{port}\r\n"),
+    ] {
+        let reply = post(&headers);
+        assert_eq!(reply.status, 403, "{headers}");
+        let line = service.line();
+        assert!(reply.body.starts_with(r#"{"error":"a web page "#), "{reply:?}");
+        assert!(line.contains(" - POST /log 403 ") && line.contains(" cause="), "{line}");
+    }
+    assert_eq!(logs(&service), [""; 0]);
+    let own = format!("Host: localhost:{port}\r\nOrigin: http://localhost:{port}\r\n");
+    for headers in ["Host: x\r\n", &own] {
+        assert_eq!(post(headers).status, 200, "{headers}");
+    }
+}
+
+#[test]
 fn who_follows_sees_messages_as_they_arrive() {
     needs!("redis-server");
     let server = RedisServer::start();
@@ -260,6 +319,10 @@ fn who_follows_sees_messages_as_they_arrive() {
         let mut after_1 = Follower::start(&service, "&after=1", "");
         let mut again = Follower::start(&service, "&after=1", "Last-Event-ID: 2\r\n");
         let mut of_another_log = Follower::start(&service, "&after=99", "");
+        // An id that is no position belongs to another log as well.
+        let nonsense = ["x", "-1", "99999999999999999999", "{}"].map(|id| {
+            Follower::start(&service, "=yes&after=2", &format!("Last-Event-ID: {id}\r\n"))
+        });
         post(&mut client, "d", "d\n\n: ü");
         post(&mut client, "d", "d\n\n: ü");
         let d = (4, "d\n\n: ü".to_owned());
@@ -269,6 +332,9 @@ fn who_follows_sees_messages_as_they_arrive() {
         assert_eq!(after_1.events(3), [named(2, "b"), named(3, "c"), d.clone()]);
         let all = [named(1, "a"), named(2, "b"), named(3, "c"), d];
         assert_eq!(of_another_log.events(4), all);
+        for mut follower in nonsense {
+            assert_eq!(follower.events(4), all);
+        }
         post(&mut client, "e", "e");
         assert_eq!(from_now.events(1), [named(5, "e")]);
     }

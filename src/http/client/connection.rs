@@ -38,7 +38,13 @@ impl ClientConnection {
         stream.get_ref().set_nodelay(true)?;
         let link = Arc::new(Link::new(stream));
         let mut builder = http1::Builder::new();
-        builder.max_buf_size(BUFFER_BYTES_MAX).max_header_size(BUFFER_BYTES_MAX);
+        // Of what old servers send, a client has to read folded headers, and may read those with
+        // blanks before the colon (RFC 9112, sections 5.1 and 5.2).
+        builder
+            .max_buf_size(BUFFER_BYTES_MAX)
+            .max_header_size(BUFFER_BYTES_MAX)
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .allow_spaces_after_header_name_in_responses(true);
         // This sends nothing and waits for nothing.
         let shaken = builder.handshake(Socket::new(link.clone())).await;
         let (sender, driver) = shaken.map_err(io::Error::other)?;

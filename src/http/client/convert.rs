@@ -1,7 +1,7 @@
 //! Converts between the types of http-types, which surf uses, and hyper's.
 //!
-//! http-types panics where it is given anything but ASCII in a header, so an answer with other
-//! bytes is refused here and never gets that far.
+//! http-types panics where it is given anything but ASCII in a header. HTTP allows other bytes in an
+//! answer, so a header that has any is left out here: surf never sees it.
 
 use http_client::http_types::{self, headers as surf_headers};
 use hyper::{
@@ -97,12 +97,14 @@ pub(super) fn response(
         if is_for_the_next_hop(name) {
             continue;
         }
-        let value = value.as_bytes().to_vec();
-        let Ok(value) = surf_headers::HeaderValue::from_bytes(value) else {
-            let what = format_args!("bytes that are not ASCII in its header {name}");
-            return Err(ClientError::bad_answer(peer, what));
-        };
-        response.append_header(name.as_str(), value);
+        let mut bytes = value.as_bytes();
+        if name == header::CONTENT_TYPE && !bytes.is_ascii() {
+            // The type itself counts, whatever its parameters are.
+            bytes = bytes.split(|&byte| byte == b';').next().unwrap_or_default();
+        }
+        if let Ok(value) = surf_headers::HeaderValue::from_bytes(bytes.to_vec()) {
+            response.append_header(name.as_str(), value);
+        }
     }
     Ok(response)
 }
@@ -192,6 +194,28 @@ mod tests {
         let mut head = get("http://a.example/");
         head.insert_header("x y", "a");
         assert!(request(&head).is_err());
+    }
+
+    #[test]
+    fn an_answer_has_the_headers_that_can_be_held() {
+        let mut head = hyper::Response::new(()).into_parts().0;
+        for (name, value) in [
+            ("x-a", &b"1"[..]),
+            ("x-a", b"S\xe3o"),
+            ("x-b", b"\xff"),
+            ("content-type", b"application/json; name=\"\xc3\xa4\""),
+            ("connection", b"close"),
+        ] {
+            let value = HeaderValue::from_bytes(value).unwrap();
+            head.headers.append(HeaderName::from_static(name), value);
+        }
+        let peer = Peer::new(&Url::parse("http://a.example").unwrap()).unwrap();
+        let response = response(&head, &peer).unwrap();
+        let values = |name: &str| -> Vec<&str> {
+            response.header(name).into_iter().flatten().map(|value| value.as_str()).collect()
+        };
+        assert_eq!((values("x-a"), values("content-type")), (vec!["1"], vec!["application/json"]));
+        assert_eq!((values("x-b"), values("connection")), (vec![], vec![]));
     }
 
     #[test]

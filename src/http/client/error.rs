@@ -60,6 +60,8 @@ pub fn cause(error: &surf::Error) -> Cause {
 pub struct ClientError {
     cause: Cause,
     what: String,
+    /// What was bad about an answer, and no more.
+    fault: Option<String>,
     may_have_arrived: bool,
 }
 
@@ -72,6 +74,12 @@ impl ClientError {
     /// Whether a part of the request was sent: then the server may have acted on it.
     pub fn may_have_arrived(&self) -> bool {
         self.may_have_arrived
+    }
+
+    /// What was wrong with an answer, in a few printable words, as `invalid HTTP header`. `None`: the
+    /// error is not about an answer that came.
+    pub fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
     }
 
     /// Finds the transport's error in another one or among its sources.
@@ -101,7 +109,7 @@ impl ClientError {
     }
 
     pub(super) fn new(cause: Cause, what: impl fmt::Display) -> Self {
-        Self { cause, what: what.to_string(), may_have_arrived: false }
+        Self { cause, what: what.to_string(), fault: None, may_have_arrived: false }
     }
 
     pub(super) fn invalid(what: impl fmt::Display) -> Self {
@@ -109,8 +117,11 @@ impl ClientError {
     }
 
     pub(super) fn bad_answer(peer: impl fmt::Display, what: impl fmt::Display) -> Self {
-        let what = format_args!("{peer} sent {what}. Check that an HTTP/1.1 server listens there");
-        Self { may_have_arrived: true, ..Self::new(Cause::BadAnswer, what) }
+        let fault = Some(what.to_string());
+        let what = format_args!(
+            "{peer} sent what is no answer: {what}. Check that an HTTP/1.1 server listens there"
+        );
+        Self { fault, may_have_arrived: true, ..Self::new(Cause::BadAnswer, what) }
     }
 
     pub(super) fn too_large(peer: impl fmt::Display, what: impl fmt::Display) -> Self {
@@ -153,7 +164,11 @@ impl ClientError {
         if error.is_parse() || is_nonsense {
             // hyper's error names the part, and its source says what is wrong with that.
             let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
-            return Self::bad_answer(peer, format_args!("what is no answer ({why})"));
+            let fault = match why.strip_suffix(" parsed").unwrap_or(&why) {
+                "invalid HTTP version" => "not HTTP/1.1",
+                why => why,
+            };
+            return Self::bad_answer(peer, fault);
         }
         let why = io.map_or_else(|| "it was closed".to_owned(), ToString::to_string);
         if kind == Some(io::ErrorKind::TimedOut) {

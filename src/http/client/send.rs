@@ -116,7 +116,7 @@ fn explain(
 ) -> (ClientError, Option<Request<Upload>>) {
     let untouched = failed.take_message();
     let error = if untouched.is_some() && had_answer {
-        ClientError::bad_answer(peer, "something before it was asked")
+        ClientError::bad_answer(peer, "bytes before it was asked")
     } else {
         ClientError::exchanging(peer, &failed.into_error())
     };

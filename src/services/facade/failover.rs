@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     http::Lines,
-    services::retry::{self, Failed, Policy},
+    services::retry::{self, Failed, Places, Policy},
 };
 
 /// Services in a fixed order. The log names each by its text.
@@ -26,7 +26,7 @@ impl<S: Display> Failover<S> {
     }
 
     /// Makes attempts under the policy, the first at the service that answered last, each further one at
-    /// the next. Each failed attempt is a line in the log, which begins with `what`.
+    /// the next that does not want to be left alone. Each failed attempt is a line in the log, which begins with `what`.
     pub(super) async fn call<'a, T, F>(
         &'a self,
         policy: &Policy,
@@ -37,10 +37,9 @@ impl<S: Display> Failover<S> {
     where
         F: Future<Output = Result<T, Failed>>,
     {
-        let first = self.good.load(Relaxed);
-        let index = |number: u32| (first + number as usize - 1) % self.services.len();
-        let asked = |number| {
-            let (index, good) = (index(number), &self.good);
+        let places = Places { count: self.services.len(), first: self.good.load(Relaxed) };
+        let asked = |_, index: usize| {
+            let good = &self.good;
             let answer = attempt(&self.services[index]);
             async move {
                 let answer = answer.await?;
@@ -48,8 +47,8 @@ impl<S: Display> Failover<S> {
                 Ok(answer)
             }
         };
-        let tell = |number, failed: &Failed, next: Option<Duration>| {
-            let (of, at) = (policy.attempts, &self.services[index(number)]);
+        let tell = |number, index: usize, failed: &Failed, next: Option<Duration>| {
+            let (of, at) = (policy.attempts, &self.services[index]);
             let attempt = format_args!("{what} attempt {number} of {of} at {at} failed: {failed}");
             match next {
                 Some(wait) => {
@@ -58,6 +57,6 @@ impl<S: Display> Failover<S> {
                 None => self.lines.say(format_args!("{attempt}; given up")),
             }
         };
-        retry::retry(policy, began, asked, tell).await
+        retry::retry(policy, places, began, asked, tell).await
     }
 }

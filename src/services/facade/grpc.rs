@@ -20,7 +20,7 @@ use crate::{
     },
     http::Trace,
     services::{
-        outgoing::in_words,
+        outgoing::{RETRY_AFTER_MAX, in_words},
         retry::{Failed, Kind},
     },
 };
@@ -107,5 +107,12 @@ fn failed(status: &Status, timeout: Duration) -> Failed {
         code if status.message().is_empty() => format!("{code:?}"),
         _ => status.message().replace(char::is_control, " "),
     };
-    Failed { why, kind }
+    Failed::new(kind, why).after(pushback(status))
+}
+
+/// How long the service asks its client to wait (gRFC A6). A negative number asks for no other attempt,
+/// which a message that may be lost does not grant.
+fn pushback(status: &Status) -> Option<Duration> {
+    let millis = status.metadata().get("grpc-retry-pushback-ms")?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_millis(millis).min(RETRY_AFTER_MAX))
 }

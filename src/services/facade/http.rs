@@ -15,8 +15,9 @@ use crate::{
         client::{Cause, cause},
     },
     services::{
-        outgoing::Callee,
+        outgoing::{Callee, retry_after},
         retry::{Failed, Kind},
+        without_bom,
     },
 };
 
@@ -39,7 +40,7 @@ impl LoggingClient for HttpLogging {
             .body_json(&LogRequest { id, msg })
             .map_err(|error| Failed::lasting(error.to_string()))?;
         let body = ask(&self.posts, request, trace).await?.0;
-        let answer: LogAnswer = serde_json::from_slice(&body).map_err(|error| {
+        let answer: LogAnswer = serde_json::from_slice(without_bom(&body)).map_err(|error| {
             Failed::passing(match error.classify() {
                 serde_json::error::Category::Data => "bad answer: JSON that is none of logging",
                 _ => "bad answer: not JSON",
@@ -51,7 +52,7 @@ impl LoggingClient for HttpLogging {
     async fn logs(&self, between: &str, trace: Option<&Trace>) -> Result<String, Failed> {
         let request = Request::new(Method::Get, self.lists.url("/logs"));
         let body = ask(&self.lists, request, trace).await?.0;
-        list::joined(&body, between)
+        list::joined(without_bom(&body), between)
             .map_err(|_| Failed::passing("bad answer: not a JSON list of texts"))
     }
 }
@@ -71,10 +72,10 @@ impl HttpMessages {
         let request = Request::new(Method::Get, self.0.url("/static"));
         let (body, answer) = ask(&self.0, request, trace).await?;
         if answer.content_type().is_some_and(|mime| mime.essence() == "application/json") {
-            return serde_json::from_slice(&body)
+            return serde_json::from_slice(without_bom(&body))
                 .map_err(|_| Failed::passing("bad answer: JSON that is not one text"));
         }
-        Ok(String::from_utf8_lossy(&body).into_owned())
+        Ok(String::from_utf8_lossy(without_bom(&body)).into_owned())
     }
 }
 
@@ -105,10 +106,10 @@ async fn ask(
             Cause::Invalid => Kind::Final,
             _ => Kind::Passing,
         };
-        Failed { why: callee.why(&error), kind }
+        Failed::new(kind, callee.why(&error))
     };
     let mut answer = callee.ask(request, trace).await.map_err(why)?;
-    judge(answer.status())?;
+    judge(answer.status()).map_err(|failed| failed.after(retry_after(&answer)))?;
     let body = answer.body_bytes().await.map_err(why)?;
     Ok((body, answer))
 }
@@ -118,9 +119,7 @@ fn judge(status: StatusCode) -> Result<(), Failed> {
     let why = format!("bad answer {status}");
     match status {
         _ if status.is_success() => Ok(()),
-        StatusCode::InsufficientStorage => {
-            Err(Failed { why: "the log is full".into(), kind: Kind::Full })
-        }
+        StatusCode::InsufficientStorage => Err(Failed::new(Kind::Full, "the log is full")),
         // Too slow or too often: that is temporary.
         StatusCode::RequestTimeout | StatusCode::TooManyRequests => Err(Failed::passing(why)),
         _ if status.is_server_error() => Err(Failed::passing(why)),

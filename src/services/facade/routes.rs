@@ -23,16 +23,19 @@ use super::{
 use crate::{
     http::{Trace, within},
     services::{
-        CODED, JSON, add_health, answer, is_coded, json, object, problem, refuse_others,
+        CODED, JSON, add_health, answer, is_coded, json, object,
+        outgoing::retry_after_seconds,
+        problem, refuse_others,
         retry::{Failed, Kind, Policy},
+        same_origin,
     },
 };
 
 /// Seconds after which a client may try again. Many attempts were made here already, so the wait is
 /// short.
-const RETRY_AFTER_S: &str = "1";
+const RETRY_AFTER_S: u64 = 1;
 /// The same where an operator has to make room in the log first.
-const RETRY_AFTER_FULL_S: &str = "60";
+const RETRY_AFTER_FULL_S: u64 = 60;
 
 /// What all routes share.
 pub(super) struct FacadeShared {
@@ -70,7 +73,7 @@ pub(super) fn add<L: LoggingClient>(
     let mut at = app.at(route.path);
     refuse_others(&mut at, "GET, HEAD, POST");
     let both = (Arc::clone(shared), Arc::clone(&route));
-    at.post(move |request| {
+    same_origin::post(&mut at, move |request| {
         let (shared, route) = both.clone();
         async move { post(&shared, &route, request).await }
     });
@@ -142,7 +145,7 @@ async fn post<L: LoggingClient>(
         Ok(Outcome::Conflict) => None,
         // An earlier attempt may have kept it, and the service that refuses it now may not know
         // that.
-        Err(Failed { why, .. }) if may_be_kept.load(Relaxed) => Some(Failed::passing(why)),
+        Err(failed) if may_be_kept.load(Relaxed) => Some(Failed { kind: Kind::Passing, ..failed }),
         Err(failed) => Some(failed),
     };
     not_kept(&id, failed)
@@ -150,7 +153,7 @@ async fn post<L: LoggingClient>(
 
 /// The answer to a client whose message is not kept, or may not be; `None` is a conflict.
 fn not_kept(id: &str, failed: Option<Failed>) -> tide::Result {
-    let Failed { why, kind } = match failed {
+    let Failed { why, kind, retry_after: asked } = match failed {
         Some(failed) => failed,
         None => {
             let error = "another message was sent with this Idempotency-Key: give this one a key \
@@ -180,8 +183,8 @@ fn not_kept(id: &str, failed: Option<Failed>) -> tide::Result {
         ),
     };
     let mut answer = problem(status, error, MessageId { message_id: id })?;
-    if let Some(seconds) = retry_after {
-        answer.insert_header(RETRY_AFTER, seconds);
+    if let Some(least) = retry_after {
+        answer.insert_header(RETRY_AFTER, retry_after_seconds(least, asked));
     }
     Ok(answer)
 }
@@ -204,7 +207,7 @@ async fn get<L: LoggingClient>(
     let Some(permit) = within(patience, permit.acquire_arc()).await else {
         let error = "too many ask at the same time: try again".into();
         let mut answer = problem(StatusCode::ServiceUnavailable, error, ())?;
-        answer.insert_header(RETRY_AFTER, RETRY_AFTER_S);
+        answer.insert_header(RETRY_AFTER, RETRY_AFTER_S.to_string());
         return Ok(answer);
     };
     let what = format!("GET {}", route.path);

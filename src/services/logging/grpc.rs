@@ -22,6 +22,9 @@ use crate::grpc::{
     reflection,
 };
 
+/// What clients call the service that use the same proto without its package.
+const ALIAS: &str = "LoggingService";
+
 /// The service itself, health and reflection. A message may have `bytes_max`.
 pub(super) fn server(log: &Arc<MessageLog>, bytes_max: usize) -> Server {
     let service = LoggingServiceServer::new(GrpcFront(log.clone()))
@@ -29,8 +32,7 @@ pub(super) fn server(log: &Arc<MessageLog>, bytes_max: usize) -> Server {
         .send_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(bytes_max);
     let server = Server::new().with(service).with(health::server(GrpcFront(log.clone())));
-    // Some clients use the same proto without its package.
-    let server = server.also_as("LoggingService", "logging.LoggingService");
+    let server = server.also_as(ALIAS, LoggingServiceServer::<GrpcFront>::NAME);
     let sets = [logging::FILE_DESCRIPTOR_SET, health::FILE_DESCRIPTOR_SET];
     reflection::add(server, &sets).expect("what the generator made can be read")
 }
@@ -40,7 +42,7 @@ struct GrpcFront(Arc<MessageLog>);
 
 impl health::Readiness for GrpcFront {
     async fn is_ready(&self, service: &str) -> Option<bool> {
-        let is_known = ["", LoggingServiceServer::<Self>::NAME].contains(&service);
+        let is_known = ["", ALIAS, LoggingServiceServer::<Self>::NAME].contains(&service);
         if is_known { Some(self.0.store().last().await.is_ok()) } else { None }
     }
 }

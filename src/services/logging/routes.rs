@@ -10,7 +10,10 @@ use tide::{
 };
 
 use super::{
-    super::{CODED, JSON, OK, answer, at_get, is_coded, json, object, problem, refuse_others},
+    super::{
+        CODED, JSON, OK, answer, at_get, is_coded, json, object, problem, refuse_others,
+        same_origin,
+    },
     follow,
     limits::{FOLLOWERS_MAX, PAGE_BYTES},
     log::{LogError, MessageLog},
@@ -27,7 +30,7 @@ pub(super) fn app(log: &Arc<MessageLog>, shutdown: Shutdown) -> tide::Server<()>
     let mut app = tide::new();
     let mut route = app.at("/log");
     let state = log.clone();
-    route.post(move |request| {
+    same_origin::post(&mut route, move |request| {
         let log = state.clone();
         async move { log_message(&log, request).await }
     });
@@ -36,7 +39,7 @@ pub(super) fn app(log: &Arc<MessageLog>, shutdown: Shutdown) -> tide::Server<()>
     at_get(&mut app, "/logs", move |request: Request<()>| {
         let (log, shutdown) = (state.clone(), shutdown.clone());
         async move {
-            if request.url().query_pairs().any(|(name, _)| name == "follow") {
+            if follows(&request) {
                 follow_log(log, &request, shutdown).await
             } else {
                 whole_log(log).await
@@ -173,7 +176,7 @@ async fn follow_log(
     shutdown: Shutdown,
 ) -> tide::Result {
     let Ok(after) = after(request) else {
-        let error = "after and Last-Event-ID are positions: write a number, 0 is before the first";
+        let error = "after is a position: write a number, 0 is before the first";
         return problem(StatusCode::BadRequest, error.into(), ());
     };
     let position = match log.begin(after).await {
@@ -191,14 +194,22 @@ async fn follow_log(
     Ok(answer)
 }
 
+/// Whether the client wants messages as they arrive: it says `follow`, and does not say no to it.
+fn follows(request: &Request<()>) -> bool {
+    let mut pairs = request.url().query_pairs();
+    let value = pairs.find(|(name, _)| name == "follow").map(|(_, value)| value.to_lowercase());
+    value.is_some_and(|it| !["0", "false", "f", "no", "n", "off"].contains(&it.trim()))
+}
+
 /// The position that the client has seen last. A browser that connects again gives it in a header, and
-/// keeps the URL that it began with.
+/// keeps the URL that it began with. An id in the header that is no position is that of another log, so
+/// this one begins at its beginning.
 fn after(request: &Request<()>) -> Result<Option<u64>, std::num::ParseIntError> {
-    let in_header = request.header("last-event-id").map(|values| values.last().as_str().to_owned());
-    let in_query = || {
-        let mut pairs = request.url().query_pairs();
-        pairs.find(|(name, _)| name == "after").map(|(_, value)| value.into_owned())
-    };
-    let text = in_header.filter(|id| !id.is_empty()).or_else(in_query);
-    text.map(|text| text.trim().parse()).transpose()
+    let in_header = request.header("last-event-id").map(|values| values.last().as_str().trim());
+    if let Some(id) = in_header.filter(|id| !id.is_empty()) {
+        return Ok(Some(id.parse().unwrap_or(0)));
+    }
+    let mut pairs = request.url().query_pairs();
+    let after = pairs.find(|(name, _)| name == "after").map(|(_, value)| value.trim().parse());
+    after.transpose()
 }

@@ -21,7 +21,9 @@ pub enum Mood {
     Lose,
     /// Keeps it and sends nothing, until the client goes.
     Hang,
-    /// Does not keep it, and answers this.
+    /// Keeps it and answers with headers that are folded, and not ASCII.
+    Odd,
+    /// Does not keep it, and answers this: a status, maybe with headers behind it, and a body.
     Say(&'static str, &'static str),
 }
 
@@ -120,6 +122,14 @@ fn take(
     drop(kept);
     match mood {
         Mood::Plain => visitor.say(answer("200 OK", r#"{"detail":"logged"}"#)),
+        Mood::Odd => {
+            let body = r#"{"detail":"logged"}"#;
+            let head =
+                format!("HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: {}\r\n", body.len() + 3);
+            visitor.say(
+                [head.as_bytes(), b"City: S\xe3o\r\n\r\n\xef\xbb\xbf", body.as_bytes()].concat(),
+            );
+        }
         Mood::Lose => return false,
         Mood::Hang => return !visitor.sees_the_end(),
         _ => {

@@ -154,11 +154,12 @@ impl Visitor {
             }
         }
         let of = |name: &str| {
-            let line = head.lines().find_map(|line| line.strip_prefix(name))?;
-            Some(line.trim().to_owned())
+            let mut lines = head.lines().filter_map(|line| line.split_once(':'));
+            let (_, value) = lines.find(|(other, _)| other.eq_ignore_ascii_case(name))?;
+            Some(value.trim().to_owned())
         };
         let mut body = Vec::new();
-        if of("transfer-encoding:").is_some() {
+        if of("transfer-encoding").is_some() {
             loop {
                 let mut line = String::new();
                 self.stream.read_line(&mut line)?;
@@ -169,7 +170,7 @@ impl Visitor {
                     break;
                 }
             }
-        } else if let Some(bytes) = of("content-length:") {
+        } else if let Some(bytes) = of("content-length") {
             body.resize(bytes.parse().map_err(io::Error::other)?, 0);
             self.stream.read_exact(&mut body)?;
         }
