@@ -18,5 +18,7 @@ pub(super) const IMPORTS_MAX: usize = 1000;
 pub(super) const WATCHERS_MAX: usize = 256;
 /// How often readiness is asked for each of them.
 pub(super) const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the rest of a request is read that is no call, before it is told so.
+pub(super) const REFUSED_BODY_WAIT: Duration = Duration::from_secs(1);
 /// Bytes of an answer that are passed to HTTP/2 at a time: it holds what the caller has not taken.
 pub(super) const PIECE_BYTES_MAX: usize = 64 << 10;

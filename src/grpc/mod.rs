@@ -32,9 +32,11 @@ mod limits;
 pub mod reflection;
 mod server;
 mod timeout;
+mod upload;
 
 pub use channel::{Channel, Endpoint};
 pub use server::{HeldUntilSent, Server};
+pub use upload::Messages;
 
 /// The messages, client and server of `proto/logging.proto`.
 #[allow(missing_docs, clippy::all)]

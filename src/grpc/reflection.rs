@@ -1,7 +1,8 @@
 //! `grpc.reflection`: tells clients that do not know a server which services it has.
 //!
 //! tonic's own service needs tokio's runtime; its messages do not. Versions 1 and 1alpha differ only in
-//! their names, so one service answers both.
+//! their names, so one service answers both. What is found by its name is whatever has one: files,
+//! services, methods, messages, fields, oneofs, enums, their values and extensions.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,10 +11,14 @@ use std::{
 };
 
 use prost::Message;
-use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
+use prost_types::{
+    DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, FileDescriptorProto,
+    FileDescriptorSet,
+};
 use smol::stream::{Stream, StreamExt};
 use tonic::{Code, Request, Response, Status, Streaming};
-use tonic_reflection::pb::v1::{
+use tonic_reflection::pb::{v1, v1alpha};
+use v1::{
     ErrorResponse, ExtensionNumberResponse, FileDescriptorResponse, ListServiceResponse,
     ServerReflectionRequest, ServerReflectionResponse, ServiceResponse,
     server_reflection_request::MessageRequest,
@@ -23,17 +28,46 @@ use tonic_reflection::pb::v1::{
 
 use super::{Server, limits::IMPORTS_MAX};
 
-/// Adds reflection to a server, in both versions. It describes these encoded `FileDescriptorSet`s and
-/// itself.
+/// Adds reflection to a server, in both versions. It describes these encoded `FileDescriptorSet`s, the
+/// aliases that the server has so far, and itself.
 pub fn add(server: Server, sets: &[&[u8]]) -> Result<Server, prost::DecodeError> {
-    let mut files = Files::default();
-    for set in sets.iter().chain([&tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET]) {
-        FileDescriptorSet::decode(*set)?.file.into_iter().for_each(|file| files.add(file));
+    let mut described = Vec::new();
+    let own = [v1::FILE_DESCRIPTOR_SET, v1alpha::FILE_DESCRIPTOR_SET];
+    for set in sets.iter().chain(&own) {
+        described.extend(FileDescriptorSet::decode(*set)?.file);
     }
+    for (alias, name) in server.aliases() {
+        if let Some(file) = described.iter().find_map(|file| renamed(file, name, alias)) {
+            described.push(file);
+        }
+    }
+    let mut files = Files::default();
+    described.into_iter().for_each(|file| files.add(file));
     let service = ServerReflectionServer::new(Reflection(Arc::new(files)));
     Ok(server
         .with(service)
         .also_as("grpc.reflection.v1alpha.ServerReflection", "grpc.reflection.v1.ServerReflection"))
+}
+
+/// A file that describes a service of this one under another name. `None`: the service is not here.
+fn renamed(file: &FileDescriptorProto, name: &str, alias: &str) -> Option<FileDescriptorProto> {
+    let mut service =
+        file.service.iter().find(|it| within(file.package(), it.name()) == name)?.clone();
+    let (package, short) = alias.rsplit_once('.').unwrap_or(("", alias));
+    service.name = Some(short.into());
+    Some(FileDescriptorProto {
+        name: Some(format!("{alias}.proto")),
+        package: Some(package.into()).filter(|package: &String| !package.is_empty()),
+        dependency: vec![file.name().into()],
+        service: vec![service],
+        syntax: file.syntax.clone(),
+        ..FileDescriptorProto::default()
+    })
+}
+
+/// The full name of what is declared in a package, a message or a service.
+fn within(outer: &str, inner: &str) -> String {
+    if outer.is_empty() { inner.to_owned() } else { format!("{outer}.{inner}") }
 }
 
 struct Reflection(Arc<Files>);
@@ -61,6 +95,20 @@ struct Files {
     /// The file that each symbol is in.
     symbols: BTreeMap<String, String>,
     services: BTreeSet<String>,
+    messages: BTreeSet<String>,
+    /// Of each message that has any: their numbers, and the file that each is in.
+    extensions: BTreeMap<String, BTreeMap<i32, String>>,
+}
+
+/// Adds the names of enums and their values. A value belongs to what its enum belongs to, as in C++;
+/// some clients ask for it as a part of its enum.
+fn add_enums(symbols: &mut Vec<String>, outer: &str, enums: &[EnumDescriptorProto]) {
+    for it in enums {
+        let name = within(outer, it.name());
+        symbols.extend(it.value.iter().map(|value| within(outer, value.name())));
+        symbols.extend(it.value.iter().map(|value| within(&name, value.name())));
+        symbols.push(name);
+    }
 }
 
 struct File {
@@ -72,28 +120,38 @@ impl Files {
     fn add(&mut self, file: FileDescriptorProto) {
         let encoded = file.encode_to_vec();
         let name = file.name().to_owned();
-        let package = file.package().to_owned();
-        let within = |outer: &str, inner: &str| match outer {
-            "" => inner.to_owned(),
-            _ => format!("{outer}.{inner}"),
-        };
+        let package = file.package();
         let mut symbols = Vec::new();
         for service in &file.service {
-            let service_name = within(&package, service.name());
+            let service_name = within(package, service.name());
             symbols.extend(service.method.iter().map(|it| within(&service_name, it.name())));
             self.services.insert(service_name.clone());
             symbols.push(service_name);
         }
+        add_enums(&mut symbols, package, &file.enum_type);
+        let mut extensions: Vec<(&str, &FieldDescriptorProto)> =
+            file.extension.iter().map(|it| (package, it)).collect();
         let mut messages: Vec<(String, &DescriptorProto)> =
-            file.message_type.iter().map(|it| (package.clone(), it)).collect();
-        while let Some((outer, message)) = messages.pop() {
-            let message_name = within(&outer, message.name());
-            messages.extend(message.nested_type.iter().map(|it| (message_name.clone(), it)));
-            symbols.extend(message.enum_type.iter().map(|it| within(&message_name, it.name())));
+            file.message_type.iter().map(|it| (within(package, it.name()), it)).collect();
+        let mut at = 0;
+        while let Some((message_name, message)) = messages.get(at).cloned() {
+            let nested = message.nested_type.iter();
+            messages.extend(nested.map(|it| (within(&message_name, it.name()), it)));
+            add_enums(&mut symbols, &message_name, &message.enum_type);
             symbols.extend(message.field.iter().map(|it| within(&message_name, it.name())));
-            symbols.push(message_name);
+            symbols.extend(message.oneof_decl.iter().map(|it| within(&message_name, it.name())));
+            at += 1;
         }
-        symbols.extend(file.enum_type.iter().map(|it| within(&package, it.name())));
+        for (message_name, message) in &messages {
+            extensions.extend(message.extension.iter().map(|it| (message_name.as_str(), it)));
+        }
+        for (outer, extension) in extensions {
+            symbols.push(within(outer, extension.name()));
+            let of = extension.extendee().trim_start_matches('.').to_owned();
+            self.extensions.entry(of).or_default().insert(extension.number(), name.clone());
+        }
+        self.messages.extend(messages.iter().map(|(message_name, _)| message_name.clone()));
+        symbols.extend(messages.into_iter().map(|(message_name, _)| message_name));
         self.symbols.extend(symbols.into_iter().map(|symbol| (symbol, name.clone())));
         self.files.insert(name, File { encoded, imports: file.dependency });
     }
@@ -105,11 +163,24 @@ impl Files {
                 let name = self.symbols.get(symbol.trim_start_matches('.'));
                 name.map_or_else(|| nothing(symbol), |name| self.file(name))
             }
-            Some(MessageRequest::FileContainingExtension(it)) => nothing(&it.containing_type),
+            Some(MessageRequest::FileContainingExtension(it)) => {
+                let of = it.containing_type.trim_start_matches('.');
+                let extensions = self.extensions.get(of);
+                let name = extensions.and_then(|them| them.get(&it.extension_number));
+                name.map_or_else(|| nothing(of), |name| self.file(name))
+            }
             Some(MessageRequest::AllExtensionNumbersOfType(name)) => {
-                let base_type_name = name.clone();
-                let none = ExtensionNumberResponse { base_type_name, extension_number: Vec::new() };
-                MessageResponse::AllExtensionNumbersResponse(none)
+                let base_type_name = name.trim_start_matches('.').to_owned();
+                if self.messages.contains(&base_type_name) {
+                    let extensions = self.extensions.get(&base_type_name).into_iter().flatten();
+                    let extension_number = extensions.map(|(number, _)| *number).collect();
+                    MessageResponse::AllExtensionNumbersResponse(ExtensionNumberResponse {
+                        base_type_name,
+                        extension_number,
+                    })
+                } else {
+                    nothing(name)
+                }
             }
             Some(MessageRequest::ListServices(_)) => {
                 let service = self.services.iter();

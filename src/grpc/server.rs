@@ -15,9 +15,9 @@ use std::{
 
 use async_io::Timer;
 use hyper::{
-    HeaderMap, Method, Request, Response, Version,
+    HeaderMap, Method, Request, Response, StatusCode, Version,
     body::{Body as HttpBody, Bytes, Frame, SizeHint},
-    header::{CONTENT_TYPE, HeaderValue},
+    header::{ALLOW, CONTENT_TYPE, HeaderValue},
     http::{Uri, request, uri::PathAndQuery},
 };
 use smol::future::FutureExt;
@@ -28,7 +28,11 @@ use tonic::{
     server::NamedService,
 };
 
-use super::{limits::PIECE_BYTES_MAX, timeout};
+use super::{
+    limits::{PIECE_BYTES_MAX, REFUSED_BODY_WAIT},
+    timeout,
+    upload::Messages,
+};
 use crate::{
     http::{
         Bound, Upload,
@@ -51,6 +55,8 @@ const GRPC_MESSAGE: &str = "grpc-message";
 ///   stream; and after the server's own request timeout, if it has not begun to answer.
 /// - A message that is longer than the service accepts is RESOURCE_EXHAUSTED, as everywhere except in
 ///   tonic.
+/// - What is sent to a service and is no call is told so by its HTTP status: 415 for another content
+///   type, 405 for another method, 505 over HTTP/1.1.
 /// - A call of an unknown service or method is UNIMPLEMENTED; one that panics is INTERNAL, and no other
 ///   call is lost.
 /// - In a shutdown calls are finished, and streams that wait for something end with UNAVAILABLE.
@@ -72,7 +78,7 @@ impl Server {
     where
         S: NamedService + Clone + Send + Sync + 'static,
         S: Service<
-                Request<Upload>,
+                Request<Messages>,
                 Response = Response<Body>,
                 Error = Infallible,
                 Future = BoxFuture<Response<Body>, Infallible>,
@@ -96,10 +102,11 @@ impl Server {
 
     async fn respond(
         &self,
-        mut request: Request<Upload>,
+        request: Request<Upload>,
         timeout: Duration,
         shutdown: Shutdown,
     ) -> Response<Frames> {
+        let mut request = request.map(Messages::new);
         self.rename(&mut request);
         let deadline = timeout::of(request.headers());
         let deadline = deadline.map(|it| it.and_then(|it| Instant::now().checked_add(it)));
@@ -123,7 +130,18 @@ impl Server {
         response.map(|body| Box::pin(reply(body)) as Frames)
     }
 
-    fn rename(&self, request: &mut Request<Upload>) {
+    /// Whether a path is that of a service.
+    fn has(&self, path: &str) -> bool {
+        self.routes.iter().any(|(prefix, _)| path.starts_with(prefix))
+            || self.aliases.iter().any(|(prefix, _)| path.starts_with(prefix))
+    }
+
+    /// The names under which services are answered beside their own, each with that.
+    pub(super) fn aliases(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.aliases.iter().map(|(prefix, name)| (prefix.trim_matches('/'), *name))
+    }
+
+    fn rename(&self, request: &mut Request<Messages>) {
         for (alias, name) in &self.aliases {
             if let Some(method) = request.uri().path().strip_prefix(alias)
                 && let Ok(path) = PathAndQuery::try_from(format!("/{name}/{method}"))
@@ -136,16 +154,9 @@ impl Server {
 }
 
 impl Front for Server {
-    /// Whether a request is a call: `POST` of `application/grpc` over HTTP/2.
+    /// Whether a request is a call, or should be one: what is at a service's path is no page.
     fn takes(&self, head: &request::Parts) -> bool {
-        const TYPE: &[u8] = b"application/grpc";
-        let is_grpc = |value: &HeaderValue| {
-            let rest = value.as_bytes().strip_prefix(TYPE);
-            rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
-        };
-        head.version == Version::HTTP_2
-            && head.method == Method::POST
-            && head.headers.get(CONTENT_TYPE).is_some_and(is_grpc)
+        is_call(head) || self.has(head.uri.path())
     }
 
     fn answer<'a>(
@@ -153,28 +164,109 @@ impl Front for Server {
         exchange: &'a mut Exchange,
         head: &'a mut request::Parts,
     ) -> Answering<'a> {
+        if let Some(refusal) = refusal(head) {
+            let is_h2 = head.version == Version::HTTP_2;
+            let respond = async move |request: Request<Upload>| {
+                // An HTTP/2 client whose upload is cut off may not look at the answer.
+                if is_h2 {
+                    within(REFUSED_BODY_WAIT, request.into_body().discard()).await;
+                }
+                refusal.map(Text::frames)
+            };
+            return Box::pin(async { Ok(streamed::answer(exchange, head, respond).await) });
+        }
         let (timeout, shutdown) = (exchange.options().request_timeout, exchange.shutdown().clone());
         let respond = move |request| self.respond(request, timeout, shutdown);
         Box::pin(async { Ok(streamed::answer(exchange, head, respond).await) })
     }
 }
 
+/// Whether this is a call: `POST` of `application/grpc` over HTTP/2.
+fn is_call(head: &request::Parts) -> bool {
+    head.version == Version::HTTP_2 && head.method == Method::POST && has_grpc_type(head)
+}
+
+fn has_grpc_type(head: &request::Parts) -> bool {
+    const TYPE: &[u8] = b"application/grpc";
+    let is_grpc = |value: &HeaderValue| {
+        let (start, rest) = value.as_bytes().split_at_checked(TYPE.len())?;
+        let ends = matches!(rest.first(), None | Some(b'+' | b';' | b' '));
+        Some(ends && start.eq_ignore_ascii_case(TYPE))
+    };
+    head.headers.get(CONTENT_TYPE).and_then(is_grpc) == Some(true)
+}
+
+/// The answer to what is no call, as gRPC's description of HTTP/2 and other servers have it.
+fn refusal(head: &request::Parts) -> Option<Response<&'static str>> {
+    let answer = |status, text| {
+        let answer = Response::builder().status(status).header(CONTENT_TYPE, "text/plain");
+        answer.body(text).ok()
+    };
+    if head.method != Method::POST {
+        let mut refused = answer(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "Method Not Allowed: a call of gRPC is a POST\n",
+        )?;
+        refused.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        return Some(refused);
+    }
+    if !has_grpc_type(head) {
+        let text = "Unsupported Media Type: a call of gRPC has Content-Type: application/grpc\n";
+        return answer(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
+    }
+    if head.version != Version::HTTP_2 {
+        let text = "HTTP Version Not Supported: gRPC needs HTTP/2\n";
+        return answer(StatusCode::HTTP_VERSION_NOT_SUPPORTED, text);
+    }
+    None
+}
+
+/// A short body.
+struct Text(Bytes);
+
+impl Text {
+    fn frames(text: &'static str) -> Frames {
+        Box::pin(Self(Bytes::from_static(text.as_bytes())))
+    }
+}
+
+impl HttpBody for Text {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let text = std::mem::take(&mut self.0);
+        Poll::Ready((!text.is_empty()).then(|| Ok(Frame::data(text))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.len() as u64)
+    }
+}
+
 /// A service of any type.
 trait Serve: Send + Sync {
-    fn call(&self, request: Request<Upload>) -> BoxFuture<Response<Body>, Infallible>;
+    fn call(&self, request: Request<Messages>) -> BoxFuture<Response<Body>, Infallible>;
 }
 
 impl<S> Serve for S
 where
     S: Clone + Send + Sync,
     S: Service<
-            Request<Upload>,
+            Request<Messages>,
             Response = Response<Body>,
             Error = Infallible,
             Future = BoxFuture<Response<Body>, Infallible>,
         >,
 {
-    fn call(&self, request: Request<Upload>) -> BoxFuture<Response<Body>, Infallible> {
+    fn call(&self, request: Request<Messages>) -> BoxFuture<Response<Body>, Infallible> {
         Service::call(&mut self.clone(), request)
     }
 }

@@ -5,6 +5,7 @@
 //! answer ends in a shutdown, are left to the protocol, which has statuses for them.
 
 use std::{
+    future,
     pin::Pin,
     sync::{
         Arc,
@@ -62,6 +63,22 @@ pub struct Upload {
     unread: Unread,
     held: Arc<AtomicUsize>,
     bytes: usize,
+}
+
+impl Upload {
+    /// Reads the rest, and keeps nothing of it.
+    pub(crate) async fn discard(mut self) {
+        while let Some(Ok(_)) = future::poll_fn(|cx| Pin::new(&mut self).poll_frame(cx)).await {
+            self.release(self.bytes);
+        }
+    }
+
+    /// The receiver no longer has so many of the bytes that it was given. They are not counted any more.
+    pub(crate) fn release(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.held.fetch_sub(bytes, Relaxed);
+        self.bytes -= bytes;
+    }
 }
 
 /// All requests together hold as much memory as they may.

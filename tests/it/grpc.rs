@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use prost::Message as _;
 use smol::{
     future::{self, block_on},
     stream::{self, Stream, StreamExt},
@@ -241,6 +242,137 @@ fn what_is_not_there_is_unimplemented() {
         assert!(format!("{head}\r\n{trailers}").contains(&format!("grpc-status: {status}\r\n")));
     }
     assert_eq!(service.calls.load(SeqCst), 1);
+}
+
+#[test]
+fn what_is_no_call_is_told_so_by_its_status() {
+    needs!("curl");
+    let (served, service) = start(quiet());
+    let status = |path: &str, args: &[&str]| {
+        let url = format!("http://127.0.0.1:{}{path}", served.port);
+        let all = [&["-o", "/dev/null", "-w", "%{http_code}"], args, &[&url]].concat();
+        crate::service::curl(&all)
+    };
+    let h2 = "--http2-prior-knowledge";
+    for (path, content_type, expected) in [
+        (LOG, "application/json", "415"),
+        (LOG, "application/grpcx", "415"),
+        (LOG, "application/grpc-web", "415"),
+        (LOG, "text/plain; application/grpc", "415"),
+        (LOG, "", "415"),
+        (LOG, "Application/GRPC", "200"),
+        (LOG, "application/grpc+proto", "200"),
+        (LOG, "application/grpc ; x=y", "200"),
+        ("/LoggingService/LogMessage", "application/json", "415"),
+        ("/grpc.health.v1.Health/Check", "application/json", "415"),
+        ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "a/b", "415"),
+        ("/nothing", "application/json", "404"),
+        ("/logging.LoggingServiceX/LogMessage", "application/json", "404"),
+    ] {
+        let header = format!("content-type: {content_type}");
+        let args = [h2, "-H", &header, "--data-binary", "x"];
+        assert_eq!(status(path, &args), expected, "{path} {content_type}");
+    }
+    let grpc = "content-type: application/grpc";
+    assert_eq!(status(LOG, &[h2, "-H", grpc]), "405");
+    assert_eq!(status(LOG, &["-d", "x"]), "415");
+    assert_eq!(status(LOG, &["-d", "x", "-H", grpc]), "505");
+    assert_eq!(status("/ok", &[h2]), "200");
+    assert_eq!(service.calls.load(SeqCst), 0);
+}
+
+/// A question for reflection, with bytes that it does not know.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Question {
+    #[prost(string, optional, tag = "3")]
+    file_by_filename: Option<String>,
+    #[prost(string, optional, tag = "4")]
+    file_containing_symbol: Option<String>,
+    #[prost(string, optional, tag = "6")]
+    all_extension_numbers_of_type: Option<String>,
+    #[prost(bytes = "vec", tag = "1000")]
+    unknown: Vec<u8>,
+}
+
+type Told = tonic_reflection::pb::v1::ServerReflectionResponse;
+
+/// The answers to a stream of questions, each short, in one call.
+async fn reflected(
+    port: u16,
+    version: &str,
+    questions: impl Stream<Item = Question> + Send + 'static,
+) -> Result<Vec<Told>, Status> {
+    let channel = Channel::new(format!("127.0.0.1:{port}").parse().unwrap());
+    let mut client = tonic::client::Grpc::new(channel);
+    let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
+    let codec = tonic_prost::ProstCodec::<Question, Told>::default();
+    let request = Request::new(questions);
+    let answers = client.streaming(request, path.parse().unwrap(), codec).await?;
+    answers.into_inner().try_collect().await
+}
+
+#[test]
+fn reflection_finds_whatever_has_a_name() {
+    let (served, _) = start(quiet());
+    let ask = |question| {
+        let answers = reflected(served.port, "v1alpha", stream::once(question));
+        block_on(answers).unwrap().remove(0).message_response.unwrap()
+    };
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse::{
+        AllExtensionNumbersResponse, ErrorResponse, FileDescriptorResponse,
+    };
+    let reflection = "grpc.reflection.v1alpha.ServerReflection";
+    for symbol in [
+        "logging.LoggingService",
+        "logging.LoggingService.Tail",
+        "LoggingService",
+        "LoggingService.Tail",
+        "logging.LogEntry",
+        ".logging.LogEntry.position",
+        "logging.TailRequest._after",
+        "logging.Outcome",
+        "logging.OUTCOME_LOGGED",
+        "logging.Outcome.OUTCOME_LOGGED",
+        "grpc.reflection.v1.ServerReflection",
+        "grpc.reflection.v1.ServerReflectionRequest.message_request",
+        reflection,
+        "grpc.reflection.v1alpha.ServerReflection.ServerReflectionInfo",
+        "grpc.reflection.v1alpha.ServerReflectionResponse.message_response",
+    ] {
+        let question =
+            Question { file_containing_symbol: Some(symbol.into()), ..Question::default() };
+        let FileDescriptorResponse(files) = ask(question) else { panic!("{symbol} is not found") };
+        let file = prost_types::FileDescriptorProto::decode(&*files.file_descriptor_proto[0]);
+        let (package, files) = (file.unwrap().package().to_owned(), files.file_descriptor_proto);
+        assert!(symbol.trim_start_matches('.').starts_with(&package), "{symbol} in {package}");
+        assert_eq!(files.len(), if package.is_empty() { 2 } else { 1 }, "{symbol}");
+    }
+    for symbol in ["", "logging", "logging.Nothing", "OUTCOME_LOGGED", "logging.LogEntry.nothing"] {
+        let question =
+            Question { file_containing_symbol: Some(symbol.into()), ..Question::default() };
+        assert!(matches!(ask(question), ErrorResponse(_)), "{symbol}");
+    }
+    let extensions = |of: &str| {
+        let of = Some(of.to_owned());
+        ask(Question { all_extension_numbers_of_type: of, ..Question::default() })
+    };
+    assert!(matches!(extensions("logging.LogEntry"), AllExtensionNumbersResponse(_)));
+    assert!(matches!(extensions("logging.Nothing"), ErrorResponse(_)));
+}
+
+#[test]
+fn a_stream_of_messages_is_bounded_by_what_is_held() {
+    // A server holds 128 MiB at most.
+    const MESSAGES: usize = 160;
+    let (served, _) = start(quiet());
+    let question = Question {
+        file_by_filename: Some("nothing".into()),
+        unknown: vec![0; 1 << 20],
+        ..Question::default()
+    };
+    let questions = stream::repeat(question).take(MESSAGES);
+    let answers = block_on(reflected(served.port, "v1", questions)).unwrap();
+    assert_eq!(answers.len(), MESSAGES);
 }
 
 #[test]

@@ -101,7 +101,7 @@ def deadline(stub):
 
 def health(channel):
     stub = health_pb2_grpc.HealthStub(channel)
-    for name in ["", SERVICE]:
+    for name in ["", SERVICE, "LoggingService"]:
         asked = health_pb2.HealthCheckRequest(service=name)
         assert stub.Check(asked, timeout=SECONDS).status == health_pb2.HealthCheckResponse.SERVING
         watched = stub.Watch(asked, timeout=SECONDS)
@@ -117,6 +117,12 @@ def reflection(channel):
     methods = DescriptorPool(known).FindServiceByName(SERVICE).methods_by_name
     assert sorted(methods) == ["GetLogs", "LogMessage", "Tail"], methods
     assert "LogResponse" == methods["LogMessage"].output_type.name
+    alias = DescriptorPool(known).FindServiceByName("LoggingService")
+    assert alias.methods_by_name["LogMessage"].output_type.full_name == "logging.LogResponse"
+    outcomes = DescriptorPool(known).FindEnumTypeByName("logging.Outcome").values_by_name
+    assert outcomes["OUTCOME_LOGGED"].number == 1, outcomes
+    itself = DescriptorPool(known).FindServiceByName("grpc.reflection.v1alpha.ServerReflection")
+    assert list(itself.methods_by_name) == ["ServerReflectionInfo"], itself.methods_by_name
     ask = channel.stream_stream(
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
         request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
