@@ -289,7 +289,14 @@ impl Node {
 
     fn name_who_is_out(&mut self, now: Time, before: &View, out: &mut Vec<Output>) {
         for (member, entry) in self.view.members() {
-            let was_alive = before.get(member).is_some_and(|it| it.is_alive());
+            let earlier = before.get(member);
+            if let (None, MemberState::Left { since_ms }) = (earlier, entry.state)
+                && self.clocks.ring(now).saturating_sub(since_ms) < 2 * RESTART_MS_MAX
+            {
+                // It left shortly before this node came, by clocks that may be a minute apart.
+                self.seeking.has_left(member, now);
+            }
+            let was_alive = earlier.is_some_and(|it| it.is_alive());
             if was_alive && !entry.is_alive() && member != self.config.address {
                 if matches!(entry.state, MemberState::Left { .. }) {
                     self.seeking.has_left(member, now);
