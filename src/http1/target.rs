@@ -28,9 +28,12 @@ pub(super) enum Encoded {
 /// Appends a target to `out`. Bytes that a URL should not have are percent-encoded: those over 127,
 /// and a few that many clients send as they are.
 pub(super) fn push(out: &mut String, target: &[u8]) -> Encoded {
-    let is_plain = |&byte: &u8| byte.is_ascii() && !b"\"<>`{|}^".contains(&byte);
+    let is_plain = |&byte: &u8| {
+        byte.is_ascii() && !matches!(byte, b'"' | b'<' | b'>' | b'`' | b'{' | b'|' | b'}' | b'^')
+    };
     match std::str::from_utf8(target) {
-        Ok(text) if target.iter().all(is_plain) => {
+        // Without an early end, many bytes are looked at in one step.
+        Ok(text) if target.iter().fold(true, |all, byte| all & is_plain(byte)) => {
             out.push_str(text);
             Encoded::No
         }

@@ -161,8 +161,11 @@ fn half_heads_give_way_to_a_client_that_asks() {
         assert_eq!(idle.get("/api").status, 200);
         let mut halves: Vec<_> = (0..7).map(|_| served.client()).collect();
         for (half, n) in halves.iter_mut().zip(0..) {
-            // One has been answered before, and some send on.
-            half.send(if n == 0 { GET } else { "" });
+            // Some have been answered before, and all send on.
+            if n % 2 == 0 {
+                half.send(GET);
+                assert_eq!(half.reply().status, 200);
+            }
             half.send("GET /api HTTP/1.1\r\n");
         }
         let mut client = served.client();
@@ -176,8 +179,12 @@ fn half_heads_give_way_to_a_client_that_asks() {
         };
         eventually("it is answered", &mut answered);
         assert_eq!(client.reply().status, 200);
-        let answers = halves[0].rest();
-        assert_eq!(statuses(&answers), [200, 408], "{answers}");
+        halves.retain_mut(|half| !half.is_silent(Duration::from_millis(1)));
+        assert!(!halves.is_empty());
+        for half in &mut halves {
+            // It sends on, so it may lose its answer in a reset.
+            assert!(matches!(statuses(&half.rest())[..], [] | [408]));
+        }
     }
 }
 
