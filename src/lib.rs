@@ -53,6 +53,7 @@ pub mod http1;
 pub mod http_tools;
 #[cfg(feature = "ring")]
 pub mod net;
+mod printable;
 mod random;
 #[cfg(feature = "ring")]
 pub mod ring;

@@ -44,6 +44,8 @@ struct VerbRule {
 pub struct SharedOption {
     /// Without the dashes.
     pub name: &'static str,
+    /// The letter that is its short form.
+    pub short: Option<char>,
     /// What its value is called; `None`: a switch, which takes none.
     pub value: Option<&'static str>,
 }
@@ -82,9 +84,9 @@ impl OptionRule {
         }
     }
 
-    fn shared(SharedOption { name, value }: SharedOption) -> Self {
+    fn shared(SharedOption { name, short, value }: SharedOption) -> Self {
         let repeats = value.is_none();
-        Self { long: name, short: None, value, repeats, is_of_argh: false }
+        Self { long: name, short, value, repeats, is_of_argh: false }
     }
 }
 

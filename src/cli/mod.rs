@@ -1,7 +1,7 @@
 //! What the command lines of all binaries share: parsing, settings, exit codes, and output
 //! that survives a closed pipe.
 //!
-//! Every option follows *flag > environment > default*: a flag is an `Option`, and [`setting`]
+//! Every option follows *flag > environment > default*: a flag is an `Option`, and [`setting()`]
 //! or [`optional`] fills in what was not given. Help and versions go to stdout with exit code 0;
 //! usage errors go to stderr with exit code 2.
 
@@ -11,6 +11,7 @@ mod help;
 mod near;
 #[cfg(test)]
 pub(crate) mod probe;
+mod setting;
 mod units;
 
 use std::{
@@ -19,19 +20,23 @@ use std::{
     fmt::Display,
     io::{self, Write},
     path::Path,
-    str::FromStr,
 };
 
 use argh::{ArgsInfo, EarlyExit, FromArgs};
 
 use self::grammar::{Grammar, Wanted};
-pub(crate) use self::near::nearest;
 pub use self::{
     exit::{Exit, UsageError},
     grammar::{Given, SharedOption},
     help::describe,
+    setting::{Setting, named_setting, optional, setting, variable},
     units::{ByteSize, Period},
 };
+pub(crate) use self::{
+    near::nearest,
+    setting::{from_environment, wrong_variable},
+};
+use crate::printable::Printable;
 
 /// The `main` of a binary: calls `run` with the name that the program was started by, or else
 /// `fallback`, and with its arguments.
@@ -154,46 +159,6 @@ pub(crate) fn plain_cause(cause: &str) -> &str {
     }
 }
 
-/// The value of an option: the flag, else the environment variable, else the default.
-///
-/// An empty variable counts as not set; a value that does not parse is a usage error that names
-/// the variable.
-pub fn setting<T>(flag: Option<T>, variable: &str, default: T) -> Result<T, UsageError>
-where
-    T: FromStr<Err: Display>,
-{
-    Ok(optional(flag, variable)?.unwrap_or(default))
-}
-
-/// Like [`setting`], for an option that has no default.
-pub fn optional<T>(flag: Option<T>, variable: &str) -> Result<Option<T>, UsageError>
-where
-    T: FromStr<Err: Display>,
-{
-    merge(flag, variable, env::var_os(variable))
-}
-
-fn merge<T>(
-    flag: Option<T>,
-    variable: &str,
-    value: Option<OsString>,
-) -> Result<Option<T>, UsageError>
-where
-    T: FromStr<Err: Display>,
-{
-    let value = match (flag, value) {
-        (Some(flag), _) => return Ok(Some(flag)),
-        (None, Some(value)) if !value.is_empty() => value,
-        _ => return Ok(None),
-    };
-    let wrong = |cause: &dyn Display| {
-        let value = value.display();
-        UsageError(format!("the environment has {variable}={value}, which is wrong: {cause}"))
-    };
-    let text = value.to_str().ok_or_else(|| wrong(&"it is not UTF-8"))?;
-    text.parse().map(Some).map_err(|cause: T::Err| wrong(&plain_cause(&cause.to_string())))
-}
-
 /// A number with its noun: `1 file`, `2 files`.
 pub fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
@@ -206,9 +171,15 @@ pub fn print(text: impl Display) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Writes one line to stderr. A failure of that cannot be reported anywhere.
+/// Writes one line to stderr. What would end the line or change a terminal is escaped. A failure of the
+/// writing cannot be reported anywhere.
 pub fn say(name: &str, message: impl Display) {
-    let _ = writeln!(io::stderr(), "{name}: {message}");
+    let _ = writeln!(io::stderr(), "{name}: {}", Printable(&message.to_string()));
+}
+
+/// The same for a text of several lines that this program has made.
+pub fn say_text(name: &str, text: impl Display) {
+    let _ = writeln!(io::stderr(), "{name}: {text}");
 }
 
 /// Says why a command failed and returns its exit code.
@@ -242,19 +213,6 @@ pub fn finish(name: &str, printed: io::Result<()>) -> Exit {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_flag_beats_the_environment_and_a_bad_variable_is_named() {
-        let merged =
-            |flag, value: Option<&str>| merge::<u16>(flag, "X_PORT", value.map(Into::into));
-        assert_eq!(merged(Some(1), Some("2")), Ok(Some(1)));
-        assert_eq!(merged(Some(1), Some("bad")), Ok(Some(1)));
-        assert_eq!(merged(None, Some("2")), Ok(Some(2)));
-        assert_eq!(merged(None, Some("")), Ok(None));
-        assert_eq!(merged(None, None), Ok(None));
-        assert!(merged(None, Some("bad")).unwrap_err().0.contains("X_PORT=bad"));
-        assert_eq!(setting(None, "SMOLRING_NO_SUCH_VARIABLE", 7), Ok(7));
-    }
 
     #[test]
     fn what_argh_says_is_said_in_the_words_of_all() {

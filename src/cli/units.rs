@@ -45,8 +45,8 @@ impl Display for Period {
     }
 }
 
-/// A number of bytes on the command line: `1000`, `64KiB`, `16MiB`, `1.5GiB`, or in powers of
-/// ten `64kB`, `16MB`, `1GB`.
+/// A number of bytes on the command line: `1000`, `64KiB`, `16M`, `1.5GiB`, or in powers of ten `64kB`,
+/// `16MB`, `1GB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
@@ -58,9 +58,10 @@ impl FromStr for ByteSize {
         let (number, unit) = number_and_unit(text);
         let scale: u64 = match unit {
             "" | "B" => 1,
-            "KiB" => 1 << 10,
-            "MiB" => 1 << 20,
-            "GiB" => 1 << 30,
+            // A letter alone is a power of two, as in most programs.
+            "KiB" | "Ki" | "K" | "k" => 1 << 10,
+            "MiB" | "Mi" | "M" | "m" => 1 << 20,
+            "GiB" | "Gi" | "G" | "g" => 1 << 30,
             "kB" | "KB" => 1_000,
             "MB" => 1_000_000,
             "GB" => 1_000_000_000,
@@ -145,12 +146,15 @@ mod tests {
             ("1.5GiB", 3 << 29),
             ("64kB", 64_000),
             ("2MB", 2_000_000),
+            ("1M", 1 << 20),
+            ("1.5k", 1536),
+            ("2Gi", 2 << 30),
             ("18446744073709551615", u64::MAX),
         ] {
             assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
         }
         for text in
-            ["", "KiB", "-1", "1 KiB", "1K", "0.3", "1e3", "18446744073709551616", "99999999999GiB"]
+            ["", "KiB", "-1", "1 KiB", "1T", "0.3", "1e3", "18446744073709551616", "99999999999GiB"]
         {
             assert!(text.parse::<ByteSize>().unwrap_err().contains("64KiB"), "{text}");
         }

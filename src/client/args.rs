@@ -72,17 +72,17 @@ impl Options {
         }
         nodes.extend(self.node.iter().cloned());
         let flag = (!nodes.is_empty()).then_some(Nodes(nodes));
-        Ok(cli::setting(flag, "SMOLRING_NODE", Nodes(vec![Node::default()]))?.0)
+        Ok(cli::setting(flag, "node", Nodes(vec![Node::default()]))?.0)
     }
 
     /// How long to wait for a node.
     pub fn timeouts(&self) -> Result<Timeouts, UsageError> {
         let default = Period(Timeouts::default().silence);
-        let Period(silence) = cli::setting(self.timeout, "SMOLRING_TIMEOUT", default)?;
-        if silence.is_zero() {
-            return Err(UsageError("--timeout must be longer than 0".into()));
+        let silence = cli::named_setting(self.timeout, "timeout", default)?;
+        if silence.value.0.is_zero() {
+            return Err(silence.wrong("is not longer than 0"));
         }
-        Ok(Timeouts::new(silence))
+        Ok(Timeouts::new(silence.value.0))
     }
 }
 

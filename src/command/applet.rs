@@ -65,7 +65,7 @@ pub fn run(name: &str, args: &[String]) -> Exit {
         return start(applet, *run, args);
     }
     let Some((first, rest)) = args.split_first() else {
-        cli::say(name, help(name));
+        cli::say_text(name, help(name));
         return Exit::Usage;
     };
     if let Some((applet, _, run)) = find(first) {

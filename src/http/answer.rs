@@ -16,7 +16,7 @@ use smol::future::FutureExt;
 
 use super::{
     connection::HttpConnection,
-    convert,
+    convert, cors,
     exchange::Exchange,
     front::Fronts,
     limits::LINGER,
@@ -36,8 +36,11 @@ pub(super) async fn answer(
     let is_h2 = head.version == Version::HTTP_2;
     let is_old = head.version == Version::HTTP_10;
     let mut exchange = Exchange::begin(connection, &head, body);
+    let origin = cors::origin(exchange.options(), &head);
     let answered = if is_h2 && convert::has_two_hosts(&head) {
         Err(Refusal::bad("the Host header differs from :authority"))
+    } else if let Some(allowed) = cors::preflight(origin.as_ref(), &head) {
+        Ok(allowed)
     } else {
         let answering = fronts.of(&head).answer(&mut exchange, &mut head);
         let answered = AssertUnwindSafe(answering).catch_unwind().await;
@@ -78,6 +81,9 @@ pub(super) async fn answer(
             head.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         exchange.drop_body();
+    }
+    if exchange.options().cors.is_some() {
+        cors::allow(exchange.options(), origin, &mut head.headers);
     }
     exchange.answers(head.status, &mut head.headers);
     Ok(Response::from_parts(head, Answer { source, exchange }))

@@ -73,7 +73,7 @@ async fn receive(
 ) -> Result<tide_http::Request, Refusal> {
     let shared = exchange.connection.shared.clone();
     let mut request = convert::request(head, &mut shared.urls.borrow_mut(), &shared.options)?;
-    request.set_peer_addr(Some(&*exchange.connection.peer_text));
+    request.set_peer_addr(Some(exchange.client()));
     if let Some(trace) = exchange.trace() {
         request.ext_mut().insert(trace.clone());
     }

@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
     rc::Rc,
     task::{Context, Waker},
     time::Instant,
@@ -11,13 +11,16 @@ use std::{
 use async_io::Async;
 
 use super::{intake::Intake, shared::HttpShared, state::ConnectionState};
-use crate::serve::thread::{AcceptedConnection, Spare};
+use crate::serve::{
+    Peer,
+    thread::{AcceptedConnection, Spare},
+};
 
 /// One connection. Its task is in `task.rs`.
 pub(super) struct HttpConnection {
     pub(super) shared: Rc<HttpShared>,
     pub(super) stream: Async<TcpStream>,
-    pub(super) peer: SocketAddr,
+    pub(super) peer: Peer,
     pub(super) peer_text: String,
     pub(super) state: ConnectionState,
     /// Of what comes over HTTP/1. No borrow of it lasts over an await.
@@ -26,7 +29,7 @@ pub(super) struct HttpConnection {
 }
 
 impl HttpConnection {
-    pub(super) fn new(shared: Rc<HttpShared>, stream: Async<TcpStream>, peer: SocketAddr) -> Self {
+    pub(super) fn new(shared: Rc<HttpShared>, stream: Async<TcpStream>, peer: Peer) -> Self {
         Self {
             intake: RefCell::new(Intake::new(&shared.options)),
             shared,
@@ -48,8 +51,10 @@ impl HttpConnection {
     /// Whether no request may come after those in progress: the server is in a shutdown, or the
     /// connection has made as many as it may.
     pub(super) fn must_end(&self) -> bool {
+        let (options, requests) = (&self.shared.options, self.state.requests());
         self.shared.draining_since().is_some()
-            || self.state.requests() >= self.shared.options.requests_max
+            || requests >= options.requests_max
+            || (requests > 0 && options.keep_alive.is_zero())
     }
 
     /// Whether the answer that is made now is the last one; if so, no other will be.
@@ -64,6 +69,10 @@ impl HttpConnection {
 impl AcceptedConnection for HttpConnection {
     fn spare_since(&self) -> Option<(Spare, Instant)> {
         self.state.spare_since()
+    }
+
+    fn is_in_use(&self) -> bool {
+        self.state.is_in_use()
     }
 
     fn give_way(&self) {

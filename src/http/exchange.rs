@@ -13,7 +13,7 @@ use std::{
 };
 
 use hyper::{
-    HeaderMap, Method, StatusCode,
+    HeaderMap, Method, StatusCode, Version,
     body::{Body as _, Bytes, Incoming},
     header::{self, HeaderValue},
     http::{Uri, request, uri::PathAndQuery},
@@ -22,17 +22,22 @@ use hyper::{
 use super::{
     connection::HttpConnection,
     limits::{BODIES_BYTES_MAX, LINGER_BYTES_MAX},
-    log::AccessEntry,
+    log::{AccessEntry, Said},
     pieces::Received,
     refusal::{BODIES_FULL, Refusal, SERVER},
     trace::{REQUEST_ID, Trace},
 };
-use crate::serve::{Options, drain::Shutdown};
+use crate::serve::{Options, Peer, drain::Shutdown, metrics::Metrics};
 
 /// A request in progress. It ends when this is dropped: after the last byte of the answer has
 /// been given to hyper, or when the client has gone.
 pub(crate) struct Exchange {
     pub(super) connection: Rc<HttpConnection>,
+    /// The peer, or whom it forwards for.
+    client: Peer,
+    began: Instant,
+    /// Of the answer, once it has begun.
+    status: Option<u16>,
     /// The request's body, until it is taken.
     body: Option<Incoming>,
     /// What an application has left unread of an HTTP/2 request's body.
@@ -55,8 +60,7 @@ pub(super) type Unread = Arc<Mutex<Option<Incoming>>>;
 struct Record {
     method: Method,
     uri: Uri,
-    began: Instant,
-    status: Option<u16>,
+    said: Option<Said>,
     grpc_status: Option<u8>,
     bytes: u64,
     cause: Option<Cow<'static, str>>,
@@ -69,19 +73,26 @@ impl Exchange {
         body: Incoming,
     ) -> Self {
         connection.state.exchange_begins();
+        connection.shared.counts.begin();
         let record = (!connection.shared.log.is_quiet()).then(|| Record {
             method: head.method.clone(),
             uri: head.uri.clone(),
-            began: Instant::now(),
-            status: None,
+            said: connection.shared.log.shows_said().then(|| said(head)),
             grpc_status: None,
             bytes: 0,
             cause: None,
         });
+        let client = match connection.shared.options.trusts_proxy {
+            true => connection.peer.forwards_for(forwarded_for(&head.headers)),
+            false => connection.peer,
+        };
         let is_traced = connection.shared.options.service.is_some();
         Self {
             trace: is_traced.then(|| Trace::of(&head.headers)),
             connection,
+            client,
+            began: Instant::now(),
+            status: None,
             body: Some(body),
             unread: None,
             record,
@@ -95,9 +106,22 @@ impl Exchange {
         &self.connection.shared.options
     }
 
+    /// What the service counts.
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.connection.shared.metrics
+    }
+
     /// For an answer that lasts.
     pub(crate) fn shutdown(&self) -> &Shutdown {
         &self.connection.shared.shutdown
+    }
+
+    /// Where the client is, as text.
+    pub(super) fn client(&self) -> Cow<'_, str> {
+        match self.client == self.connection.peer {
+            true => Cow::Borrowed(&self.connection.peer_text),
+            false => Cow::Owned(self.client.to_string()),
+        }
     }
 
     pub(super) fn trace(&self) -> Option<&Trace> {
@@ -203,9 +227,7 @@ impl Exchange {
             id.set_sensitive(true);
             headers.insert(REQUEST_ID, id);
         }
-        if let Some(record) = &mut self.record {
-            record.status = Some(status.as_u16());
-        }
+        self.status = Some(status.as_u16());
         self.ends_with(headers);
         self.set_busy(false);
     }
@@ -224,25 +246,44 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         let now = Instant::now();
         self.set_busy(false);
-        let Self { connection, record, trace, body_bytes, .. } = self;
-        let HttpConnection { shared, state, peer, .. } = &**connection;
+        let Self { connection, client, began, status, record, trace, body_bytes, .. } = self;
+        let HttpConnection { shared, state, .. } = &**connection;
         shared.bodies_bytes.fetch_sub(*body_bytes, Relaxed);
         state.exchange_ended(now);
+        let duration = now - *began;
+        shared.counts.end(*status, duration);
         if let Some(record) = record {
             shared.log.access(&AccessEntry {
                 method: record.method.as_str(),
                 url: record.uri.path_and_query().map_or("-", PathAndQuery::as_str),
-                status: record.status,
+                status: *status,
                 grpc_status: record.grpc_status,
                 bytes: record.bytes,
-                duration: now - record.began,
-                client: *peer,
+                duration,
+                client: *client,
                 service: shared.options.service,
                 trace: trace.as_ref(),
                 cause: record.cause.as_deref(),
+                said: record.said.as_ref(),
             });
         }
     }
+}
+
+/// The last `X-Forwarded-For`: the proxy in front has added it, or has added to it.
+fn forwarded_for(headers: &HeaderMap) -> Option<&str> {
+    headers.get_all("x-forwarded-for").iter().next_back()?.to_str().ok()
+}
+
+/// What a client says about itself, for the combined format.
+fn said(head: &request::Parts) -> Said {
+    let value = |name| head.headers.get(name).map(|value| Bytes::copy_from_slice(value.as_bytes()));
+    let protocol = match head.version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        _ => "HTTP/1.1",
+    };
+    Said { protocol, referer: value(header::REFERER), user_agent: value(header::USER_AGENT) }
 }
 
 /// Takes what an application has left of a body.

@@ -46,6 +46,8 @@ impl Intake {
             // It does not hold for bodies that are taken as they come.
             body_bytes_max: usize::MAX,
             takes_all_methods: options.takes_all_methods,
+            // The application looks at them.
+            notes_headers: false,
         });
         Self { reader, held: Vec::new(), is_over: false, refused: None }
     }

@@ -5,14 +5,15 @@
 
 use std::{
     io::{self, Write as _},
-    net::SocketAddr,
     ops::RangeInclusive,
     time::{Duration, SystemTime},
 };
 
+use hyper::body::Bytes;
+
 use super::trace::Trace;
 use crate::{
-    serve::{Lines, LogFormat, Options},
+    serve::{Lines, LogFormat, Options, Peer},
     timestamp::Timestamp,
 };
 
@@ -33,12 +34,23 @@ pub(crate) struct AccessEntry<'a> {
     /// Of the answer's body.
     pub(crate) bytes: u64,
     pub(crate) duration: Duration,
-    pub(crate) client: SocketAddr,
+    pub(crate) client: Peer,
     pub(crate) service: Option<&'static str>,
     /// `None`: the request was not understood, or is not followed.
     pub(crate) trace: Option<&'a Trace>,
     /// Why the request was refused; else the trace may have the cause of the answer.
     pub(crate) cause: Option<&'a str>,
+    /// Only the combined format shows it; `None`: the request was not understood.
+    pub(crate) said: Option<&'a Said>,
+}
+
+/// What a client says about itself and its request.
+#[derive(Clone, Debug)]
+pub(crate) struct Said {
+    /// `HTTP/1.1`
+    pub(crate) protocol: &'static str,
+    pub(crate) referer: Option<Bytes>,
+    pub(crate) user_agent: Option<Bytes>,
 }
 
 impl AccessEntry<'_> {
@@ -70,6 +82,11 @@ impl Log {
         Self { lines, format: options.log_format, is_quiet: options.is_quiet }
     }
 
+    /// Whether it shows what a client says about itself.
+    pub(crate) fn shows_said(&self) -> bool {
+        !self.is_quiet && self.format == LogFormat::Combined
+    }
+
     /// Whether the access log is wanted at all.
     pub(crate) fn is_quiet(&self) -> bool {
         self.is_quiet
@@ -85,6 +102,7 @@ impl Log {
             let _ = match self.format {
                 LogFormat::Text => text_line(buffer, now, entry),
                 LogFormat::Json => json_line(buffer, now, entry),
+                LogFormat::Combined => combined_line(buffer, now, entry),
             };
         });
     }
@@ -143,6 +161,51 @@ fn json_line(out: &mut Vec<u8>, now: SystemTime, entry: &AccessEntry<'_>) -> io:
     Ok(())
 }
 
+fn combined_line(out: &mut Vec<u8>, now: SystemTime, entry: &AccessEntry<'_>) -> io::Result<()> {
+    match entry.client.ip() {
+        Some(ip) => write!(out, "{ip}")?,
+        None => write!(out, "{}", entry.client)?,
+    }
+    // As many logs are read by their columns, the time has exactly this form.
+    let date = httpdate::fmt_http_date(now);
+    let words: Vec<&str> = date.split([' ', ',']).filter(|it| !it.is_empty()).collect();
+    if let [_, day, month, year, time, ..] = words[..] {
+        write!(out, " - - [{day}/{month}/{year}:{time} +0000] \"")?;
+    }
+    match entry.said {
+        Some(said) => {
+            for (text, end) in [(entry.method, " "), (entry.url, " "), (said.protocol, "\"")] {
+                quoted(out, text.as_bytes());
+                out.extend_from_slice(end.as_bytes());
+            }
+        }
+        None => out.extend_from_slice(b"-\""),
+    }
+    // 499 is nginx's for a client that has gone.
+    write!(out, " {} {}", entry.status.unwrap_or(499), entry.bytes)?;
+    let (referer, agent) = entry
+        .said
+        .map_or((None, None), |said| (said.referer.as_deref(), said.user_agent.as_deref()));
+    for text in [referer, agent] {
+        out.extend_from_slice(b" \"");
+        quoted(out, text.unwrap_or(b"-"));
+        out.push(b'"');
+    }
+    out.push(b'\n');
+    Ok(())
+}
+
+/// Printable ASCII without `"` and `\`; all else as `\xXX`, as nginx does it, and not too much of it.
+fn quoted(out: &mut Vec<u8>, bytes: &[u8]) {
+    for &byte in &bytes[..bytes.len().min(LOGGED_URL_BYTES_MAX)] {
+        if (b' '..=b'~').contains(&byte) && !b"\"\\".contains(&byte) {
+            out.push(byte);
+        } else {
+            let _ = write!(out, "\\x{byte:02X}");
+        }
+    }
+}
+
 /// Printable ASCII without blanks, `"` and `\`; all else as `%XX`, and not too much of it.
 fn printable(out: &mut Vec<u8>, text: &str) {
     escape(out, text, LOGGED_URL_BYTES_MAX, b'!'..=b'~');
@@ -186,11 +249,32 @@ mod tests {
             grpc_status: None,
             bytes: 13,
             duration: Duration::from_micros(42),
-            client: ([127, 0, 0, 1], 5).into(),
+            client: Peer::Ip(([127, 0, 0, 1], 5).into()),
             service: None,
             trace: None,
             cause: None,
+            said: None,
         }
+    }
+
+    #[test]
+    fn the_combined_format_is_that_of_nginx() {
+        let line = |entry: &AccessEntry<'_>| {
+            let mut out = Vec::new();
+            combined_line(&mut out, at(1_704_110_400, 0), entry).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let start = "127.0.0.1 - - [01/Jan/2024:12:00:00 +0000] ";
+        let said = Said {
+            protocol: "HTTP/1.1",
+            referer: None,
+            user_agent: Some(Bytes::from_static(b"curl \"\xe9\\\n")),
+        };
+        let understood = AccessEntry { said: Some(&said), ..entry("/a?b=1") };
+        let end = r#""GET /a?b=1 HTTP/1.1" 200 13 "-" "curl \x22\xE9\x5C\x0A""#;
+        assert_eq!(line(&understood), format!("{start}{end}\n"));
+        let refused = AccessEntry { status: Some(400), bytes: 11, ..entry("-") };
+        assert_eq!(line(&refused), format!("{start}\"-\" 400 11 \"-\" \"-\"\n"));
     }
 
     #[test]

@@ -17,6 +17,7 @@
 //!    |        refusal: the answers that are made here
 //! front       what answers requests: the one trait for that
 //!    |   streamed   both bodies frame by frame, for gRPC
+//! |   status     what every service answers about itself
 //! app         the whole request, for a tide application
 //!    |
 //! convert     hyper's types to tide's and back, and nothing that http-types would die of
@@ -54,6 +55,7 @@ mod app;
 pub mod client;
 mod connection;
 mod convert;
+mod cors;
 pub(crate) mod exchange;
 pub(crate) mod front;
 mod intake;
@@ -65,6 +67,7 @@ pub(crate) mod refusal;
 mod shared;
 mod socket;
 mod state;
+pub(crate) mod status;
 pub(crate) mod streamed;
 mod task;
 mod trace;
@@ -77,15 +80,23 @@ use smol::stream::Stream;
 pub(crate) use app::Cause;
 pub use app::lost;
 pub(crate) use convert::is_left_out;
+pub use status::{Probe, Probing};
 pub use streamed::Upload;
 pub use trace::{REQUEST_ID, TRACEPARENT, TRACESTATE, Trace};
 
-use self::front::{Front, Fronts};
+use self::{
+    front::{Front, Fronts},
+    status::Status,
+};
 pub(crate) use crate::serve::time::within;
-pub use crate::serve::{Error, ErrorForm, Lines, LogFormat, Options, parse};
+pub use crate::serve::{
+    About, Cors, Error, ErrorForm, Lines, LogFormat, Options, Peer, Place, parse,
+};
 use crate::{
     cli::Exit,
-    serve::{self, Ports, drain::Shutdown, signals::EndSignals, thread::ServingThread},
+    serve::{
+        self, Ports, drain::Shutdown, metrics::Metrics, signals::EndSignals, thread::ServingThread,
+    },
 };
 
 /// Binds, announces, serves and drains: all that the `main` of a service does after it has read
@@ -101,24 +112,27 @@ pub fn serve<S>(
 where
     S: Clone + Send + Sync + 'static,
 {
-    serve_saying(name, options, |_| app, announce)
+    run(name, options, |bound, reasons| {
+        let lines = bound.announced(announce);
+        bound.serve(app, &lines, reasons)
+    })
 }
 
-/// Like [`serve`](serve()), for an application that also says lines of its own: `app` makes it, and
-/// is given what writes them.
+/// Like [`serve`](serve()), for an application that also says lines of its own, and needs others: `app`
+/// makes it and what `/ready` asks, of what serves it.
 pub fn serve_saying<S>(
     name: &str,
     options: Options,
-    app: impl FnOnce(Lines) -> tide::Server<S>,
+    app: impl FnOnce(&Bound) -> (tide::Server<S>, Probe),
     announce: impl FnOnce(SocketAddr) -> String,
 ) -> Exit
 where
     S: Clone + Send + Sync + 'static,
 {
     run(name, options, |bound, reasons| {
-        let lines = announce(bound.address());
-        let app = app(bound.lines());
-        bound.serve(app, &lines, reasons)
+        let lines = bound.announced(announce);
+        let (app, probe) = app(&bound);
+        bound.ready_if(Some(probe)).serve(app, &lines, reasons)
     })
 }
 
@@ -136,16 +150,17 @@ pub struct Bound {
     ports: Ports,
     /// What answers the requests that it takes, before the application does.
     fronts: Vec<Arc<dyn Front>>,
+    probe: Option<Probe>,
 }
 
 impl Bound {
-    /// Opens the port, or takes the first socket that systemd has opened. Does not block.
+    /// Takes all sockets that a service manager has opened, or else opens the port. Does not block.
     pub fn new(options: Options) -> Result<Self, Error> {
         Ok(Self::of(Ports::open(options)?))
     }
 
     fn of(ports: Ports) -> Self {
-        Self { ports, fronts: Vec::new() }
+        Self { ports, fronts: Vec::new(), probe: None }
     }
 
     /// Has a front answer the requests that it takes, on the same ports.
@@ -154,29 +169,49 @@ impl Bound {
         self
     }
 
+    /// Has `/ready` say whether what the service needs is there.
+    pub(crate) fn ready_if(self, probe: Option<Probe>) -> Self {
+        Self { probe, ..self }
+    }
+
     pub(crate) fn options(&self) -> &Options {
         self.ports.options()
     }
 
-    /// Opens another port of the same IP address, or takes the next socket that systemd has
-    /// opened. The options hold for the clients of all ports together. Does not block.
+    /// Opens another port of the same IP address, or counts on the next socket that was handed over. The options hold for the clients of all ports together. Does not block.
     pub fn also(self, port: u16) -> Result<Self, Error> {
         Ok(Self { ports: self.ports.also(port)?, ..self })
     }
 
-    /// Where it listens; the port is the real one. With several ports it is the first.
+    /// The first address at which it listens; the port is the real one. 0.0.0.0:0 if it listens at
+    /// sockets of Unix alone.
     pub fn address(&self) -> SocketAddr {
-        self.addresses()[0]
+        self.ports.address()
     }
 
     /// All addresses at which it listens, in the order in which the ports were opened.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        self.ports.addresses()
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.places().iter().filter_map(Place::ip).collect()
+    }
+
+    /// All places at which it listens, in the order in which the ports were opened.
+    pub fn places(&self) -> &[Place] {
+        self.ports.places()
+    }
+
+    /// What is printed when the ports are open.
+    pub(crate) fn announced(&self, announce: impl FnOnce(SocketAddr) -> String) -> String {
+        self.ports.announced(announce)
     }
 
     /// Where the application may say something, also while it serves.
     pub fn lines(&self) -> Lines {
         self.ports.lines().clone()
+    }
+
+    /// What the service counts.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        self.ports.metrics()
     }
 
     /// What an answer that never ends by itself watches, so that it does not hold up a shutdown.
@@ -185,12 +220,13 @@ impl Bound {
     }
 
     /// Serves on this thread, and on others if the options say so, until `reasons` yields one to
-    /// stop; a second one ends what is still in flight. Blocks.
+    /// stop; a second one ends what is still in flight, if it comes more than a second later, and
+    /// a third one does in any case. Blocks.
     ///
     /// Prints `lines` first, and at the end `Server closed successfully`, or how many connections
-    /// it had to cut off.
+    /// it had to cut off in the middle of something; that is [`Error::CutOff`].
     pub fn serve<S>(
-        self,
+        mut self,
         app: tide::Server<S>,
         lines: &str,
         reasons: impl Stream<Item = &'static str> + Unpin + 'static,
@@ -198,7 +234,9 @@ impl Bound {
     where
         S: Clone + Send + Sync + 'static,
     {
-        let fronts = Fronts::new(self.fronts.clone(), app::front(app));
+        let mut fronts = std::mem::take(&mut self.fronts);
+        fronts.push(Arc::new(Status::new(self.options().about, self.probe.take())));
+        let fronts = Fronts::new(fronts, app::front(app));
         self.serve_with(lines, reasons, move |thread| task::run(thread, fronts.clone()))
     }
 

@@ -8,13 +8,21 @@ use std::{
 };
 
 use super::{convert::Urls, limits::READ_BYTES_MAX, log::Log, state::shortest_wait};
-use crate::serve::{Lines, Options, drain::Shutdown, thread::Connections};
+use crate::serve::{
+    Lines, Options,
+    drain::Shutdown,
+    metrics::{Metrics, ThreadMetrics},
+    thread::Connections,
+};
 
 /// What all connections of one thread share.
 pub(super) struct HttpShared {
     pub(super) options: Arc<Options>,
     pub(super) shutdown: Shutdown,
     pub(super) log: Log,
+    /// What all threads count, and what this one does.
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) counts: Arc<ThreadMetrics>,
     /// One buffer for all reads: nothing stays in it from one poll of a task to the next.
     pub(super) read_buffer: RefCell<Vec<u8>>,
     pub(super) urls: RefCell<Urls>,
@@ -27,11 +35,14 @@ impl HttpShared {
     pub(super) fn new(
         options: Arc<Options>,
         lines: Lines,
+        metrics: Arc<Metrics>,
         shutdown: Shutdown,
         connections: Rc<Connections>,
     ) -> Self {
         Self {
             log: Log::new(lines, &options),
+            counts: metrics.thread(),
+            metrics,
             options,
             shutdown,
             read_buffer: RefCell::new(vec![0; READ_BYTES_MAX]),

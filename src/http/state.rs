@@ -228,6 +228,15 @@ impl ConnectionState {
         Some((spare, self.since()))
     }
 
+    /// Whether a request has begun to come and its answer has not all gone.
+    pub(super) fn is_in_use(&self) -> bool {
+        match self.phase.get() {
+            Phase::Opened | Phase::Idle | Phase::GivingWay { has_begun: false } => false,
+            Phase::Head => self.stage.get() != Stage::Nothing,
+            _ => true,
+        }
+    }
+
     pub(super) fn gives_way(&self) -> bool {
         matches!(self.phase.get(), Phase::GivingWay { .. })
     }
@@ -262,7 +271,10 @@ impl ConnectionState {
 
 /// The shortest of all waits.
 pub(super) fn shortest_wait(options: &Options, is_draining: bool) -> Duration {
-    let shortest = options.request_timeout.min(options.head_timeout()).min(options.keep_alive);
+    let shortest = options.request_timeout.min(options.head_timeout());
+    // Without keep-alive no connection waits for another request.
+    let idle = options.keep_alive;
+    let shortest = if idle.is_zero() { shortest } else { shortest.min(idle) };
     if is_draining { shortest.min(DRAIN_IDLE) } else { shortest }
 }
 

@@ -40,10 +40,11 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Serves on this thread until the shutdown is complete. Returns the number of connections that
 /// were cut off in the middle of something.
 pub(super) fn run(thread: ServingThread, fronts: Fronts) -> io::Result<usize> {
-    let ServingThread { options, lines, shutdown, .. } = &thread;
+    let ServingThread { options, lines, metrics, shutdown, .. } = &thread;
     let (options, lines, shutdown) = (options.clone(), lines.clone(), shutdown.clone());
+    let metrics = metrics.clone();
     thread::run(thread, |connections, executor| {
-        let shared = HttpShared::new(options, lines, shutdown, connections);
+        let shared = HttpShared::new(options, lines, metrics, shutdown, connections);
         let worker = Rc::new(Worker::new(shared, fronts, executor));
         move |stream, peer| {
             let connection = Rc::new(HttpConnection::new(worker.shared.clone(), stream, peer));
@@ -196,6 +197,7 @@ impl Task {
     /// Answers a request of HTTP/1 that did not become an exchange, and ends the connection.
     async fn refuse(&self, status: StatusCode, cause: Option<&str>) {
         let HttpConnection { state, shared, stream, .. } = &*self.connection;
+        shared.counts.refused(status.as_u16());
         let body = refusal::body(status, shared.options.errors, cause);
         self.log_refusal(status, cause, body.len());
         let refusal = refusal::bytes(status, shared.options.errors, &body);
@@ -224,6 +226,7 @@ impl Task {
             service: shared.options.service,
             trace: None,
             cause,
+            said: None,
         });
     }
 

@@ -21,4 +21,6 @@ pub struct RequestLimits {
     pub body_bytes_max: usize,
     /// Methods that are not registered are taken too, and not answered 501.
     pub takes_all_methods: bool,
+    /// Headers that a server may look at are kept, see [`NOTED`](super::request::NOTED).
+    pub notes_headers: bool,
 }

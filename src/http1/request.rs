@@ -24,7 +24,9 @@
 //! Bytes over 127 mean nothing to HTTP: in a header they are passed over, and in a target they are
 //! percent-encoded, as `"` is and whatever else a browser would have encoded.
 
-pub use super::{limits::RequestLimits, refusal::Refusal, request_reader::Stage};
+pub use super::{
+    limits::RequestLimits, refusal::Refusal, request_head::NOTED, request_reader::Stage,
+};
 use super::{
     request_reader::RequestReader,
     target::{self, Target},
@@ -49,6 +51,16 @@ pub struct Request {
     pub is_old: bool,
     /// The connection may carry another request after this one.
     pub keeps_alive: bool,
+    /// The headers of [`NOTED`] that it has, in their order, if the limits ask for them.
+    pub noted: Vec<(&'static str, String)>,
+}
+
+impl Request {
+    /// The last header of this name, which is one of [`NOTED`]. Bytes that are not UTF-8 are U+FFFD.
+    pub fn noted(&self, name: &str) -> Option<&str> {
+        let named = self.noted.iter().rev().find(|(other, _)| *other == name);
+        named.map(|(_, value)| value.as_str())
+    }
 }
 
 /// Reads requests out of a stream of bytes.
@@ -121,6 +133,7 @@ impl Parser {
             body: std::mem::take(&mut self.body),
             is_old: head.is_old,
             keeps_alive: head.keeps_alive(),
+            noted: std::mem::take(&mut head.noted),
         }
     }
 }
@@ -135,6 +148,7 @@ mod tests {
         url_bytes_max: 40,
         body_bytes_max: 20,
         takes_all_methods: false,
+        notes_headers: true,
     };
 
     fn read(text: &str) -> Result<(usize, Option<Request>), Refusal> {
@@ -162,6 +176,7 @@ mod tests {
                 body: b"abc".to_vec(),
                 is_old: false,
                 keeps_alive: true,
+                noted: Vec::new(),
             }
         );
     }

@@ -20,6 +20,17 @@ const KNOWN: [&str; 7] = [
     "expect",
 ];
 
+/// Headers that change nothing about how a request is read, and that a server may look at.
+pub const NOTED: [&str; 7] = [
+    "accept",
+    "access-control-request-headers",
+    "access-control-request-method",
+    "origin",
+    "referer",
+    "user-agent",
+    "x-forwarded-for",
+];
+
 /// What the lines of a head have said so far.
 #[derive(Debug, Default)]
 pub struct RequestHead {
@@ -40,6 +51,7 @@ pub struct RequestHead {
     wants_close: bool,
     wants_keep_alive: bool,
     wants_continue: bool,
+    pub(super) noted: Vec<(&'static str, String)>,
 }
 
 /// What `Transfer-Encoding` lists.
@@ -126,6 +138,11 @@ impl RequestHead {
         self.headers += 1;
         if self.headers > limits.headers_max {
             return Err(Refusal { status: 431, cause: "there are too many headers" });
+        }
+        if limits.notes_headers {
+            let noted = NOTED.iter().find(|noted| name.eq_ignore_ascii_case(noted));
+            let text = || String::from_utf8_lossy(value).into_owned();
+            self.noted.extend(noted.map(|noted| (*noted, text())));
         }
         // Most names are none of these, and their first letters say so.
         if !matches!(name.as_bytes()[0] | 0x20, b'h' | b'c' | b't' | b'e') {

@@ -57,7 +57,7 @@ pub(super) struct Arguments {
     /// first byte came, and all was done
     #[argh(switch)]
     pub(super) time: bool,
-    /// how long all of it may take; default 30s (TIMEOUT)
+    /// how long all of it may take; default 30s (SMOLRING_TIMEOUT)
     #[argh(option, arg_name = "time")]
     pub(super) timeout: Option<Period>,
     /// where to ask, as http://localhost:5000/api; http:// may be left out, and localhost before a

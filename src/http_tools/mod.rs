@@ -57,7 +57,7 @@ pub fn run(name: &str, args: &[String], method: Method) -> Exit {
         Ok(arguments) => arguments,
         Err(exit) => return exit,
     };
-    let prepared = cli::setting(arguments.timeout, "TIMEOUT", Period(TIMEOUT))
+    let prepared = cli::setting(arguments.timeout, "timeout", Period(TIMEOUT))
         .and_then(|Period(timeout)| Ok((timeout, Request::of(&arguments, method)?)));
     let (timeout, mut request) = match prepared {
         Ok(prepared) => prepared,

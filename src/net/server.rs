@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     ring::{Config, Event, Input, Node, index::Index},
-    serve::{accept::Acceptor, descriptors, listener::lengthen_queue},
+    serve::{accept::Acceptor, descriptors, listener::bind, systemd::Given},
 };
 
 /// Where a first node listens if it is not told otherwise.
@@ -57,9 +57,24 @@ impl Default for Limits {
 pub struct Bound {
     listeners: Vec<TcpListener>,
     address: SocketAddr,
+    /// How many of the listeners were handed over besides the one at the address.
+    others: usize,
 }
 
 impl Bound {
+    /// Takes the sockets that a service manager has opened, if there are any: all are served, and the
+    /// first with an IP address is where the other nodes reach this one.
+    pub(crate) fn given(given: Given) -> io::Result<Option<Self>> {
+        let listeners: Vec<_> = given.listeners.into();
+        if listeners.is_empty() {
+            return Ok(None);
+        }
+        let address = listeners.iter().find_map(|it| it.local_addr().ok());
+        let without = || io::Error::other("none of the sockets of LISTEN_FDS has an IP address");
+        let (address, others) = (address.ok_or_else(without)?, listeners.len() - 1);
+        Ok(Some(Self { listeners, address, others }))
+    }
+
     /// Binds `ip:port`. A node on a loopback address also answers on 127.0.0.1 at its port, where
     /// that is free. Without a port, the first from [`DEFAULT_PORT`] on that is free on both;
     /// without an address, [`DEFAULT_IP`], or 127.0.0.1 where the host has no such address.
@@ -76,13 +91,13 @@ impl Bound {
 
     fn at(ip: IpAddr, port: Option<u16>) -> io::Result<Self> {
         if let Some(port) = port {
-            let first = TcpListener::bind((ip, port))?;
+            let first = bind((ip, port).into())?;
             let second = second_listener(&first).unwrap_or_default();
             return Self::of(first, second);
         }
         let mut last = io::ErrorKind::AddrInUse.into();
         for port in DEFAULT_PORT..DEFAULT_PORT + PORTS_TRIED {
-            let first = TcpListener::bind((ip, port));
+            let first = bind((ip, port).into());
             let both = first.and_then(|first| second_listener(&first).map(|it| (first, it)));
             match both {
                 Ok((first, second)) => return Self::of(first, second),
@@ -95,9 +110,7 @@ impl Bound {
 
     fn of(first: TcpListener, second: Option<TcpListener>) -> io::Result<Self> {
         let address = first.local_addr()?;
-        let listeners: Vec<_> = [first].into_iter().chain(second).collect();
-        listeners.iter().try_for_each(lengthen_queue)?;
-        Ok(Self { listeners, address })
+        Ok(Self { listeners: [first].into_iter().chain(second).collect(), address, others: 0 })
     }
 
     /// The address that it listens on.
@@ -105,19 +118,25 @@ impl Bound {
         self.address
     }
 
-    /// Whether it also listens on 127.0.0.1.
+    /// Whether it also listens on 127.0.0.1, because its address is another one of loopback.
     pub fn has_localhost(&self) -> bool {
-        self.listeners.len() > 1
+        self.others == 0 && self.listeners.len() > 1
+    }
+
+    /// How many sockets it listens at that were handed over besides the one at its address.
+    pub fn others(&self) -> usize {
+        self.others
     }
 
     /// Runs the node on this thread until `leave` ends and the node has left the ring gracefully.
-    /// `on_event` is called on this thread, between two messages: it must not block.
+    /// When `retire` ends, which is before, the node says from then on that it is not ready. `on_event` is called on this thread, between two messages: it must not block.
     ///
     /// `config.started_ms` and `config.seed` are set here. Errors come from setting up the sockets.
     pub fn serve(
         self,
         mut config: Config,
         limits: Limits,
+        retire: impl Future<Output = ()>,
         leave: impl Future<Output = ()>,
         on_event: impl FnMut(&Event) + 'static,
     ) -> io::Result<()> {
@@ -151,6 +170,8 @@ impl Bound {
         executor.spawn(driver.clone().keep_time()).detach();
         executor.spawn(driver.clone().sweep()).detach();
         let leaving = async {
+            retire.await;
+            driver.drive(Input::Retire);
             leave.await;
             driver.drive(Input::Leave);
             driver.left().await;
@@ -170,7 +191,7 @@ fn second_listener(first: &TcpListener) -> io::Result<Option<TcpListener>> {
     if !address.ip().is_loopback() || address.ip() == Ipv4Addr::LOCALHOST {
         return Ok(None);
     }
-    TcpListener::bind((Ipv4Addr::LOCALHOST, address.port())).map(Some)
+    bind((Ipv4Addr::LOCALHOST, address.port()).into()).map(Some)
 }
 
 fn welcome(driver: &Rc<Driver>, stream: Async<TcpStream>) {

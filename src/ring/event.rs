@@ -68,6 +68,9 @@ pub enum Input {
     },
     /// The time that [`Node::deadline`](super::Node::deadline) named has come.
     Wake,
+    /// [`Input::Leave`] will come soon: say that this node is not ready, so that clients go elsewhere.
+    /// Nothing else changes.
+    Retire,
     /// Finish what is in flight, leave the ring gracefully, and say [`Output::Left`]: after the
     /// request timeout and the check timeout at the latest.
     Leave,

@@ -115,6 +115,8 @@ pub struct Node {
     pub(super) claimable: Option<Time>,
     /// Whether this node holds everything that was acknowledged in its ring: see `settle_ready`.
     pub(super) ready: bool,
+    /// Whether it is told to leave soon, and says that it is not ready.
+    pub(super) retires: bool,
     /// Whether an event has said that it is ready.
     is_known_ready: bool,
     /// What it covers, what of that it has learned from others, and what it brings itself.
@@ -194,6 +196,7 @@ impl Node {
             claimable: (!joins && !config.bootstrap)
                 .then(|| Time(0) + config.check_interval * CLAIM_INTERVALS),
             ready: false,
+            retires: false,
             is_known_ready: false,
             covers: Covers::default(),
             learned: Covers::default(),
@@ -259,6 +262,7 @@ impl Node {
             Input::LinkDown { link, why } => self.link_down(now, link, why, out),
             Input::Stored { ticket, result } => self.stored(now, ticket, result, out),
             Input::Wake => self.wake(now, out),
+            Input::Retire => self.retires = true,
             Input::Leave => self.leave(now, out),
         }
         if self.untended {

@@ -328,7 +328,7 @@ impl Node {
             },
             started_ms: self.config.started_ms,
             clock_off_ms: self.clocks.off_ms(me, me).unwrap_or(0),
-            ready: self.is_ready(),
+            ready: self.is_ready() && !self.retires,
             full: !self.refused.is_empty(),
             members: self.live,
             files: self.index.len(),

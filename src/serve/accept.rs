@@ -4,14 +4,19 @@ use std::{
     cell::Cell,
     io,
     net::{SocketAddr, TcpListener, TcpStream},
+    os::fd::OwnedFd,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use async_io::{Async, Timer};
+use rustix::{
+    io::{FdFlags, fcntl_setfd},
+    net::{AddressFamily, accept, getsockname},
+};
 use smol::future;
 
-use super::descriptors;
+use super::{descriptors, place::Peer};
 
 /// The time between two attempts to accept when something is wrong, or when the process has no more
 /// descriptors and no connection ends.
@@ -20,17 +25,27 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// The listening sockets of a thread. They take turns: the clients of one do not keep the clients of
 /// another waiting.
 pub(crate) struct Acceptor {
-    listeners: Vec<Async<TcpListener>>,
+    listeners: Vec<Listener>,
     /// The one that is tried first next time.
     next: Cell<usize>,
 }
 
-type Accepted = io::Result<(Async<TcpStream>, SocketAddr)>;
+/// A socket that listens. One of Unix is held, accepts and is read and written like one of TCP: the
+/// system calls are the same. Only what is asked about addresses and delays fails.
+struct Listener {
+    socket: Async<TcpListener>,
+    is_unix: bool,
+}
+
+type Accepted = io::Result<(Async<TcpStream>, Peer)>;
 
 impl Acceptor {
     /// Over sockets that listen. Sets them non-blocking.
     pub(crate) fn new(listeners: Vec<TcpListener>) -> io::Result<Self> {
-        let listeners = listeners.into_iter().map(Async::new);
+        let listeners = listeners.into_iter().map(|listener| {
+            let is_unix = getsockname(&listener)?.address_family() == AddressFamily::UNIX;
+            Ok(Listener { socket: Async::new(listener)?, is_unix })
+        });
         Ok(Self { listeners: listeners.collect::<io::Result<_>>()?, next: Cell::new(0) })
     }
 
@@ -45,7 +60,7 @@ impl Acceptor {
         in_a_row: u32,
         room: impl AsyncFn(),
         close_one: impl AsyncFn(),
-        take: impl Fn(Async<TcpStream>, SocketAddr),
+        take: impl Fn(Async<TcpStream>, Peer),
     ) {
         let mut accepted = 0;
         loop {
@@ -69,10 +84,10 @@ impl Acceptor {
 
     /// Takes the connections that the kernel has accepted already: these clients may have sent a
     /// request. Does not wait.
-    pub(crate) fn accept_the_rest(&self, take: impl Fn(Async<TcpStream>, SocketAddr)) {
+    pub(crate) fn accept_the_rest(&self, take: impl Fn(Async<TcpStream>, Peer)) {
         for listener in &self.listeners {
             loop {
-                match try_accept(listener) {
+                match listener.try_accept() {
                     Ok((stream, peer)) => take(stream, peer),
                     Err(error) if is_of_the_client(&error) => {}
                     Err(_) => break,
@@ -91,7 +106,7 @@ impl Acceptor {
         loop {
             for turn in 0..self.listeners.len() {
                 let number = (self.next.get() + turn) % self.listeners.len();
-                match try_accept(&self.listeners[number]) {
+                match self.listeners[number].try_accept() {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                     accepted => {
                         self.next.set(number + 1);
@@ -109,7 +124,7 @@ impl Acceptor {
         let mut readable = Poll::Pending;
         for listener in &self.listeners {
             // All of them: each must know which task to wake.
-            if let Poll::Ready(result) = listener.poll_readable(cx) {
+            if let Poll::Ready(result) = listener.socket.poll_readable(cx) {
                 readable = Poll::Ready(result);
             }
         }
@@ -121,11 +136,23 @@ async fn retry() {
     Timer::after(ACCEPT_RETRY).await;
 }
 
-/// A connection that sends small answers at once (no Nagle delay), and its client's address.
-fn try_accept(listener: &Async<TcpListener>) -> Accepted {
-    let (stream, peer) = listener.get_ref().accept()?;
-    let _ = stream.set_nodelay(true);
-    Ok((Async::new(stream)?, canonical(peer)))
+impl Listener {
+    /// A connection that sends small answers at once (no Nagle delay), and its client's address.
+    fn try_accept(&self) -> Accepted {
+        if self.is_unix {
+            let stream = accept(&self.socket)?;
+            fcntl_setfd(&stream, FdFlags::CLOEXEC)?;
+            return Ok((Async::new(as_tcp(stream))?, Peer::Unix));
+        }
+        let (stream, peer) = self.socket.get_ref().accept()?;
+        let _ = stream.set_nodelay(true);
+        Ok((Async::new(stream)?, Peer::Ip(canonical(peer))))
+    }
+}
+
+/// See [`Listener`].
+fn as_tcp(stream: OwnedFd) -> TcpStream {
+    stream.into()
 }
 
 /// An IPv4 client of an IPv6 socket is an IPv4 client.

@@ -1,9 +1,14 @@
 //! The shutdown of a server, in stages, and how systemd is told of it.
 //!
-//! The first signal stops accepting and lets everything in flight finish; the second ends at
-//! once, and so does the drain timeout.
+//! ```text
+//! serving --signal--> draining, still accepting --grace--> draining, no longer --all answered--> ended
+//!                                 \-------------- insisted, or the drain timeout: cut off -----> ended
+//! ```
+//!
+//! While it is still accepting, the server says that it is not ready: a load balancer that asks takes it
+//! out before the port is closed. Without `--grace` that takes no time.
 
-use std::time::Duration;
+use std::time::Instant;
 
 use async_io::Timer;
 use smol::{
@@ -12,11 +17,12 @@ use smol::{
     stream::{Stream, StreamExt},
 };
 
-use super::lines::Lines;
+use super::{lines::Lines, options::Options, signals::insisted, systemd::notify};
 
 /// How far the shutdown of the server is, for the tasks that watch it. Clones watch the same one.
 #[derive(Clone, Debug)]
 pub(crate) struct Shutdown {
+    told: Receiver<()>,
     draining: Receiver<()>,
     ended: Receiver<()>,
 }
@@ -24,15 +30,22 @@ pub(crate) struct Shutdown {
 /// Begins the stages of a shutdown: each when its sender is dropped.
 #[derive(Debug)]
 pub(super) struct Switch {
+    told: Sender<()>,
     draining: Sender<()>,
     ended: Sender<()>,
 }
 
 impl Shutdown {
     pub(super) fn new() -> (Switch, Self) {
+        let (tell, told) = bounded(1);
         let (drain, draining) = bounded(1);
         let (end, ended) = bounded(1);
-        (Switch { draining: drain, ended: end }, Self { draining, ended })
+        (Switch { told: tell, draining: drain, ended: end }, Self { told, draining, ended })
+    }
+
+    /// Whether the server has been told to end. It may still accept for a while.
+    pub(crate) fn is_told(&self) -> bool {
+        self.told.is_closed()
     }
 
     /// Ends when nothing more may be accepted.
@@ -50,21 +63,26 @@ impl Shutdown {
 pub(super) async fn watch(
     mut reasons: impl Stream<Item = &'static str> + Unpin,
     switch: Switch,
-    drain_timeout: Duration,
+    options: &Options,
     lines: Lines,
 ) {
     let Some(reason) = reasons.next().await else { return future::pending().await };
+    let first = Instant::now();
+    let Switch { told, draining, ended } = switch;
+    drop(told);
     lines.say_at_once(format_args!("Received {reason}, shutting down gracefully..."));
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    drop(switch.draining);
-    let again = async {
-        if reasons.next().await.is_none() {
-            future::pending::<()>().await;
-        }
-    };
+    let _ = notify("STOPPING=1");
+    let again = async { Some(insisted(&mut reasons, first).await) };
     let late = async {
-        Timer::after(drain_timeout).await;
+        if !options.grace.is_zero() {
+            Timer::after(options.grace).await;
+        }
+        drop(draining);
+        Timer::after(options.drain_timeout).await;
+        None
     };
-    future::or(again, late).await;
-    drop(switch.ended);
+    if let Some(reason) = future::or(again, late).await {
+        lines.say_at_once(format_args!("Received {reason} as well, ending at once"));
+    }
+    drop(ended);
 }

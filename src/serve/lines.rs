@@ -9,7 +9,11 @@ use std::{
     time::Duration,
 };
 
-use crate::timestamp::Timestamp;
+use super::options::LogFormat;
+use crate::{
+    printable::{JsonText, Printable},
+    timestamp::Timestamp,
+};
 
 /// Bytes of lines that wait to be written. Over that, lines are dropped and counted.
 const WAITING_BYTES_MAX: usize = 4 << 20;
@@ -22,8 +26,18 @@ const FAREWELL: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Lines {
     shared: Arc<LinesShared>,
-    /// The time is put in front of each line that is said.
-    is_timed: bool,
+    form: LineForm,
+}
+
+/// What a line that is said looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LineForm {
+    /// As it is said.
+    Bare,
+    /// With the time in front.
+    Timed,
+    /// An object of JSON with `time` and `message`.
+    Json,
 }
 
 #[derive(Debug, Default)]
@@ -46,20 +60,26 @@ struct Buffer {
 
 impl Lines {
     /// Starts the thread that writes to stdout.
-    pub(crate) fn start() -> io::Result<Self> {
+    pub(crate) fn start(format: LogFormat) -> io::Result<Self> {
         let shared = Arc::<LinesShared>::default();
         let writer = shared.clone();
         thread::Builder::new().name("log".into()).spawn(move || writer.write_all())?;
-        Ok(Self { shared, is_timed: false })
+        let form = match format {
+            LogFormat::Json => LineForm::Json,
+            LogFormat::Text | LogFormat::Combined => LineForm::Bare,
+        };
+        Ok(Self { shared, form })
     }
 
-    /// The same, with the time in front of each line that is said.
+    /// The same, with the time in front of each line that is said; in JSON it is there anyway.
     pub(crate) fn timed(self) -> Self {
-        Self { is_timed: true, ..self }
+        let form = if self.form == LineForm::Json { LineForm::Json } else { LineForm::Timed };
+        Self { form, ..self }
     }
 
     /// Writes a line, in a few milliseconds. Does not block; what the reader of stdout does not take
-    /// in time is dropped and counted. The text must be printable: nothing in it is escaped.
+    /// in time is dropped and counted. The text may have come from anywhere: what would end the line
+    /// or change a terminal is escaped.
     pub fn say(&self, message: impl Display) {
         self.push(false, |buffer| self.line(buffer, &message));
     }
@@ -67,6 +87,11 @@ impl Lines {
     /// The same, and the writing begins at once.
     pub(crate) fn say_at_once(&self, message: impl Display) {
         self.push(true, |buffer| self.line(buffer, &message));
+    }
+
+    /// Says each line of a text of this program's own, at once.
+    pub(crate) fn say_lines(&self, text: &str) {
+        text.lines().for_each(|line| self.say_at_once(line));
     }
 
     /// Lets `line` append whole lines, without the time, to what is written next. Does not block.
@@ -85,10 +110,16 @@ impl Lines {
     }
 
     fn line(&self, buffer: &mut Vec<u8>, message: &dyn Display) {
-        if self.is_timed {
-            let _ = write!(buffer, "{} ", Timestamp::now());
-        }
-        let _ = writeln!(buffer, "{message}");
+        let message = message.to_string();
+        // Writing to a Vec cannot fail.
+        let _ = match self.form {
+            LineForm::Bare => writeln!(buffer, "{}", Printable(&message)),
+            LineForm::Timed => writeln!(buffer, "{} {}", Timestamp::now(), Printable(&message)),
+            LineForm::Json => {
+                let (time, message) = (Timestamp::now(), JsonText(&message));
+                writeln!(buffer, r#"{{"time":"{time}","message":{message}}}"#)
+            }
+        };
     }
 
     fn push(&self, is_urgent: bool, line: impl FnOnce(&mut Vec<u8>)) {
@@ -151,7 +182,7 @@ mod tests {
 
     /// Lines without a thread that writes them.
     fn unwritten() -> Lines {
-        Lines { shared: Arc::default(), is_timed: false }
+        Lines { shared: Arc::default(), form: LineForm::Bare }
     }
 
     fn take(lines: &Lines) -> String {
@@ -167,6 +198,19 @@ mod tests {
         assert_eq!(take(&lines).len(), WAITING_BYTES_MAX);
         lines.say("there is room again");
         assert_eq!(take(&lines), "(2 lines were dropped here)\nthere is room again\n");
+    }
+
+    #[test]
+    fn what_is_said_is_one_line_and_in_json_an_object() {
+        let lines = unwritten();
+        lines.say("a\n\u{1b}[2J\u{202e}\"");
+        assert_eq!(take(&lines), "a\\n\\u{1b}[2J\\u{202e}\"\n");
+        let lines = Lines { form: LineForm::Json, ..lines };
+        lines.clone().timed().say("a\n\u{1b}\"");
+        let text = take(&lines);
+        let (start, end) = text.split_once("Z\",").unwrap();
+        assert!(start.starts_with(r#"{"time":"20"#), "{text}");
+        assert_eq!(end, "\"message\":\"a\\n\\u001b\\\"\"}\n");
     }
 
     #[test]

@@ -1,16 +1,16 @@
 //! The options that every service has, each defined once: name, help, and how it is read and shown.
 //!
-//! One rule makes the environment variable of an option out of its name: [`variable`]. The
-//! services' variables have no prefix, those of a node begin with `SMOLRING_`.
+//! One rule makes the environment variable of an option out of its name: [`variable`](cli::variable).
+//! Three options have a second variable, without the prefix: what is usual at many hosts, as `PORT`.
 //!
 //! argh has no way to put one set of options into several commands. So [`parse`] has the shared
 //! ones taken out of the command line, while argh reads the rest into the service's own struct, and
 //! adds them to its `--help`, in the same form.
 
 use std::{
-    env,
+    collections::BTreeMap,
     fmt::{self, Display},
-    net::IpAddr,
+    net::{IpAddr, ToSocketAddrs},
     ops::RangeInclusive,
     str::FromStr,
     time::Duration,
@@ -18,7 +18,7 @@ use std::{
 
 use argh::{ArgsInfo, FromArgs};
 
-use super::errors::ErrorForm;
+use super::{about::About, cors::Cors, errors::ErrorForm};
 use crate::cli::{self, ByteSize, Exit, Given, Period, SharedOption, UsageError};
 
 /// Where a service listens, what it takes from a client, how long it waits for one, and what it
@@ -52,12 +52,24 @@ pub struct Options {
     pub body_timeout: Option<Duration>,
     /// How long a connection may be idle between two requests.
     pub keep_alive: Duration,
-    /// How long a shutdown waits for requests in flight.
+    /// How long a server that is told to end still accepts, while it says that it is not ready.
+    pub grace: Duration,
+    /// How long a shutdown waits for requests in flight, once nothing more is accepted.
     pub drain_timeout: Duration,
     /// What a line of the access log looks like.
     pub log_format: LogFormat,
-    /// No access log.
+    /// No access log, and no text of a message in any line.
     pub is_quiet: bool,
+    /// The client's address is the last one of `X-Forwarded-For`, which the proxy in front has added.
+    /// Without a proxy, a client could write anything there.
+    pub trusts_proxy: bool,
+    /// Pages of these origins may use the service from a browser.
+    pub cors: Option<Cors>,
+    /// What `/` says of the service; `None`: `/` is the application's. Not an option: the service sets
+    /// it.
+    pub about: Option<&'static About>,
+    /// The variables that have set options, by the names of these options.
+    pub variables: BTreeMap<&'static str, String>,
     /// How it is said why a request is refused. Not an option: the service sets it.
     pub errors: ErrorForm,
     /// Methods that are not registered are answered too, as other requests are, and not with 501.
@@ -85,9 +97,14 @@ impl Default for Options {
             head_timeout: None,
             body_timeout: None,
             keep_alive: Duration::from_secs(60),
+            grace: Duration::ZERO,
             drain_timeout: Duration::from_secs(10),
             log_format: LogFormat::Text,
             is_quiet: false,
+            trusts_proxy: false,
+            cors: None,
+            about: None,
+            variables: BTreeMap::new(),
             errors: ErrorForm::Line,
             takes_all_methods: false,
             service: None,
@@ -96,6 +113,11 @@ impl Default for Options {
 }
 
 impl Options {
+    /// What to change in order to change an option: `--port`, or the variable that has set it.
+    pub(crate) fn name(&self, option: &str) -> String {
+        self.variables.get(option).cloned().unwrap_or_else(|| format!("--{option}"))
+    }
+
     pub(crate) fn head_timeout(&self) -> Duration {
         self.head_timeout.unwrap_or(self.request_timeout)
     }
@@ -114,8 +136,12 @@ pub enum LogFormat {
     #[default]
     Text,
     /// The same as one JSON object: `time`, `method`, `url`, `status`, `bytes`, `duration_ms`,
-    /// `client`, and maybe `grpc_status`, `service`, `request_id`, `traceparent`, `cause`.
+    /// `client`, and maybe `grpc_status`, `service`, `request_id`, `traceparent`, `cause`. Every other
+    /// line is an object as well, with `time` and `message`.
     Json,
+    /// As nginx and Apache write it:
+    /// `127.0.0.1 - - [01/Jan/2024:12:00:00 +0000] "GET /path HTTP/1.1" 200 13 "REFERER" "USER AGENT"`
+    Combined,
 }
 
 impl FromStr for LogFormat {
@@ -125,7 +151,8 @@ impl FromStr for LogFormat {
         match text {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
-            _ => Err(format!("`{text}` is no log format; write text or json")),
+            "combined" => Ok(Self::Combined),
+            _ => Err(format!("`{text}` is no log format; write text, json or combined")),
         }
     }
 }
@@ -135,19 +162,19 @@ impl Display for LogFormat {
         f.write_str(match self {
             Self::Text => "text",
             Self::Json => "json",
+            Self::Combined => "combined",
         })
     }
 }
 
-/// The environment variable of an option: `--check-interval` with the prefix `SMOLRING_` is
-/// `SMOLRING_CHECK_INTERVAL`.
-pub(crate) fn variable(prefix: &str, option: &str) -> String {
-    format!("{prefix}{}", option.to_uppercase().replace('-', "_"))
-}
+/// Options whose variable may also be written without the prefix.
+const USUAL: &[(&str, &str)] =
+    &[("port", "PORT"), ("request-timeout", "REQUEST_TIMEOUT"), ("log-format", "LOG_FORMAT")];
 
 /// All that there is to know about one option.
 struct OptionRow {
     name: &'static str,
+    short: Option<char>,
     /// `None`: a switch. It takes no value, and its variable is 1 or 0.
     value: Option<&'static str>,
     /// The default is put in for `{}`.
@@ -157,33 +184,62 @@ struct OptionRow {
 }
 
 impl OptionRow {
-    /// `IP` alone would say too little in an environment that many programs share.
+    /// The variable that the help names.
     fn variable(&self) -> String {
-        variable(if self.name == "ip" { "LISTEN_" } else { "" }, self.name)
+        self.variables().pop().unwrap_or_default()
+    }
+
+    /// Its variables. The first that is set counts.
+    fn variables(&self) -> Vec<String> {
+        let usual = USUAL.iter().filter(|(name, _)| *name == self.name);
+        let usual = usual.map(|(_, variable)| (*variable).to_owned());
+        [cli::variable(self.name)].into_iter().chain(usual).collect()
     }
 }
 
 const TIMES: RangeInclusive<Period> =
     Period(Duration::from_millis(10))..=Period(Duration::from_secs(24 * 3600));
 
+/// Of a time that may be none at all.
+const OR_NONE: RangeInclusive<Period> = Period(Duration::ZERO)..=*TIMES.end();
+
 /// In the order of the help.
 const SHARED: &[OptionRow] = &[
     OptionRow {
         name: "ip",
+        short: None,
         value: Some("ip"),
-        help: "address to listen on; default {}",
+        help: "address or name to listen on, * for every address; default {}",
         show: |it| it.ip.map_or("every address, IPv6 and IPv4".into(), |ip| ip.to_string()),
-        set: |it, text| parsed(text).map(|ip| it.ip = Some(ip)),
+        set: |it, text| host(text).map(|ip| it.ip = ip),
     },
     OptionRow {
         name: "port",
+        short: Some('p'),
         value: Some("port"),
         help: "port to listen on, 0 for any free one; default {}",
         show: |it| it.port.to_string(),
         set: |it, text| parsed(text).map(|port| it.port = port),
     },
     OptionRow {
+        name: "host",
+        short: None,
+        value: Some("host"),
+        help: "the same as --ip",
+        show: |_| String::new(),
+        set: |it, text| host(text).map(|ip| it.ip = ip),
+    },
+    OptionRow {
+        name: "bind",
+        short: None,
+        value: Some("host:port"),
+        help: "--ip and --port in one; :8080 is a port of every address",
+        show: |_| String::new(),
+        set: |it, text| bind(text).map(|(ip, port)| (it.ip, it.port) = (ip, port)),
+    },
+    OptionRow {
         name: "threads",
+        short: None,
         value: Some("threads"),
         help: "threads that serve; more than one pays when one core is busy; default {}",
         show: |it| it.threads.to_string(),
@@ -191,6 +247,7 @@ const SHARED: &[OptionRow] = &[
     },
     OptionRow {
         name: "max-connections",
+        short: None,
         value: Some("connections"),
         help: "connections at a time, others wait until one ends or is idle; default {}",
         show: |it| it.connections_max.to_string(),
@@ -198,6 +255,7 @@ const SHARED: &[OptionRow] = &[
     },
     OptionRow {
         name: "max-requests",
+        short: None,
         value: Some("requests"),
         help: "requests of one connection, then it is closed; default {}",
         show: |it| it.requests_max.to_string(),
@@ -205,6 +263,7 @@ const SHARED: &[OptionRow] = &[
     },
     OptionRow {
         name: "max-head-bytes",
+        short: None,
         value: Some("size"),
         help: "line and headers of a request, over that 431; default {}",
         show: |it| ByteSize(it.head_bytes_max as u64).to_string(),
@@ -212,6 +271,7 @@ const SHARED: &[OptionRow] = &[
     },
     OptionRow {
         name: "max-headers",
+        short: None,
         value: Some("headers"),
         help: "headers of a request, over that 431; default {}",
         show: |it| it.headers_max.to_string(),
@@ -219,6 +279,7 @@ const SHARED: &[OptionRow] = &[
     },
     OptionRow {
         name: "max-url-bytes",
+        short: None,
         value: Some("size"),
         help: "path and query of a request, over that 414; default {}",
         show: |it| ByteSize(it.url_bytes_max as u64).to_string(),
@@ -226,6 +287,7 @@ const SHARED: &[OptionRow] = &[
     },
     OptionRow {
         name: "max-body-bytes",
+        short: None,
         value: Some("size"),
         help: "body of a request, over that 413; default {}",
         show: |it| ByteSize(it.body_bytes_max as u64).to_string(),
@@ -233,6 +295,7 @@ const SHARED: &[OptionRow] = &[
     },
     OptionRow {
         name: "request-timeout",
+        short: None,
         value: Some("time"),
         help: "how long an answer may take to make, over that 408; default {}",
         show: |it| Period(it.request_timeout).to_string(),
@@ -240,6 +303,7 @@ const SHARED: &[OptionRow] = &[
     },
     OptionRow {
         name: "head-timeout",
+        short: None,
         value: Some("time"),
         help: "how long a request's line and headers may take to come, over that 408; default {}",
         show: |it| or_request_timeout(it.head_timeout),
@@ -247,6 +311,7 @@ const SHARED: &[OptionRow] = &[
     },
     OptionRow {
         name: "body-timeout",
+        short: None,
         value: Some("time"),
         help: "how long a request's body may take to come, over that 408; default {}",
         show: |it| or_request_timeout(it.body_timeout),
@@ -254,13 +319,24 @@ const SHARED: &[OptionRow] = &[
     },
     OptionRow {
         name: "keep-alive",
+        short: None,
         value: Some("time"),
-        help: "how long a connection may be idle between two requests; default {}",
+        help: "how long a connection may be idle between two requests, 0 for one request each; \
+               default {}",
         show: |it| Period(it.keep_alive).to_string(),
-        set: |it, text| ranged(text, TIMES).map(|Period(time)| it.keep_alive = time),
+        set: |it, text| ranged(text, OR_NONE).map(|Period(time)| it.keep_alive = time),
+    },
+    OptionRow {
+        name: "grace",
+        short: None,
+        value: Some("time"),
+        help: "how long, once told to end, it still accepts while /ready says 503; default {}",
+        show: |it| or_none(it.grace),
+        set: |it, text| ranged(text, OR_NONE).map(|Period(time)| it.grace = time),
     },
     OptionRow {
         name: "drain-timeout",
+        short: None,
         value: Some("time"),
         help: "how long a shutdown waits for requests in flight; default {}",
         show: |it| Period(it.drain_timeout).to_string(),
@@ -268,26 +344,70 @@ const SHARED: &[OptionRow] = &[
     },
     OptionRow {
         name: "log-format",
+        short: None,
         value: Some("format"),
-        help: "access log as text or json; default {}",
+        help: "access log as text, as nginx's combined, or all lines as json; default {}",
         show: |it| it.log_format.to_string(),
         set: |it, text| parsed(text).map(|format| it.log_format = format),
     },
     OptionRow {
         name: "quiet",
+        short: None,
         value: None,
-        help: "no access log",
+        help: "no access log, and no text of a message in any line",
         show: |_| String::new(),
-        set: |it, text| {
-            it.is_quiet = match text {
-                "1" | "true" => true,
-                "0" | "false" => false,
-                _ => return Err(format!("`{text}` is neither 1 nor 0")),
-            };
-            Ok(())
-        },
+        set: |it, text| switch(text).map(|on| it.is_quiet = on),
+    },
+    OptionRow {
+        name: "cors",
+        short: None,
+        value: Some("origins"),
+        help: "pages of these origins may use it from a browser: https://app.example, with commas, or *; \
+               default {}",
+        show: |it| it.cors.as_ref().map_or("none".into(), Cors::to_string),
+        set: |it, text| text.parse().map(|cors| it.cors = Some(cors)),
+    },
+    OptionRow {
+        name: "trust-proxy",
+        short: None,
+        value: None,
+        help: "a proxy stands in front: the client is the last of its X-Forwarded-For",
+        show: |_| String::new(),
+        set: |it, text| switch(text).map(|on| it.trusts_proxy = on),
     },
 ];
+
+/// The address of a name; `None` is every address. Waits for the name to be looked up.
+fn host(text: &str) -> Result<Option<IpAddr>, String> {
+    let bare = text.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(text);
+    match bare {
+        "" | "*" => return Ok(None),
+        _ => {}
+    }
+    if let Ok(ip) = bare.parse() {
+        return Ok(Some(ip));
+    }
+    let found = (bare, 0).to_socket_addrs().ok().and_then(|mut all| all.next());
+    found
+        .map(|it| Some(it.ip()))
+        .ok_or_else(|| format!("`{text}` is neither an address nor a name that has one"))
+}
+
+fn bind(text: &str) -> Result<(Option<IpAddr>, u16), String> {
+    let parts =
+        text.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']'));
+    let (name, port) =
+        parts.ok_or_else(|| format!("`{text}` is not host:port; write it like 127.0.0.1:8080"))?;
+    Ok((host(name)?, parsed(port)?))
+}
+
+fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "true" => Ok(true),
+        "0" | "false" => Ok(false),
+        _ => Err(format!("`{text}` is neither 1 nor 0")),
+    }
+}
 
 fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|cause: T::Err| cli::plain_cause(&cause.to_string()).to_owned())
@@ -309,6 +429,10 @@ fn size(text: &str, range: RangeInclusive<u64>) -> Result<usize, String> {
     ranged(text, range).map(|ByteSize(bytes)| bytes as usize)
 }
 
+fn or_none(time: Duration) -> String {
+    if time.is_zero() { "none".into() } else { Period(time).to_string() }
+}
+
 fn or_request_timeout(time: Option<Duration>) -> String {
     time.map_or("that of --request-timeout".into(), |time| Period(time).to_string())
 }
@@ -321,13 +445,16 @@ pub fn parse<T: FromArgs + ArgsInfo>(
     defaults: Options,
 ) -> Result<(T, Options), Exit> {
     let (own, flags) = cli::parse_with(name, args, &shared(), &help(&defaults))?;
-    let merged = merge(defaults, &flags, |variable| env::var_os(variable));
+    let merged = merge(defaults, &flags, cli::from_environment);
     merged.map(|options| (own, options)).map_err(|error| cli::usage(name, &error))
 }
 
 /// The shared options, as the command line knows them.
 fn shared() -> Vec<SharedOption> {
-    SHARED.iter().map(|it| SharedOption { name: it.name, value: it.value }).collect()
+    SHARED
+        .iter()
+        .map(|it| SharedOption { name: it.name, short: it.short, value: it.value })
+        .collect()
 }
 
 /// Flag, else environment, else default. An empty variable counts as not set.
@@ -336,18 +463,20 @@ fn merge(
     flags: &Given,
     variable: impl Fn(&str) -> Option<std::ffi::OsString>,
 ) -> Result<Options, UsageError> {
+    let not_given = |option: &&OptionRow| !flags.contains_key(option.name);
+    for option in SHARED.iter().filter(not_given) {
+        let set = |name: String| Some((variable(&name).filter(|it| !it.is_empty())?, name));
+        let Some((value, name)) = option.variables().into_iter().find_map(set) else { continue };
+        let text = value.to_str().ok_or_else(|| "it is not UTF-8".to_owned());
+        text.and_then(|text| (option.set)(&mut options, text))
+            .map_err(|cause| cli::wrong_variable(&name, &value, cause))?;
+        options.variables.insert(option.name, name);
+    }
+    // One may set what another has set: a flag still beats every variable.
     for option in SHARED {
-        if let Some(value) = flags.get(option.name) {
-            (option.set)(&mut options, value)
-                .map_err(|cause| UsageError(format!("--{} {value}: {cause}", option.name)))?;
-        } else if let Some(value) = variable(&option.variable()).filter(|value| !value.is_empty()) {
-            let wrong = |cause: &str| {
-                let (name, value) = (option.variable(), value.display());
-                UsageError(format!("the environment has {name}={value}, which is wrong: {cause}"))
-            };
-            let text = value.to_str().ok_or_else(|| wrong("it is not UTF-8"))?;
-            (option.set)(&mut options, text).map_err(|cause| wrong(&cause))?;
-        }
+        let Some(value) = flags.get(option.name) else { continue };
+        (option.set)(&mut options, value)
+            .map_err(|cause| UsageError(format!("--{} {value}: {cause}", option.name)))?;
     }
     Ok(options)
 }
@@ -358,7 +487,8 @@ fn help(defaults: &Options) -> String {
     for option in SHARED {
         let shown = option.help.replace("{}", &(option.show)(defaults));
         let help = format!("{shown} ({})", option.variable());
-        cli::describe(&mut text, &format!("--{}", option.name), &help);
+        let short = option.short.map_or_else(String::new, |short| format!("-{short}, "));
+        cli::describe(&mut text, &format!("{short}--{}", option.name), &help);
     }
     text
 }
@@ -379,7 +509,8 @@ mod tests {
     #[test]
     fn a_flag_beats_the_environment_and_that_beats_the_default() {
         assert_eq!(read(&[], &[]), Ok(Options::default()));
-        assert_eq!(read(&[], &[("PORT", "1")]).unwrap().port, 1);
+        let options = read(&[], &[("PORT", "1")]).unwrap();
+        assert_eq!((options.port, &*options.name("port")), (1, "PORT"));
         assert_eq!(read(&["--port", "2"], &[("PORT", "1")]).unwrap().port, 2);
         assert_eq!(read(&["--port=3"], &[("PORT", "bad")]).unwrap().port, 3);
         assert_eq!(read(&[], &[("PORT", "")]).unwrap().port, 8080);
@@ -388,14 +519,55 @@ mod tests {
         assert_eq!(options.head_timeout(), Duration::from_secs(60));
         assert!(options.is_quiet);
         assert_eq!(options.ip, Some("::1".parse().unwrap()));
-        assert!(!read(&[], &[("QUIET", "0")]).unwrap().is_quiet);
+        assert!(!read(&[], &[("SMOLRING_QUIET", "0")]).unwrap().is_quiet);
     }
 
     #[test]
-    fn one_rule_names_the_variables() {
-        assert_eq!(variable("SMOLRING_", "check-interval"), "SMOLRING_CHECK_INTERVAL");
-        let all: Vec<String> = SHARED.iter().map(OptionRow::variable).collect();
-        assert_eq!(all[..4], ["LISTEN_IP", "PORT", "THREADS", "MAX_CONNECTIONS"]);
+    fn where_to_listen_is_said_in_many_ways() {
+        let place = |args: &[&str], environment: &[(&str, &str)]| {
+            let options = read(args, environment)?;
+            Ok::<_, String>(format!("{:?} {}", options.ip, options.port))
+        };
+        for (args, shown) in [
+            (&["-p", "1"][..], "None 1"),
+            (&["--host", "127.0.0.1", "-p1"], "Some(127.0.0.1) 1"),
+            (&["--host=0.0.0.0"], "Some(0.0.0.0) 8080"),
+            (&["--host", "*"], "None 8080"),
+            (&["--bind", "127.0.0.1:1"], "Some(127.0.0.1) 1"),
+            (&["--bind", "[::1]:1"], "Some(::1) 1"),
+            (&["--bind", ":1"], "None 1"),
+            (&["--bind", "*:1"], "None 1"),
+        ] {
+            assert_eq!(place(args, &[]), Ok(shown.into()), "{args:?}");
+        }
+        assert!(read(&["--ip", "localhost"], &[]).unwrap().ip.unwrap().is_loopback());
+        assert!(read(&["--bind", "localhost:1"], &[]).unwrap().ip.unwrap().is_loopback());
+        // A flag beats the variable of another option.
+        assert_eq!(place(&["-p", "2"], &[("SMOLRING_BIND", ":1")]), Ok("None 2".into()));
+        assert_eq!(place(&["--bind", ":3"], &[("PORT", "1")]), Ok("None 3".into()));
+        for (args, part) in [
+            (["--bind", "8080"], "is not host:port"),
+            (["--bind", "::1:8080"], "is not host:port"),
+            (["--bind", "127.0.0.1:x"], "it is no whole number"),
+            (["--host", "no such name"], "neither an address nor a name"),
+            (["--cors", "app.example"], "is no origin"),
+        ] {
+            assert!(read(&args, &[]).unwrap_err().contains(part), "{args:?}");
+        }
+        assert!(read(&["--keep-alive", "0"], &[]).unwrap().keep_alive.is_zero());
+        assert_eq!(read(&["--max-body-bytes", "1M"], &[]).unwrap().body_bytes_max, 1 << 20);
+    }
+
+    #[test]
+    fn one_rule_names_the_variables_and_three_have_a_usual_name() {
+        let all: Vec<_> = SHARED.iter().flat_map(OptionRow::variables).collect();
+        assert_eq!(all[..4], ["SMOLRING_IP", "SMOLRING_PORT", "PORT", "SMOLRING_HOST"]);
+        let usual = all.iter().filter(|name| !name.starts_with("SMOLRING_"));
+        assert!(usual.eq(["PORT", "REQUEST_TIMEOUT", "LOG_FORMAT"].iter()), "{all:?}");
+        let options = read(&[], &[("SMOLRING_PORT", "1"), ("PORT", "2")]).unwrap();
+        assert_eq!((options.port, &*options.name("port")), (1, "SMOLRING_PORT"));
+        assert_eq!(options.name("ip"), "--ip");
+        assert_eq!(read(&[], &[("THREADS", "2")]).unwrap().threads, 1);
     }
 
     #[test]
@@ -406,7 +578,7 @@ mod tests {
             (&["--port", "1", "--port", "1"], "twice"),
             (&["--request-timeout", "1ms"], "between 10ms and"),
             (&["--threads", "0"], "between 1 and"),
-            (&["--log-format", "xml"], "text or json"),
+            (&["--log-format", "xml"], "text, json or combined"),
             (&["--max-body-bytes", "2GiB"], "1GiB"),
         ] {
             let error = read(args, &[]).unwrap_err();
@@ -424,7 +596,7 @@ mod tests {
             assert!(flat.contains(&format!("--{} ", option.name)), "{text}");
             assert!(flat.contains(&format!("({})", option.variable())), "{text}");
         }
-        assert!(flat.contains("default 1MiB (MAX_BODY_BYTES)"), "{text}");
-        assert!(text.contains("  --port            port to listen on"), "{text}");
+        assert!(flat.contains("default 1MiB (SMOLRING_MAX_BODY_BYTES)"), "{text}");
+        assert!(text.contains("  -p, --port        port to listen on"), "{text}");
     }
 }

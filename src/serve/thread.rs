@@ -10,7 +10,7 @@ use std::{
     collections::HashMap,
     future::Future,
     io,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{TcpListener, TcpStream},
     panic::AssertUnwindSafe,
     pin::Pin,
     rc::{Rc, Weak},
@@ -25,7 +25,10 @@ use smol::{
     future::{self, FutureExt},
 };
 
-use super::{accept::Acceptor, descriptors, drain::Shutdown, lines::Lines, options::Options};
+use super::{
+    accept::Acceptor, descriptors, drain::Shutdown, lines::Lines, metrics::Metrics,
+    options::Options, place::Peer,
+};
 
 /// When all connections are taken and another client waits, one that has nothing to do is closed, if
 /// that has lasted for this long.
@@ -43,6 +46,7 @@ const ACCEPTS_IN_A_ROW: u32 = 1;
 pub(crate) struct ServingThread {
     pub(crate) options: Arc<Options>,
     pub(crate) lines: Lines,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) shutdown: Shutdown,
     /// In the order in which they were opened.
     pub(super) listeners: Vec<TcpListener>,
@@ -80,6 +84,9 @@ pub(crate) trait AcceptedConnection {
     /// What it waits for, and since when, if it may be closed for another.
     fn spare_since(&self) -> Option<(Spare, Instant)>;
 
+    /// Whether a client loses something if the connection ends now.
+    fn is_in_use(&self) -> bool;
+
     /// Ends the connection if that is still so when its task looks.
     fn give_way(&self);
 
@@ -107,7 +114,7 @@ pub(crate) fn run<R, W, S>(
     prepare: impl FnOnce(Rc<Connections>, Weak<LocalExecutor<'static>>) -> R,
 ) -> io::Result<usize>
 where
-    R: Fn(Async<TcpStream>, SocketAddr) -> (Rc<dyn AcceptedConnection>, W) + 'static,
+    R: Fn(Async<TcpStream>, Peer) -> (Rc<dyn AcceptedConnection>, W) + 'static,
     W: FnOnce() -> S + 'static,
     S: Future<Output = ()> + 'static,
 {
@@ -153,7 +160,7 @@ where
         };
         let cut = async {
             shutdown.ended().await;
-            connections.open.borrow().len()
+            connections.open.borrow().values().filter(|it| it.is_in_use()).count()
         };
         future::or(all, cut).await
     };
@@ -179,9 +186,9 @@ impl Connections {
     fn serve<W, S>(
         self: &Rc<Self>,
         executor: &LocalExecutor<'static>,
-        receive: &impl Fn(Async<TcpStream>, SocketAddr) -> (Rc<dyn AcceptedConnection>, W),
+        receive: &impl Fn(Async<TcpStream>, Peer) -> (Rc<dyn AcceptedConnection>, W),
         stream: Async<TcpStream>,
-        peer: SocketAddr,
+        peer: Peer,
     ) where
         W: FnOnce() -> S + 'static,
         S: Future<Output = ()> + 'static,

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     cli::Exit,
-    http::{self, Cause, Options},
+    http::{self, About, Cause, Options},
 };
 
 /// Answers `GET /api?a=1` and `POST /api` with the fields of the query or the form as JSON.
@@ -29,7 +29,7 @@ use crate::{
     note = "Runs until SIGTERM or Ctrl-C: then it answers what is in flight. A flag beats its\n\
             environment variable, and that beats the default.",
     error_code(0, "it was told to stop, and has answered all"),
-    error_code(1, "the port is taken or forbidden; stderr says so"),
+    error_code(1, "the port is taken or forbidden, or an answer was cut off"),
     error_code(2, "the command line or the environment is wrong")
 )]
 struct Arguments {}
@@ -41,10 +41,25 @@ pub fn run(name: &str, args: &[String]) -> Exit {
     })
 }
 
+/// What `/` says.
+pub(super) const ABOUT: About = About {
+    name: "api-server",
+    does: "answers the fields of a form as JSON",
+    offers: &[
+        ("GET /api?name=Ann&age=30", "the fields of the query"),
+        ("POST /api", "the fields of a form in the body"),
+    ],
+};
+
 /// Port 5000 of 127.0.0.1.
 pub fn defaults() -> Options {
-    let ip = Some(Ipv4Addr::LOCALHOST.into());
-    Options { ip, port: 5000, errors: ERRORS, ..Options::default() }
+    Options {
+        ip: Some(Ipv4Addr::LOCALHOST.into()),
+        port: 5000,
+        errors: ERRORS,
+        about: Some(&ABOUT),
+        ..Options::default()
+    }
 }
 
 /// What is printed when the port is open.
@@ -58,6 +73,7 @@ pub(super) fn announce(address: SocketAddr) -> String {
 /// The application.
 pub fn app() -> tide::Server<()> {
     let mut app = tide::new();
+    super::add_health(&mut app);
     let mut api = app.at("/api");
     super::refuse_others(&mut api, "GET, HEAD, POST");
     for method in [Method::Get, Method::Head] {

@@ -24,8 +24,8 @@ use super::{
     parameter, problem, without_bom,
 };
 use crate::{
-    cli::{Exit, Period, UsageError, setting},
-    http::{self, Options, Trace},
+    cli::{Exit, Period, UsageError, named_setting, setting},
+    http::{self, About, Options, Probe, Trace},
 };
 
 /// Bytes of an echo that are read at most.
@@ -47,16 +47,16 @@ const PATH: &str = "/echo";
             until SIGTERM or Ctrl-C: then it answers what is in flight. A flag beats its\n\
             environment variable, and that beats the default.",
     error_code(0, "it was told to stop, and has answered all"),
-    error_code(1, "the port is taken or forbidden; stderr says so"),
+    error_code(1, "the port is taken or forbidden, or an answer was cut off"),
     error_code(2, "the command line or the environment is wrong")
 )]
 struct Arguments {
-    /// where the echo service is, without its /echo; default http://127.0.0.1:8080 (ECHO_URL)
+    /// where the echo service is, without its /echo; default http://127.0.0.1:8080 (SMOLRING_ECHO_URL)
     #[argh(option, arg_name = "url")]
     echo_url: Option<ServiceUrl>,
 
     /// how long one call of the echo service may take in all, from 10ms on and less than
-    /// --request-timeout; default 1s (TIMEOUT)
+    /// --request-timeout; default 1s (SMOLRING_TIMEOUT)
     #[argh(option, arg_name = "time")]
     timeout: Option<Period>,
 }
@@ -67,29 +67,49 @@ pub fn run(name: &str, args: &[String]) -> Exit {
         let caller = Caller::new(arguments, &options)?;
         let (url, timeout) = (caller.echo.url(PATH), in_words(caller.echo.timeout()));
         let calls = format!("Calls {url}, for {timeout} at most");
-        Ok(http::serve(name, app(caller), options, |address| {
-            format!(
-                "Caller service listening on http://{address}\n{calls}\n\
+        Ok(http::serve_saying(
+            name,
+            options,
+            |_| app(caller),
+            |address| {
+                format!(
+                    "Caller service listening on http://{address}\n{calls}\n\
                  Try curl \"http://{address}/call-echo?msg=hello\""
-            )
-        }))
+                )
+            },
+        ))
     })
 }
 
+/// What `/` says.
+const ABOUT: About = About {
+    name: "caller-service",
+    does: "asks the echo service, and answers even when that does not",
+    offers: &[(
+        "GET /call-echo?msg=hello",
+        "what the echo service says to it, or why it says nothing",
+    )],
+};
+
 /// Port 8081 of 127.0.0.1; everything else as for the echo service.
 pub fn defaults() -> Options {
-    Options { port: 8081, service: Some("caller-service"), ..echo::defaults() }
+    Options { port: 8081, service: Some("caller-service"), about: Some(&ABOUT), ..echo::defaults() }
 }
 
-fn app(caller: Caller) -> tide::Server<()> {
+fn app(caller: Caller) -> (tide::Server<()>, Probe) {
     let caller = Arc::new(caller);
+    let probed = caller.clone();
+    let probe: Probe = Arc::new(move || {
+        let caller = probed.clone();
+        Box::pin(async move { caller.echo.is_there("echo service").await })
+    });
     let mut app = tide::new();
     add_health(&mut app);
     at_get(&mut app, "/call-echo", move |request| {
         let caller = Arc::clone(&caller);
         async move { answer(&caller, &request).await }
     });
-    app
+    (app, probe)
 }
 
 async fn answer(caller: &Caller, request: &Request<()>) -> tide::Result {
@@ -138,11 +158,12 @@ struct Caller {
 impl Caller {
     fn new(arguments: Arguments, options: &Options) -> Result<Self, UsageError> {
         let default = ServiceUrl::from_str("http://127.0.0.1:8080").map_err(UsageError)?;
-        let service = setting(arguments.echo_url, "ECHO_URL", default)?;
+        let service = setting(arguments.echo_url, "echo-url", default)?;
         let second = Period(Duration::from_secs(1));
-        let Period(timeout) = setting(arguments.timeout, "TIMEOUT", second)?;
-        check_timeout("--timeout", timeout)?;
-        check_shorter(("--timeout", timeout), ("--request-timeout", options.request_timeout))?;
+        let timeout = named_setting(arguments.timeout, "timeout", second)?;
+        check_timeout(&timeout)?;
+        check_shorter(&timeout, &options.name("request-timeout"), options.request_timeout)?;
+        let Period(timeout) = timeout.value;
         let transport = transport(1, timeout, ECHO_BYTES_MAX);
         let echo = Callee::new(service, &transport, timeout);
         Ok(Self { echo, url_bytes_max: options.url_bytes_max })

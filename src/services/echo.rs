@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize};
 use smol::Timer;
 use tide::StatusCode;
 
-use super::{add_health, at_get, json, parameter};
+use super::{add_health, at_get, json, outgoing::check_shorter, parameter};
 use crate::{
-    cli::{Exit, Period, UsageError, setting},
-    http::{self, ErrorForm, Options},
+    cli::{Exit, Period, UsageError, named_setting, setting},
+    http::{self, About, ErrorForm, Options},
     random,
 };
 
@@ -36,21 +36,21 @@ use crate::{
             until SIGTERM or Ctrl-C: then it answers what is in flight. A flag beats its\n\
             environment variable, and that beats the default.",
     error_code(0, "it was told to stop, and has answered all"),
-    error_code(1, "the port is taken or forbidden; stderr says so"),
+    error_code(1, "the port is taken or forbidden, or an answer was cut off"),
     error_code(2, "the command line or the environment is wrong")
 )]
 struct Arguments {
     /// how long each echo is kept back on purpose, less than --request-timeout; default 0s
-    /// (DELAY)
+    /// (SMOLRING_DELAY)
     #[argh(option, arg_name = "time")]
     delay: Option<Period>,
 
-    /// echoes that are answered 500 on purpose, counted from the start; default 0 (FAIL_FIRST)
+    /// echoes that are answered 500 on purpose, counted from the start; default 0 (SMOLRING_FAIL_FIRST)
     #[argh(option, arg_name = "echoes")]
     fail_first: Option<u64>,
 
     /// share of the other echoes that are answered 500 on purpose, by chance, from 0 to 1;
-    /// default 0 (ERROR_RATE)
+    /// default 0 (SMOLRING_ERROR_RATE)
     #[argh(option, arg_name = "share")]
     error_rate: Option<Share>,
 }
@@ -69,6 +69,13 @@ pub fn run(name: &str, args: &[String]) -> Exit {
     })
 }
 
+/// What `/` says.
+const ABOUT: About = About {
+    name: "echo-service",
+    does: "says what it was told",
+    offers: &[("GET /echo?msg=hello", "the text of msg, as JSON")],
+};
+
 /// Port 8080 of 127.0.0.1, with room for 8 KiB of text of which each byte is escaped.
 pub fn defaults() -> Options {
     Options {
@@ -78,6 +85,7 @@ pub fn defaults() -> Options {
         head_bytes_max: 48 << 10,
         errors: ErrorForm::Problem,
         service: Some("echo-service"),
+        about: Some(&ABOUT),
         ..Options::default()
     }
 }
@@ -125,16 +133,11 @@ pub struct Faults {
 
 impl Faults {
     fn new(arguments: Arguments, options: &Options) -> Result<Self, UsageError> {
-        let Period(delay) = setting(arguments.delay, "DELAY", Period(Duration::ZERO))?;
-        if delay >= options.request_timeout {
-            return Err(UsageError(format!(
-                "--delay {delay:?} would never end before --request-timeout {:?}. Give more to the \
-                 second, or less to the first",
-                options.request_timeout
-            )));
-        }
-        let Share(error_rate) = setting(arguments.error_rate, "ERROR_RATE", Share(0.0))?;
-        let fail_first = setting(arguments.fail_first, "FAIL_FIRST", 0)?;
+        let delay = named_setting(arguments.delay, "delay", Period(Duration::ZERO))?;
+        check_shorter(&delay, &options.name("request-timeout"), options.request_timeout)?;
+        let Period(delay) = delay.value;
+        let Share(error_rate) = setting(arguments.error_rate, "error-rate", Share(0.0))?;
+        let fail_first = setting(arguments.fail_first, "fail-first", 0)?;
         Ok(Self { delay, fail_first, failed: AtomicU64::new(0), error_rate })
     }
 

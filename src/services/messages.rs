@@ -9,7 +9,7 @@ use tide::StatusCode;
 use super::{add_health, answer, at_get};
 use crate::{
     cli::{Exit, setting},
-    http::{self, Options},
+    http::{self, About, Options},
 };
 
 /// Answers `GET /static` and `GET /message` with one text.
@@ -20,11 +20,11 @@ use crate::{
     note = "Runs until SIGTERM or Ctrl-C: then it answers what is in flight. A flag beats its\n\
             environment variable, and that beats the default.",
     error_code(0, "it was told to stop, and has answered all"),
-    error_code(1, "the port is taken or forbidden; stderr says so"),
+    error_code(1, "the port is taken or forbidden, or an answer was cut off"),
     error_code(2, "the command line or the environment is wrong")
 )]
 struct Arguments {
-    /// what it says; default: not implemented yet (TEXT)
+    /// what it says; default: not implemented yet (SMOLRING_TEXT)
     #[argh(option, arg_name = "text")]
     text: Option<String>,
 }
@@ -32,7 +32,7 @@ struct Arguments {
 /// Runs the service until it is told to end. Blocks.
 pub fn run(name: &str, args: &[String]) -> Exit {
     super::start(name, args, defaults(), |arguments: Arguments, options| {
-        let text = setting(arguments.text, "TEXT", "not implemented yet".to_owned())?;
+        let text = setting(arguments.text, "text", "not implemented yet".to_owned())?;
         Ok(http::serve(name, app(&text), options, |address| {
             format!(
                 "Messages service listening on http://{address}\nTry curl http://{address}/static"
@@ -41,12 +41,20 @@ pub fn run(name: &str, args: &[String]) -> Exit {
     })
 }
 
+/// What `/` says.
+const ABOUT: About = About {
+    name: "messages-service",
+    does: "says one text",
+    offers: &[("GET /static", "the text"), ("GET /message", "the same")],
+};
+
 /// Port 8002 of 127.0.0.1.
 pub fn defaults() -> Options {
     Options {
         ip: Some(Ipv4Addr::LOCALHOST.into()),
         port: 8002,
         service: Some("messages-service"),
+        about: Some(&ABOUT),
         ..Options::default()
     }
 }

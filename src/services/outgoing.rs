@@ -10,17 +10,20 @@ use std::{
 use surf::http::Url;
 
 use crate::{
-    cli::UsageError,
+    cli::{Period, Setting, UsageError},
     http::{
         Trace,
         client::{Cause, ClientError, Deadlines, Limits, Transport, cause},
     },
+    printable::{Printable, cut},
 };
 
 /// Requests to one service at a time. Others wait, as long as one request may take at most.
 const CALLS_MAX: usize = 256;
 /// The longest wait that is believed of a service that is called.
 pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Bytes of a text that another service has sent, as they are passed on and logged.
+const SAID_BYTES_MAX: usize = 256;
 /// The shortest time that one request may be given.
 const TIMEOUT_MIN: Duration = Duration::from_millis(10);
 
@@ -65,6 +68,18 @@ impl Callee {
         self.client.send(request).await
     }
 
+    /// Whether it is ready; a service that has no `/ready` is there if it answers. `name` is what it is
+    /// called where it is not.
+    pub(super) async fn is_there(&self, name: &str) -> Result<(), String> {
+        let request = surf::Request::new(surf::http::Method::Get, self.url("/ready"));
+        let why = match self.ask(request, None).await {
+            Ok(answer) if !answer.status().is_server_error() => return Ok(()),
+            Ok(answer) => format!("it answers {} at /ready", answer.status()),
+            Err(error) => self.why(&error),
+        };
+        Err(format!("{name} unavailable: {why}"))
+    }
+
     /// Why there was no answer, in printable words.
     pub(super) fn why(&self, error: &surf::Error) -> String {
         let host = self.service.0.host_str().unwrap_or_default();
@@ -80,7 +95,7 @@ impl Callee {
                 let fault = ClientError::find(error.as_ref()).and_then(ClientError::fault);
                 format!("bad answer: {}", fault.unwrap_or("not HTTP/1.1"))
             }
-            other => other.to_string(),
+            other => in_short(&other.to_string()),
         }
     }
 }
@@ -127,24 +142,24 @@ pub(super) fn transport(services: usize, timeout: Duration, body_bytes_max: u64)
 }
 
 /// An error if an option gives less time than a request needs.
-pub(super) fn check_timeout(option: &str, time: Duration) -> Result<(), UsageError> {
-    if time >= TIMEOUT_MIN {
-        return Ok(());
+pub(super) fn check_timeout(time: &Setting<Period>) -> Result<(), UsageError> {
+    match time.value.0 >= TIMEOUT_MIN {
+        true => Ok(()),
+        false => Err(time.wrong(format_args!("is less than {TIMEOUT_MIN:?}"))),
     }
-    Err(UsageError(format!("{option} {time:?} is less than {TIMEOUT_MIN:?}")))
 }
 
-/// An error unless one option gives less time than the other.
+/// An error unless one option gives less time than another, of this name.
 pub(super) fn check_shorter(
-    one: (&str, Duration),
-    other: (&str, Duration),
+    one: &Setting<Period>,
+    name: &str,
+    other: Duration,
 ) -> Result<(), UsageError> {
-    if one.1 < other.1 {
+    if one.value.0 < other {
         return Ok(());
     }
-    Err(UsageError(format!(
-        "{} {:?} would never pass before {} {:?}. Give more to the second, or less to the first",
-        one.0, one.1, other.0, other.1
+    Err(one.wrong(format_args!(
+        "would never pass before {name} {other:?}. Give more to the second, or less to the first"
     )))
 }
 
@@ -168,6 +183,11 @@ pub(super) fn retry_after(answer: &surf::Response) -> Option<Duration> {
 pub(super) fn retry_after_seconds(least: u64, asked: Option<Duration>) -> String {
     let asked = asked.unwrap_or_default();
     least.max(asked.as_secs() + u64::from(asked.subsec_nanos() > 0)).to_string()
+}
+
+/// A text that another service has sent, in a few printable words.
+pub(super) fn in_short(text: &str) -> String {
+    cut(&Printable(text).to_string(), SAID_BYTES_MAX)
 }
 
 /// `1 s`, `250 ms`.

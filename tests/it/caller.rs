@@ -382,18 +382,20 @@ fn usage_and_help() {
         assert_eq!(output.status.code(), Some(2), "{args:?} {error}");
         assert!(error.contains(part) && error.contains("See `caller-service --help`"), "{error}");
     }
-    let output = Command::new(CALLER).env("ECHO_URL", "nonsense").output().unwrap();
+    let output = Command::new(CALLER).env("SMOLRING_ECHO_URL", "nonsense").output().unwrap();
     assert!(String::from_utf8(output.stderr).unwrap().contains("ECHO_URL=nonsense"));
     let help = String::from_utf8(Command::new(CALLER).arg("--help").output().unwrap().stdout);
     let help = help.unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
-    for part in ["default 8081 (PORT)", "(ECHO_URL)", "default 1s (TIMEOUT)", "curl "] {
+    for part in
+        ["default 8081 (PORT)", "(SMOLRING_ECHO_URL)", "default 1s (SMOLRING_TIMEOUT)", "curl "]
+    {
         assert!(help.contains(part), "{help}");
     }
     let echo = Service::start(ECHO, &["--quiet"]);
     let mut command = Command::new(env!("CARGO_BIN_EXE_smolring"));
     let url = echo.url("/");
-    let command = command.args(["caller-service", "--port", "0"]).env("ECHO_URL", &url);
-    let caller = Service::of(command.env("TIMEOUT", "9")).unwrap();
+    let command = command.args(["caller-service", "--port", "0"]).env("SMOLRING_ECHO_URL", &url);
+    let caller = Service::of(command.env("SMOLRING_TIMEOUT", "9")).unwrap();
     let calls = format!("Calls http://127.0.0.1:{}/echo, for 9 s at most\n", echo.port);
     assert!(caller.greeting.contains(&calls), "{}", caller.greeting);
     assert_eq!(caller.get("/call-echo?msg=x").status, 200);

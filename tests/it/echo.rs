@@ -55,7 +55,7 @@ fn it_says_what_it_was_told() {
 fn other_paths_and_methods_are_refused() {
     needs!("curl");
     let echo = Service::start(ECHO, &["--quiet"]);
-    assert_eq!(echo.get("/").status, 404);
+    assert!(echo.get("/").body.starts_with("echo-service: says what it was told"));
     assert_eq!(echo.get("/echo/more").status, 404);
     for path in ["/echo", "/health"] {
         let answer = curl(&["-i", "-d", "msg=x", &echo.url(path)]);
@@ -138,7 +138,7 @@ fn latency_and_faults_can_be_provoked() {
     assert_eq!(statuses, [500, 500, 200, 200]);
 
     let mut command = Command::new(ECHO);
-    let command = command.args(["--port", "0", "--quiet"]).env("ERROR_RATE", "0.5");
+    let command = command.args(["--port", "0", "--quiet"]).env("SMOLRING_ERROR_RATE", "0.5");
     let doubtful = Service::of(command).unwrap();
     assert!(doubtful.greeting.contains("On purpose: a share of echoes is answered 500: 0.5"));
     let mut client = Client::connect(doubtful.port);
@@ -163,7 +163,9 @@ fn usage_help_and_end() {
     }
     let help = String::from_utf8(Command::new(ECHO).arg("--help").output().unwrap().stdout);
     let help = help.unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
-    for part in ["default 8080 (PORT)", "default 127.0.0.1", "(DELAY)", "curl ", "--fail-first"] {
+    for part in
+        ["default 8080 (PORT)", "default 127.0.0.1", "(SMOLRING_DELAY)", "curl ", "--fail-first"]
+    {
         assert!(help.contains(part), "{help}");
     }
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -359,11 +359,11 @@ fn usage_and_help() {
     let help = help.unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
     for part in [
         "default 8000 (PORT)",
-        "(LOGGING_URL, with commas)",
-        "(MESSAGES_URL)",
-        "default 5 (ATTEMPTS)",
-        "default 1s (ATTEMPT_TIMEOUT)",
-        "default 15s (RETRY_FOR)",
+        "(SMOLRING_LOGGING_URL, with commas)",
+        "(SMOLRING_MESSAGES_URL)",
+        "default 5 (SMOLRING_ATTEMPTS)",
+        "default 1s (SMOLRING_ATTEMPT_TIMEOUT)",
+        "default 15s (SMOLRING_RETRY_FOR)",
         r#"curl -d '{"msg":"hello"}' http"#,
     ] {
         assert!(help.contains(part), "{part}: {help}");
@@ -373,7 +373,9 @@ fn usage_and_help() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_smolring"));
     let command = command.args(["facade-service", "--port", "0"]);
     let facade = Service::of(
-        command.env("LOGGING_URL", format!("http://{bad}, http://{good}/")).env("ATTEMPTS", "2"),
+        command
+            .env("SMOLRING_LOGGING_URL", format!("http://{bad}, http://{good}/"))
+            .env("SMOLRING_ATTEMPTS", "2"),
     );
     let facade = facade.unwrap();
     let said = format!(

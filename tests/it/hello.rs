@@ -15,29 +15,31 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, se
 
 use crate::served::{Client, PATIENCE, eventually, statuses};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_hello-server");
+pub const BINARY: &str = env!("CARGO_BIN_EXE_hello-server");
 
 /// A running server; it is killed when it is dropped.
-struct Hello {
+pub struct Hello {
     child: Child,
     out: BufReader<ChildStdout>,
-    port: u16,
+    pub port: u16,
 }
 
 impl Hello {
-    fn start(args: &[&str]) -> Self {
+    pub fn start(args: &[&str]) -> Self {
         let mut command = Command::new(BINARY);
         command.args(["--port", "0"]).args(args);
         Self::of(&mut command)
     }
 
-    fn of(command: &mut Command) -> Self {
+    pub fn of(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
-        let first = line(&mut out);
+        // In JSON a line is an object.
+        let mut line = || message(&line(&mut out));
+        let first = line();
         let port = first.strip_prefix("Server listening on port ").unwrap().parse().unwrap();
         let url = format!("http://localhost:{port}");
-        assert_eq!(line(&mut out), format!("Visit {url} or use curl -v {url}"));
+        assert_eq!(line(), format!("Visit {url} or use curl -v {url}"));
         Self { child, out, port }
     }
 
@@ -49,16 +51,23 @@ impl Hello {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    fn line(&mut self) -> String {
+    pub fn line(&mut self) -> String {
         line(&mut self.out)
     }
 
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
     }
 
+    /// All that it writes to stderr until its end, where that is a pipe.
+    pub fn errors(&mut self) -> String {
+        let mut errors = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+        errors
+    }
+
     /// Waits for its end: the rest of what it printed, and its exit code.
-    fn end(&mut self) -> (String, Option<i32>) {
+    pub fn end(&mut self) -> (String, Option<i32>) {
         let mut rest = String::new();
         self.out.read_to_string(&mut rest).unwrap();
         (rest, self.child.wait().unwrap().code())
@@ -76,6 +85,13 @@ impl Drop for Hello {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What a line says, whether it is an object of JSON or not.
+pub fn message(line: &str) -> String {
+    let object: Option<serde_json::Value> = serde_json::from_str(line).ok();
+    let message = object.as_ref().and_then(|it| it["message"].as_str());
+    message.unwrap_or(line).to_owned()
 }
 
 fn line(out: &mut impl BufRead) -> String {
@@ -221,7 +237,8 @@ fn each_request_is_one_line_of_the_log() {
 
 #[test]
 fn signals_end_it_in_order() {
-    for (signal, name) in [(Signal::TERM, "SIGTERM"), (Signal::INT, "SIGINT")] {
+    let all = [(Signal::TERM, "SIGTERM"), (Signal::INT, "SIGINT"), (Signal::HUP, "SIGHUP")];
+    for (signal, name) in all {
         let mut hello = Hello::start(&[]);
         hello.signal(signal);
         let (rest, code) = hello.end();

@@ -470,22 +470,59 @@ fn a_shutdown_finishes_what_is_in_flight() {
 }
 
 #[test]
-fn a_second_reason_or_the_drain_timeout_ends_at_once() {
-    for is_second in [true, false] {
-        let drain_timeout = if is_second { PATIENCE * 10 } else { SHORT };
+fn another_reason_or_the_drain_timeout_ends_at_once() {
+    // The number of reasons after the first, and how long after it they come.
+    for (reasons, after) in [(1, 1050), (2, 0), (0, 0)] {
+        let drain_timeout = if reasons > 0 { PATIENCE * 10 } else { SHORT };
         let served = serve(|options| options.drain_timeout = drain_timeout);
         let mut client = served.client();
         assert_eq!(client.get("/ok").status, 200);
         client.send("GET /never HTTP/1.1\r\nHost: x\r\n\r\n");
         assert!(client.is_silent(Duration::from_millis(50)));
         served.reasons.try_send("a test").unwrap();
-        if is_second {
-            assert!(served.end.recv_timeout(SHORT).is_err());
-            served.reasons.try_send("an impatient test").unwrap();
+        if after > 0 {
+            assert!(client.is_silent(Duration::from_millis(after)));
         }
-        served.end.recv_timeout(PATIENCE).unwrap().unwrap();
+        (0..reasons).for_each(|_| served.reasons.try_send("an impatient test").unwrap());
+        let ended = served.end.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(ended.unwrap_err().to_string(), "1 connection was cut off");
         assert_eq!(client.rest(), "");
     }
+}
+
+#[test]
+fn a_reason_that_comes_twice_at_once_cuts_nothing_and_idle_connections_are_not_cut() {
+    let (open, app) = gated();
+    let served = Served::start(quiet(), app);
+    let (mut busy, mut idle) = (served.client(), served.client());
+    busy.send("GET /gate HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(idle.get("/ok").status, 200);
+    (0..2).for_each(|_| served.reasons.try_send("a test").unwrap());
+    eventually("nobody else comes in", || Client::try_connect(served.port).is_err());
+    open.send_blocking(()).unwrap();
+    assert_eq!(busy.reply().body, "through");
+    // What is left is idle, and not worth a failure.
+    served.reasons.try_send("an impatient test").unwrap();
+    served.end.recv_timeout(PATIENCE).unwrap().unwrap();
+}
+
+#[test]
+fn in_its_grace_a_server_accepts_and_is_not_ready() {
+    let served = serve(|options| options.grace = PATIENCE * 10);
+    let ready = served.client().get("/ready");
+    assert_eq!((ready.status, ready.body.as_str()), (200, r#"{"status":"ok"}"#));
+    served.reasons.try_send("a test").unwrap();
+    eventually("it is not ready", || served.client().get("/ready").status == 503);
+    let (ready, other) = (served.client().get("/ready"), served.client().get("/ok"));
+    let why = r#"{"status":"unavailable","error":"this service has been told to end"}"#;
+    assert_eq!((ready.body.as_str(), ready.header("retry-after")), (why, Some("1")));
+    assert!(other.status == 200 && !other.closes());
+    // Who insists does not wait for that.
+    (0..2).for_each(|_| served.reasons.try_send("an impatient test").unwrap());
+    served.end.recv_timeout(PATIENCE).unwrap().unwrap();
+    let served = serve(|options| options.grace = SHORT);
+    served.reasons.try_send("a test").unwrap();
+    served.end.recv_timeout(PATIENCE).unwrap().unwrap();
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn nobody_there_and_usage() {
     for program in [GET, POST] {
         let (help, _, code) = run(program, &["--help"]);
         let line = "[<options>] [<url> [<key=value>...]]\n";
-        assert!(code == 0 && help.contains(line) && help.contains("(TIMEOUT)"), "{help}");
+        assert!(code == 0 && help.contains(line) && help.contains("(SMOLRING_TIMEOUT)"), "{help}");
     }
     let mut child = Command::new(env!("CARGO_BIN_EXE_smolring"));
     let status = child.args(["http-get", "--help"]).stdout(Stdio::null()).status();

@@ -51,7 +51,7 @@ pub fn logs(service: &Service) -> Vec<String> {
 #[test]
 fn it_keeps_every_message_once_and_says_so() {
     needs!("curl", "python3 requests");
-    let mut service = Service::start(LOGGING, &["--quiet"]);
+    let mut service = Service::start(LOGGING, &[]);
     assert_eq!(curl(&[&service.url("/health")]), r#"{"status":"ok"}"#);
     assert_eq!(curl(&[&service.url("/logs")]), "[]");
     let log = service.url("/log");
@@ -61,12 +61,12 @@ fn it_keeps_every_message_once_and_says_so() {
     assert_eq!(twice, r#"{"detail":"logged","outcome":"duplicate"}"#);
     let other = curl(&["-d", r#"{"id":"1","msg":"another"}"#, &log]);
     assert_eq!(other, r#"{"detail":"logged","outcome":"conflict"}"#);
-    assert_eq!(service.line(), "[LOGGED] 1 -> hello");
-    assert_eq!(service.line(), "[DUPLICATE] 1");
-    assert_eq!(service.line(), "[DUPLICATE] 1");
+    assert_eq!(service.event(), "[LOGGED] 1 -> hello");
+    assert_eq!(service.event(), "[DUPLICATE] 1");
+    assert_eq!(service.event(), "[DUPLICATE] 1");
     let mut client = Client::connect(service.port);
     post(&mut client, "~!", "a\nb\u{1b}[2J\u{202e}");
-    assert_eq!(service.line(), "[LOGGED] ~! -> a\\nb\\u{1b}[2J\\u{202e}");
+    assert_eq!(service.event(), "[LOGGED] ~! -> a\\nb\\u{1b}[2J\\u{202e}");
     assert_eq!(logs(&service), ["hello", "a\nb\u{1b}[2J\u{202e}"]);
     let script = "import requests, sys\n\
                   url = sys.argv[1]\n\
@@ -429,16 +429,16 @@ fn usage_and_help() {
         assert_eq!(output.status.code(), Some(2), "{args:?} {error}");
         assert!(error.contains(part) && error.contains("See `logging-service --help`"), "{error}");
     }
-    let output = Command::new(LOGGING).env("DROP_REPLIES", "some").output().unwrap();
+    let output = Command::new(LOGGING).env("SMOLRING_DROP_REPLIES", "some").output().unwrap();
     assert!(String::from_utf8(output.stderr).unwrap().contains("DROP_REPLIES=some"));
     let help = String::from_utf8(Command::new(LOGGING).arg("--help").output().unwrap().stdout);
     let help = help.unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
     for part in [
         "default 8001 (PORT)",
-        "(DATA)",
-        "(STORE)",
-        "(MAX_STORE_BYTES)",
-        "(DROP_REPLIES)",
+        "(SMOLRING_DATA)",
+        "(SMOLRING_STORE)",
+        "(SMOLRING_MAX_STORE_BYTES)",
+        "(SMOLRING_DROP_REPLIES)",
         "curl -d",
     ] {
         assert!(help.contains(part), "{help}");
@@ -461,7 +461,8 @@ fn usage_and_help() {
         assert!(error.contains(part) && error.contains("--data"), "{error}");
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_smolring"));
-    let command = command.args(["logging-service", "--port", "0"]).env("MAX_STORE_BYTES", "1MiB");
+    let command =
+        command.args(["logging-service", "--port", "0"]).env("SMOLRING_MAX_STORE_BYTES", "1MiB");
     let service = Service::of(command).unwrap();
     assert!(
         service.greeting.contains("\nKeeps up to 1MiB of messages in memory"),

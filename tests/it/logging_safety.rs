@@ -274,6 +274,10 @@ fn is_unavailable(service: &Service, id: &str) {
         let error: Value = serde_json::from_str(&reply.body).unwrap();
         assert!(error["error"].as_str().unwrap().contains("Redis at 127.0.0.1:"), "{error}");
     }
+    for path in ["/health", "/ready"] {
+        let why: Value = serde_json::from_str(&service.get(path).body).unwrap();
+        assert_eq!(why["status"], "unavailable", "{path}: {why}");
+    }
     let channel = Channel::new(format!("127.0.0.1:{}", service.grpc_port()).parse().unwrap());
     assert!(!block_on(health::is_serving(channel, "")).unwrap(), "gRPC says so too");
 }

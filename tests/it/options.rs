@@ -45,7 +45,7 @@ fn variables(help: &str) -> BTreeSet<String> {
     let rests = starts.iter().flat_map(|start| help.split(start).skip(1));
     let is_upper = |c: char| c.is_ascii_uppercase() || c == '_';
     rests
-        .filter_map(|rest| rest.split([')', ',', ' ']).next())
+        .flat_map(|rest| rest.split(')').next().unwrap_or_default().split([',', ' ']))
         .filter(|word| word.len() > 2 && word.chars().all(is_upper))
         .map(str::to_owned)
         .collect()
@@ -88,6 +88,79 @@ fn every_environment_variable_of_a_help_is_read() {
         }
     }
     assert!(count > 140, "{count}");
+}
+
+#[test]
+fn no_variable_is_read_but_those_of_this_program_and_three_usual_ones() {
+    let usual = ["PORT", "REQUEST_TIMEOUT", "LOG_FORMAT"];
+    let mut foreign = Command::new(env!("CARGO_BIN_EXE_smolring"));
+    for applet in applets() {
+        for variable in variables(&help(&[&applet])) {
+            let own = variable.strip_prefix("SMOLRING_");
+            assert!(own.is_some() || usual.contains(&&*variable), "{applet} reads {variable}");
+            let own = own.filter(|own| !usual.contains(own));
+            foreign.envs(own.map(|own| (own.to_owned(), "tcp://10.96.0.12:4043")));
+        }
+    }
+    // Names that mean something else to others are no business of ours.
+    let foreign = foreign.envs([("LISTEN_IP", "x"), ("NODE", "x"), ("IP", "x")]);
+    let mut hello = crate::hello::Hello::of(foreign.args(["hello-server", "--port", "0"]));
+    hello.signal(rustix::process::Signal::TERM);
+    assert_eq!(hello.end().1, Some(0));
+}
+
+#[test]
+fn what_kubernetes_sets_for_a_service_is_skipped_with_a_word() {
+    let value = "tcp://10.96.0.12:4043";
+    let all = ["SMOLRING_PORT", "SMOLRING_GRPC_PORT", "SMOLRING_PREV_PORT"];
+    for (applet, read, other) in [
+        ("ring-node", &["SMOLRING_PORT", "SMOLRING_PREV_PORT"][..], "SMOLRING_ADVERTISE"),
+        ("hello-server", &["SMOLRING_PORT"], "SMOLRING_THREADS"),
+        ("logging-service", &["SMOLRING_PORT", "SMOLRING_GRPC_PORT"], "SMOLRING_STORE"),
+    ] {
+        let mut command = smolring(&[applet]);
+        let (code, errors) = ended(command.envs(all.map(|name| (name, value))).env(other, "x"));
+        assert_eq!(code, Some(2), "{applet}: {errors}");
+        // Only this one is wrong.
+        assert!(errors.lines().last().unwrap().contains(&format!("{other}=x")), "{errors}");
+        for name in read {
+            assert!(errors.contains(&format!("{name}={value} is skipped: ")), "{applet}: {errors}");
+        }
+    }
+}
+
+#[test]
+fn an_error_about_a_variable_names_the_variable() {
+    for (args, variable, value, why) in [
+        (&["ring-node"][..], "SMOLRING_MIN_COPIES", "0", "is not between 1 and"),
+        (&["ring-node"], "SMOLRING_CHECK_TIMEOUT", "2h", "is not between 10ms and"),
+        (&["ring-node"], "SMOLRING_GRACE", "2h", "is over 3600s"),
+        (&["ring-node"], "SMOLRING_MAX_FILE_BYTES", "1GiB", "is over 256MiB"),
+        (&["ring-node"], "SMOLRING_MAX_FLIGHT_BYTES", "1MiB", "less than --max-file-bytes 16MiB"),
+        (&["ring-client", "ping"], "SMOLRING_TIMEOUT", "0s", "is not longer than 0"),
+        (&["echo-service"], "SMOLRING_DELAY", "30s", "before --request-timeout 30s"),
+        (&["caller-service"], "SMOLRING_TIMEOUT", "1ms", "is less than 10ms"),
+        (&["facade-service"], "SMOLRING_ATTEMPTS", "6", "is not between 1 and 5"),
+        (&["facade-service"], "SMOLRING_ATTEMPT_TIMEOUT", "15s", "before --retry-for 15s"),
+        (&["facade-service"], "SMOLRING_RETRY_FOR", "30s", "before --request-timeout 30s"),
+        (&["hello-server"], "SMOLRING_THREADS", "0", "0 is not between 1 and 256"),
+        (&["hello-server"], "PORT", "70000", "it is too large"),
+    ] {
+        let (code, errors) = ended(smolring(args).env(variable, value));
+        assert_eq!(code, Some(2), "{args:?} {variable}: {errors}");
+        let is_named = errors.contains(&format!("the environment has {variable}={value}, "));
+        assert!(is_named && errors.contains(why), "{args:?} {variable}: {errors}");
+        assert!(!errors.contains(": --"), "{errors}");
+    }
+    let mut facade = smolring(&["facade-service"]);
+    let (_, errors) = ended(facade.env("REQUEST_TIMEOUT", "15s"));
+    assert!(
+        errors.contains("--retry-for 15s would never pass before REQUEST_TIMEOUT 15s"),
+        "{errors}"
+    );
+    let urls = ["http://127.0.0.1:1"; 100].join(",");
+    let (_, errors) = ended(smolring(&["facade-service"]).env("SMOLRING_LOGGING_URL", urls));
+    assert!(errors.contains("100 times SMOLRING_LOGGING_URL: "), "{errors}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ const LIMITS: RequestLimits = RequestLimits {
     url_bytes_max: 100,
     body_bytes_max: 200,
     takes_all_methods: false,
+    notes_headers: true,
 };
 
 /// Any bytes, cut anywhere: no panic, the same requests and the same refusal however they are cut,

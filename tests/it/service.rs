@@ -53,15 +53,18 @@ impl Service {
 
     /// `None`: it ended before its port was open.
     pub fn of(command: &mut Command) -> Option<Self> {
-        command.env("GRPC_PORT", "0").stdout(Stdio::piped());
+        command.env("SMOLRING_GRPC_PORT", "0").stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut greeting = String::new();
         while !greeting.contains("Try curl") {
-            if out.read_line(&mut greeting).unwrap() == 0 {
+            let mut line = String::new();
+            if out.read_line(&mut line).unwrap() == 0 {
                 child.wait().unwrap();
                 return None;
             }
+            greeting += &crate::hello::message(line.trim_end());
+            greeting.push('\n');
         }
         let first = greeting.lines().next().unwrap();
         let port = first.rsplit(':').next().unwrap().parse().unwrap();
@@ -88,6 +91,16 @@ impl Service {
         let mut line = String::new();
         self.out.as_mut().unwrap().read_line(&mut line).unwrap();
         line.trim_end_matches('\n').to_owned()
+    }
+
+    /// The next line of its log that is not about a request.
+    pub fn event(&mut self) -> String {
+        loop {
+            let line = self.line();
+            if !line.contains(" - ") {
+                return line;
+            }
+        }
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -10,6 +10,7 @@ use std::{
 
 /// The modules of `src`, bottom-up. Each may use those of the lines above its own, and none beside it.
 const LAYERS: &[&[&str]] = &[
+    &["printable"],
     &["ring", "cli", "random", "timestamp"],
     &["connect", "http1", "store"],
     &["serve"],

@@ -155,7 +155,9 @@ fn what_cannot_be_put_is_skipped_and_counted_and_the_ring_stays() {
     let [ended] = up.wait_for_lines(["To bring it back:"]);
     assert!(ended.contains(" --max-file-bytes=1MiB"), "{ended}");
     up.signal(Signal::INT);
-    up.wait_for_lines(["received SIGINT, ending 2 processes; a second one does not wait"]);
+    up.wait_for_lines([
+        "received SIGINT, ending 2 processes; another one, a second later, does not wait",
+    ]);
     assert_eq!(up.child.wait().unwrap().code(), Some(0));
     let mut errors = String::new();
     up.child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
@@ -293,7 +295,18 @@ fn nodes_do_not_outlive_an_up_that_was_killed() {
 #[test]
 fn services_are_wired_and_each_command_of_their_table_works() {
     let _ports = DEFAULT_PORTS.read().unwrap_or_else(PoisonError::into_inner);
-    let mut up = Up::start(&["--services"]);
+    // The children get none of these: they would not start, or not be understood.
+    let mut command = smolring(&["up", "--services"]);
+    let foreign = [("LOG_FORMAT", "json"), ("PORT", "1"), ("SMOLRING_MAX_URL_BYTES", "16")];
+    command.envs(foreign).env("DATABASE_PASSWORD", "secret");
+    let mut up = Up::of(&mut command);
+    let children = crate::service::tool("pgrep", &["-P", &up.child.id().to_string()]);
+    assert_eq!(children.lines().count(), 10);
+    for child in children.lines() {
+        let environment = fs::read(format!("/proc/{child}/environ")).unwrap();
+        let environment = String::from_utf8_lossy(&environment);
+        assert!(environment.contains("PATH=") && !environment.contains("secret"), "{environment}");
+    }
     let shell = |command: &str| crate::service::tool("sh", &["-c", command]);
     let answers: Vec<String> =
         up.curls.iter().map(|curl| shell(&format!("{curl} --silent --max-time 20"))).collect();

@@ -61,8 +61,8 @@ struct Put {
 }
 
 const SHARED: &[SharedOption] = &[
-    SharedOption { name: "threads", value: Some("n") },
-    SharedOption { name: "quiet", value: None },
+    SharedOption { name: "threads", short: None, value: Some("n") },
+    SharedOption { name: "quiet", short: None, value: None },
 ];
 
 fn read(line: &str) -> Reading {

@@ -6,13 +6,19 @@ mod settings;
 
 use std::{net::SocketAddr, process};
 
+use async_io::Timer;
+
 use self::{options::Options, ring_name::RingName, settings::Settings};
 use crate::{
     cli::{self, Exit, UsageError},
     client::Node,
     net::Bound,
     ring::Event,
-    serve::{lines::Lines, signals::EndSignals},
+    serve::{
+        lines::Lines,
+        signals::EndSignals,
+        systemd::{Given, notify},
+    },
 };
 
 /// Runs a node until a signal ends it. Blocks.
@@ -26,13 +32,27 @@ pub fn run(name: &str, args: &[String]) -> Exit {
         Ok(settings) => settings,
         Err(error) => return cli::usage(name, &error),
     };
-    let bound = match Bound::new(settings.ip, settings.port) {
+    let bound = match bind(name, &settings) {
         Ok(bound) => bound,
-        Err(error) => return cli::fail(name, Exit::Failed, settings.why_not_bound(&error)),
+        Err(why) => return cli::fail(name, Exit::Failed, why),
     };
     match serve(name, bound, settings, verbose) {
         Ok(()) => Exit::Done,
         Err(why) => cli::fail(name, Exit::Failed, why),
+    }
+}
+
+/// The sockets that were handed over, or else those of the settings.
+fn bind(name: &str, settings: &Settings) -> Result<Bound, String> {
+    let given = Given::take();
+    given.check()?;
+    given.refused.iter().for_each(|note| cli::say(name, note));
+    match Bound::given(given) {
+        Ok(Some(bound)) => Ok(bound),
+        Ok(None) => {
+            Bound::new(settings.ip, settings.port).map_err(|error| settings.why_not_bound(&error))
+        }
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -79,34 +99,58 @@ fn serve(name: &str, bound: Bound, settings: Settings, verbose: bool) -> Result<
         return Err(format!("{address} is nowhere: give --advertise a real address and port"));
     }
     let mut signals = EndSignals::listen()?;
-    let lines = Lines::start().map_err(|error| format!("cannot write lines: {error}"))?.timed();
-    let also = if bound.has_localhost() { " and on 127.0.0.1" } else { "" };
+    let lines = Lines::start(settings.log_format)
+        .map_err(|error| format!("cannot write lines: {error}"))?
+        .timed();
+    let also = match (bound.has_localhost(), bound.others()) {
+        (true, _) => " and on 127.0.0.1".to_owned(),
+        (false, 0) => String::new(),
+        (false, others) => format!(" and on {}", cli::counted(others, "other socket")),
+    };
     lines.say_at_once(format_args!("listening on {listens}{also}"));
-    let config = settings.config(address);
+    if let Err(error) = notify("READY=1") {
+        lines
+            .say_at_once(format_args!("cannot tell the service manager at NOTIFY_SOCKET: {error}"));
+    }
+    let (config, is_quiet) = (settings.config(address), settings.is_quiet);
     let on_event = {
         let lines = lines.clone();
         move |event: &Event| match event {
+            _ if is_quiet => {}
             Event::Circle { .. } if !verbose => {}
             // The last member has left.
             Event::List(view) if view.circle().is_empty() => {}
             _ => lines.say_at_once(event),
         }
     };
-    let leave = {
+    let (grace, later) = (settings.grace, lines.clone());
+    let retire = {
         let (name, lines) = (name.to_owned(), lines.clone());
         async move {
             let signal = signals.next().await;
+            let _ = notify("STOPPING=1");
+            let soon = match grace.is_zero() {
+                true => String::new(),
+                false => format!(" in {grace:?}"),
+            };
             lines.say_at_once(format_args!(
-                "received {signal}, leaving the ring; the next such signal ends this node at once"
+                "received {signal}, leaving the ring{soon}; another such signal, a second later, ends \
+                 this node at once"
             ));
-            signals.at_next(move |signal: &str| {
+            signals.when_insisted(move |signal: &str| {
                 cli::say(&name, format_args!("received {signal} as well, and ended at once"));
                 process::exit(Exit::Failed as i32);
             });
         }
     };
+    let leave = async move {
+        if !grace.is_zero() {
+            Timer::after(grace).await;
+            later.say_at_once("leaving the ring now");
+        }
+    };
     bound
-        .serve(config, settings.limits(), leave, on_event)
+        .serve(config, settings.limits(), retire, leave, on_event)
         .map_err(|error| format!("cannot serve on {listens}: {error}"))?;
     lines.finish();
     Ok(())

@@ -8,6 +8,7 @@ use super::ring_name::RingName;
 use crate::{
     cli::{ByteSize, Period},
     client::Node,
+    serve::LogFormat,
 };
 
 /// Runs one node of a ring of tiny web servers: what is put into any node is kept by all of them.
@@ -20,8 +21,8 @@ use crate::{
     note = "The first node begins a ring; each further one is inserted after the member that it\n\
             names. A node that no member takes in waits, says why, and tries again. It prints its\n\
             list of members at every change, and runs until SIGTERM, SIGHUP or Ctrl-C; then it\n\
-            answers what is in flight and leaves the ring in order. The second of these signals\n\
-            ends it at once.",
+            answers what is in flight and leaves the ring in order. Another of these signals, a\n\
+            second later, ends it at once.",
     error_code(0, "told to end"),
     error_code(1, "the address is taken, or it was told twice to end"),
     error_code(2, "the command line or the environment is wrong")
@@ -115,6 +116,20 @@ pub(super) struct Options {
     /// environment: SMOLRING_MAX_FLIGHT_BYTES)
     #[argh(option, arg_name = "size")]
     pub max_flight_bytes: Option<ByteSize>,
+
+    /// how long a node that is told to end still serves before it leaves the ring; meanwhile it says
+    /// that it is not ready (default: 0s, at most 1h; environment: SMOLRING_GRACE)
+    #[argh(option, arg_name = "time")]
+    pub grace: Option<Period>,
+
+    /// what its lines look like: text, or json, each line an object with `time` and `message`
+    /// (default: text; environment: SMOLRING_LOG_FORMAT)
+    #[argh(option, arg_name = "format")]
+    pub log_format: Option<LogFormat>,
+
+    /// print where it listens and how it ends, and not what happens in the ring
+    #[argh(switch)]
+    pub quiet: bool,
 
     /// print every completed CHECK as well
     #[argh(switch)]

@@ -8,7 +8,7 @@ use std::{
 
 use super::{options::Options, ring_name::RingName};
 use crate::{
-    cli::{ByteSize, Period, UsageError, optional, setting},
+    cli::{ByteSize, Period, UsageError, named_setting, optional, setting},
     client::{Node, Nodes},
     net::{DEFAULT_IP, DEFAULT_PORT, Limits},
     ring::{
@@ -17,7 +17,7 @@ use crate::{
             CHECK_INTERVAL_MAX, FILE_BYTES_CEILING, FORGET_AFTER, GIVE_UP_AFTER, MEMBERS_MAX,
         },
     },
-    serve::variable,
+    serve::LogFormat,
 };
 
 /// With shorter times, a node would do nothing but check.
@@ -36,6 +36,9 @@ pub(super) struct Settings {
     pub bootstrap: bool,
     pub forget_after: Duration,
     pub give_up_after: Duration,
+    pub grace: Duration,
+    pub log_format: LogFormat,
+    pub is_quiet: bool,
     pub flight_bytes_max: usize,
     pub store_bytes_max: usize,
     check_interval: Duration,
@@ -48,15 +51,13 @@ pub(super) struct Settings {
 impl Settings {
     pub fn of(options: Options) -> Result<Self, UsageError> {
         let prevs = members(options.prev, options.prev_ip, options.prev_port)?;
-        let ring = setting(options.ring, "SMOLRING_RING", RingName::default())?;
+        let ring = setting(options.ring, "ring", RingName::default())?;
         let time = |flag, name: &str, default, most| {
-            let variable = variable("SMOLRING_", name);
-            let Period(time) = setting(flag, &variable, Period(default))?;
-            if !(TIME_MIN..=most).contains(&time) {
-                let message = format!("--{name} {time:?} is not between {TIME_MIN:?} and {most:?}");
-                return Err(UsageError(message));
+            let set = named_setting(flag, name, Period(default))?;
+            match (TIME_MIN..=most).contains(&set.value.0) {
+                true => Ok(set.value.0),
+                false => Err(set.wrong(format_args!("is not between {TIME_MIN:?} and {most:?}"))),
             }
-            Ok(time)
         };
         let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
         let check_interval =
@@ -65,44 +66,52 @@ impl Settings {
         let request_timeout = time(options.request_timeout, "request-timeout", second * 10, hour)?;
         let forget_after = time(options.forget_after, "forget-after", FORGET_AFTER, DAY * 365)?;
         let give_up_after = time(options.give_up_after, "give-up-after", GIVE_UP_AFTER, DAY * 365)?;
-        let min_copies = setting(options.min_copies, "SMOLRING_MIN_COPIES", 1)?;
-        if !(1..=MEMBERS_MAX).contains(&min_copies) {
-            let message = format!("--min-copies {min_copies} is not between 1 and {MEMBERS_MAX}");
-            return Err(UsageError(message));
+        let grace = named_setting(options.grace, "grace", Period(Duration::ZERO))?;
+        if grace.value.0 > hour {
+            return Err(grace.wrong(format_args!("is over {hour:?}")));
+        }
+        let log_format = named_setting(options.log_format, "log-format", LogFormat::Text)?;
+        if log_format.value == LogFormat::Combined {
+            return Err(log_format.wrong("is for services: a node has no access log"));
+        }
+        let min_copies = named_setting(options.min_copies, "min-copies", 1)?;
+        if !(1..=MEMBERS_MAX).contains(&min_copies.value) {
+            return Err(min_copies.wrong(format_args!("is not between 1 and {MEMBERS_MAX}")));
         }
         let file_bytes =
-            setting(options.max_file_bytes, "SMOLRING_MAX_FILE_BYTES", ByteSize(16 << 20))?;
-        if file_bytes.0 > FILE_BYTES_CEILING as u64 {
-            let most = ByteSize(FILE_BYTES_CEILING as u64);
-            let message = format!("--max-file-bytes {file_bytes} is over {most}");
-            return Err(UsageError(message));
+            named_setting(options.max_file_bytes, "max-file-bytes", ByteSize(16 << 20))?;
+        let most = ByteSize(FILE_BYTES_CEILING as u64);
+        if file_bytes.value > most {
+            return Err(file_bytes.wrong(format_args!("is over {most}")));
         }
-        let store_bytes =
-            setting(options.max_store_bytes, "SMOLRING_MAX_STORE_BYTES", ByteSize(1 << 30))?;
+        let store_bytes = setting(options.max_store_bytes, "max-store-bytes", ByteSize(1 << 30))?;
         let flight_bytes =
-            setting(options.max_flight_bytes, "SMOLRING_MAX_FLIGHT_BYTES", ByteSize(256 << 20))?;
-        if flight_bytes < file_bytes {
-            return Err(UsageError(format!(
-                "--max-flight-bytes {flight_bytes} is less than --max-file-bytes {file_bytes}: \
-                 the largest file could never arrive"
+            named_setting(options.max_flight_bytes, "max-flight-bytes", ByteSize(256 << 20))?;
+        if flight_bytes.value < file_bytes.value {
+            return Err(flight_bytes.wrong(format_args!(
+                "is less than {} {}: the largest file could never arrive",
+                file_bytes.name, file_bytes.value
             )));
         }
         Ok(Self {
-            ip: optional(options.ip, "SMOLRING_IP")?,
-            port: optional(options.port, "SMOLRING_PORT")?,
-            advertise: optional(options.advertise, "SMOLRING_ADVERTISE")?,
+            ip: optional(options.ip, "ip")?,
+            port: optional(options.port, "port")?,
+            advertise: optional(options.advertise, "advertise")?,
             prevs: prevs.iter().map(Node::to_string).collect(),
             ring: ring.into_string(),
             bootstrap: options.bootstrap,
             forget_after,
             give_up_after,
-            flight_bytes_max: in_memory(flight_bytes),
+            grace: grace.value.0,
+            log_format: log_format.value,
+            is_quiet: options.quiet,
+            flight_bytes_max: in_memory(flight_bytes.value),
             store_bytes_max: in_memory(store_bytes),
             check_interval,
             check_timeout,
             request_timeout,
-            min_copies,
-            max_file_bytes: in_memory(file_bytes),
+            min_copies: min_copies.value,
+            max_file_bytes: in_memory(file_bytes.value),
         })
     }
 
@@ -166,11 +175,11 @@ fn members(
     let (is_listed, is_paired) = (!prev.is_empty(), ip.is_some() || port.is_some());
     let mut all = match is_listed || is_paired {
         true => prev,
-        false => optional(None, "SMOLRING_PREV")?.map_or_else(Vec::new, |Nodes(all)| all),
+        false => optional(None, "prev")?.map_or_else(Vec::new, |Nodes(all)| all),
     };
     if is_paired || !is_listed {
-        let ip = optional(ip, "SMOLRING_PREV_IP")?;
-        let port = optional(port, "SMOLRING_PREV_PORT")?;
+        let ip = optional(ip, "prev-ip")?;
+        let port = optional(port, "prev-port")?;
         if ip.is_some() || port.is_some() {
             let ip = ip.unwrap_or_else(|| DEFAULT_IP.to_string());
             let node = Node::at(&ip, port.unwrap_or(DEFAULT_PORT));

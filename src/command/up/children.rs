@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    ffi::OsString,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{self, ExitStatus, Stdio},
@@ -22,6 +23,22 @@ use smol::{
 use super::screen::{self, print};
 use crate::{cli::Exit, command::parent, timestamp::Timestamp};
 
+/// Variables that every process of this program may have. The options of one are not those of another,
+/// so the variables of options are not among them.
+const COMMON_VARIABLES: &[&str] = &[
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "TZ",
+    "LANG",
+    "TERM",
+    "NO_COLOR",
+    "RUST_LOG",
+    "RUST_BACKTRACE",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+];
+
 /// How long a process may take to print where it listens.
 const LISTENING_WITHIN: Duration = Duration::from_secs(10);
 /// After this long, those that have not ended are listed.
@@ -37,13 +54,14 @@ pub(super) struct Started {
 }
 
 impl Started {
-    /// Starts this program with other arguments, and without these variables.
-    pub(super) fn new(args: &[String], without: &[&str]) -> Result<Self, String> {
+    /// Starts this program with other arguments. Of the variables of this process, it has those that
+    /// mean the same to every program, and those that `needs` says it needs.
+    pub(super) fn new(args: &[String], needs: impl Fn(&str) -> bool) -> Result<Self, String> {
         let mut command = process::Command::new(program()?);
-        command.args(parent::arguments()).args(args);
-        without.iter().for_each(|variable| {
-            command.env_remove(variable);
-        });
+        command.args(parent::arguments()).args(args).env_clear();
+        let is_needed = |name: &str| COMMON_VARIABLES.contains(&name) || needs(name);
+        let needed = |(name, _): &(OsString, OsString)| name.to_str().is_some_and(is_needed);
+        command.envs(env::vars_os().filter(needed));
         // Ctrl-C is for this process, which then ends the others.
         command.process_group(0);
         let mut command = Command::from(command);

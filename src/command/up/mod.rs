@@ -9,7 +9,11 @@ mod screen;
 #[cfg_attr(not(all(feature = "services", feature = "grpc")), path = "no_services.rs")]
 mod services;
 
-use std::{cell::Cell, path::PathBuf, time::Duration};
+use std::{
+    cell::Cell,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use argh::{ArgsInfo, FromArgs};
 use smol::future;
@@ -26,7 +30,7 @@ use crate::{
     cli::{self, Exit, UsageError, counted},
     client::shown,
     ring::limits::MEMBERS_MAX,
-    serve::signals::EndSignals,
+    serve::signals::{EndSignals, insisted},
 };
 
 /// How long the ring may take until it is ready.
@@ -43,8 +47,8 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
                {command_name} --services\n\
                {command_name} --once\n\
                {command_name} site/ -- --max-file-bytes 64MiB --verbose",
-    note = "It stays and shows what happens until Ctrl-C, which ends every node; a second Ctrl-C\n\
-            does not wait for them.\n\
+    note = "It stays and shows what happens until Ctrl-C, which ends every node; another\n\
+            Ctrl-C, a second later, does not wait for them.\n\
             \n\
             A file that cannot be put is skipped and counted: one that is larger than the nodes'\n\
             --max-file-bytes (16MiB unless said otherwise), that cannot be read, or that has a name\n\
@@ -111,7 +115,8 @@ pub fn run(name: &str, args: &[String]) -> Exit {
             children.end().await;
             None
         };
-        let at_once = async { Some(signals.next().await) };
+        let first = Instant::now();
+        let at_once = async { Some(insisted(&mut signals, first).await) };
         if let Some(signal) = future::or(in_order, at_once).await {
             children.kill();
             screen::end_line();
@@ -224,7 +229,9 @@ fn say_goodbye(signal: &str, processes: usize) {
         1 => "1 process".into(),
         count => format!("{count} processes"),
     };
-    let _ = print(&format!("received {signal}, ending {processes}; a second one does not wait\n"));
+    let _ = print(&format!(
+        "received {signal}, ending {processes}; another one, a second later, does not wait\n"
+    ));
 }
 
 #[cfg(test)]

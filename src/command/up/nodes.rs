@@ -20,8 +20,8 @@ use crate::{
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 /// How long a node that counts as alive may take to accept a connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
-/// Variables that the nodes are not to see: with them, all would listen at one address, or join
-/// another ring.
+/// Variables that the nodes are not to see: with them, all would listen at one address, join another
+/// ring, or print what is not understood here.
 const HIDDEN_VARIABLES: &[&str] = &[
     "SMOLRING_IP",
     "SMOLRING_PORT",
@@ -30,6 +30,8 @@ const HIDDEN_VARIABLES: &[&str] = &[
     "SMOLRING_PREV_PORT",
     "SMOLRING_RING",
     "SMOLRING_ADVERTISE",
+    "SMOLRING_LOG_FORMAT",
+    "SMOLRING_QUIET",
 ];
 
 /// Where the nodes are, in the order in which they were started, and their processes' ids.
@@ -56,7 +58,7 @@ impl Nodes {
             None => args.push("--bootstrap".into()),
         }
         args.extend_from_slice(&self.options);
-        let mut started = Started::new(&args, HIDDEN_VARIABLES)?;
+        let mut started = Started::new(&args, needs)?;
         let address = started.first_lines("a node", listening).await?;
         self.started.push((address, started.pid()));
         children.add(&address.to_string(), started);
@@ -141,6 +143,11 @@ fn proposed<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     page.or(names.first()).copied()
 }
 
+/// Whether a node needs this variable of its environment.
+fn needs(variable: &str) -> bool {
+    variable.starts_with("SMOLRING_") && !HIDDEN_VARIABLES.contains(&variable)
+}
+
 /// Whether a node takes connections there.
 async fn is_alive(address: SocketAddr) -> bool {
     let connected = async { TcpStream::connect(address).await.is_ok() };
@@ -151,14 +158,24 @@ async fn is_alive(address: SocketAddr) -> bool {
     future::or(connected, late).await
 }
 
-/// The address in a node's first line, `TIME listening on IP:PORT …`.
+/// The address in a node's first line, `TIME listening on IP:PORT …`, or the same in JSON.
 fn listening(line: &str) -> Option<SocketAddr> {
-    line.split_once(" listening on ")?.1.split(' ').next()?.parse().ok()
+    line.split_once("listening on ")?.1.split([' ', '"']).next()?.parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_says_where_it_listens_in_each_format() {
+        let text = "2026-11-27T16:39:37.721Z listening on 127.0.1.1:4043 and on 127.0.0.1";
+        let json = r#"{"time":"2026-11-27T16:39:37.721Z","message":"listening on 127.0.1.1:4043"}"#;
+        for line in [text, json] {
+            assert_eq!(listening(line), Some(([127, 0, 1, 1], 4043).into()));
+        }
+        assert_eq!(listening("ring-node: port 1 of 127.0.0.1 is already in use"), None);
+    }
 
     #[test]
     fn a_page_is_proposed_unless_its_name_cannot_be_copied() {

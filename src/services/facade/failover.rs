@@ -8,6 +8,7 @@ use std::{
 
 use crate::{
     http::Lines,
+    serve::metrics::Counter,
     services::retry::{self, Failed, Places, Policy},
 };
 
@@ -18,11 +19,33 @@ pub(super) struct Failover<S> {
     /// The index of the one that answered last.
     good: AtomicUsize,
     lines: Lines,
+    retries: Counter,
+}
+
+/// A service that can be asked whether it is ready.
+pub(super) trait Checked: Sync {
+    /// If it is not, why. Ends in the time of one attempt.
+    fn is_there(&self) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+impl<S: Checked> Failover<S> {
+    /// Whether one of them is ready; if none is, why the last one that was asked is not.
+    pub(super) async fn any_is_there(&self) -> Result<(), String> {
+        let mut there = Ok(());
+        for number in 0..self.services.len() {
+            let index = (self.good.load(Relaxed) + number) % self.services.len();
+            there = self.services[index].is_there().await;
+            if there.is_ok() {
+                break;
+            }
+        }
+        there
+    }
 }
 
 impl<S: Display> Failover<S> {
-    pub(super) fn new(services: Vec<S>, lines: Lines) -> Self {
-        Self { services, good: AtomicUsize::new(0), lines }
+    pub(super) fn new(services: Vec<S>, lines: Lines, retries: Counter) -> Self {
+        Self { services, good: AtomicUsize::new(0), lines, retries }
     }
 
     /// Makes attempts under the policy, the first at the service that answered last, each further one at
@@ -52,6 +75,7 @@ impl<S: Display> Failover<S> {
             let attempt = format_args!("{what} attempt {number} of {of} at {at} failed: {failed}");
             match next {
                 Some(wait) => {
+                    self.retries.count();
                     self.lines.say(format_args!("{attempt}; next in {} ms", wait.as_millis()));
                 }
                 None => self.lines.say(format_args!("{attempt}; given up")),

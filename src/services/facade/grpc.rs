@@ -8,19 +8,20 @@ use std::{
 use tonic::{Code, Request, Status, metadata::MetadataValue};
 
 use super::{
+    failover::Checked,
     limits::GRPC_LIST_BYTES_MAX,
     logging::{LoggingClient, Outcome},
 };
 use crate::{
     grpc::{
-        Channel, Endpoint,
+        Channel, Endpoint, health,
         logging::{
             self, Empty, LOG_FULL, LogRequest, REASON, logging_service_client::LoggingServiceClient,
         },
     },
-    http::Trace,
+    http::{Trace, within},
     services::{
-        outgoing::{RETRY_AFTER_MAX, in_words},
+        outgoing::{RETRY_AFTER_MAX, in_short, in_words},
         retry::{Failed, Kind},
     },
 };
@@ -28,6 +29,7 @@ use crate::{
 /// One logging service, over one connection.
 pub(super) struct GrpcLogging {
     endpoint: Endpoint,
+    channel: Channel,
     client: LoggingServiceClient<Channel>,
     /// For a message.
     post_timeout: Duration,
@@ -37,15 +39,32 @@ pub(super) struct GrpcLogging {
 
 impl GrpcLogging {
     pub(super) fn new(endpoint: Endpoint, post: Duration, get: Duration) -> Self {
-        let client = LoggingServiceClient::new(Channel::new(endpoint.clone()))
+        let channel = Channel::new(endpoint.clone());
+        let client = LoggingServiceClient::new(channel.clone())
             .max_decoding_message_size(GRPC_LIST_BYTES_MAX);
-        Self { endpoint, client, post_timeout: post, get_timeout: get }
+        Self { endpoint, channel, client, post_timeout: post, get_timeout: get }
     }
 }
 
 impl Display for GrpcLogging {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "grpc://{}", self.endpoint)
+    }
+}
+
+impl Checked for GrpcLogging {
+    async fn is_there(&self) -> Result<(), String> {
+        let timeout = self.post_timeout;
+        let asked = within(timeout, health::is_serving(self.channel.clone(), "")).await;
+        let why = match asked {
+            Some(Ok(true)) => return Ok(()),
+            // It answers, and knows nothing of health.
+            Some(Err(status)) if status.code() == Code::Unimplemented => return Ok(()),
+            Some(Ok(false)) => "it says that it is not ready".into(),
+            Some(Err(status)) => failed(&status, timeout).why,
+            None => format!("timed out after {}", in_words(timeout)),
+        };
+        Err(format!("logging service over gRPC unavailable: {why}"))
     }
 }
 
@@ -105,7 +124,7 @@ fn failed(status: &Status, timeout: Duration) -> Failed {
     let why = match status.code() {
         Code::DeadlineExceeded => format!("timed out after {}", in_words(timeout)),
         code if status.message().is_empty() => format!("{code:?}"),
-        _ => status.message().replace(char::is_control, " "),
+        _ => in_short(status.message()),
     };
     Failed::new(kind, why).after(pushback(status))
 }

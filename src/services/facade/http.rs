@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use surf::{Request, Response, StatusCode, http::Method};
 
 use super::{
+    failover::Checked,
     list,
     logging::{LoggingClient, Outcome},
 };
@@ -30,6 +31,12 @@ pub(super) struct HttpLogging {
 impl Display for HttpLogging {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.posts.service().fmt(f)
+    }
+}
+
+impl Checked for HttpLogging {
+    async fn is_there(&self) -> Result<(), String> {
+        self.posts.is_there("logging service").await
     }
 }
 
@@ -63,6 +70,12 @@ pub(super) struct HttpMessages(pub(super) Callee);
 impl Display for HttpMessages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.service().fmt(f)
+    }
+}
+
+impl Checked for HttpMessages {
+    async fn is_there(&self) -> Result<(), String> {
+        self.0.is_there("messages service").await
     }
 }
 

@@ -4,10 +4,11 @@ use std::fmt::Display;
 
 use serde::Deserialize;
 
+use super::failover::Checked;
 use crate::{http::Trace, services::retry::Failed};
 
 /// A logging service that can be called. Displayed, it is its address.
-pub(super) trait LoggingClient: Display + Send + Sync + 'static {
+pub(super) trait LoggingClient: Checked + Display + Send + 'static {
     /// Sends a message to be kept. May be repeated with the same id.
     fn log(
         &self,

@@ -54,9 +54,9 @@ use super::{
     retry::Policy,
 };
 use crate::{
-    cli::{Exit, Period, UsageError, optional, setting},
+    cli::{self, Exit, Period, UsageError, named_setting, optional, setting},
     grpc::Endpoint,
-    http::{ErrorForm, Lines, Options},
+    http::{About, Bound, ErrorForm, Options, Probe},
 };
 
 /// Takes messages with POST /message, hands each to the logging service until it is kept once, and
@@ -75,36 +75,36 @@ use crate::{
             Ctrl-C: then it answers what is in flight. A flag beats its environment variable,\n\
             and that beats the default.",
     error_code(0, "it was told to stop, and has answered all"),
-    error_code(1, "the port is taken or forbidden; stderr says so"),
+    error_code(1, "the port is taken or forbidden, or an answer was cut off"),
     error_code(2, "the command line or the environment is wrong")
 )]
 struct Arguments {
     /// where the logging service is, without its /log; may be given several times: the next
-    /// attempt goes to the next one; default http://127.0.0.1:8001 (LOGGING_URL, with commas)
+    /// attempt goes to the next one; default http://127.0.0.1:8001 (SMOLRING_LOGGING_URL, with commas)
     #[argh(option, arg_name = "url")]
     logging_url: Vec<CommaList<ServiceUrl>>,
 
     /// where the logging service is over gRPC; may be given several times, as --logging-url;
-    /// default 127.0.0.1:50051 (LOGGING_GRPC, with commas)
+    /// default 127.0.0.1:50051 (SMOLRING_LOGGING_GRPC, with commas)
     #[argh(option, arg_name = "ip:port")]
     logging_grpc: Vec<CommaList<Endpoint>>,
 
     /// where the messages service is, without its /static; default http://127.0.0.1:8002
-    /// (MESSAGES_URL)
+    /// (SMOLRING_MESSAGES_URL)
     #[argh(option, arg_name = "url")]
     messages_url: Option<ServiceUrl>,
 
-    /// how often a message is sent at most, from 1 to 5; default 5 (ATTEMPTS)
+    /// how often a message is sent at most, from 1 to 5; default 5 (SMOLRING_ATTEMPTS)
     #[argh(option, arg_name = "number")]
     attempts: Option<u32>,
 
     /// how long one attempt may take, from 10ms on and less than --retry-for; default 1s
-    /// (ATTEMPT_TIMEOUT)
+    /// (SMOLRING_ATTEMPT_TIMEOUT)
     #[argh(option, arg_name = "time")]
     attempt_timeout: Option<Period>,
 
     /// how long all attempts may take together, less than --request-timeout; default 15s
-    /// (RETRY_FOR)
+    /// (SMOLRING_RETRY_FOR)
     #[argh(option, arg_name = "time")]
     retry_for: Option<Period>,
 }
@@ -114,7 +114,7 @@ pub fn run(name: &str, args: &[String]) -> Exit {
     super::start(name, args, defaults(), |arguments, options| {
         let settings = Settings::new(arguments, &options)?;
         let announced = settings.announced();
-        let app = |lines: Lines| settings.app(&lines);
+        let app = |bound: &Bound| settings.app(bound);
         Ok(crate::http::serve_saying(name, options, app, |address| {
             format!(
                 "Facade service listening on http://{address}\n{announced}\n\
@@ -123,6 +123,18 @@ pub fn run(name: &str, args: &[String]) -> Exit {
         }))
     })
 }
+
+/// What `/` says.
+const ABOUT: About = About {
+    name: "facade-service",
+    does: "takes messages, and hands each on until it is kept, once",
+    offers: &[
+        ("POST /message", "takes {\"msg\":\"hello\"}, over HTTP"),
+        ("GET /message", "all messages, and the static text"),
+        ("POST /grpc_message", "takes {\"msg\":\"hello\"}, over gRPC"),
+        ("GET /grpc_message", "the same as /message, over gRPC"),
+    ],
+};
 
 /// Port 8000 of 127.0.0.1, and enough time at the end for messages that are still being tried.
 pub fn defaults() -> Options {
@@ -133,6 +145,7 @@ pub fn defaults() -> Options {
         drain_timeout: Duration::from_secs(20),
         errors: ErrorForm::Problem,
         service: Some("facade-service"),
+        about: Some(&ABOUT),
         ..Options::default()
     }
 }
@@ -160,29 +173,22 @@ struct Settings {
 
 impl Settings {
     fn new(arguments: Arguments, options: &Options) -> Result<Self, UsageError> {
-        let logging = addresses(
-            arguments.logging_url,
-            "--logging-url",
-            "LOGGING_URL",
-            "http://127.0.0.1:8001",
-        )?;
-        let grpc =
-            addresses(arguments.logging_grpc, "--logging-grpc", "LOGGING_GRPC", "127.0.0.1:50051")?;
+        let logging = addresses(arguments.logging_url, "logging-url", "http://127.0.0.1:8001")?;
+        let grpc = addresses(arguments.logging_grpc, "logging-grpc", "127.0.0.1:50051")?;
         let default = "http://127.0.0.1:8002".parse().map_err(UsageError)?;
-        let messages = setting(arguments.messages_url, "MESSAGES_URL", default)?;
-        let attempts = setting(arguments.attempts, "ATTEMPTS", ATTEMPTS_MAX)?;
-        if !(1..=ATTEMPTS_MAX).contains(&attempts) {
-            return Err(UsageError(format!(
-                "--attempts {attempts} is not between 1 and {ATTEMPTS_MAX}"
-            )));
+        let messages = setting(arguments.messages_url, "messages-url", default)?;
+        let attempts = named_setting(arguments.attempts, "attempts", ATTEMPTS_MAX)?;
+        if !(1..=ATTEMPTS_MAX).contains(&attempts.value) {
+            return Err(attempts.wrong(format_args!("is not between 1 and {ATTEMPTS_MAX}")));
         }
         let seconds = |seconds| Period(Duration::from_secs(seconds));
-        let Period(timeout) = setting(arguments.attempt_timeout, "ATTEMPT_TIMEOUT", seconds(1))?;
-        let Period(overall) = setting(arguments.retry_for, "RETRY_FOR", seconds(15))?;
-        check_timeout("--attempt-timeout", timeout)?;
-        check_shorter(("--attempt-timeout", timeout), ("--retry-for", overall))?;
-        check_shorter(("--retry-for", overall), ("--request-timeout", options.request_timeout))?;
-        Ok(Self { logging, grpc, messages, posts: posts(attempts, timeout, overall) })
+        let timeout = named_setting(arguments.attempt_timeout, "attempt-timeout", seconds(1))?;
+        let overall = named_setting(arguments.retry_for, "retry-for", seconds(15))?;
+        check_timeout(&timeout)?;
+        check_shorter(&timeout, &overall.name, overall.value.0)?;
+        check_shorter(&overall, &options.name("request-timeout"), options.request_timeout)?;
+        let posts = posts(attempts.value, timeout.value.0, overall.value.0);
+        Ok(Self { logging, grpc, messages, posts })
     }
 
     /// The lines about it that are printed when the port is open.
@@ -197,7 +203,12 @@ impl Settings {
         )
     }
 
-    fn app(self, lines: &Lines) -> tide::Server<()> {
+    fn app(self, bound: &Bound) -> (tide::Server<()>, Probe) {
+        let lines = bound.lines();
+        let retries = bound.metrics().counter(
+            "smolring_retries_total",
+            "Further attempts at another service, after one that failed.",
+        );
         let gets = gets(&self.posts);
         let (post, get) = (self.posts.attempt_timeout, gets.attempt_timeout);
         let services = self.logging.len();
@@ -208,35 +219,42 @@ impl Settings {
             posts: Callee::new(url.clone(), &posts, post),
             lists: Callee::new(url, &lists, get),
         });
-        let logging = Failover::new(logging.collect(), lines.clone());
+        let logging = Failover::new(logging.collect(), lines.clone(), retries.clone());
         let messages = vec![HttpMessages(Callee::new(self.messages, &texts, get))];
         let shared = Arc::new(FacadeShared {
-            messages: Failover::new(messages, lines.clone()),
+            messages: Failover::new(messages, lines.clone(), retries.clone()),
             posts: self.posts,
             gets,
             gets_left: Arc::new(Semaphore::new(GETS_MAX)),
         });
         let mut app = routes::app();
         let route = Route { path: "/message", logging, between: ", ", before_static: " | " };
-        routes::add(&mut app, &shared, route);
+        let by_http = routes::add(&mut app, &shared, route);
         let logging = self.grpc.into_iter().map(|endpoint| GrpcLogging::new(endpoint, post, get));
-        let logging = Failover::new(logging.collect(), lines.clone());
+        let logging = Failover::new(logging.collect(), lines.clone(), retries.clone());
         let route = Route { path: "/grpc_message", logging, between: " ", before_static: " " };
-        routes::add(&mut app, &shared, route);
-        app
+        let by_grpc = routes::add(&mut app, &shared, route);
+        let probe: Probe = Arc::new(move || {
+            let (shared, by_http, by_grpc) = (shared.clone(), by_http.clone(), by_grpc.clone());
+            Box::pin(async move {
+                by_http.logging.any_is_there().await?;
+                by_grpc.logging.any_is_there().await?;
+                shared.messages.any_is_there().await
+            })
+        });
+        (app, probe)
     }
 }
 
 /// The addresses that were given as flags, else in the environment, else the default.
 fn addresses<A: FromStr<Err = String>>(
     given: Vec<CommaList<A>>,
-    flag: &str,
-    variable: &str,
+    option: &str,
     default: &str,
 ) -> Result<Vec<A>, UsageError> {
-    let given = match given.is_empty() {
-        true => optional::<CommaList<A>>(None, variable)?.into_iter().collect(),
-        false => given,
+    let (given, name) = match given.is_empty() {
+        true => (optional(None, option)?.into_iter().collect(), cli::variable(option)),
+        false => (given, format!("--{option}")),
     };
     let mut addresses: Vec<A> = given.into_iter().flat_map(|CommaList(list)| list).collect();
     if addresses.is_empty() {
@@ -244,7 +262,7 @@ fn addresses<A: FromStr<Err = String>>(
     }
     match addresses.len() {
         1..=SERVICES_MAX => Ok(addresses),
-        count => Err(UsageError(format!("{count} times {flag}: give {SERVICES_MAX} at most"))),
+        count => Err(UsageError(format!("{count} times {name}: give {SERVICES_MAX} at most"))),
     }
 }
 

@@ -63,12 +63,12 @@ pub(super) fn app() -> tide::Server<()> {
     app
 }
 
-/// Adds a route to the application: its `POST` and `GET`.
+/// Adds a route to the application: its `POST` and `GET`. Returns it.
 pub(super) fn add<L: LoggingClient>(
     app: &mut tide::Server<()>,
     shared: &Arc<FacadeShared>,
     route: Route<L>,
-) {
+) -> Arc<Route<L>> {
     let route = Arc::new(route);
     let mut at = app.at(route.path);
     refuse_others(&mut at, "GET, HEAD, POST");
@@ -77,12 +77,13 @@ pub(super) fn add<L: LoggingClient>(
         let (shared, route) = both.clone();
         async move { post(&shared, &route, request).await }
     });
-    let both = (Arc::clone(shared), route);
+    let both = (Arc::clone(shared), Arc::clone(&route));
     let read = move |request| {
         let (shared, route) = both.clone();
         async move { get(&shared, &route, request).await }
     };
     at.get(read.clone()).head(read);
+    route
 }
 
 #[derive(Deserialize)]

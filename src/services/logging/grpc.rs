@@ -13,37 +13,49 @@ use super::{
     log::{Follower, LogError, MessageLog},
     store::{Outcome, StoreEntry, StoreError},
 };
-use crate::grpc::{
-    HeldUntilSent, Server, health,
-    logging::{
-        self, Empty, LOG_FULL, LogEntry, LogList, LogRequest, LogResponse, REASON, TailRequest,
-        logging_service_server::{LoggingService, LoggingServiceServer},
+use crate::{
+    grpc::{
+        HeldUntilSent, Server, health,
+        logging::{
+            self, Empty, LOG_FULL, LogEntry, LogList, LogRequest, LogResponse, REASON, TailRequest,
+            logging_service_server::{LoggingService, LoggingServiceServer},
+        },
+        reflection,
     },
-    reflection,
+    serve::drain::Shutdown,
 };
 
 /// What clients call the service that use the same proto without its package.
 const ALIAS: &str = "LoggingService";
 
-/// The service itself, health and reflection. A message may have `bytes_max`.
-pub(super) fn server(log: &Arc<MessageLog>, bytes_max: usize) -> Server {
-    let service = LoggingServiceServer::new(GrpcFront(log.clone()))
+/// The service itself, health and reflection. A message may have `bytes_max`. It is not ready from the
+/// moment when `shutdown` is told.
+pub(super) fn server(log: &Arc<MessageLog>, bytes_max: usize, shutdown: Shutdown) -> Server {
+    let front = GrpcFront { log: log.clone(), shutdown };
+    let service = LoggingServiceServer::new(front.clone())
         .accept_compressed(CompressionEncoding::Gzip)
         .send_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(bytes_max);
-    let server = Server::new().with(service).with(health::server(GrpcFront(log.clone())));
+    let server = Server::new().with(service).with(health::server(front));
     let server = server.also_as(ALIAS, LoggingServiceServer::<GrpcFront>::NAME);
     let sets = [logging::FILE_DESCRIPTOR_SET, health::FILE_DESCRIPTOR_SET];
     reflection::add(server, &sets).expect("what the generator made can be read")
 }
 
 /// The log as a gRPC service.
-struct GrpcFront(Arc<MessageLog>);
+#[derive(Clone)]
+struct GrpcFront {
+    log: Arc<MessageLog>,
+    shutdown: Shutdown,
+}
 
 impl health::Readiness for GrpcFront {
     async fn is_ready(&self, service: &str) -> Option<bool> {
         let is_known = ["", ALIAS, LoggingServiceServer::<Self>::NAME].contains(&service);
-        if is_known { Some(self.0.store().last().await.is_ok()) } else { None }
+        if !is_known {
+            return None;
+        }
+        Some(!self.shutdown.is_told() && self.log.store().last().await.is_ok())
     }
 }
 
@@ -54,12 +66,12 @@ impl LoggingService for GrpcFront {
         request: Request<LogRequest>,
     ) -> Result<Response<LogResponse>, Status> {
         let LogRequest { id, msg } = request.into_inner();
-        let outcome = match self.0.append(&id, &msg).await? {
+        let outcome = match self.log.append(&id, &msg).await? {
             Outcome::Logged => logging::Outcome::Logged,
             Outcome::Duplicate => logging::Outcome::Duplicate,
             Outcome::Conflict => logging::Outcome::Conflict,
         };
-        if self.0.drops_reply() {
+        if self.log.drops_reply() {
             // The caller's deadline ends the call.
             future::pending::<()>().await;
         }
@@ -67,11 +79,11 @@ impl LoggingService for GrpcFront {
     }
 
     async fn get_logs(&self, _: Request<Empty>) -> Result<Response<LogList>, Status> {
-        let permit = self.0.list_permit().await;
+        let permit = self.log.list_permit().await;
         let mut logs = Vec::new();
         let (mut position, mut bytes) = (0, 0);
         loop {
-            let page = self.0.store().read(position, PAGE_BYTES).await.map_err(LogError::from)?;
+            let page = self.log.store().read(position, PAGE_BYTES).await.map_err(LogError::from)?;
             let Some(last) = page.last() else { break };
             position = last.position;
             bytes += page.iter().map(|entry| entry.msg.len() + LIST_OVERHEAD_BYTES).sum::<usize>();
@@ -95,12 +107,12 @@ impl LoggingService for GrpcFront {
         &self,
         request: Request<TailRequest>,
     ) -> Result<Response<Self::TailStream>, Status> {
-        let follower = self.0.follower().ok_or_else(|| {
+        let follower = self.log.follower().ok_or_else(|| {
             Status::resource_exhausted(format!("{FOLLOWERS_MAX} follow the log already"))
         })?;
-        let position = self.0.begin(request.get_ref().after).await.map_err(LogError::from)?;
+        let position = self.log.begin(request.get_ref().after).await.map_err(LogError::from)?;
         let page = VecDeque::new();
-        let tail = Tail { log: self.0.clone(), _follower: follower, position, page };
+        let tail = Tail { log: self.log.clone(), _follower: follower, position, page };
         Ok(Response::new(Box::pin(stream::try_unfold(tail, |mut tail| async {
             let entry = tail.next().await.map_err(LogError::from)?;
             Ok(Some((entry, tail)))

@@ -38,7 +38,7 @@ use self::{
 use super::echo::Share;
 use crate::{
     cli::{ByteSize, Exit, UsageError, optional, setting},
-    http::{self, Bound, ErrorForm, Lines, Options},
+    http::{self, About, Bound, ErrorForm, Options, Probe},
     serve::signals::EndSignals,
 };
 
@@ -60,30 +60,30 @@ use crate::{
             Ctrl-C: then it answers what is in flight. A flag beats its environment variable, and\n\
             that beats the default.",
     error_code(0, "it was told to stop, and has answered all"),
-    error_code(1, "the port or the file is taken or forbidden; stderr says so"),
+    error_code(1, "the port or the file is taken or forbidden, or an answer was cut off"),
     error_code(2, "the command line or the environment is wrong")
 )]
 struct Arguments {
-    /// port for gRPC, 0 for any free one; default 50051 (GRPC_PORT)
+    /// port for gRPC, 0 for any free one; default 50051 (SMOLRING_GRPC_PORT)
     #[argh(option, arg_name = "port")]
     grpc_port: Option<u16>,
 
-    /// keep the messages in this file, which is made if there is none (DATA)
+    /// keep the messages in this file, which is made if there is none (SMOLRING_DATA)
     #[argh(option, arg_name = "file")]
     data: Option<PathBuf>,
 
     /// keep the messages in memory, in redis://host:port/db, or in a cluster,
-    /// redis+cluster://host:port,host:port; default memory (STORE)
+    /// redis+cluster://host:port,host:port; default memory (SMOLRING_STORE)
     #[argh(option, arg_name = "place")]
     store: Option<StorePlace>,
 
     /// how much the messages may take, over that 507; default 64MiB in memory, else 1GiB
-    /// (MAX_STORE_BYTES)
+    /// (SMOLRING_MAX_STORE_BYTES)
     #[argh(option, arg_name = "size")]
     max_store_bytes: Option<ByteSize>,
 
     /// share of the answers to /log and LogMessage that are lost on purpose, by chance, after the message is in
-    /// the log; from 0 to 1, default 0 (DROP_REPLIES)
+    /// the log; from 0 to 1, default 0 (SMOLRING_DROP_REPLIES)
     #[argh(option, arg_name = "share")]
     drop_replies: Option<Share>,
 }
@@ -99,22 +99,43 @@ pub fn run(name: &str, args: &[String]) -> Exit {
 /// Opens the second port and the store, and serves until `reasons` yields a reason to stop. Blocks.
 fn serve(settings: &Settings, bound: Bound, reasons: EndSignals) -> Result<(), http::Error> {
     let bound = bound.also(settings.grpc_port).map_err(|error| {
-        http::Error::Service(format!("{error}: choose another with --grpc-port or GRPC_PORT"))
+        http::Error::Service(format!(
+            "{error}: choose another with --grpc-port or SMOLRING_GRPC_PORT"
+        ))
     })?;
-    let opened = settings.open(bound.lines());
+    let opened = settings.open(&bound);
     let log = Arc::new(opened.map_err(|error| http::Error::Service(error.to_string()))?);
-    let (address, grpc) = (bound.addresses()[0], bound.addresses()[1]);
-    let lines = format!(
-        "Logging service listening on http://{address}\ngRPC on {grpc}\n{settings}\n\
-         Try curl -d '{{\"id\":\"1\",\"msg\":\"hello\"}}' http://{address}/log"
-    );
+    let grpc = bound.places()[1].clone();
+    let lines = bound.announced(|address| {
+        format!(
+            "Logging service listening on http://{address}\ngRPC on {grpc}\n{settings}\n\
+             Try curl -d '{{\"id\":\"1\",\"msg\":\"hello\"}}' http://{address}/log"
+        )
+    });
     let app = routes::app(&log, bound.shutdown());
+    let probed = log.clone();
+    let probe: Probe = Arc::new(move || {
+        let log = probed.clone();
+        Box::pin(async move { log.store().last().await.map(drop).map_err(|it| it.to_string()) })
+    });
+    let bound = bound.ready_if(Some(probe));
     let bytes_max = bound.options().body_bytes_max;
-    let bound = grpc::server(&log, bytes_max).behind(bound);
+    let bound = grpc::server(&log, bytes_max, bound.shutdown()).behind(bound);
     let served = bound.serve(app, &lines, reasons);
     log.store().close();
     served
 }
+
+/// What `/` says.
+const ABOUT: About = About {
+    name: "logging-service",
+    does: "keeps every message once, in the order of first arrival",
+    offers: &[
+        ("POST /log", "takes {\"id\":\"1\",\"msg\":\"hello\"}"),
+        ("GET /logs", "all messages, as a list"),
+        ("GET /logs?follow", "messages as they arrive, as server-sent events"),
+    ],
+};
 
 /// Port 8001 of 127.0.0.1.
 pub fn defaults() -> Options {
@@ -123,6 +144,7 @@ pub fn defaults() -> Options {
         port: 8001,
         errors: ErrorForm::Problem,
         service: Some("logging-service"),
+        about: Some(&ABOUT),
         ..Options::default()
     }
 }
@@ -137,11 +159,12 @@ struct Settings {
 
 impl Settings {
     fn new(arguments: Arguments) -> Result<Self, UsageError> {
-        let data = optional(arguments.data, "DATA")?;
-        let store = optional(arguments.store, "STORE")?;
+        let grpc_port = setting(arguments.grpc_port, "grpc-port", 50051)?;
+        let data = optional(arguments.data, "data")?;
+        let store = optional(arguments.store, "store")?;
         let place = match (data, store) {
             (Some(_), Some(_)) => {
-                let both = "--data (DATA) and --store (STORE) are two places: give one of them";
+                let both = "--data (SMOLRING_DATA) and --store (SMOLRING_STORE) are two places: give one of them";
                 return Err(UsageError(both.into()));
             }
             (Some(file), None) => StorePlace::Disk(file),
@@ -151,16 +174,19 @@ impl Settings {
             StorePlace::Memory => MEMORY_BYTES_DEFAULT,
             _ => DURABLE_BYTES_DEFAULT,
         };
-        let bytes_max = setting(arguments.max_store_bytes, "MAX_STORE_BYTES", ByteSize(default))?;
-        let Share(drop_replies) = setting(arguments.drop_replies, "DROP_REPLIES", Share(0.0))?;
-        let grpc_port = setting(arguments.grpc_port, "GRPC_PORT", 50051)?;
+        let bytes_max = setting(arguments.max_store_bytes, "max-store-bytes", ByteSize(default))?;
+        let Share(drop_replies) = setting(arguments.drop_replies, "drop-replies", Share(0.0))?;
         Ok(Self { grpc_port, place, bytes_max, drop_replies })
     }
 
     /// Opens the store. Blocks for as long as its file takes to open.
-    fn open(&self, lines: Lines) -> Result<MessageLog, CannotOpen> {
+    fn open(&self, bound: &Bound) -> Result<MessageLog, CannotOpen> {
         let ByteSize(bytes_max) = self.bytes_max;
-        let on_append = printed::each_append(lines);
+        let repeats = bound
+            .metrics()
+            .counter("smolring_duplicates_total", "Messages whose id was in the log already.");
+        let is_quiet = bound.options().is_quiet;
+        let on_append = printed::each_append(bound.lines(), is_quiet, repeats);
         let store: Box<dyn Store> = match &self.place {
             StorePlace::Memory => Box::new(Memory::new(bytes_max, on_append)),
             StorePlace::Disk(file) => Box::new(Disk::open(file, bytes_max, on_append)?),

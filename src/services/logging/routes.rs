@@ -5,7 +5,7 @@ use std::{io, sync::Arc};
 use serde::{Deserialize, Serialize};
 use smol::stream::{self, Stream};
 use tide::{
-    Request, StatusCode,
+    Body, Request, StatusCode,
     http::headers::{CACHE_CONTROL, RETRY_AFTER},
 };
 
@@ -52,7 +52,7 @@ pub(super) fn app(log: &Arc<MessageLog>, shutdown: Shutdown) -> tide::Server<()>
         async move {
             match log.store().last().await {
                 Ok(_) => json(StatusCode::Ok, &OK),
-                Err(error) => refused(&error.into()),
+                Err(error) => unwell(error),
             }
         }
     });
@@ -72,6 +72,12 @@ struct Logged {
     /// log.
     detail: &'static str,
     outcome: &'static str,
+}
+
+#[derive(Serialize)]
+struct Unwell {
+    status: &'static str,
+    error: String,
 }
 
 async fn log_message(log: &MessageLog, mut request: Request<()>) -> tide::Result {
@@ -114,6 +120,14 @@ fn refused(error: &LogError) -> tide::Result {
     if status == StatusCode::ServiceUnavailable {
         answer.insert_header(RETRY_AFTER, RETRY_AFTER_S);
     }
+    Ok(answer)
+}
+
+/// The same in the shape of every `/health` and `/ready`.
+fn unwell(error: StoreError) -> tide::Result {
+    let body = Unwell { status: "unavailable", error: error.to_string() };
+    let mut answer = refused(&error.into())?;
+    answer.set_body(Body::from_json(&body)?);
     Ok(answer)
 }
 

@@ -19,13 +19,18 @@ pub(super) struct AnswerOptions<'a> {
     pub(super) closes: bool,
     /// The client speaks HTTP/1.0, so it must be told that the connection stays open.
     pub(super) is_old: bool,
+    /// Further headers, each with its line end.
+    pub(super) headers: &'a str,
     /// The methods that the path has, for a 405.
     pub(super) allow: Option<&'a str>,
 }
 
 /// An answer that no handler made: the status in words, and why.
 pub(super) fn status(errors: ErrorForm, status: u16, cause: Option<&str>) -> Reply {
-    let body = errors.body(status, reason(status), cause).into();
+    let body = match status {
+        204 => Vec::new(),
+        _ => errors.body(status, reason(status), cause).into(),
+    };
     Reply { status, content_type: errors.content_type(), body, cause: None }
 }
 
@@ -45,6 +50,7 @@ pub(super) fn write(
         reason(*status),
         env!("CARGO_PKG_VERSION")
     );
+    out.extend_from_slice(options.headers.as_bytes());
     if let Some(methods) = options.allow {
         let _ = write!(out, "Allow: {methods}\r\n");
     }
@@ -53,7 +59,11 @@ pub(super) fn write(
     } else if options.is_old {
         out.extend_from_slice(b"Connection: keep-alive\r\n");
     }
-    let _ = write!(out, "Content-Length: {}\r\nDate: ", body.len());
+    // An answer without content has no length either.
+    if *status != 204 {
+        let _ = write!(out, "Content-Length: {}\r\n", body.len());
+    }
+    out.extend_from_slice(b"Date: ");
     clock.date(out);
     out.extend_from_slice(b"\r\n\r\n");
     if !options.is_head {
@@ -63,6 +73,7 @@ pub(super) fn write(
 
 fn reason(status: u16) -> &'static str {
     match status {
+        204 => "No Content",
         200..300 => "OK",
         400 => "Bad Request",
         404 => "Not Found",

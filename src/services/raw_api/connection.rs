@@ -17,7 +17,7 @@ use std::{
     cell::{Cell, RefCell},
     future::Future,
     io,
-    net::{self, Shutdown, SocketAddr},
+    net::{self, Shutdown},
     pin::{Pin, pin},
     rc::Rc,
     sync::Arc,
@@ -39,20 +39,29 @@ use super::{
 use crate::{
     http::{
         limits::{BODIES_BYTES_MAX, DRAIN_IDLE, LINGER, LINGER_BYTES_MAX},
-        log::AccessEntry,
+        log::{AccessEntry, Said},
         refusal::BODIES_FULL,
     },
     http1::request::{Parser, Refusal, Request, RequestLimits, Stage},
     serve::{
+        Peer,
         thread::{AcceptedConnection, Spare},
         time::within,
     },
 };
 
+/// A request as the access log shows it.
+struct Asked<'a> {
+    method: &'a str,
+    url: &'a str,
+    said: Option<&'a Said>,
+    client: Peer,
+}
+
 /// The part of a connection that the thread's accepting side sees as well.
 pub(super) struct RawConnection {
     shared: Rc<RawShared>,
-    peer: SocketAddr,
+    peer: Peer,
     /// When the present wait began.
     since: Cell<Instant>,
     /// What it waits for, if it may be closed for another.
@@ -63,7 +72,7 @@ pub(super) struct RawConnection {
 }
 
 impl RawConnection {
-    pub(super) fn new(shared: Rc<RawShared>, peer: SocketAddr) -> Self {
+    pub(super) fn new(shared: Rc<RawShared>, peer: Peer) -> Self {
         Self {
             shared,
             peer,
@@ -83,12 +92,20 @@ impl RawConnection {
             "" => request.path.clone(),
             query => format!("{}?{query}", request.path),
         };
-        self.log_asked((&request.method, &url), status, cause, bytes, began);
+        let noted = |name| request.noted(name).map(|it| it.to_owned().into());
+        let said = self.shared.log.shows_said().then(|| Said {
+            protocol: if request.is_old { "HTTP/1.0" } else { "HTTP/1.1" },
+            referer: noted("referer"),
+            user_agent: noted("user-agent"),
+        });
+        let client = self.shared.client(self.peer, Some(request));
+        let about = Asked { method: &request.method, url: &url, said: said.as_ref(), client };
+        self.log_asked(about, status, cause, bytes, began);
     }
 
     fn log_asked(
         &self,
-        (method, url): (&str, &str),
+        Asked { method, url, said, client }: Asked<'_>,
         status: u16,
         cause: Option<&str>,
         bytes: u64,
@@ -101,10 +118,11 @@ impl RawConnection {
             grpc_status: None,
             bytes,
             duration: began.elapsed(),
-            client: self.peer,
+            client,
             service: None,
             trace: None,
             cause,
+            said,
         });
     }
 }
@@ -112,6 +130,10 @@ impl RawConnection {
 impl AcceptedConnection for RawConnection {
     fn spare_since(&self) -> Option<(Spare, Instant)> {
         Some((self.spare.get()?, self.since.get()))
+    }
+
+    fn is_in_use(&self) -> bool {
+        !matches!(self.spare.get(), Some(Spare::Unused | Spare::Idle))
     }
 
     fn give_way(&self) {
@@ -135,6 +157,7 @@ pub(super) async fn run(connection: Rc<RawConnection>, stream: TcpStream) {
         url_bytes_max: options.url_bytes_max,
         body_bytes_max: options.body_bytes_max,
         takes_all_methods: options.takes_all_methods,
+        notes_headers: true,
     };
     let mut task = RawTask {
         connection: &connection,
@@ -308,15 +331,22 @@ impl RawTask<'_> {
     fn answer(&mut self, request: &Request, began: Instant) {
         let shared = &self.connection.shared;
         self.requests += 1;
-        let is_last = self.requests >= shared.options.requests_max;
+        let is_last =
+            self.requests >= shared.options.requests_max || shared.options.keep_alive.is_zero();
         self.is_closing = !request.keeps_alive || is_last || shared.draining_since().is_some();
+        shared.counts.begin();
+        let (closes, (own, headers)) = (self.is_closing, shared.about(request));
+        let errors = shared.options.errors;
         let (status, bytes, cause) = shared.routes.answer(
             request,
-            self.is_closing,
-            shared.options.errors,
+            own,
+            closes,
+            errors,
+            &headers,
             &shared.clock,
             &mut self.out,
         );
+        shared.counts.end(Some(status), began.elapsed());
         self.connection.log(request, status, cause, bytes, began);
     }
 
@@ -328,8 +358,11 @@ impl RawTask<'_> {
         let RawConnection { shared, since, .. } = self.connection;
         let reply = answer::status(shared.options.errors, status, cause);
         let options = AnswerOptions { closes: true, ..AnswerOptions::default() };
+        shared.counts.refused(status);
         answer::write(&mut self.out, &reply, options, &shared.clock);
-        let asked = self.parser.asked().unwrap_or(("-", "-"));
+        let (method, url) = self.parser.asked().unwrap_or(("-", "-"));
+        let client = self.connection.peer;
+        let asked = Asked { method, url, said: None, client };
         self.connection.log_asked(asked, status, cause, reply.body.len() as u64, since.get());
     }
 

@@ -45,13 +45,13 @@ use smol::stream::Stream;
 
 pub use self::routes::{Handler, Routes};
 use super::{
-    api,
+    JSON, api,
     form::{self, Form, Reply},
 };
 pub use crate::http1::request::Request;
 use crate::{
     cli::Exit,
-    http::{self, Bound, Error},
+    http::{self, About, Bound, Error, status::readiness},
 };
 
 /// Answers `GET /api?a=1` and `POST /api` with the fields of the query or the form as JSON, without
@@ -64,16 +64,20 @@ use crate::{
     note = "Runs until SIGTERM or Ctrl-C: then it answers what is in flight. A flag beats its\n\
             environment variable, and that beats the default.",
     error_code(0, "it was told to stop, and has answered all"),
-    error_code(1, "the port is taken or forbidden; stderr says so"),
+    error_code(1, "the port is taken or forbidden, or an answer was cut off"),
     error_code(2, "the command line or the environment is wrong")
 )]
 struct Arguments {}
 
+/// What `/` says.
+const ABOUT: About = About { name: "raw-api-server", ..api::ABOUT };
+
 /// Runs the server until it is told to end. Blocks.
 pub fn run(name: &str, args: &[String]) -> Exit {
-    super::start(name, args, api::defaults(), |Arguments {}, options| {
+    let defaults = http::Options { about: Some(&ABOUT), ..api::defaults() };
+    super::start(name, args, defaults, |Arguments {}, options| {
         Ok(http::run(name, options, |bound, reasons| {
-            let lines = api::announce(bound.address());
+            let lines = bound.announced(api::announce);
             serve(bound, routes(), &lines, reasons)
         }))
     })
@@ -81,7 +85,13 @@ pub fn run(name: &str, args: &[String]) -> Exit {
 
 /// What this service answers.
 pub fn routes() -> Routes {
-    Routes::new().route("GET", "/api", answer_query).route("POST", "/api", answer_form)
+    let routes = Routes::new().route("GET", "/api", answer_query);
+    routes.route("POST", "/api", answer_form).route("GET", "/health", answer_health)
+}
+
+fn answer_health(_: &Request) -> Reply {
+    let (status, body) = readiness(Ok(()));
+    Reply { status, content_type: JSON, body: body.into(), cause: None }
 }
 
 fn answer_query(request: &Request) -> Reply {

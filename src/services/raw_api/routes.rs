@@ -25,29 +25,33 @@ impl Routes {
         self
     }
 
-    /// Appends the answer to a request to `out`. Returns its status, the length of its body, and why the
-    /// request was refused.
+    /// Appends the answer to a request to `out`: `made`, or else what its route answers. Returns its
+    /// status, the length of its body, and why the request was refused.
     pub(super) fn answer(
         &self,
         request: &Request,
+        made: Option<Reply>,
         closes: bool,
         errors: ErrorForm,
+        headers: &str,
         clock: &DateClock,
         out: &mut Vec<u8>,
     ) -> (u16, u64, Option<&'static str>) {
         let is_head = request.method == "HEAD";
-        let mut options = AnswerOptions { is_head, closes, is_old: request.is_old, allow: None };
+        let mut options =
+            AnswerOptions { is_head, closes, is_old: request.is_old, allow: None, headers };
         let methods = self.0.get(request.path.as_str()).map_or(&[][..], Vec::as_slice);
         let wanted = if is_head { "GET" } else { request.method.as_str() };
         let error = |status| answer::status(errors, status, None);
         let allowed: String;
-        let reply = match methods.iter().find(|(method, _)| *method == wanted) {
+        let reply = match (made, methods.iter().find(|(method, _)| *method == wanted)) {
+            (Some(made), _) => made,
             // A handler that panics costs one answer.
-            Some((_, handler)) => {
+            (None, Some((_, handler))) => {
                 panic::catch_unwind(|| handler(request)).unwrap_or_else(|_| error(500))
             }
-            None if methods.is_empty() => error(404),
-            None => {
+            _ if methods.is_empty() => error(404),
+            _ => {
                 allowed = allow(methods);
                 options.allow = Some(&allowed);
                 error(405)
