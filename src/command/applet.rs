@@ -159,8 +159,8 @@ fn help(name: &str) -> String {
     let _ = writeln!(
         text,
         "\n`{name} <command> --help` has the options of each; `{name} {LIST}` has the\n\
-         names alone, one a line. A link to this program that has the name of a command is\n\
-         that command. With\n\
+         names alone, one a line. A link to this program that has the name of a\n\
+         command is that command. With\n\
          `{name} {} <pid> <command>` a command ends when the\n\
          process <pid> does, if that has started it (Linux only).",
         parent::FLAG
