@@ -152,6 +152,8 @@ fn an_error_about_a_variable_names_the_variable() {
         assert!(is_named && errors.contains(why), "{args:?} {variable}: {errors}");
         assert!(!errors.contains(": --"), "{errors}");
     }
+    let (_, errors) = ended(smolring(&["ring-node"]).env("SMOLRING_PREV_IP", "a:1"));
+    assert!(errors.contains(": SMOLRING_PREV_IP and SMOLRING_PREV_PORT: "), "{errors}");
     let mut facade = smolring(&["facade-service"]);
     let (_, errors) = ended(facade.env("REQUEST_TIMEOUT", "15s"));
     assert!(

@@ -96,7 +96,9 @@ fn serve(name: &str, bound: Bound, settings: Settings, verbose: bool) -> Result<
         None => listens,
     };
     if address.port() == 0 || address.ip().is_unspecified() {
-        return Err(format!("{address} is nowhere: give --advertise a real address and port"));
+        return Err(format!(
+            "{address} is nowhere: give --advertise (SMOLRING_ADVERTISE) a real address and port"
+        ));
     }
     let mut signals = EndSignals::listen()?;
     let lines = Lines::start(settings.log_format)

@@ -183,7 +183,11 @@ fn members(
         if ip.is_some() || port.is_some() {
             let ip = ip.unwrap_or_else(|| DEFAULT_IP.to_string());
             let node = Node::at(&ip, port.unwrap_or(DEFAULT_PORT));
-            all.push(node.map_err(|why| UsageError(format!("--prev-ip and --prev-port: {why}")))?);
+            let names = match is_paired {
+                true => "--prev-ip and --prev-port",
+                false => "SMOLRING_PREV_IP and SMOLRING_PREV_PORT",
+            };
+            all.push(node.map_err(|why| UsageError(format!("{names}: {why}")))?);
         }
     }
     Ok(all)
