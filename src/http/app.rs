@@ -7,7 +7,7 @@ use smol::future::FutureExt;
 use tide::http as tide_http;
 
 use super::{
-    convert,
+    convert, cors,
     exchange::Exchange,
     front::{Answering, Front},
     pieces::{Pieces, Source},
@@ -66,6 +66,14 @@ impl<S: Clone + Send + Sync + 'static> Front for App<S> {
     }
 }
 
+/// The mark of a request that a page of an origin has sent which `--cors` names.
+struct FromAllowedOrigin;
+
+/// Whether a page of an origin has sent the request which `--cors` names.
+pub(crate) fn is_of_allowed_origin<S>(request: &tide::Request<S>) -> bool {
+    request.ext::<FromAllowedOrigin>().is_some()
+}
+
 /// The request as tide sees it, with all of its body.
 async fn receive(
     exchange: &mut Exchange,
@@ -76,6 +84,9 @@ async fn receive(
     request.set_peer_addr(Some(exchange.client()));
     if let Some(trace) = exchange.trace() {
         request.ext_mut().insert(trace.clone());
+    }
+    if cors::origin(&shared.options, head).is_some() {
+        request.ext_mut().insert(FromAllowedOrigin);
     }
     if exchange.has_body() {
         let received = within(shared.options.body_timeout(), exchange.receive()).await;

@@ -77,8 +77,8 @@ use std::{fmt, io, net::SocketAddr, sync::Arc};
 
 use smol::stream::Stream;
 
-pub(crate) use app::Cause;
 pub use app::lost;
+pub(crate) use app::{Cause, is_of_allowed_origin};
 pub(crate) use convert::is_left_out;
 pub use status::{Probe, Probing};
 pub use streamed::Upload;

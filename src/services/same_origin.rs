@@ -5,6 +5,7 @@
 //! nothing and are not asked:
 //!
 //! - `Sec-Fetch-Site` must be `same-origin`, or `none` for what the user did by hand.
+//! - An origin that `--cors` names may do what this one may.
 //! - Where it is absent, `Origin` must be that of the request's own URL.
 //! - A page may have its own name point to 127.0.0.1, and is then of the same origin. So over
 //!   loopback, a browser's `Host` must be an address or `localhost`. A proxy in front of a service
@@ -12,14 +13,13 @@
 
 use std::net::IpAddr;
 
-use serde::Serialize;
 use tide::{
-    Endpoint, Request, Response, StatusCode,
+    Endpoint, Request, StatusCode,
     http::{Url, headers::HeaderName, url::Host},
 };
 
-use super::json;
-use crate::http::Trace;
+use super::problem;
+use crate::http;
 
 /// Lets `endpoint` answer the POST of a route, unless a page of another origin has sent it: that is 403.
 pub(super) fn post(route: &mut tide::Route<'_, ()>, endpoint: impl Endpoint<()> + Clone) {
@@ -27,33 +27,24 @@ pub(super) fn post(route: &mut tide::Route<'_, ()>, endpoint: impl Endpoint<()> 
         let endpoint = endpoint.clone();
         async move {
             match fault(&request) {
-                Some(fault) => refused(&request, fault).await,
+                Some(fault) => problem(StatusCode::Forbidden, fault.to_owned(), ()),
                 None => endpoint.call(request).await,
             }
         }
     });
 }
 
-#[derive(Serialize)]
-struct Refused {
-    error: &'static str,
-}
-
-async fn refused(request: &Request<()>, error: &'static str) -> tide::Result<Response> {
-    if let Some(trace) = request.ext::<Trace>() {
-        trace.explain(error);
-    }
-    json(StatusCode::Forbidden, &Refused { error })
-}
-
 /// Why a request is refused, if it is.
 fn fault(request: &Request<()>) -> Option<&'static str> {
     let sites = request.header(HeaderName::from("sec-fetch-site"));
     let origins = request.header(HeaderName::from("origin"));
-    if sites.is_none() && origins.is_none() {
+    // Not even its bytes are those of an origin.
+    let is_odd = ["sec-fetch-site", "origin"].iter().any(|name| http::is_left_out(request, name));
+    if !is_odd && (sites.is_none() && origins.is_none() || http::is_of_allowed_origin(request)) {
         return None;
     }
     let is_own = match (sites, origins) {
+        _ if is_odd => false,
         (Some(sites), _) => {
             sites.iter().all(|site| ["same-origin", "none"].contains(&site.as_str()))
         }

@@ -293,6 +293,7 @@ fn a_page_of_another_origin_writes_nothing_into_the_log() {
     };
     for headers in [
         format!("Host: 127.0.0.1:{port}\r\nOrigin: https://evil.example\r\n"),
+        format!("Host: 127.0.0.1:{port}\r\nOrigin: https://\u{e9}vil.example\r\n"),
         format!("Host: 127.0.0.1:{port}\r\nSec-Fetch-Site: cross-site\r\n"),
         format!("Host: evil.example:{port}\r\nOrigin: http://evil.example:{port}\r\n"),
     ] {
@@ -307,6 +308,23 @@ fn a_page_of_another_origin_writes_nothing_into_the_log() {
     for headers in ["Host: x\r\n", &own] {
         assert_eq!(post(headers).status, 200, "{headers}");
     }
+}
+
+#[test]
+fn a_page_of_an_origin_that_cors_names_may_write() {
+    let service = Service::start(LOGGING, &["--quiet", "--cors", "https://app.example"]);
+    let mut client = Client::connect(service.port);
+    for (origin, status) in [("https://app.example", 200), ("https://evil.example", 403)] {
+        let body = r#"{"id":"1","msg":"x"}"#;
+        let length = body.len();
+        client.send(format!(
+            "POST /log HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nOrigin: {origin}\r\n\
+             Sec-Fetch-Site: cross-site\r\nContent-Length: {length}\r\n\r\n{body}",
+            service.port
+        ));
+        assert_eq!(client.reply().status, status, "{origin}");
+    }
+    assert_eq!(logs(&service), ["x"]);
 }
 
 #[test]

@@ -21,8 +21,6 @@ pub(super) struct AnswerOptions<'a> {
     pub(super) is_old: bool,
     /// Further headers, each with its line end.
     pub(super) headers: &'a str,
-    /// The methods that the path has, for a 405.
-    pub(super) allow: Option<&'a str>,
 }
 
 /// An answer that no handler made: the status in words, and why.
@@ -51,9 +49,6 @@ pub(super) fn write(
         env!("CARGO_PKG_VERSION")
     );
     out.extend_from_slice(options.headers.as_bytes());
-    if let Some(methods) = options.allow {
-        let _ = write!(out, "Allow: {methods}\r\n");
-    }
     if options.closes {
         out.extend_from_slice(b"Connection: close\r\n");
     } else if options.is_old {

@@ -335,17 +335,15 @@ impl RawTask<'_> {
             self.requests >= shared.options.requests_max || shared.options.keep_alive.is_zero();
         self.is_closing = !request.keeps_alive || is_last || shared.draining_since().is_some();
         shared.counts.begin();
-        let (closes, (own, headers)) = (self.is_closing, shared.about(request));
+        let (own, mut headers) = shared.about(request);
         let errors = shared.options.errors;
-        let (status, bytes, cause) = shared.routes.answer(
-            request,
-            own,
-            closes,
-            errors,
-            &headers,
-            &shared.clock,
-            &mut self.out,
-        );
+        let reply = own.unwrap_or_else(|| shared.routes.answer(request, errors, &mut headers));
+        let is_head = request.method == "HEAD";
+        let (closes, is_old) = (self.is_closing, request.is_old);
+        let options = AnswerOptions { is_head, closes, is_old, headers: &headers };
+        answer::write(&mut self.out, &reply, options, &shared.clock);
+        let bytes = if is_head { 0 } else { reply.body.len() as u64 };
+        let (status, cause) = (reply.status, reply.cause);
         shared.counts.end(Some(status), began.elapsed());
         self.connection.log(request, status, cause, bytes, began);
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, panic};
 
-use super::answer::{self, AnswerOptions, DateClock};
+use super::answer;
 use crate::{http1::request::Request, serve::ErrorForm, services::form::Reply};
 
 /// Answers a request. It cannot wait for anything: it runs between two reads.
@@ -25,40 +25,27 @@ impl Routes {
         self
     }
 
-    /// Appends the answer to a request to `out`: `made`, or else what its route answers. Returns its
-    /// status, the length of its body, and why the request was refused.
+    /// What the route of a request answers. Headers that go with that are added to `headers`.
     pub(super) fn answer(
         &self,
         request: &Request,
-        made: Option<Reply>,
-        closes: bool,
         errors: ErrorForm,
-        headers: &str,
-        clock: &DateClock,
-        out: &mut Vec<u8>,
-    ) -> (u16, u64, Option<&'static str>) {
-        let is_head = request.method == "HEAD";
-        let mut options =
-            AnswerOptions { is_head, closes, is_old: request.is_old, allow: None, headers };
+        headers: &mut String,
+    ) -> Reply {
         let methods = self.0.get(request.path.as_str()).map_or(&[][..], Vec::as_slice);
-        let wanted = if is_head { "GET" } else { request.method.as_str() };
+        let wanted = if request.method == "HEAD" { "GET" } else { request.method.as_str() };
         let error = |status| answer::status(errors, status, None);
-        let allowed: String;
-        let reply = match (made, methods.iter().find(|(method, _)| *method == wanted)) {
-            (Some(made), _) => made,
+        match methods.iter().find(|(method, _)| *method == wanted) {
             // A handler that panics costs one answer.
-            (None, Some((_, handler))) => {
+            Some((_, handler)) => {
                 panic::catch_unwind(|| handler(request)).unwrap_or_else(|_| error(500))
             }
-            _ if methods.is_empty() => error(404),
-            _ => {
-                allowed = allow(methods);
-                options.allow = Some(&allowed);
+            None if methods.is_empty() => error(404),
+            None => {
+                *headers += &format!("Allow: {}\r\n", allow(methods));
                 error(405)
             }
-        };
-        answer::write(out, &reply, options, clock);
-        (reply.status, if is_head { 0 } else { reply.body.len() as u64 }, reply.cause)
+        }
     }
 }
 
