@@ -325,8 +325,12 @@ impl Node {
     /// on; then it asks to be taken in, by a member that can reach it.
     fn count_back(&mut self, now: Time, out: &mut Vec<Output>) {
         self.note_back(now);
-        // One that is about to leave waits on until the others have what only it has.
-        if self.backs.len() > BACKS_AT_ONCE && self.phase == Phase::Member {
+        let is_in = matches!(self.phase, Phase::Member | Phase::Finishing { .. });
+        if self.backs.len() > BACKS_AT_ONCE && is_in {
+            if let Phase::Finishing { until } = self.phase {
+                // It goes back before it leaves: the others may lack what only it has.
+                self.leaves_by = Some(until);
+            }
             let why = format!(
                 "the others have declared it gone {} times within {BACKS_WITHIN:?}: can its \
                  predecessor reach it at {}?",
