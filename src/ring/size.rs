@@ -23,7 +23,14 @@ pub fn in_words(bytes: u64) -> String {
 /// Says that a file is larger than a node takes, and which option changes that.
 pub(super) fn beyond(file_bytes: u64, bytes_max: usize) -> String {
     let (file, most) = (in_words(file_bytes), in_words(bytes_max as u64));
-    format!("this file has {file}, and this node takes at most {most}; see its --max-file-bytes")
+    let see = "see its --max-file-bytes";
+    // Rounded, both would be the same.
+    if file_bytes.saturating_sub(bytes_max as u64) < bytes_max as u64 / 8 {
+        return format!(
+            "this file has {file_bytes} bytes, and this node takes at most {bytes_max} ({most}); {see}"
+        );
+    }
+    format!("this file has {file}, and this node takes at most {most}; {see}")
 }
 
 #[cfg(test)]
@@ -46,6 +53,16 @@ mod tests {
             (u64::MAX, "17179869184.0GiB"),
         ] {
             assert_eq!(in_words(bytes), text);
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_a_little_too_large_is_told_from_the_limit() {
+        for (bytes, text) in [
+            (65_537, "65537 bytes, and this node takes at most 65536 (64KiB);"),
+            (1 << 20, "1MiB, and this node takes at most 64KiB;"),
+        ] {
+            assert!(beyond(bytes, 64 << 10).contains(text), "{}", beyond(bytes, 64 << 10));
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::options::LogFormat;
+use super::log_format::LogFormat;
 use crate::{
     printable::{JsonText, Printable},
     timestamp::Timestamp,

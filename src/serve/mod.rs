@@ -29,6 +29,7 @@ pub(crate) mod drain;
 mod errors;
 pub(crate) mod lines;
 pub(crate) mod listener;
+mod log_format;
 pub(crate) mod metrics;
 mod options;
 pub(crate) mod place;
@@ -51,7 +52,8 @@ pub use cors::Cors;
 pub use errors::ErrorForm;
 pub use lines::Lines;
 pub use listener::Error;
-pub use options::{LogFormat, Options, parse};
+pub use log_format::LogFormat;
+pub use options::{Options, parse};
 pub use place::{Peer, Place};
 
 use self::{

@@ -164,7 +164,7 @@ fn what_cannot_be_put_is_skipped_and_counted_and_the_ring_stays() {
     assert_eq!(errors.lines().count(), 3, "{errors}");
     for (name, why) in [
         ("large", "it is larger than 1MiB; to raise that: `-- --max-file-bytes SIZE`"),
-        ("line?feed", "the name has a control character in it"),
+        ("line\\nfeed", "the name has a control character in it"),
         ("unreadable", "error"),
     ] {
         let is_said = |line: &str| line.contains(name) && line.contains(why);

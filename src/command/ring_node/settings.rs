@@ -221,7 +221,7 @@ mod tests {
         let others = ["--ip", "--prev-ip", "--prev-port"];
         let pairs = args.chunks(2).filter(|pair| !others.contains(&&*pair[0]));
         let args: Vec<String> = pairs.flatten().cloned().collect();
-        assert_eq!(args.len(), 2 * 9, "{args:?}");
+        assert_eq!(args.len(), 2 * 10, "{args:?}");
         let of = |args: &[String]| Settings::of(crate::cli::read(args).unwrap()).unwrap();
         assert_eq!(of(&args), of(&[]));
     }

@@ -64,7 +64,8 @@ fn one_odd_entry_keeps_no_other_from_being_put() {
             .output()
             .unwrap(),
     };
-    let odd = ["closed", "unreadable", "line?feed", "not \u{fffd} UTF-8", "/far", "/no/such/path"];
+    let odd =
+        ["closed", "unreadable", "line\\nfeed", "not \u{fffd} UTF-8", "/far", "/no/such/path"];
     let output = put(&[]);
     let (said, errors) = (text(output.stdout), text(output.stderr));
     assert_eq!(output.status.code(), Some(1), "{errors}");

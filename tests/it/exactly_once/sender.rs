@@ -51,7 +51,11 @@ impl Sender {
 }
 
 fn read(reply: &Reply, msg: &str) -> Answer {
-    assert_eq!(reply.header("content-type"), Some("application/json"), "{reply:?}");
+    let content_type = match reply.status {
+        200 => "application/json",
+        _ => "application/problem+json",
+    };
+    assert_eq!(reply.header("content-type"), Some(content_type), "{reply:?}");
     let body: Value = serde_json::from_str(&reply.body).unwrap();
     let id = body["message_id"].as_str().unwrap_or_else(|| panic!("no id: {reply:?}")).to_owned();
     let failure = match reply.status {
