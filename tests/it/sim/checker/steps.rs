@@ -26,8 +26,9 @@ impl Checker {
             it.index != host.index && it.is_up() && is_same && is_known
         });
         let mates: Vec<_> = mates.collect();
-        // One that crashes at the same time may have been the only other.
-        let has_crashed = mates.iter().any(|it| it.lost_at >= up.leaves_since);
+        // One that crashes at the same time may have been the only other; it may be back by now.
+        let mut others = hosts.iter().filter(|it| it.index != host.index);
+        let has_crashed = others.any(|it| it.lost_at >= up.leaves_since);
         // Where all leave there is nobody to hold anything.
         let all_leave = mates.iter().all(|it| it.up().is_some_and(|up| up.leaves_since.is_some()));
         if has_waited || has_crashed || all_leave {
