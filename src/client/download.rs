@@ -2,16 +2,10 @@
 
 use std::{cell::RefCell, vec};
 
-use smol::LocalExecutor;
-
 use super::{
-    connection::Timeouts, error::Error, failover::Client, node::Node, requests::File,
-    upload::connections_max,
+    connection::Timeouts, error::Error, failover::Client, node::Node, requests::File, workers,
 };
 use crate::ring::name::Name;
-
-/// The most connections that a download uses; each has one file in memory.
-const DOWNLOADS_AT_ONCE: usize = 8;
 
 /// What the workers share.
 struct DownloadShared<'a, T> {
@@ -32,18 +26,9 @@ pub async fn download(
     names: Vec<Name>,
     take: impl AsyncFn(Name, Result<File, Error>),
 ) -> usize {
-    let workers = names.len().min(DOWNLOADS_AT_ONCE).min(connections_max());
+    let files = names.len();
     let shared = DownloadShared { nodes, timeouts, waiting: RefCell::new(names.into_iter()), take };
-    let executor = LocalExecutor::new();
-    let tasks: Vec<_> = (0..workers).map(|_| executor.spawn(work(&shared))).collect();
-    executor
-        .run(async {
-            for task in tasks {
-                task.await;
-            }
-        })
-        .await;
-    drop(executor);
+    workers::run(files, || work(&shared)).await;
     shared.waiting.into_inner().len()
 }
 

@@ -20,6 +20,7 @@ mod requests;
 mod save;
 mod upload;
 mod verbs;
+mod workers;
 
 pub use args::is_verb;
 pub use command::run;

@@ -5,18 +5,11 @@ use std::{
     vec,
 };
 
-use smol::LocalExecutor;
-
 use super::{
     connection::Timeouts, error::Error, failover::Client, files::Source, node::Node, reply::Reply,
-    requests::Held,
+    requests::Held, workers,
 };
-use crate::{ring::version::Version, serve::descriptors};
-
-/// The most connections that an upload uses; each has one file in memory.
-const UPLOADS_AT_ONCE: usize = 8;
-/// Descriptors that are left to others meanwhile: to the runtime, and to a look-up of a name.
-const SPARE_DESCRIPTORS: usize = 6;
+use crate::ring::version::Version;
 
 /// Which files an upload sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,27 +57,12 @@ pub async fn upload(
     selection: Selection,
     report: impl FnMut(&Source, Result<Uploaded, Error>),
 ) -> usize {
-    let workers = sources.len().min(UPLOADS_AT_ONCE).min(connections_max());
+    let files = sources.len();
     let waiting = RefCell::new(sources.into_iter());
     let (compares, report) = (Cell::new(selection == Selection::Changed), RefCell::new(report));
     let shared = UploadShared { nodes, timeouts, waiting, compares, report };
-    let executor = LocalExecutor::new();
-    let tasks: Vec<_> = (0..workers).map(|_| executor.spawn(work(&shared))).collect();
-    executor
-        .run(async {
-            for task in tasks {
-                task.await;
-            }
-        })
-        .await;
-    drop(executor);
+    workers::run(files, || work(&shared)).await;
     shared.waiting.into_inner().len()
-}
-
-/// How many connections there are descriptors for, each with one more for its file.
-pub(super) fn connections_max() -> usize {
-    let free = descriptors::free(2 * UPLOADS_AT_ONCE + SPARE_DESCRIPTORS);
-    (free.saturating_sub(SPARE_DESCRIPTORS) / 2).max(1)
 }
 
 async fn work<R: FnMut(&Source, Result<Uploaded, Error>)>(shared: &UploadShared<'_, R>) {
