@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use crate::ring::{
     StoreFault,
-    item::{Content, Ticket},
+    item::{Content, Ticket, Value},
 };
 
 /// The contents of one node.
@@ -17,9 +17,12 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// Keeps the content of a file, without a copy. The node makes sure that there is room.
-    pub fn keep(&mut self, ticket: Ticket, content: Content) -> Result<(), StoreFault> {
-        self.contents.insert(ticket, content);
+    /// Keeps the content of a file, without a copy. The node makes sure that there is room. Of a
+    /// tombstone there is nothing to keep.
+    pub fn keep(&mut self, ticket: Ticket, value: Value) -> Result<(), StoreFault> {
+        if let Value::Content { content, .. } = value {
+            self.contents.insert(ticket, content);
+        }
         Ok(())
     }
 

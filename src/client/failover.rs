@@ -12,7 +12,7 @@ use super::{
     reply::Reply,
     requests::{File, Held, Page, Pong},
 };
-use crate::ring::name::Name;
+use crate::ring::{message::FileRow, name::Name, version::Version};
 
 /// Asks one node after the other until one answers, and stays with that one.
 ///
@@ -42,6 +42,21 @@ impl Client {
     /// Fetches a file; see [`Connection::get`].
     pub async fn get(&mut self, name: &Name) -> Result<File, Error> {
         self.ask(async |node| node.get(name).await).await
+    }
+
+    /// Fetches one version of a file; see [`Connection::get_version`].
+    pub async fn get_version(&mut self, name: &Name, version: Version) -> Result<File, Error> {
+        self.ask(async |node| node.get_version(name, version).await).await
+    }
+
+    /// Deletes a file; see [`Connection::delete`].
+    pub async fn delete(&mut self, name: &Name) -> Result<Reply, Error> {
+        self.ask(async |node| node.delete(name).await).await
+    }
+
+    /// Lists the versions of a name; see [`Connection::log`].
+    pub async fn log(&mut self, name: &Name) -> Result<Vec<FileRow>, Error> {
+        self.ask(async |node| node.log(name).await).await
     }
 
     /// Lists a page of names; see [`Connection::list`].

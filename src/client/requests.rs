@@ -12,7 +12,7 @@ use crate::ring::{
     codec::Encode,
     limits::{LINE_BYTES_MAX, LIST_NAMES_MAX, NAME_BYTES_MAX},
     line::BadKey,
-    message::Request,
+    message::{FileRow, Request},
     name::Name,
     version::Version,
     wire::request::push_put,
@@ -72,15 +72,36 @@ impl Connection {
     /// Stores a file in the ring. The answer has the keys `version` and `copies`.
     pub async fn put(&mut self, name: &Name, content: &[u8]) -> Result<Reply, Error> {
         let mut line = Vec::new();
-        push_put(&mut line, name, content.len());
+        push_put(&mut line, name, content.len(), None);
         self.succeed(&line, content).await
     }
 
     /// Fetches a file and checks its hash. Status 404: no member has it.
     pub async fn get(&mut self, name: &Name) -> Result<File, Error> {
-        let reply = self.ask(&Request::Get { name: name.clone() }).await?;
+        self.fetch(name, None).await
+    }
+
+    /// The same of one version.
+    pub async fn get_version(&mut self, name: &Name, version: Version) -> Result<File, Error> {
+        self.fetch(name, Some(version)).await
+    }
+
+    async fn fetch(&mut self, name: &Name, version: Option<Version>) -> Result<File, Error> {
+        let reply = self.ask(&Request::Get { name: name.clone(), version }).await?;
         let version = reply.version_of_file().map_err(|what| self.bad(what))?;
         Ok(File { content: reply.body, version })
+    }
+
+    /// Deletes a file in the ring. The answer has the keys `version` and `copies`. Status 404: no
+    /// member has it.
+    pub async fn delete(&mut self, name: &Name) -> Result<Reply, Error> {
+        self.ask(&Request::Delete { name: name.clone(), only_if: None }).await
+    }
+
+    /// The versions of a name, the newest first; a deletion has no bytes. Status 404: there are none.
+    pub async fn log(&mut self, name: &Name) -> Result<Vec<FileRow>, Error> {
+        let reply = self.ask(&Request::Log { name: name.clone() }).await?;
+        reply.files().map_err(|what| self.bad(what))
     }
 
     /// One page of the names that begin with `prefix` and come after `after`.
@@ -108,7 +129,11 @@ impl Connection {
         let reply = self.succeed(&line, &[]).await?;
         let files = reply.files().map_err(|what| self.bad(what))?.into_iter();
         let mut entries: Vec<_> = files
-            .map(|(name, bytes, version, _)| ListedFile { name, bytes: bytes as u64, version })
+            .map(|FileRow { name, bytes, version, .. }| ListedFile {
+                name,
+                bytes: bytes.unwrap_or(0) as u64,
+                version,
+            })
             .collect();
         let mut more = self.number(&reply, "more")? != 0;
         let before = after.into_iter().chain(entries.iter().map(|entry| &entry.name));
@@ -129,9 +154,11 @@ impl Connection {
         // Of all names that begin like this one, this one is the first.
         let reply = self.ask(&Request::List { prefix, after, limit: 1, hashes: true }).await?;
         let files = reply.files().map_err(|what| self.bad(what))?;
-        Ok(match files.into_iter().find(|(listed, ..)| listed == name) {
-            Some((.., version, Some(listed))) if listed == hash => Held::Same(version),
-            Some((.., None)) => Held::Unknown,
+        Ok(match files.into_iter().find(|listed| listed.name == *name) {
+            Some(FileRow { version, hash: Some(listed), .. }) if listed == hash => {
+                Held::Same(version)
+            }
+            Some(FileRow { hash: None, .. }) => Held::Unknown,
             _ => Held::Other,
         })
     }

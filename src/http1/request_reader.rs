@@ -190,7 +190,7 @@ impl RequestReader {
         let seen = &piece[..piece.len().min(room)];
         // Without an early end, many bytes are looked at in one step.
         if seen.iter().fold(false, |has_bad, &byte| has_bad | is_bad(byte)) {
-            let is_tls = self.head_bytes == 0 && piece[0] == 0x16;
+            let is_tls = self.head_bytes == 0 && after_empty_lines(piece).first() == Some(&0x16);
             return Err(Refusal::bad(if is_tls {
                 "this is TLS, and the port speaks HTTP without it: use http://"
             } else {
@@ -228,4 +228,12 @@ impl RequestReader {
             _ => self.head.take_header(line, &self.limits).map(|()| None),
         }
     }
+}
+
+/// What comes after the empty lines that may be in front of a request.
+fn after_empty_lines(mut piece: &[u8]) -> &[u8] {
+    while let Some(rest) = piece.strip_prefix(b"\r\n").or_else(|| piece.strip_prefix(b"\n")) {
+        piece = rest;
+    }
+    piece
 }

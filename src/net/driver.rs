@@ -391,8 +391,8 @@ impl Turn<'_> {
                     connection.end();
                 }
             }
-            Output::Store { ticket, content, .. } => {
-                let result = state.store.keep(ticket, content);
+            Output::Store { ticket, value, .. } => {
+                let result = state.store.keep(ticket, value);
                 state.stored.push_back((ticket, result));
             }
             Output::Discard { ticket } => state.store.discard(ticket),

@@ -165,7 +165,7 @@ mod tests {
 
     fn found(content: Vec<u8>) -> Answer {
         let version = "0000000000000001@127.0.0.1:1".parse().unwrap();
-        Answer::Found(Item { version, hash: blake3::hash(&content), body: content.into() })
+        Answer::Found(Item::file(version, content.into()))
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::{
     link, task,
 };
 use crate::{
-    ring::{Config, Event, Input, Node, index::Index},
+    ring::{Config, Event, Input, Node, index::Index, limits::KEEP_VERSIONS},
     serve::{accept::Acceptor, descriptors, listener::bind, systemd::Given},
 };
 
@@ -41,6 +41,8 @@ pub struct Limits {
     /// something wait. One file of the largest size goes on even then, so it should be several
     /// times that.
     pub flight_bytes_max: usize,
+    /// Versions of a name that are kept.
+    pub keep_versions: usize,
 }
 
 impl Default for Limits {
@@ -48,6 +50,7 @@ impl Default for Limits {
         Self {
             store_bytes_max: STORE_BYTES_MAX_DEFAULT,
             flight_bytes_max: FLIGHT_BYTES_MAX_DEFAULT,
+            keep_versions: KEEP_VERSIONS,
         }
     }
 }
@@ -144,7 +147,7 @@ impl Bound {
         config.started_ms = clock::wall_ms();
         config.seed = config.started_ms << 20 ^ u64::from(std::process::id()) << 40;
         let file_bytes_max = config.max_file_bytes;
-        let node = Node::new(config, Index::new(limits.store_bytes_max));
+        let node = Node::new(config, Index::new(limits.store_bytes_max, limits.keep_versions));
         let flight_bytes_max = limits.flight_bytes_max;
         let on_event = Box::new(on_event);
         let driver = Driver::new(

@@ -367,11 +367,17 @@ impl<S: Stream> Task<S> {
         !self.is_link() && self.decoder.next_is_upload(input) && !self.driver.has_room()
     }
 
-    /// Whether this is a GET that goes round the ring, and there is no room for that. A GET is one
-    /// line, so it can be decoded once more.
+    /// Whether this is a GET or a DELETE that goes round the ring, and there is no room for that. It is
+    /// one line, so it can be decoded once more.
     fn must_go_round(&self, message: &Option<Result<Message, Reject>>) -> bool {
-        let Some(Ok(Message::Request(Request::Get { name }))) = message else { return false };
-        !self.is_link() && !self.driver.has_room() && !self.driver.has(name)
+        let goes_round = match message {
+            Some(Ok(Message::Request(Request::Get { name, version }))) => {
+                version.is_some() || !self.driver.has(name)
+            }
+            Some(Ok(Message::Request(Request::Delete { .. }))) => true,
+            _ => false,
+        };
+        goes_round && !self.is_link() && !self.driver.has_room()
     }
 
     /// Gives the node what was decoded, in one turn.

@@ -69,7 +69,7 @@ impl Node {
         }
         let op = check.op;
         self.say(link, Peer::Checked { op, view }, out);
-        let digest = check.digest;
+        let theirs = (check.digest, check.history);
         let is_full = |peer| check.reports.get(&peer).is_some_and(|it: &Report| it.full);
         let peer = self.links.get(&link).and_then(|entry| entry.peer);
         let pred_is_full = peer.is_some_and(is_full);
@@ -87,7 +87,7 @@ impl Node {
             check.hops += 1;
             self.send_check(now, check, out);
         }
-        self.compare(now, link, digest, pred_is_full, out);
+        self.compare(now, link, theirs, pred_is_full, out);
     }
 
     /// A CHECK of this node has gone all round.
@@ -150,8 +150,8 @@ impl Node {
         }
         let link = next.link;
         self.links.get_mut(&link).expect("the next link is a link").told = Some(self.full);
-        (check.digest, check.view, check.covers) =
-            (self.index.digest(), self.view.clone(), self.offered());
+        (check.digest, check.history) = (self.index.digest(), self.index.history());
+        (check.view, check.covers) = (self.view.clone(), self.offered());
         self.say(link, Peer::Check(Box::new(check)), out);
     }
 
@@ -163,6 +163,7 @@ impl Node {
         let check = Check {
             op,
             digest: self.index.digest(),
+            history: self.index.history(),
             hops: 0,
             view: View::default(),
             covers: Covers::default(),

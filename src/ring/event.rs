@@ -4,7 +4,7 @@ use std::{fmt, net::SocketAddr};
 
 use super::{
     clocks,
-    item::{Content, Ticket},
+    item::{Ticket, Value},
     message::{Answer, Envelope, Request},
     name::Name,
     version::Version,
@@ -58,10 +58,10 @@ pub enum Input {
         /// The cause, in words.
         why: String,
     },
-    /// The store has kept the content that it was given, or could not. There is one for each
+    /// The store has kept what it was given, or could not. There is one for each
     /// [`Output::Store`], in the same order.
     Stored {
-        /// Which content.
+        /// Which version.
         ticket: Ticket,
         /// Whether it is kept. If not, the store has forgotten it.
         result: Result<(), StoreFault>,
@@ -114,7 +114,7 @@ pub enum Output {
         /// Which link.
         link: LinkId,
     },
-    /// Keep the content of a file. It can be read from now on, whether or not it is confirmed.
+    /// Keep one version of a name. It can be read from now on, whether or not it is confirmed.
     Store {
         /// Its name in the store from now on.
         ticket: Ticket,
@@ -122,12 +122,10 @@ pub enum Output {
         name: Name,
         /// Which write of that this is.
         version: Version,
-        /// BLAKE3 of the content.
-        hash: blake3::Hash,
-        /// The bytes.
-        content: Content,
+        /// What it has written.
+        value: Value,
     },
-    /// Forget the content of a file: a confirmed one has replaced it.
+    /// Forget a version: confirmed ones have taken its place, or its time is over.
     Discard {
         /// Its name in the store.
         ticket: Ticket,

@@ -1,6 +1,7 @@
 //! Operations on their way round the ring.
 //!
-//! A PUT is FORWARDed from node to node; each keeps the file and passes it on. When it comes back to
+//! A PUT is FORWARDed from node to node; each keeps the file and passes it on; a DELETE is the PUT of
+//! a tombstone. When it comes back to
 //! its creator the circle has closed: every live member holds it, the creator keeps it too, and the
 //! client is answered. A GET that misses goes round in the same way and collects the newest version
 //! there is; every node that it passes learns what was found so far.
@@ -33,6 +34,7 @@ use super::{
     coverage::Lacks,
     event::{LinkId, Output},
     index::IndexEntry,
+    item::Item,
     limits::MEMBERS_MAX,
     message::{Carried, ForwardGet, ForwardPut, Peer, Status},
     name::Name,
@@ -51,20 +53,28 @@ impl Node {
         if forward.op.creator == self.config.address {
             return self.put_returned(now, &forward, out);
         }
-        if let Carried::Content(item) = &forward.carried {
+        let item = match &forward.carried {
+            Carried::Content(item) => Some(item.clone()),
+            Carried::Tombstone => Some(Item::tombstone(forward.version)),
+            Carried::Known => None,
+        };
+        if let Some(item) = item {
             let held = self.index.get(&forward.name);
             // The same version with other bytes: a clock that went back has given it out twice.
             let is_other = |held: &&IndexEntry| {
                 held.version > item.version
-                    || (held.version == item.version && held.hash != item.hash)
+                    || (held.version == item.version && held.kind.hash() != item.hash())
             };
             let held = held.filter(is_other).map(|held| held.version);
             let refused = self.refused.get(&forward.name).filter(|&it| it > item.version);
             forward.newest = forward.newest.max(held).max(refused);
             let kept = match self.believes(now, &forward.name, item.version.stamp) {
-                true => self.keep(now, &forward.name, item.clone(), out),
+                true => self.keep(now, &forward.name, item, out),
                 false => Err(Status::Unavailable),
             };
+            if let Some(instead) = forward.instead.filter(|_| kept.is_ok()) {
+                self.keep_instead(&forward.name, forward.version, instead, out);
+            }
             if let Err(status) = kept {
                 forward.refused.get_or_insert((status, self.config.address));
             }
@@ -74,7 +84,7 @@ impl Node {
         }
         let Some(next) = &self.next else { return };
         // The creator has the content: the last link carries only the line.
-        if next.peer == forward.op.creator {
+        if next.peer == forward.op.creator && forward.carried != Carried::Tombstone {
             forward.carried = Carried::Known;
         }
         forward.copies += 1;
@@ -94,7 +104,11 @@ impl Node {
             // Where it cannot be kept, it is still passed on.
             let _ = self.keep(now, &forward.name, item.clone(), out);
         }
-        if let Some(held) = self.index.get(&forward.name)
+        let held = match forward.wanted {
+            Some(version) => self.index.version(&forward.name, version),
+            None => self.index.get(&forward.name),
+        };
+        if let Some(held) = held
             && forward.found.as_ref().is_none_or(|found| found.version < held.version)
         {
             forward.found = Some(held.item());

@@ -1,4 +1,4 @@
-//! What a file is: which write it is, the hash of its content, and where that content is.
+//! One version of a name: a file, or the mark that the name was deleted (a tombstone).
 //!
 //! The core decides by versions, lengths and hashes, and never looks into contents. The content of
 //! a file is in memory; or in the store, and only its [`Ticket`] is known here; or still to come.
@@ -122,23 +122,95 @@ impl<T: Into<Content>> From<T> for Body {
     }
 }
 
-/// One version of a file.
+/// One version of a name.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Item {
     /// Which write this is.
     pub version: Version,
-    /// BLAKE3 of the content; computed where the file entered the ring, checked wherever it
-    /// arrives.
-    pub hash: blake3::Hash,
-    /// The bytes, or where they are.
-    pub body: Body,
+    /// What it has written.
+    pub value: ItemValue,
+}
+
+/// What a write has written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ItemValue {
+    /// A file.
+    File {
+        /// BLAKE3 of the content; computed where the file entered the ring, checked wherever it
+        /// arrives.
+        hash: blake3::Hash,
+        /// The bytes, or where they are.
+        body: Body,
+    },
+    /// Nothing: the name was deleted.
+    Tombstone,
 }
 
 impl Item {
-    /// Reads the content, if it is still in the store.
-    pub fn read(&mut self, read: impl FnOnce(Ticket) -> Content) {
-        if let Body::Stored { ticket, .. } = self.body {
-            self.body = Body::Whole(read(ticket));
+    /// A file with its content.
+    pub fn file(version: Version, content: Content) -> Self {
+        let value = ItemValue::File { hash: content.hash(), body: content.into() };
+        Self { version, value }
+    }
+
+    /// The mark that a name was deleted.
+    pub fn tombstone(version: Version) -> Self {
+        Self { version, value: ItemValue::Tombstone }
+    }
+
+    /// The hash of the content, if it is a file.
+    pub fn hash(&self) -> Option<blake3::Hash> {
+        match self.value {
+            ItemValue::File { hash, .. } => Some(hash),
+            ItemValue::Tombstone => None,
         }
     }
+
+    /// The content, or where it is, if it is a file.
+    pub fn body(&self) -> Option<&Body> {
+        match &self.value {
+            ItemValue::File { body, .. } => Some(body),
+            ItemValue::Tombstone => None,
+        }
+    }
+
+    /// The length of the content; a tombstone has none.
+    pub fn len(&self) -> usize {
+        self.body().map_or(0, Body::len)
+    }
+
+    /// Whether it has no content.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The content has arrived.
+    pub fn complete(&mut self, content: Content) {
+        if let ItemValue::File { body, .. } = &mut self.value {
+            *body = Body::Whole(content);
+        }
+    }
+
+    /// Reads the content, if it is still in the store.
+    pub fn read(&mut self, read: impl FnOnce(Ticket) -> Content) {
+        if let ItemValue::File { body, .. } = &mut self.value
+            && let Body::Stored { ticket, .. } = *body
+        {
+            *body = Body::Whole(read(ticket));
+        }
+    }
+}
+
+/// What a store keeps of one version of a name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Value {
+    /// The content of a file.
+    Content {
+        /// BLAKE3 of it.
+        hash: blake3::Hash,
+        /// The bytes.
+        content: Content,
+    },
+    /// The mark that the name was deleted.
+    Tombstone,
 }

@@ -1,23 +1,23 @@
 //! Keeping a file that has come: from a client, from another member on its way round, or by catching
 //! up.
 //!
-//! A version that is newer than what the index holds is entered there at once, and its content is
-//! handed to the store ([`Output::Store`]). From then on it can be read, and what it replaced stays
-//! in the store until the store has confirmed it ([`Input::Stored`](super::Input::Stored)). If the
-//! store cannot keep it, the index goes back to what was replaced. The creator of a PUT answers its
-//! client when its own store has confirmed the file.
+//! A version that the index takes is entered there at once, and handed to the store
+//! ([`Output::Store`]). From then on it can be read, and what had to make way for it stays in the
+//! store until the store has confirmed it ([`Input::Stored`](super::Input::Stored)). If the store
+//! cannot keep it, the index goes back to what it held. The creator of a PUT or a DELETE answers its
+//! client when its own store has confirmed it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     event::{Event, Output, RequestId, StoreFault},
-    index::{Index, IndexEntry, Kept},
-    item::{Body, Item, Ticket},
+    index::{Dropped, EntryKind, Index, IndexEntry, Kept},
+    item::{Body, Item, ItemValue, Ticket, Value},
     limits::{INCARNATION_MAX, OPERATION_BYTES_MAX, OPERATIONS_MAX},
     message::{Answer, Refusal, Status},
     name::Name,
     node::Node,
-    version::{Time, Version},
+    version::{Stamp, Time, Version},
 };
 
 /// The wait after a store has failed is doubled up to this many times.
@@ -42,9 +42,15 @@ pub(super) struct Storing {
 struct Unconfirmed {
     name: Name,
     version: Version,
-    bytes: usize,
-    /// What the index held before.
-    replaced: Option<IndexEntry>,
+    kind: EntryKind,
+    /// What had to make way for it.
+    dropped: Vec<Dropped>,
+}
+
+impl Unconfirmed {
+    fn bytes(&self) -> usize {
+        self.kind.bytes().unwrap_or(0)
+    }
 }
 
 /// What a client will be answered when its file is kept.
@@ -70,6 +76,11 @@ impl Storing {
     /// Whether the store has confirmed all that it was given.
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty()
+    }
+
+    /// Whether the store has yet to confirm this.
+    pub(super) fn has(&self, ticket: Ticket) -> bool {
+        self.open.contains_key(&ticket)
     }
 
     /// When the first client has waited for too long.
@@ -104,7 +115,7 @@ impl Storing {
 
     /// Tickets begin after those of the files that are here.
     pub(super) fn after(index: &Index) -> Self {
-        let last = index.list("", "").map(|(_, held)| held.ticket.0).max();
+        let last = index.all().map(|(_, held)| held.ticket.0).max();
         Self { tickets_made: last.unwrap_or(0), ..Self::default() }
     }
 
@@ -114,7 +125,7 @@ impl Storing {
     }
 
     fn begin(&mut self, ticket: Ticket, unconfirmed: Unconfirmed) {
-        self.bytes += unconfirmed.bytes;
+        self.bytes += unconfirmed.bytes();
         self.open.insert(ticket, unconfirmed);
     }
 
@@ -132,7 +143,7 @@ impl Storing {
 
     fn end(&mut self, ticket: Ticket) -> Option<Unconfirmed> {
         let unconfirmed = self.open.remove(&ticket)?;
-        self.bytes -= unconfirmed.bytes;
+        self.bytes -= unconfirmed.bytes();
         Some(unconfirmed)
     }
 }
@@ -154,7 +165,7 @@ impl Node {
         // It may have come before by another way, or a later one may have; that counts as soon as it
         // is confirmed.
         let held = self.index.get(name).map(|held| held.ticket);
-        match held.filter(|held| self.storing.open.contains_key(held)) {
+        match held.filter(|held| self.storing.has(*held)) {
             Some(ticket) => self.storing.await_reply(ticket, reply),
             None => out.push(reply.output()),
         }
@@ -178,42 +189,71 @@ impl Node {
         }
     }
 
+    /// A write has come round again, and its version takes the place of the one that it had before.
+    pub(super) fn keep_instead(
+        &mut self,
+        name: &Name,
+        version: Version,
+        before: Version,
+        out: &mut Vec<Output>,
+    ) {
+        let ticket = |version| self.index.version(name, version).map(|held| held.ticket);
+        let (Some(new), Some(old)) = (ticket(version), ticket(before)) else { return };
+        // What the store confirms later than this one cannot be dropped with it.
+        if version.node != before.node || before >= version || (old > new && self.storing.has(old))
+        {
+            return;
+        }
+        let dropped = self.index.remove(name, old);
+        match self.storing.open.get_mut(&new) {
+            Some(unconfirmed) => unconfirmed.dropped.extend(dropped),
+            // Stores confirm in order, so the one before is confirmed too.
+            None => discard(dropped.into_iter().collect(), out),
+        }
+    }
+
     /// Whether a file of this many bytes would fit under this name.
     pub(super) fn has_room(&self, now: Time, name: &Name, bytes: usize) -> bool {
         self.index.has_room(name, bytes) && self.storing.has_room(now, bytes)
     }
 
-    /// Enters a version into the index if it is newer, and hands its content to the store.
+    /// Enters a version into the index if that takes it, and hands it to the store.
     fn file(&mut self, now: Time, name: &Name, item: Item, out: &mut Vec<Output>) -> Kept {
-        let Item { version, hash, body: Body::Whole(content) } = item else {
+        let version = item.version;
+        let (value, kind) = match item.value {
+            ItemValue::File { hash, body: Body::Whole(content) } => {
+                let kind = EntryKind::File { hash, bytes: content.len() };
+                (Value::Content { hash, content }, kind)
+            }
             // It is in this node's own store already.
-            return Kept::Old;
+            ItemValue::File { .. } => return Kept::Old,
+            ItemValue::Tombstone => (Value::Tombstone, EntryKind::Tombstone),
         };
-        let bytes = content.len();
+        let bytes = kind.bytes().unwrap_or(0);
         let was_full = !self.refused.is_empty();
         let ticket = self.storing.ticket();
-        let (kept, replaced) = match self.storing.has_room(now, bytes) {
-            true => self.index.put(name, IndexEntry { version, hash, bytes, ticket }),
+        let (kept, dropped) = match self.storing.has_room(now, bytes) {
+            true => self.index.put(name, IndexEntry { version, kind, ticket }),
             false if self.index.get(name).is_some_and(|held| held.version >= version) => {
-                (Kept::Old, None)
+                (Kept::Old, Vec::new())
             }
-            false => (Kept::Full, None),
+            false => (Kept::Full, Vec::new()),
         };
         match kept {
-            Kept::Full => self.refused.add(name, version, bytes),
-            Kept::New | Kept::Old => self.refused.kept(name, version),
+            Kept::Full => self.refused.add(name, version, kind.bytes()),
+            Kept::New | Kept::Older | Kept::Old => self.refused.kept(name, version),
         }
         self.note_room(was_full, out);
-        if kept != Kept::New {
+        if !matches!(kept, Kept::New | Kept::Older) {
             return kept;
         }
-        let unconfirmed = Unconfirmed { name: name.clone(), version, bytes, replaced };
+        let unconfirmed = Unconfirmed { name: name.clone(), version, kind, dropped };
         self.storing.begin(ticket, unconfirmed);
-        out.push(Output::Store { ticket, name: name.clone(), version, hash, content });
+        out.push(Output::Store { ticket, name: name.clone(), version, value });
         kept
     }
 
-    /// The store has kept the content of a file, or could not.
+    /// The store has kept what it was given, or could not.
     pub(super) fn stored(
         &mut self,
         now: Time,
@@ -222,23 +262,28 @@ impl Node {
         out: &mut Vec<Output>,
     ) {
         let Some(unconfirmed) = self.storing.end(ticket) else { return };
-        let Unconfirmed { name, version, bytes, replaced } = unconfirmed;
+        let Unconfirmed { name, version, kind, dropped } = unconfirmed;
         let replies = self.storing.replies_to(ticket);
         let Err(fault) = result else {
             self.storing.failures = 0;
-            out.extend(replaced.map(|replaced| Output::Discard { ticket: replaced.ticket }));
+            discard(dropped, out);
             out.extend(replies.into_iter().map(Reply::output));
             return;
         };
-        // Stores confirm in order. So a version that has replaced this one is not confirmed either,
-        // and what this one replaced is now what that one replaces.
-        let mut later = self.storing.open.values_mut().map(|it| &mut it.replaced);
-        match later.find(|it| it.is_some_and(|it| it.ticket == ticket)) {
-            Some(later) => *later = replaced,
-            None => self.index.take_back(&name, ticket, replaced),
+        // Stores confirm in order. So what this one has had to make way for is not confirmed either,
+        // and what made way for this one now makes way for that.
+        let mut later = self.storing.open.values_mut().map(|it| &mut it.dropped);
+        match later.find(|it| it.iter().any(|(_, it)| it.ticket == ticket)) {
+            Some(later) => {
+                later.retain(|(_, it)| it.ticket != ticket);
+                later.extend(dropped);
+            }
+            None => discard(self.index.take_back(&name, ticket, dropped), out),
         }
         let was_full = !self.refused.is_empty();
-        self.refused.add(&name, version, bytes);
+        if self.index.get(&name).is_none_or(|held| held.version < version) {
+            self.refused.add(&name, version, kind.bytes());
+        }
         self.note_room(was_full, out);
         let delay = self.config.check_interval * 2u32.pow(self.storing.failures);
         self.storing.failures = (self.storing.failures + 1).min(DOUBLINGS_MAX);
@@ -254,10 +299,33 @@ impl Node {
         }
     }
 
+    /// Tombstones from before this are forgotten, by all members at about the same time of the ring.
+    pub(super) fn tombstones_since(&self, now: Time) -> Stamp {
+        let ttl_ms = self.config.tombstone_ttl.as_millis() as u64;
+        Stamp::at_ms(self.clocks.ring(now).saturating_sub(ttl_ms))
+    }
+
+    /// Forgets tombstones that are old enough, and what they have deleted. A node whose clock is wrong
+    /// does not know which are.
+    pub(super) fn forget_deleted(&mut self, now: Time, out: &mut Vec<Output>) {
+        if self.clocks.is_off().is_some() {
+            return;
+        }
+        let before = self.tombstones_since(now);
+        let storing = &self.storing;
+        discard(self.index.forget_deleted(before, |ticket| storing.has(ticket)), out);
+        // There was no room for some, and what they have deleted may still be here.
+        let was_full = !self.refused.is_empty();
+        for (name, version) in self.refused.forget_deleted(before) {
+            discard(self.index.forget_up_to(&name, version), out);
+        }
+        self.note_room(was_full, out);
+    }
+
     /// Answers clients whose file the store has not confirmed in time.
     pub(super) fn storing_due(&mut self, now: Time, out: &mut Vec<Output>) {
         while let Some(reply) = self.storing.next_due(now) {
-            let reason = "the store did not confirm the file in time; it may be kept: put it again";
+            let reason = "the store did not confirm it in time; it may be kept: repeat it";
             out.push(reply.refused(Status::Timeout, reason));
         }
     }
@@ -269,4 +337,8 @@ impl Node {
             out.push(Output::Notify(if is_full { Event::Full } else { Event::Roomy }));
         }
     }
+}
+
+fn discard(dropped: Vec<Dropped>, out: &mut Vec<Output>) {
+    out.extend(dropped.into_iter().map(|(_, it)| Output::Discard { ticket: it.ticket }));
 }

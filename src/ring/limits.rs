@@ -22,6 +22,13 @@ pub const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(60);
 pub const INCARNATION_MAX: u64 = 100_000_000_000_000;
 /// How long a member that is out stays known by default, so that it can be found again.
 pub const FORGET_AFTER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long a deletion is remembered by default. No less than [`FORGET_AFTER`]: two rings that have
+/// been apart for longer than they know of each other do not meet by themselves.
+pub const TOMBSTONE_TTL: Duration = FORGET_AFTER;
+/// How many versions of a name are kept by default.
+pub const KEEP_VERSIONS: usize = 3;
+/// How many may be.
+pub const KEEP_VERSIONS_MAX: usize = 64;
 /// How long by default a node waits for gone members that alone have what it lacks.
 pub const GIVE_UP_AFTER: Duration = Duration::from_secs(30);
 /// How long a LIST, or a GET of a name that is not here, waits for a node that is not yet ready.
@@ -41,7 +48,7 @@ pub const REST_MAX: Duration = Duration::from_secs(30);
 /// Longest name of a ring, in bytes.
 pub const RING_NAME_BYTES_MAX: usize = 64;
 /// The version of the protocol between nodes; another one is refused.
-pub const PROTOCOL: u64 = 2;
+pub const PROTOCOL: u64 = 3;
 /// The lowest rate at which the content of a file may arrive, from a client or round the ring.
 pub const BYTES_PER_SECOND_MIN: usize = 64 << 10;
 /// The most operations that one node has on their way round the ring; more are answered 503.

@@ -78,6 +78,7 @@ mod short_links;
 pub mod size;
 mod sync;
 pub mod version;
+pub mod versions;
 pub mod view;
 pub mod wire;
 

@@ -75,6 +75,8 @@ pub struct Config {
     pub min_copies: usize,
     /// The largest file that a client may put.
     pub max_file_bytes: usize,
+    /// How long a tombstone is held, by the time of its write. It should be the same at all members.
+    pub tombstone_ttl: Duration,
     /// Seed of everything random that this node does.
     pub seed: u64,
     /// The wall clock at [`Time`] zero, in milliseconds since 1970. The incarnation of a new node
@@ -240,7 +242,7 @@ impl Node {
         node.show_me();
         // Its next version must be later than all that it holds.
         let latest = node.clocks.latest(Time(0));
-        for (_, held) in node.index.list("", "") {
+        for (_, held) in node.index.all() {
             node.clock.observe(held.version.stamp, latest);
         }
         node.hash_view();
@@ -533,6 +535,7 @@ impl Node {
                 self.raise(now);
             }
             self.note_change(out);
+            self.forget_deleted(now, out);
             self.begin_check(now, out);
             self.close_silent(now, out);
             if self.live == 1 && self.phase == Phase::Member {

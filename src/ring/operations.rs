@@ -1,4 +1,4 @@
-//! The creator's side of a PUT or a GET that goes round the ring: begun, sent, sent again when the
+//! The creator's side of a PUT, a DELETE or a GET that goes round the ring: begun, sent, sent again when the
 //! circle changes, and answered when it comes back or is due. What the other members do with it is
 //! in `forward.rs`, which also says why it is done so.
 
@@ -47,12 +47,33 @@ struct Operation {
     begun: Time,
     until: Time,
     name: Name,
-    /// The file of a PUT; `None` for a GET.
-    put: Option<Item>,
-    /// The circle in which its version was raised above what others held.
-    raised: Option<ViewHash>,
+    what: Task,
+    /// The circle in which its version was raised above what others held, and the version before.
+    raised: Option<(ViewHash, Version)>,
     /// How many CHECKs this node had begun when it sent this last.
     checks: u64,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub(super) enum Task {
+    /// A PUT of a file, or a DELETE: the PUT of a tombstone.
+    Write(Item),
+    /// A GET of the newest version, or of this one.
+    Read(Option<Version>),
+}
+
+impl Task {
+    fn written(&self) -> Option<&Item> {
+        match self {
+            Self::Write(item) => Some(item),
+            Self::Read(_) => None,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.written().map_or(0, Item::len)
+    }
 }
 
 impl Operations {
@@ -96,12 +117,12 @@ impl Operations {
     /// The highest stamp of the PUTs of this name that are under way.
     pub(super) fn highest(&self, name: &Name) -> Option<Stamp> {
         let puts = self.open.values().filter(|it| it.name == *name);
-        puts.filter_map(|it| it.put.as_ref()).map(|item| item.version.stamp).max()
+        puts.filter_map(|it| it.what.written()).map(|item| item.version.stamp).max()
     }
 
     fn begin(&mut self, operation: Operation) -> u64 {
         self.made = self.made.wrapping_add(1);
-        self.bytes += operation.put.as_ref().map_or(0, |item| item.body.len());
+        self.bytes += operation.what.bytes();
         if self.open.is_empty() {
             self.doubt_at = Some(operation.begun + self.patience());
         }
@@ -117,7 +138,7 @@ impl Operations {
     fn end(&mut self, count: u64) -> Option<Operation> {
         let operation = self.open.remove(&count)?;
         self.early.remove(&(operation.until, count));
-        self.bytes -= operation.put.as_ref().map_or(0, |item| item.body.len());
+        self.bytes -= operation.what.bytes();
         Some(operation)
     }
 
@@ -143,13 +164,13 @@ impl Node {
         now: Time,
         id: RequestId,
         name: Name,
-        put: Option<Item>,
+        what: Task,
         out: &mut Vec<Output>,
     ) -> Option<Answer> {
         // A large file may take its time on a slow line, at the rate that clients are held to.
-        let seconds = put.as_ref().map_or(0, |item| item.body.len() / BYTES_PER_SECOND_MIN);
+        let seconds = what.bytes() / BYTES_PER_SECOND_MIN;
         let until = now + self.config.request_timeout + Duration::from_secs(seconds as u64);
-        self.begin_until(now, until, id, name, put, out)
+        self.begin_until(now, until, id, name, what, out)
     }
 
     /// The same, with a deadline of its own.
@@ -159,20 +180,20 @@ impl Node {
         until: Time,
         id: RequestId,
         name: Name,
-        put: Option<Item>,
+        what: Task,
         out: &mut Vec<Output>,
     ) -> Option<Answer> {
         if self.live == 1 {
-            return self.alone(now, until, id, &name, put, out);
+            return self.alone(now, until, id, &name, what, out);
         }
         let operation =
-            Operation { request: id, begun: now, until, name, put, raised: None, checks: 0 };
+            Operation { request: id, begun: now, until, name, what, raised: None, checks: 0 };
         let count = self.operations.begin(operation);
         self.send_operation(count, out);
         None
     }
 
-    /// The answer of a node that is alone in its circle. A PUT is answered when the store has
+    /// The answer of a node that is alone in its circle. A write is answered when the store has
     /// confirmed it.
     fn alone(
         &mut self,
@@ -180,17 +201,19 @@ impl Node {
         until: Time,
         id: RequestId,
         name: &Name,
-        put: Option<Item>,
+        what: Task,
         out: &mut Vec<Output>,
     ) -> Option<Answer> {
-        let Some(mut item) = put else {
-            // It may have been asked while there was a member that knew more.
-            let lacks = self.covers.lacks(&self.view, self.config.address).next().is_some();
-            return Some(match self.index.get(name) {
-                _ if lacks => self.not_ready(),
-                Some(held) => Answer::Found(held.item()),
-                None => self.not_found(name),
-            });
+        let mut item = match what {
+            Task::Write(item) => item,
+            Task::Read(wanted) => {
+                // It may have been asked while there was a member that knew more.
+                let lacks = self.covers.lacks(&self.view, self.config.address).next().is_some();
+                return Some(match lacks {
+                    true => self.not_ready(),
+                    false => self.found(name, wanted, self.held(name, wanted)),
+                });
+            }
         };
         if self.index.get(name).is_some_and(|held| held.version >= item.version) {
             // Another write has come in while this one was on its way.
@@ -212,19 +235,34 @@ impl Node {
         operation.checks = self.checks_made;
         let op = OpId { creator: self.config.address, count };
         let (view, name) = (self.circle, operation.name.clone());
-        let message = match &operation.put {
-            Some(item) => {
-                let (version, carried) = (item.version, Carried::Content(item.clone()));
+        let message = match &operation.what {
+            Task::Write(item) => {
+                let version = item.version;
+                let carried = match item.body() {
+                    Some(_) => Carried::Content(item.clone()),
+                    None => Carried::Tombstone,
+                };
+                let instead = operation.raised.map(|(_, before)| before);
                 let (newest, refused, copies) = (None, None, 1);
-                let forward =
-                    ForwardPut { op, view, name, version, copies, newest, refused, carried };
+                let forward = ForwardPut {
+                    op,
+                    view,
+                    name,
+                    version,
+                    copies,
+                    instead,
+                    newest,
+                    refused,
+                    carried,
+                };
                 Peer::ForwardPut(Box::new(forward))
             }
-            None => {
-                let found = self.index.get(&name).map(IndexEntry::item);
+            Task::Read(wanted) => {
+                let wanted = *wanted;
+                let found = self.held(&name, wanted);
                 let lacks = Lacks::of(&self.offered(), &self.view, self.config.address);
                 let lacks = (!self.ready).then_some(lacks);
-                let forward = ForwardGet { op, view, name, hops: 0, lacks, found };
+                let forward = ForwardGet { op, view, name, hops: 0, lacks, wanted, found };
                 Peer::ForwardGet(Box::new(forward))
             }
         };
@@ -241,15 +279,16 @@ impl Node {
         let is_alone = self.live <= 1;
         let too_few = self.live < self.config.min_copies;
         let open = self.operations.open.iter();
-        let counts: Vec<_> = open.map(|(&count, it)| (count, it.put.is_some())).collect();
-        for (count, is_put) in counts {
+        let counts: Vec<_> =
+            open.map(|(&count, it)| (count, it.what.written().is_some())).collect();
+        for (count, is_write) in counts {
             if !is_alone {
                 self.send_operation(count, out);
-            } else if !(is_put && too_few)
+            } else if !(is_write && too_few)
                 && let Some(operation) = self.operations.end(count)
             {
-                let Operation { request: id, until, name, put, .. } = operation;
-                let answer = self.alone(now, until, id, &name, put, out);
+                let Operation { request: id, until, name, what, .. } = operation;
+                let answer = self.alone(now, until, id, &name, what, out);
                 out.extend(answer.map(|answer| Output::Reply { id, answer }));
             }
         }
@@ -301,8 +340,11 @@ impl Node {
 
     fn give_up_on(&mut self, count: u64, out: &mut Vec<Output>) {
         let Some(operation) = self.operations.end(count) else { return };
-        let reason = match operation.put {
-            Some(_) => "the circle did not close in time; the file may be kept: put it again",
+        let reason = match operation.what.written().map(Item::body) {
+            Some(Some(_)) => "the circle did not close in time; the file may be kept: put it again",
+            Some(None) => {
+                "the circle did not close in time; the file may be deleted: delete it again"
+            }
             None => "the ring did not answer in time; try again",
         };
         let answer = Answer::Refused(Refusal::new(Status::Timeout, reason));
@@ -312,7 +354,7 @@ impl Node {
     pub(super) fn put_returned(&mut self, now: Time, forward: &ForwardPut, out: &mut Vec<Output>) {
         let ForwardPut { op, view, version, copies, newest, refused, .. } = *forward;
         let Some(operation) = self.operations.open.get(&op.count) else { return };
-        let is_ours = operation.put.as_ref().is_some_and(|it| it.version == version);
+        let is_ours = operation.what.written().is_some_and(|it| it.version == version);
         // An earlier attempt may return late: its circle is not the one that counts now. And too many
         // members may have died meanwhile; they may come back before the deadline.
         if !is_ours || view != self.circle || copies != self.live || copies < self.config.min_copies
@@ -322,11 +364,11 @@ impl Node {
         let own = self.index.get(&operation.name).map(|held| held.version);
         let newest = newest.max(own.filter(|&own| own != version));
         let is_outdone = newest.is_some_and(|newest| newest >= version);
-        if is_outdone && refused.is_none() && operation.raised != Some(view) {
+        if is_outdone && refused.is_none() && operation.raised.is_none_or(|(it, _)| it != view) {
             return self.raise_version(now, op.count, newest.unwrap_or(version), out);
         }
         let operation = self.operations.finish(now, op.count);
-        let item = operation.put.expect("it is a PUT");
+        let Task::Write(item) = operation.what else { return };
         let answer = match refused {
             // It is not kept where the others do not believe its time.
             Some((Status::Unavailable, by)) => Answer::Refused(Refusal::new(
@@ -367,8 +409,10 @@ impl Node {
                     version.stamp = self.stamp_beyond(&name, newest.stamp.next());
                 }
                 let operation = self.operations.open.get_mut(&count).expect("it is open");
-                operation.raised = Some(circle);
-                operation.put.as_mut().expect("it is a PUT").version = version;
+                if let Task::Write(item) = &mut operation.what {
+                    operation.raised = Some((circle, item.version));
+                    item.version = version;
+                }
                 self.send_operation(count, out);
             }
             Err(refusal) => {
@@ -382,9 +426,11 @@ impl Node {
     }
 
     pub(super) fn get_returned(&mut self, now: Time, forward: ForwardGet, out: &mut Vec<Output>) {
-        let ForwardGet { op, view, name, hops, lacks, found } = forward;
+        let ForwardGet { op, view, name, hops, lacks, wanted, found } = forward;
         let open = self.operations.open.get(&op.count);
-        let is_ours = open.is_some_and(|it| it.put.is_none() && it.name == name);
+        let is_ours = open.is_some_and(|it| {
+            matches!(it.what, Task::Read(asked) if asked == wanted) && it.name == name
+        });
         if !is_ours || view != self.circle || hops.saturating_add(1) != self.live {
             return;
         }
@@ -401,14 +447,48 @@ impl Node {
                     format!("no live member holds all that {} had; try again", gone.join(", "));
                 Answer::Refused(Refusal::new(Status::Unavailable, reason))
             }
-            Some(item) => Answer::Found(item),
-            None => self.not_found(&name),
+            found => self.found(&name, wanted, found),
         };
         out.push(Output::Reply { id: operation.request, answer });
     }
 
+    /// What this node holds of a name: the newest version, or the one that is wanted.
+    pub(super) fn held(&self, name: &Name, wanted: Option<Version>) -> Option<Item> {
+        let held = match wanted {
+            Some(version) => self.index.version(name, version),
+            None => self.index.get(name),
+        };
+        held.map(IndexEntry::item)
+    }
+
+    /// The answer to a GET for which this was found.
+    pub(super) fn found(
+        &self,
+        name: &Name,
+        wanted: Option<Version>,
+        found: Option<Item>,
+    ) -> Answer {
+        match (found, wanted) {
+            (Some(item), _) if item.body().is_some() => Answer::Found(item),
+            (Some(_), None) => {
+                let name = name.wire();
+                let reason = format!("{name} was deleted; LOG {name} shows what there was");
+                Answer::Refused(Refusal::new(Status::NotFound, reason))
+            }
+            (Some(_), Some(version)) => {
+                let reason = format!("{version} is the deletion of {}", name.wire());
+                Answer::Refused(Refusal::new(Status::NotFound, reason))
+            }
+            (None, Some(version)) => {
+                let reason = format!("no member has {version} of {}", name.wire());
+                Answer::Refused(Refusal::new(Status::NotFound, reason))
+            }
+            (None, None) => self.not_found(name),
+        }
+    }
+
     /// There is no such file, unless this node knows of one that it had no room for.
-    fn not_found(&self, name: &Name) -> Answer {
+    pub(super) fn not_found(&self, name: &Name) -> Answer {
         let refusal = match self.refused.get(name).is_some() || !self.refused.is_complete() {
             true => Refusal::new(
                 Status::Unavailable,

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{name::Name, version::Version};
+use super::{
+    name::Name,
+    version::{Stamp, Version},
+};
 
 /// Refused versions that one full node remembers.
 const REFUSED_MAX: usize = 65_536;
@@ -11,7 +14,8 @@ const REFUSED_MAX: usize = 65_536;
 /// older version as if that were the newest.
 #[derive(Debug, Default)]
 pub(super) struct Refused {
-    files: BTreeMap<Name, (Version, usize)>,
+    /// With their bytes; a tombstone has none.
+    files: BTreeMap<Name, (Version, Option<usize>)>,
     /// There were more than it remembers.
     has_forgotten: bool,
 }
@@ -27,8 +31,8 @@ impl Refused {
         !self.has_forgotten
     }
 
-    /// There was no room for a version of this many bytes.
-    pub(super) fn add(&mut self, name: &Name, version: Version, bytes: usize) {
+    /// There was no room for a version of this many bytes, or for a tombstone.
+    pub(super) fn add(&mut self, name: &Name, version: Version, bytes: Option<usize>) {
         if self.files.get(name).is_some_and(|&(known, _)| known >= version) {
             return;
         }
@@ -46,17 +50,29 @@ impl Refused {
         }
     }
 
+    /// Forgets tombstones that are older than `before`.
+    pub(super) fn forget_deleted(&mut self, before: Stamp) -> Vec<(Name, Version)> {
+        let is_old =
+            |_: &Name, it: &mut (Version, Option<usize>)| it.1.is_none() && it.0.stamp < before;
+        let old = self.files.extract_if(.., is_old);
+        old.map(|(name, (version, _))| (name, version)).collect()
+    }
+
     /// The refused version of this name, if there is one.
     pub(super) fn get(&self, name: &Name) -> Option<Version> {
         self.files.get(name).map(|&(version, _)| version)
     }
 
-    /// What was refused, in the order of names after `after`: name, bytes, version.
-    pub(super) fn list(&self, after: &str) -> impl Iterator<Item = (&Name, usize, Version)> {
+    /// What was refused, in the order of names after `after`: name, bytes if it is a file, version.
+    pub(super) fn list(
+        &self,
+        after: &str,
+    ) -> impl Iterator<Item = (&Name, Option<usize>, Version)> {
         let range = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
         let files = self.files.range::<str, _>(range);
         files.map(|(name, &(version, bytes))| (name, bytes, version))
     }
+
     /// A comparison with another member has found nothing that had no room.
     pub(super) fn all_known(&mut self) {
         self.has_forgotten = false;

@@ -3,18 +3,18 @@
 
 use std::collections::VecDeque;
 
-use blake3::Hash;
-
 use super::{
     clocks,
     event::{Output, RequestId},
     item::{Content, Item},
     limits::{OPERATIONS_MAX, READY_WAIT},
-    message::{Answer, Info, Refusal, Request, Status},
+    message::{Answer, Condition, FileRow, Info, Refusal, Request, Status},
     name::Name,
     node::{Node, Phase},
+    operations::Task,
     size,
     version::{Stamp, Time, Version},
+    versions::Versions,
 };
 
 /// Names with versions ahead of this node's clock, of which it remembers the last.
@@ -45,8 +45,12 @@ impl Node {
         out: &mut Vec<Output>,
     ) {
         let answer = match request {
-            Request::Put { name, content } => self.put(now, id, name, content, out),
-            Request::Get { name } => self.get(now, id, name, out),
+            Request::Put { name, content, only_if } => {
+                self.put(now, id, name, content, only_if, out)
+            }
+            Request::Delete { name, only_if } => self.delete(now, id, name, only_if, out),
+            Request::Get { name, version } => self.get(now, id, name, version, out),
+            Request::Log { name } => self.log(now, id, name),
             Request::List { prefix, after, limit, hashes } => {
                 self.list(now, id, prefix, after, limit, hashes)
             }
@@ -69,24 +73,75 @@ impl Node {
         id: RequestId,
         name: Name,
         content: Content,
+        only_if: Option<Condition>,
         out: &mut Vec<Output>,
     ) -> Option<Answer> {
-        let version =
-            match self.may_put(now, &name, &content).and_then(|()| self.version(now, &name)) {
-                Ok(version) => version,
-                Err(refusal) => return Some(Answer::Refused(refusal)),
-            };
-        let item = Item { version, hash: content.hash(), body: content.into() };
-        self.begin(now, id, name, Some(item), out)
+        let may = self.may_put(now, &name, &content).and_then(|()| self.allows(&name, only_if));
+        match may.and_then(|()| self.version(now, &name)) {
+            Ok(version) => {
+                self.begin(now, id, name, Task::Write(Item::file(version, content)), out)
+            }
+            Err(refusal) => Some(Answer::Refused(refusal)),
+        }
     }
 
-    fn may_put(&self, now: Time, name: &Name, content: &Content) -> Result<(), Refusal> {
+    fn delete(
+        &mut self,
+        now: Time,
+        id: RequestId,
+        name: Name,
+        only_if: Option<Condition>,
+        out: &mut Vec<Output>,
+    ) -> Option<Answer> {
+        let may = self.may_write().and_then(|()| self.allows(&name, only_if));
+        // A node that is ready holds all names that were acknowledged; another one cannot know.
+        let held = self.held(&name, None).filter(|held| held.body().is_some());
+        if may.is_ok() && self.ready && held.is_none() && self.refused.get(&name).is_none() {
+            let found = self.held(&name, None);
+            return Some(self.found(&name, None, found));
+        }
+        match may.and_then(|()| self.version(now, &name)) {
+            Ok(version) => self.begin(now, id, name, Task::Write(Item::tombstone(version)), out),
+            Err(refusal) => Some(Answer::Refused(refusal)),
+        }
+    }
+
+    /// Whether what a client believes to be the newest version of a name is that here.
+    fn allows(&self, name: &Name, only_if: Option<Condition>) -> Result<(), Refusal> {
+        let Some(condition) = only_if else { return Ok(()) };
+        if !self.ready {
+            let reason = "this node does not know yet which version is the newest; try another";
+            return Err(Refusal::new(Status::Unavailable, reason));
+        }
+        let held = self.index.get(name).filter(|held| !held.is_tombstone());
+        let newest = held.map(|held| held.version).max(self.refused.get(name));
+        let is_so = match condition {
+            Condition::Newest(version) => newest == Some(version),
+            Condition::Absent => newest.is_none(),
+        };
+        if is_so {
+            return Ok(());
+        }
+        let name = name.wire();
+        let reason = match newest {
+            Some(newest) => format!("the newest version of {name} is {newest}"),
+            None => format!("there is no file {name}"),
+        };
+        Err(Refusal::new(Status::PreconditionFailed, reason))
+    }
+
+    fn may_write(&self) -> Result<(), Refusal> {
         self.may_operate()?;
         let (min, live) = (self.config.min_copies, self.live);
         if live < min {
             let reason = format!("min-copies is {min} and only {live} members are alive");
             return Err(Refusal::new(Status::Unavailable, reason));
         }
+        Ok(())
+    }
+
+    fn may_put(&self, now: Time, name: &Name, content: &Content) -> Result<(), Refusal> {
+        self.may_write()?;
         if content.len() > self.config.max_file_bytes {
             let reason = size::beyond(content.len() as u64, self.config.max_file_bytes);
             return Err(Refusal::new(Status::ContentTooLarge, reason));
@@ -160,10 +215,11 @@ impl Node {
         now: Time,
         id: RequestId,
         name: Name,
+        version: Option<Version>,
         out: &mut Vec<Output>,
     ) -> Option<Answer> {
         let until = now + self.config.request_timeout;
-        self.get_within(now, until, id, name, out)
+        self.get_within(now, until, id, name, version, out)
     }
 
     fn get_within(
@@ -172,25 +228,35 @@ impl Node {
         until: Time,
         id: RequestId,
         name: Name,
+        version: Option<Version>,
         out: &mut Vec<Output>,
     ) -> Option<Answer> {
+        if let Some(wanted) = version
+            && let Some(held) = self.index.version(&name, wanted)
+        {
+            // A version never changes.
+            return Some(self.found(&name, version, Some(held.item())));
+        }
         if self.ready
+            && version.is_none()
             && let Some(held) = self.index.get(&name)
             && self.refused.get(&name).is_none_or(|refused| refused <= held.version)
             && self.refused.is_complete()
         {
-            return Some(Answer::Found(held.item()));
+            return Some(self.found(&name, None, Some(held.item())));
         }
         if let Err(refusal) = self.may_operate() {
             return Some(Answer::Refused(refusal));
         }
         if self.live == 1 && !self.ready {
             return match self.index.get(&name).filter(|_| self.is_unclaimed()) {
-                Some(held) => Some(Answer::Found(held.item())),
-                None => self.wait(now, id, Request::Get { name }),
+                Some(held) if version.is_none() && !held.is_tombstone() => {
+                    Some(Answer::Found(held.item()))
+                }
+                _ => self.wait(now, id, Request::Get { name, version }),
             };
         }
-        self.begin_until(now, until, id, name, None, out)
+        self.begin_until(now, until, id, name, Task::Read(version), out)
     }
 
     /// Whether all that keeps this node from being ready is that another ring may still claim it.
@@ -204,7 +270,8 @@ impl Node {
         if let Err(refusal) = self.may_operate() {
             return Some(Answer::Refused(refusal));
         }
-        let is_list = |request: &Request| matches!(request, Request::List { .. });
+        let is_list =
+            |request: &Request| matches!(request, Request::List { .. } | Request::Log { .. });
         let lists =
             || self.waiting.0.iter().filter(|(.., request)| is_list(request)).take(LISTS_MAX);
         if self.waiting.0.len() >= WAITING_MAX
@@ -243,8 +310,8 @@ impl Node {
         for (until, id, request) in std::mem::take(&mut self.waiting.0) {
             match request {
                 // It goes round only for the time that it has left.
-                Request::Get { name } if self.live > 1 => {
-                    let answer = self.get_within(now, until + rest, id, name, out);
+                Request::Get { name, version } if self.live > 1 => {
+                    let answer = self.get_within(now, until + rest, id, name, version, out);
                     out.extend(answer.map(|answer| Output::Reply { id, answer }));
                 }
                 request if self.ready => self.request(now, id, request, out),
@@ -284,35 +351,57 @@ impl Node {
             let reason = format!("{}: it does not know all names; try another", self.why_full());
             return Some(Answer::Refused(Refusal::new(Status::Unavailable, reason)));
         }
-        let held = self
-            .index
-            .list(&prefix, &after)
-            .map(|(name, held)| (name, held.bytes, held.version, hashes.then_some(held.hash)));
+        let held = self.index.list(&prefix, &after).map(|(name, held)| {
+            let hash = held.kind.hash().filter(|_| hashes);
+            let (version, bytes) = (held.version, held.kind.bytes());
+            FileRow { name: name.clone(), version, bytes, hash }
+        });
         let refused =
             self.refused.list(&after).filter(|(name, ..)| name.as_str().starts_with(&prefix));
         // Of what was refused, the content is elsewhere.
-        let refused = refused.map(|(name, bytes, version)| (name, bytes, version, None));
-        let mut files: Vec<(Name, usize, Version, Option<Hash>)> = Vec::new();
+        let refused = refused.map(|(name, bytes, version)| FileRow {
+            name: name.clone(),
+            version,
+            bytes,
+            hash: None,
+        });
+        let mut files: Vec<FileRow> = Vec::new();
         let (mut held, mut refused) = (held.peekable(), refused.peekable());
         while files.len() <= limit {
             let is_refused_next = match (held.peek(), refused.peek()) {
                 (None, None) => break,
-                (Some((held, ..)), Some((refused, ..))) => refused <= held,
+                (Some(held), Some(refused)) => refused.name <= held.name,
                 (held, _) => held.is_none(),
             };
-            let (name, bytes, version, hash) = if is_refused_next {
+            let next = if is_refused_next {
                 // An older version of it may be here.
                 let next = refused.next().expect("it was peeked at");
-                held.next_if(|(name, ..)| *name == next.0);
+                held.next_if(|it| it.name == next.name);
                 next
             } else {
                 held.next().expect("it was peeked at")
             };
-            files.push((name.clone(), bytes, version, hash));
+            files.extend(Some(next).filter(|it| it.bytes.is_some()));
         }
         let more = files.len() > limit;
         files.truncate(limit);
         Some(Answer::Listing { files, more })
+    }
+
+    fn log(&mut self, now: Time, id: RequestId, name: Name) -> Option<Answer> {
+        if !self.ready {
+            return self.wait(now, id, Request::Log { name });
+        }
+        let row = |version, bytes, hash| FileRow { name: name.clone(), version, bytes, hash };
+        let refused = self.refused.list("").find(|(it, ..)| **it == name);
+        let mut versions: Vec<_> =
+            refused.map(|(_, bytes, version)| row(version, bytes, None)).into_iter().collect();
+        let held = self.index.versions(&name).into_iter().flat_map(Versions::iter);
+        versions.extend(held.map(|it| row(it.version, it.kind.bytes(), it.kind.hash())));
+        match versions.is_empty() {
+            true => Some(self.not_found(&name)),
+            false => Some(Answer::Log { versions }),
+        }
     }
 
     fn info(&self) -> Info {
@@ -336,6 +425,8 @@ impl Node {
             digest: self.index.digest(),
             max_file_bytes: self.config.max_file_bytes,
             max_store_bytes: self.index.bytes_max(),
+            keep_versions: self.index.versions_max(),
+            tombstone_ttl: self.config.tombstone_ttl,
             min_copies: self.config.min_copies,
             request_timeout: self.config.request_timeout,
         }

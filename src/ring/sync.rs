@@ -1,12 +1,14 @@
 //! Catching up: anti-entropy with the predecessor.
 //!
-//! CHECK carries a digest of the sender's index. Where it differs from its own, a node asks its
-//! predecessor for the digests of the buckets, then for the names in those that differ, and pulls
-//! what is newer there. (Demers et al., "Epidemic algorithms", 1987; the buckets are a Merkle tree
+//! CHECK carries two digests of the sender's index: of the newest version of each name, and of all
+//! versions. Where one differs from its own, a node asks its predecessor for the digests of the
+//! buckets, then for the versions in those that differ, and pulls what it lacks. (Demers et al., "Epidemic algorithms", 1987; the buckets are a Merkle tree
 //! of two levels.) So data moves in the direction of the ring, and after at most one turn every
 //! member holds the newest version of everything.
 //!
-//! Nothing is ever pushed and nothing is removed: an empty node cannot empty others.
+//! Nothing is ever pushed and nothing is removed: an empty node cannot empty others. What is deleted
+//! is a version too, a tombstone. Only the newest versions count for what a node covers; older ones are
+//! pulled where there is room.
 //!
 //! What the predecessor covered when a session began, this node covers when the session is done, or
 //! at once where both tables are equal (see `coverage.rs`). A predecessor that is full has nothing to
@@ -19,7 +21,7 @@ use super::{
     event::{Event, LinkId, Output},
     index::{Digest, IndexEntry, Kept},
     limits::SYNC_WINDOW_REQUESTS,
-    message::{Peer, Sync},
+    message::{FileRow, Peer, Sync},
     name::Name,
     node::Node,
     short_links::Purpose,
@@ -28,11 +30,14 @@ use super::{
 
 /// Bytes of files that one synchronisation has asked for and not yet got.
 const SYNC_WINDOW_BYTES: usize = 4 << 20;
-/// Names that one answer of a synchronisation lists at most.
-const SYNC_NAMES_MAX: usize = 256;
+/// When one answer of a synchronisation lists so many versions, it lists no further name.
+const SYNC_VERSIONS_MAX: usize = 256;
 /// A synchronisation that found nothing is not repeated sooner than this many check intervals,
 /// doubled each time up to this many doublings.
 const SYNC_DOUBLINGS_MAX: u32 = 5;
+
+/// Of the newest version of each name, and of all versions.
+pub(super) type Digests = (Digest, Digest);
 
 /// The state of catching up.
 #[derive(Debug, Default)]
@@ -42,9 +47,9 @@ pub(super) struct Catchup {
     not_before: Time,
     in_vain: u32,
     /// The digests compared last, theirs and ours, and since when they have not changed.
-    compared: Option<(Digest, Digest, Time)>,
+    compared: Option<(Digests, Digests, Time)>,
     /// The digests between which the last session found nothing.
-    vain: Option<(Digest, Digest)>,
+    vain: Option<(Digests, Digests)>,
 }
 
 /// One comparison with another member.
@@ -59,16 +64,24 @@ struct Session {
     offer: Covers,
     /// Buckets whose names are still to be asked for, from a name on.
     buckets: VecDeque<(u8, Option<Name>)>,
-    /// Files still to be asked for, with their bytes.
-    wanted: VecDeque<(Name, usize)>,
-    /// Files asked for, with their bytes, in the order of the answers.
-    pulling: VecDeque<(Name, usize)>,
+    /// Versions still to be asked for.
+    wanted: VecDeque<Wanted>,
+    /// Versions asked for, in the order of the answers.
+    pulling: VecDeque<Wanted>,
     pulling_bytes: usize,
     /// Questions about names and digests that are not answered.
     questions: usize,
     pulled: usize,
     /// Whether there was no room for something.
     has_refused: bool,
+}
+
+/// A version to be pulled.
+#[derive(Debug)]
+struct Wanted {
+    name: Name,
+    version: Version,
+    bytes: usize,
 }
 
 impl Catchup {
@@ -86,13 +99,13 @@ impl Catchup {
 }
 
 impl Node {
-    /// A CHECK has brought the digest of the node at the other end of `link`. If that is the
+    /// A CHECK has brought the digests of the node at the other end of `link`. If that is the
     /// predecessor and there is something to catch up with, begins a session.
     pub(super) fn compare(
         &mut self,
         now: Time,
         link: LinkId,
-        digest: Digest,
+        theirs: Digests,
         pred_is_full: bool,
         out: &mut Vec<Output>,
     ) {
@@ -109,14 +122,17 @@ impl Node {
         {
             return self.visit_before(now, out);
         }
-        let pair = (digest, self.index.digest());
-        if pair.0 == pair.1 {
-            self.catchup = Catchup::default();
+        let pair = (theirs, (self.index.digest(), self.index.history()));
+        if pair.0.0 == pair.1.0 {
             if self.learn(&offer) && self.covers_more(now, out) {
                 self.begin_check(now, out);
             }
-            return;
+            if pair.0 == pair.1 {
+                self.catchup = Catchup::default();
+                return;
+            }
         }
+        let gives = gives && pair.0.0 != pair.1.0;
         // While something is on its way round, digests differ though no member has missed anything.
         // So there is no hurry, unless they stay as they are; and none if a session found nothing.
         let last = self.catchup.compared.filter(|&(theirs, mine, _)| (theirs, mine) == pair);
@@ -207,8 +223,9 @@ impl Node {
         let answer = match sync {
             Sync::Buckets => Sync::Digests { digests: self.index.digests() },
             Sync::Names { bucket, after } => self.names(bucket, after.as_ref()),
-            Sync::Pull { name } => {
-                let item = self.index.get(&name).map(IndexEntry::item);
+            Sync::Pull { name, version } => {
+                let held = self.index.version(&name, version).or_else(|| self.index.get(&name));
+                let item = held.map(IndexEntry::item);
                 Sync::Item { name, item }
             }
             answer => return self.sync_answer(now, link, answer, out),
@@ -223,12 +240,20 @@ impl Node {
     }
 
     fn names(&self, bucket: u8, after: Option<&Name>) -> Sync {
-        let mut files: Vec<(Name, usize, Version)> = (self.index.bucket(bucket, after))
-            .take(SYNC_NAMES_MAX + 1)
-            .map(|(name, held)| (name.clone(), held.bytes, held.version))
-            .collect();
-        let more = files.len() > SYNC_NAMES_MAX;
-        files.truncate(SYNC_NAMES_MAX);
+        let mut files: Vec<FileRow> = Vec::new();
+        let mut names = self.index.bucket(bucket, after);
+        // All versions of a name are in one answer.
+        while files.len() < SYNC_VERSIONS_MAX
+            && let Some((name, held)) = names.next()
+        {
+            files.extend(held.iter().map(|held| FileRow {
+                name: name.clone(),
+                version: held.version,
+                bytes: held.kind.bytes(),
+                hash: None,
+            }));
+        }
+        let more = names.next().is_some();
         Sync::Listed { bucket, more, files }
     }
 
@@ -246,17 +271,17 @@ impl Node {
             }
             Sync::Listed { bucket, more, files } if session.questions > 0 => {
                 session.questions -= 1;
-                if let Some((last, ..)) = files.last().filter(|_| more) {
-                    session.buckets.push_front((bucket, Some(last.clone())));
+                if let Some(last) = files.last().filter(|_| more) {
+                    session.buckets.push_front((bucket, Some(last.name.clone())));
                 }
                 self.choose(now, files, &mut session, out);
             }
             Sync::Item { name, item } => {
                 let asked = session.pulling.pop_front();
-                let Some((_, bytes)) = asked.filter(|(asked, _)| *asked == name) else { return };
-                session.pulling_bytes -= bytes;
+                let Some(asked) = asked.filter(|asked| asked.name == name) else { return };
+                session.pulling_bytes -= asked.bytes;
                 match item.map(|item| self.keep(now, &name, item, out)) {
-                    Some(Ok(Kept::New)) => session.pulled += 1,
+                    Some(Ok(Kept::New | Kept::Older)) => session.pulled += 1,
                     Some(Err(_)) => session.has_refused = true,
                     _ => {}
                 }
@@ -271,25 +296,34 @@ impl Node {
         }
     }
 
-    /// Notes which of another member's files are newer there, so that they are asked for; those for
-    /// which there is no room are remembered as refused.
+    /// Notes which of another member's versions this node lacks, so that they are asked for. Where the
+    /// newest of a name has no room, that is remembered as refused.
     fn choose(
         &mut self,
         now: Time,
-        files: Vec<(Name, usize, Version)>,
+        files: Vec<FileRow>,
         session: &mut Session,
         out: &mut Vec<Output>,
     ) {
         let was_full = !self.refused.is_empty();
-        for (name, bytes, version) in files {
-            if self.index.get(&name).is_some_and(|held| held.version >= version) {
+        let since = self.tombstones_since(now);
+        let mut forgotten: Option<(Name, Version)> = None;
+        for FileRow { name, version, bytes, .. } in files {
+            if bytes.is_none() && version.stamp < since {
+                forgotten = Some((name.clone(), version));
+            }
+            let is_deleted =
+                forgotten.as_ref().is_some_and(|(it, at)| *it == name && version <= *at);
+            if is_deleted || self.index.is_old(&name, version) {
                 continue;
             }
-            if self.has_room(now, &name, bytes) {
-                session.wanted.push_back((name, bytes));
-            } else {
+            let is_newest = self.index.get(&name).is_none_or(|held| held.version < version);
+            let wanted = Wanted { name, version, bytes: bytes.unwrap_or(0) };
+            if is_newest && !self.has_room(now, &wanted.name, wanted.bytes) {
                 session.has_refused = true;
-                self.refused.add(&name, version, bytes);
+                self.refused.add(&wanted.name, version, bytes);
+            } else if is_newest || self.index.has_room_beside(&wanted.name, wanted.bytes) {
+                session.wanted.push_back(wanted);
             }
         }
         self.note_room(was_full, out);
@@ -332,13 +366,14 @@ impl Session {
         };
         while self.questions + self.pulling.len() < SYNC_WINDOW_REQUESTS {
             let room = SYNC_WINDOW_BYTES.saturating_sub(self.pulling_bytes);
-            let fits = |&(_, bytes): &(Name, usize)| self.pulling.is_empty() || bytes <= room;
+            let fits = |it: &Wanted| self.pulling.is_empty() || it.bytes <= room;
             if self.wanted.front().is_some_and(fits)
-                && let Some((name, bytes)) = self.wanted.pop_front()
+                && let Some(wanted) = self.wanted.pop_front()
             {
-                self.pulling_bytes += bytes;
-                self.pulling.push_back((name.clone(), bytes));
-                send(Sync::Pull { name });
+                let (name, version) = (wanted.name.clone(), wanted.version);
+                self.pulling_bytes += wanted.bytes;
+                self.pulling.push_back(wanted);
+                send(Sync::Pull { name, version });
             } else if self.wanted.is_empty()
                 && let Some((bucket, after)) = self.buckets.pop_front()
             {

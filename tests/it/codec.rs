@@ -7,8 +7,8 @@ use smolring::ring::{
     limits::{FILE_BYTES_CEILING, LINE_BYTES_MAX, MEMBERS_MAX, NAME_BYTES_MAX},
     line::Line,
     message::{
-        Answer, Content, Envelope, Info, Item, Message, Peer, Refusal, Report, Request, Role, Row,
-        Status, Sync,
+        Answer, Content, Envelope, FileRow, Info, Item, Message, Peer, Refusal, Report, Request,
+        Role, Row, Status, Sync,
     },
     name::Name,
     version::{Stamp, Version},
@@ -42,7 +42,7 @@ fn pipelined_requests_come_out_in_their_order() {
     let requests: Vec<_> = (0..1000)
         .map(|i| match i % 3 {
             0 => put(&format!("n{i}"), format!("PUT {i} len=3\n").as_bytes()),
-            1 => Message::Request(Request::Get { name: name(&format!("n{i}")) }),
+            1 => Message::Request(Request::Get { name: name(&format!("n{i}")), version: None }),
             _ => Message::Request(Request::Ping),
         })
         .collect();
@@ -76,7 +76,7 @@ fn names_may_be_written_bare_or_encoded() {
         ("len%3D5", "len=5"),
         ("-._~/x", "-._~/x"),
     ] {
-        let request = Message::Request(Request::Get { name: name(decoded) });
+        let request = Message::Request(Request::Get { name: name(decoded), version: None });
         assert_eq!(refused_or(&format!("GET {wire}\n")), Ok(request.clone()), "{wire}");
         assert_round_trip(&request);
     }
@@ -392,8 +392,10 @@ fn answers_read_as_the_protocol_says() {
     let me = "127.0.1.1:4043".parse().unwrap();
     let version = Version { stamp: Stamp(255), node: me };
     let hash = blake3::hash(b"hello");
-    let found = Item { version, hash, body: "hello".into() };
-    let files = vec![(name("a b"), 3, version, Some(hash)), (name("é"), 0, version, None)];
+    let found = Item::file(version, "hello".into());
+    let row = |text, bytes, hash| FileRow { name: name(text), version, bytes, hash };
+    let files = vec![row("a b", Some(3), Some(hash)), row("é", Some(0), None)];
+    let versions = vec![row("a b", None, None), row("a b", Some(3), Some(hash))];
     let info = Info {
         me,
         ring: "a-ring".into(),
@@ -408,6 +410,8 @@ fn answers_read_as_the_protocol_says() {
         digest: Digest(10),
         max_file_bytes: 7,
         max_store_bytes: 8,
+        keep_versions: 3,
+        tombstone_ttl: std::time::Duration::from_secs(60),
         min_copies: 2,
         request_timeout: std::time::Duration::from_secs(10),
     };
@@ -433,6 +437,13 @@ fn answers_read_as_the_protocol_says() {
             format!("200 OK len=5 version=00000000000000ff@127.0.1.1:4043 blake3={hash}\nhello"),
         ),
         (
+            Answer::Log { versions },
+            "200 OK len=180 count=2\n\
+             a%20b deleted=1 version=00000000000000ff@127.0.1.1:4043\n\
+             a%20b len=3 version=00000000000000ff@127.0.1.1:4043 blake3=HASH\n"
+                .replace("HASH", &hash.to_string()),
+        ),
+        (
             Answer::Listing { files, more: true },
             "200 OK len=177 count=2 more=1\n\
              a%20b len=3 version=00000000000000ff@127.0.1.1:4043 blake3=HASH\n\
@@ -453,9 +464,9 @@ fn answers_read_as_the_protocol_says() {
         (
             Answer::Info(Box::new(info)),
             format!(
-                "200 OK node=127.0.1.1:4043 ring=a-ring protocol=2 version={} state=member \
+                "200 OK node=127.0.1.1:4043 ring=a-ring protocol=3 version={} state=member \
                  started=1 clock=-2 ready=1 full=0 members=3 files=2 bytes=300 digest=0000000000000000000000000000000a max-line-bytes=4096 \
-                 max-name-bytes=1024 max-file-bytes=7 max-store-bytes=8 min-copies=2 \
+                 max-name-bytes=1024 max-file-bytes=7 max-store-bytes=8 keep-versions=3 tombstone-ttl=60 min-copies=2 \
                  request-timeout-ms=10000\n",
                 env!("CARGO_PKG_VERSION")
             ),
@@ -532,7 +543,7 @@ fn a_content_is_checked_in_whatever_pieces_it_comes() {
 fn item(bytes: usize) -> Item {
     let content = Content::from(vec![b'\n'; bytes]);
     let version = Version { stamp: Stamp(0xff), node: "127.0.1.1:4043".parse().unwrap() };
-    Item { version, hash: blake3::hash(&content), body: content.into() }
+    Item::file(version, content)
 }
 
 fn name(text: &str) -> Name {
@@ -541,7 +552,7 @@ fn name(text: &str) -> Name {
 
 fn put(name: &str, content: &[u8]) -> Message {
     let content = content.to_vec().into();
-    Message::Request(Request::Put { name: self::name(name), content })
+    Message::Request(Request::Put { name: self::name(name), content, only_if: None })
 }
 
 /// The one message of a client that is in `stream`.

@@ -31,7 +31,7 @@ impl Keeper {
     fn new() -> Self {
         let config = lone_config(([10, 0, 0, 1], 4043).into());
         let mut keeper = Self {
-            node: Node::new(config, Index::new(1 << 20)),
+            node: Node::new(config, Index::new(1 << 20, 1)),
             now_us: 0,
             requests: 0,
             stored: Vec::new(),
@@ -69,7 +69,7 @@ impl Keeper {
     }
 
     fn put(&mut self, text: &'static str) -> RequestId {
-        self.ask(Request::Put { name: name(), content: text.into() })
+        self.ask(Request::Put { name: name(), content: text.into(), only_if: None })
     }
 
     /// The store reports what became of the n-th content that it was given.
@@ -95,11 +95,11 @@ impl Keeper {
 
     /// Under which ticket the file is found now.
     fn found(&mut self) -> Option<Ticket> {
-        let id = self.ask(Request::Get { name: name() });
+        let id = self.ask(Request::Get { name: name(), version: None });
         match self.answer(id).expect("a node alone answers at once") {
-            Answer::Found(item) => match item.body {
-                Body::Stored { ticket, .. } => Some(ticket),
-                Body::Whole(_) | Body::Coming { .. } => panic!("it was read"),
+            Answer::Found(item) => match item.body() {
+                Some(Body::Stored { ticket, .. }) => Some(*ticket),
+                other => panic!("{other:?}"),
             },
             Answer::Refused(refusal) => {
                 assert_ne!(refusal.status, Status::BadRequest, "{refusal:?}");

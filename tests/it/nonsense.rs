@@ -22,7 +22,7 @@ fn message(head: &str, body: &str) -> Vec<u8> {
 }
 
 /// A fake node, with a MEET that does no harm, so that more can follow on its link.
-const STRANGER: &str = "MEET node=127.9.9.9:9 protocol=2 len=0\n";
+const STRANGER: &str = "MEET node=127.9.9.9:9 protocol=3 len=0\n";
 
 /// Sends it on a connection of its own, and reads until the node closes.
 fn say(node: SocketAddr, bytes: &[u8]) -> String {
@@ -61,15 +61,15 @@ fn messages_of_nodes_without_meet_are_refused() {
         b"SYNC PULL a\n".to_vec(),
         b"SYNC\n".to_vec(),
         b"MEET\n".to_vec(),
-        b"MEET node=nobody protocol=2\n".to_vec(),
+        b"MEET node=nobody protocol=3\n".to_vec(),
         b"MEET node=127.9.9.9:9 ring=a/b\n".to_vec(),
-        message("MEET node=127.9.9.9:9 protocol=2", "\u{fffd}\n"),
+        message("MEET node=127.9.9.9:9 protocol=3", "\u{fffd}\n"),
         message(
-            "MEET node=127.9.9.9:9 protocol=2",
+            "MEET node=127.9.9.9:9 protocol=3",
             "127.0.0.1:1 asleep incarnation=1 position=1\n",
         ),
-        message("MEET node=127.9.9.9:9 protocol=2", "127.0.0.1:1 alive incarnation=1 position=\n"),
-        format!("MEET node=127.9.9.9:9 protocol=2 len={}\n", 2 << 20).into(),
+        message("MEET node=127.9.9.9:9 protocol=3", "127.0.0.1:1 alive incarnation=1 position=\n"),
+        format!("MEET node=127.9.9.9:9 protocol=3 len={}\n", 2 << 20).into(),
         format!("FORWARD PUT a {op} len={}\n", 1 << 30).into(),
     ] {
         // It is answered like a client, and may continue as one.
@@ -136,11 +136,11 @@ fn nonsense_on_a_link_closes_it_and_changes_nothing() {
         message("SYNC LISTED bucket=0 more=1", &format!("kept len={huge} {version}\n")),
         "SYNC ITEM kept\n".into(),
         message(&format!("SYNC ITEM kept {version} {hash}"), "bad"),
-        message("MEET node=127.9.9.8:8 protocol=2", ""),
+        message("MEET node=127.9.9.8:8 protocol=3", ""),
         message("MEET node=127.9.9.8:8 protocol=1", ""),
-        message("MEET node=127.9.9.8:8 protocol=2 ring=other", ""),
+        message("MEET node=127.9.9.8:8 protocol=3 ring=other", ""),
         "REFUSE node=127.9.9.8:8 joining=0 : no\n".into(),
-        message(&format!("MEET node={node} protocol=2"), ""),
+        message(&format!("MEET node={node} protocol=3"), ""),
         STRANGER.repeat(200).into(),
     ] {
         let answer = say(node, &[STRANGER.as_bytes(), &message].concat());
@@ -151,7 +151,7 @@ fn nonsense_on_a_link_closes_it_and_changes_nothing() {
     }
     // A node cannot be made to talk to itself, or to join a ring through its own name.
     for role in ["member", "newcomer", "visitor"] {
-        say(node, &message(&format!("MEET node={node} as={role} protocol=2"), ""));
+        say(node, &message(&format!("MEET node={node} as={role} protocol=3"), ""));
     }
     assert_unharmed(&ring, "nonsense on a link");
     assert_eq!(ring.nodes[1].client().get("kept"), b"bytes");
@@ -198,7 +198,7 @@ fn a_false_view_is_put_right() {
     ] {
         for (i, &member) in members.iter().enumerate() {
             let op = format!("op={}/9", members[(i + 1) % 3]);
-            say(member, &message(&format!("MEET node={stranger} protocol=2"), &view));
+            say(member, &message(&format!("MEET node={stranger} protocol=3"), &view));
             let check = message(&format!("CHECK {op} digest=0 ready=1 same=1 hops=1"), &view);
             say(member, &[STRANGER.as_bytes(), &check].concat());
             let checked = message(&format!("CHECKED {op} ready=1"), &view);

@@ -92,6 +92,7 @@ mod tests {
         "\r",
         ";",
         "ff",
+        "\x16\x03\x01",
         "Expect: 100-continue\r\n",
         "Connection: close\r\n",
         "GET http://y/ HTTP/1.1\r\nHost: y\r\n\r\n",

@@ -53,12 +53,15 @@ fn seeker(failed: usize, left: usize, refusing: &BTreeSet<usize>) -> World<Seeki
     let config = lone_config(address(SEEKER));
     let host = |n| {
         let is_silent = !refusing.contains(&n);
-        Host { state: State::Down { held: Index::new(0), is_silent }, ..Host::new(n, address(n)) }
+        Host {
+            state: State::Down { held: Index::new(0, 1), is_silent },
+            ..Host::new(n, address(n))
+        }
     };
     let hosts = (0..HOSTS).map(host).collect();
     let network = Network::new(HOSTS, ms(1), 1 << 20, true);
     let mut world = World::new(Timeline::new(7, true), network, hosts, Seeking::default());
-    world.begin_life(SEEKER, config, Index::new(1 << 20));
+    world.begin_life(SEEKER, config, Index::new(1 << 20, 1));
     let row = |n: usize, what: &str, since_ms: u64| {
         format!("{} {what} since={since_ms} incarnation=1 position={n:x}\n", address(n))
     };
@@ -66,7 +69,7 @@ fn seeker(failed: usize, left: usize, refusing: &BTreeSet<usize>) -> World<Seeki
     let out = (failed + 1..=failed + left).map(|n| row(n, "left", EPOCH_MS - 3_600_000));
     let list: String = gone.chain(out).collect();
     let last = HOSTS - 1;
-    let meet = format!("MEET node={} protocol=2 len={}\n{list}", address(last), list.len());
+    let meet = format!("MEET node={} protocol=3 len={}\n{list}", address(last), list.len());
     let (_, message) = Decoder::new(1 << 20).decode(meet.as_bytes());
     let Some(Ok(Message::Peer(message))) = message else { panic!("a MEET") };
     let Peer::Meet(_) = &message.message else { panic!("a MEET") };

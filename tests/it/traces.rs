@@ -9,7 +9,8 @@
 //!   that broke or was refused. `A:` is what A tells its user.
 //! - A node stands for its address, `v1` for a version, `c1` for the hash of a circle, `d1` for a
 //!   digest (`d0`: of no file). Left out are `blake3=`, `stamp=`, `clock=`, `knew=`, `protocol=`, the
-//!   usual `ring=`, the `of=` of a FORWARD GET, and `len=` where it counts no file.
+//!   usual `ring=`, the `of=` of a FORWARD GET, `history=` where it is as `digest=`, and `len=` where
+//!   it counts no file.
 //! - `[A B, C gone]` is the list of members that a message carries; `B#2` is B's second life.
 //! - After `show brings`, `A+b1` is a member with what it brings, `A+b2-b1` has b1 given up, and
 //!   `covers b1` is what the sender can give.
@@ -20,7 +21,9 @@
 //! there is no ring), `start B after A`, `start A with A B C` (a list), `start B as D after A`
 //! (under another address), `start B of blue` (a ring of that name), `restart B after A` (with the
 //! files of its last life), `room B 300` (bytes that its store takes when it is started), `clock B
-//! -40s` (its wall clock is behind), `put A name "content"`, `put A name of 20000` (so many bytes), `get A name`, `list A`, `forget A B`,
+//! -40s` (its wall clock is behind), `put A name "content"`, `put A name of 20000` (so many bytes), `put A name if v1
+//! "content"` (or `if none`), `get A name`, `get A name v1`, `delete A name`, `log A name`, `list A`,
+//! `forget A B`, `ttl 30s` (how long nodes that are started from now on remember deletions),
 //! `leave A`, `kill A` (its links break), `pause A` and `resume A` (it receives, sends and does
 //! nothing), `cut A B | C` and `heal` (the network), `files`, `run 2s`, `run 2s quietly` (only what
 //! nodes tell their users is shown). A command ends when nothing more is under way. With ` &` at

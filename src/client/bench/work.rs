@@ -44,9 +44,9 @@ impl Workload {
         let words = (size + names.len() * STRIDE_BYTES).div_ceil(8);
         Self {
             gets: lines(&names, |out, name| {
-                Request::Get { name }.encode(out);
+                Request::Get { name, version: None }.encode(out);
             }),
-            puts: lines(&names, |out, name| push_put(out, &name, size)),
+            puts: lines(&names, |out, name| push_put(out, &name, size, None)),
             pool: (0..words).flat_map(|_| random.u64(..).to_le_bytes()).collect(),
             names,
             size_bytes: size,

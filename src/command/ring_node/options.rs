@@ -96,6 +96,18 @@ pub(super) struct Options {
     #[argh(option, arg_name = "time")]
     pub give_up_after: Option<Period>,
 
+    /// how many versions of a name are kept, deletions among them; older ones make way earlier where
+    /// there is no room. The same at all nodes (default: 3, at most 64; environment:
+    /// SMOLRING_KEEP_VERSIONS)
+    #[argh(option, arg_name = "count")]
+    pub keep_versions: Option<usize>,
+
+    /// how long a deletion is remembered: a node that was away for longer may bring back what was
+    /// deleted. The same at all nodes (default: 30d, at most 3650d; environment:
+    /// SMOLRING_TOMBSTONE_TTL)
+    #[argh(option, arg_name = "time")]
+    pub tombstone_ttl: Option<Period>,
+
     /// refuse a PUT while fewer members than this are alive; more than half of all nodes keeps
     /// the two halves of a split ring from both accepting (default: 1; environment:
     /// SMOLRING_MIN_COPIES)

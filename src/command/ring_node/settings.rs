@@ -14,7 +14,8 @@ use crate::{
     ring::{
         Config,
         limits::{
-            CHECK_INTERVAL_MAX, FILE_BYTES_CEILING, FORGET_AFTER, GIVE_UP_AFTER, MEMBERS_MAX,
+            CHECK_INTERVAL_MAX, FILE_BYTES_CEILING, FORGET_AFTER, GIVE_UP_AFTER, KEEP_VERSIONS,
+            KEEP_VERSIONS_MAX, MEMBERS_MAX, TOMBSTONE_TTL,
         },
     },
     serve::LogFormat,
@@ -22,6 +23,8 @@ use crate::{
 
 /// With shorter times, a node would do nothing but check.
 const TIME_MIN: Duration = Duration::from_millis(10);
+/// A deletion must be remembered for longer than it takes to notice that a member is away.
+const TTL_MIN: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The settings of a node when it starts.
@@ -36,6 +39,8 @@ pub(super) struct Settings {
     pub bootstrap: bool,
     pub forget_after: Duration,
     pub give_up_after: Duration,
+    tombstone_ttl: Duration,
+    keep_versions: usize,
     pub grace: Duration,
     pub log_format: LogFormat,
     pub is_quiet: bool,
@@ -66,6 +71,15 @@ impl Settings {
         let request_timeout = time(options.request_timeout, "request-timeout", second * 10, hour)?;
         let forget_after = time(options.forget_after, "forget-after", FORGET_AFTER, DAY * 365)?;
         let give_up_after = time(options.give_up_after, "give-up-after", GIVE_UP_AFTER, DAY * 365)?;
+        let ttl = named_setting(options.tombstone_ttl, "tombstone-ttl", Period(TOMBSTONE_TTL))?;
+        if !(TTL_MIN..=DAY * 3650).contains(&ttl.value.0) {
+            return Err(ttl.wrong(format_args!("is not between {TTL_MIN:?} and 3650d")));
+        }
+        let keep_versions = named_setting(options.keep_versions, "keep-versions", KEEP_VERSIONS)?;
+        if !(1..=KEEP_VERSIONS_MAX).contains(&keep_versions.value) {
+            let most = KEEP_VERSIONS_MAX;
+            return Err(keep_versions.wrong(format_args!("is not between 1 and {most}")));
+        }
         let grace = named_setting(options.grace, "grace", Period(Duration::ZERO))?;
         if grace.value.0 > hour {
             return Err(grace.wrong(format_args!("is over {hour:?}")));
@@ -102,6 +116,8 @@ impl Settings {
             bootstrap: options.bootstrap,
             forget_after,
             give_up_after,
+            tombstone_ttl: ttl.value.0,
+            keep_versions: keep_versions.value,
             grace: grace.value.0,
             log_format: log_format.value,
             is_quiet: options.quiet,
@@ -129,6 +145,7 @@ impl Settings {
             give_up_after: self.give_up_after,
             min_copies: self.min_copies,
             max_file_bytes: self.max_file_bytes,
+            tombstone_ttl: self.tombstone_ttl,
             seed: 0,
             started_ms: 0,
         }
@@ -136,8 +153,8 @@ impl Settings {
 
     /// What the node may hold in memory.
     pub fn limits(&self) -> Limits {
-        let Self { store_bytes_max, flight_bytes_max, .. } = *self;
-        Limits { store_bytes_max, flight_bytes_max }
+        let Self { store_bytes_max, flight_bytes_max, keep_versions, .. } = *self;
+        Limits { store_bytes_max, flight_bytes_max, keep_versions }
     }
 
     /// Why the node cannot listen there, and what to do.
@@ -221,7 +238,7 @@ mod tests {
         let others = ["--ip", "--prev-ip", "--prev-port"];
         let pairs = args.chunks(2).filter(|pair| !others.contains(&&*pair[0]));
         let args: Vec<String> = pairs.flatten().cloned().collect();
-        assert_eq!(args.len(), 2 * 10, "{args:?}");
+        assert_eq!(args.len(), 2 * 12, "{args:?}");
         let of = |args: &[String]| Settings::of(crate::cli::read(args).unwrap()).unwrap();
         assert_eq!(of(&args), of(&[]));
     }

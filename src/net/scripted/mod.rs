@@ -25,12 +25,12 @@ use super::{
 use crate::ring::{
     Config, Event, Input, Node,
     index::Index,
-    limits::{FORGET_AFTER, GIVE_UP_AFTER},
+    limits::{FORGET_AFTER, GIVE_UP_AFTER, KEEP_VERSIONS, TOMBSTONE_TTL},
 };
 
 const MIB: usize = 1 << 20;
 const FILE_BYTES_MAX: usize = 4 * MIB;
-const MEET: &str = "MEET node=127.0.1.2:4043 as=visitor protocol=2 ring=scripted len=0\n";
+const MEET: &str = "MEET node=127.0.1.2:4043 as=visitor protocol=3 ring=scripted len=0\n";
 
 /// What both ends of a stream share.
 #[derive(Default)]
@@ -135,10 +135,11 @@ impl Alone {
             give_up_after: GIVE_UP_AFTER,
             min_copies: 1,
             max_file_bytes: FILE_BYTES_MAX,
+            tombstone_ttl: TOMBSTONE_TTL,
             seed: 1,
             started_ms: 1_700_000_000_000,
         };
-        let node = Node::new(config, Index::new(64 * MIB));
+        let node = Node::new(config, Index::new(64 * MIB, KEEP_VERSIONS));
         let on_event = Box::new(|_: &Event| {});
         let driver =
             Driver::new(node, FILE_BYTES_MAX, 16 * MIB, 64, Box::new(link::open), on_event);

@@ -23,7 +23,7 @@ use crate::net::{
 use crate::ring::{
     Config, Input, Node,
     index::Index,
-    limits::{FORGET_AFTER, GIVE_UP_AFTER},
+    limits::{FORGET_AFTER, GIVE_UP_AFTER, KEEP_VERSIONS, TOMBSTONE_TTL},
 };
 
 const HOSTS: usize = 3;
@@ -126,11 +126,12 @@ impl Scene {
             give_up_after: GIVE_UP_AFTER,
             min_copies: 1,
             max_file_bytes: FILE_BYTES_MAX,
+            tombstone_ttl: TOMBSTONE_TTL,
             seed: self.seed,
             started_ms: clock::wall_ms(),
         };
         let config = if is_first { Config { prevs: Vec::new(), ..config } } else { config };
-        let node = Node::new(config, Index::new(64 << 20));
+        let node = Node::new(config, Index::new(64 << 20, KEEP_VERSIONS));
         let (opener, on_event) = (self.network.opener(host), Box::new(|_: &_| {}));
         let driver = Driver::new(node, FILE_BYTES_MAX, FLIGHT_BYTES_MAX, 16, opener, on_event);
         let spawn = |task: Pin<Box<dyn Future<Output = ()>>>| driver.executor.spawn(task);

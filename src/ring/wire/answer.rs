@@ -4,14 +4,14 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
     encode::Encode,
-    files::{ListRow, push_listed},
+    files::{FileRow, push_files},
     line::{on_one_line, push_line},
     refusal::Refusal,
     rows::{Row, push_rows},
 };
 use crate::ring::{
     index::Digest,
-    item::{Content, Item, Ticket},
+    item::{Content, Item, ItemValue, Ticket},
     limits::{LINE_BYTES_MAX, NAME_BYTES_MAX, PROTOCOL},
     version::Version,
 };
@@ -19,9 +19,9 @@ use crate::ring::{
 /// What a client is answered.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Answer {
-    /// The PUT's circle has closed.
+    /// The circle of a PUT or a DELETE has closed.
     Stored {
-        /// The version that the file now has.
+        /// The version that the name now has.
         version: Version,
         /// How many live members hold it.
         copies: usize,
@@ -30,10 +30,15 @@ pub enum Answer {
     Found(Item),
     /// A page of names.
     Listing {
-        /// Name, bytes and version of each, and the hash where it was asked for.
-        files: Vec<ListRow>,
+        /// The newest version of each.
+        files: Vec<FileRow>,
         /// Whether there are more.
         more: bool,
+    },
+    /// The versions of a name, the newest first.
+    Log {
+        /// All that the node holds.
+        versions: Vec<FileRow>,
     },
     /// The members, live ones first and in the order of the ring.
     Ring {
@@ -77,6 +82,8 @@ pub struct Info {
     pub digest: Digest,
     pub max_file_bytes: usize,
     pub max_store_bytes: usize,
+    pub keep_versions: usize,
+    pub tombstone_ttl: Duration,
     pub min_copies: usize,
     pub request_timeout: Duration,
 }
@@ -96,15 +103,26 @@ impl Encode for Answer {
             Self::Stored { version, copies } => {
                 push_line(out, format_args!("200 OK version={version} copies={copies}"));
             }
-            Self::Found(Item { version, hash, body }) => {
+            Self::Found(Item { version, value: ItemValue::File { hash, body } }) => {
                 let content = body.content();
                 let len = content.len();
                 push_line(out, format_args!("200 OK len={len} version={version} blake3={hash}"));
                 return Some(content);
             }
+            // No node answers like this.
+            Self::Found(Item { version, value: ItemValue::Tombstone }) => {
+                push_line(out, format_args!("404 NOT FOUND version={version} deleted=1"));
+            }
+            Self::Log { versions } => {
+                let mut body = Vec::new();
+                push_files(&mut body, versions);
+                let (len, count) = (body.len(), versions.len());
+                push_line(out, format_args!("200 OK len={len} count={count}"));
+                out.extend_from_slice(&body);
+            }
             Self::Listing { files, more } => {
                 let mut body = Vec::new();
-                push_listed(&mut body, files);
+                push_files(&mut body, files);
                 let (len, count, more) = (body.len(), files.len(), u8::from(*more));
                 push_line(out, format_args!("200 OK len={len} count={count} more={more}"));
                 out.extend_from_slice(&body);
@@ -138,7 +156,8 @@ fn push_info(out: &mut Vec<u8>, info: &Info) {
             "200 OK node={} ring={} protocol={PROTOCOL} version={} state={} started={} clock={:+} \
              ready={} full={} members={} files={} bytes={} digest={} \
              max-line-bytes={LINE_BYTES_MAX} max-name-bytes={NAME_BYTES_MAX} max-file-bytes={} \
-             max-store-bytes={} min-copies={} request-timeout-ms={}",
+             max-store-bytes={} keep-versions={} tombstone-ttl={} min-copies={} \
+             request-timeout-ms={}",
             info.me,
             info.ring,
             env!("CARGO_PKG_VERSION"),
@@ -153,6 +172,8 @@ fn push_info(out: &mut Vec<u8>, info: &Info) {
             info.digest,
             info.max_file_bytes,
             info.max_store_bytes,
+            info.keep_versions,
+            info.tombstone_ttl.as_secs(),
             info.min_copies,
             info.request_timeout.as_millis(),
         ),

@@ -15,8 +15,10 @@ use crate::ring::{coverage::Covers, index::Digest, version::Stamp, view::View};
 pub struct Check {
     /// Names it, and the node that began it.
     pub op: OpId,
-    /// Digest of the sender's table.
+    /// Digest of the newest versions that the sender holds.
     pub digest: Digest,
+    /// Digest of all versions that it holds.
+    pub history: Digest,
     /// Nodes that it has visited.
     pub hops: usize,
     /// The list of members.
@@ -31,7 +33,7 @@ pub struct Check {
 
 impl Check {
     pub(super) fn encode(&self, stamp: Stamp, out: &mut Vec<u8>) {
-        let Self { op, digest, hops, view, covers, held, reports } = self;
+        let Self { op, digest, history, hops, view, covers, held, reports } = self;
         let mut body = String::new();
         push_members(&mut body, view, |body, member| {
             push_covered(body, covers, member);
@@ -40,7 +42,7 @@ impl Check {
             }
             reports.get(&member).inspect(|report| push_report(body, report));
         });
-        let head = format_args!("CHECK op={op} digest={digest} hops={hops}");
+        let head = format_args!("CHECK op={op} digest={digest} history={history} hops={hops}");
         push_line(out, format_args!("{head} stamp={stamp} len={}", body.len()));
         out.extend_from_slice(body.as_bytes());
     }
@@ -48,9 +50,9 @@ impl Check {
 
 pub(super) fn check(line: Line<'_>, body: &[u8]) -> Result<Check, Reject> {
     let List { view, covers, held, reports } = members(body)?;
-    let digest = Digest(line.hex("digest")?);
+    let (digest, history) = (Digest(line.hex("digest")?), Digest(line.hex("history")?));
     let hops = line.number("hops")? as usize;
-    Ok(Check { op: line.parsed("op")?, digest, hops, view, covers, held, reports })
+    Ok(Check { op: line.parsed("op")?, digest, history, hops, view, covers, held, reports })
 }
 
 /// The answer to a CHECK: which one it was, and the view of the node that answers, if that differs.

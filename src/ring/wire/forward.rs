@@ -1,4 +1,4 @@
-//! FORWARD: PUTs and GETs on their way round the ring.
+//! FORWARD: writes and GETs on their way round the ring.
 
 use std::{fmt::Write as _, net::SocketAddr};
 
@@ -11,12 +11,12 @@ use super::{
 };
 use crate::ring::{
     coverage::Lacks,
-    item::{Content, Item},
+    item::{Content, Item, ItemValue},
     version::{Stamp, Version},
     view::ViewHash,
 };
 
-/// A PUT on its way round the ring.
+/// A PUT or a DELETE on its way round the ring.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ForwardPut {
     /// Names the operation, and the node that began it.
@@ -29,30 +29,34 @@ pub struct ForwardPut {
     pub version: Version,
     /// Members that hold it so far.
     pub copies: usize,
+    /// The version that it had on its round before, if there was one; this one takes its place.
+    pub instead: Option<Version>,
     /// The newest version that a member held already, if that is not this one.
     pub newest: Option<Version>,
     /// Why the first member that could not keep it did not, and which that is, for the creator to
     /// tell the client.
     pub refused: Option<(Status, SocketAddr)>,
-    /// The file itself, where the receiver needs it.
+    /// What it writes, where the receiver needs that.
     pub carried: Carried,
 }
 
-/// What a message about one version of a file brings of it.
+/// What a message about one version of a name brings of it.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Carried {
     /// The file.
     Content(Item),
-    /// Nothing: the receiver is its creator, and has it.
+    /// The mark that the name is deleted. The version is all that there is to it.
+    Tombstone,
+    /// Nothing: the receiver is its creator, and has the file.
     Known,
 }
 
 impl Carried {
-    /// The file, if it is carried.
+    /// The file, if one is carried.
     pub fn item(&self) -> Option<&Item> {
         match self {
             Self::Content(item) => Some(item),
-            Self::Known => None,
+            Self::Tombstone | Self::Known => None,
         }
     }
 
@@ -60,7 +64,7 @@ impl Carried {
     pub fn item_mut(&mut self) -> Option<&mut Item> {
         match self {
             Self::Content(item) => Some(item),
-            Self::Known => None,
+            Self::Tombstone | Self::Known => None,
         }
     }
 }
@@ -79,48 +83,66 @@ pub struct ForwardGet {
     /// What none of those that it has visited covers; absent where that does not matter, because its
     /// creator covers everything.
     pub lacks: Option<Lacks>,
-    /// The newest version found so far. Every node that it passes learns it.
+    /// The one version that is wanted; else the newest is.
+    pub wanted: Option<Version>,
+    /// What was found so far: the newest version, or the one that is wanted. Every node that it
+    /// passes learns it.
     pub found: Option<Item>,
 }
 
 impl ForwardPut {
     pub(super) fn encode(&self, stamp: Stamp, out: &mut Vec<u8>) -> Option<&Content> {
-        let Self { op, view, name, version, copies, newest, refused, carried } = self;
+        let Self { op, view, name, version, copies, instead, newest, refused, carried } = self;
         let (name, mut more) = (name.wire(), String::new());
+        if let Some(instead) = instead {
+            let _ = write!(more, " instead={instead}");
+        }
         if let Some(newest) = newest {
             let _ = write!(more, " newest={newest}");
         }
         if let Some((status, by)) = refused {
             let _ = write!(more, " refused={} by={by}", status.words().0);
         }
-        let head = format_args!("FORWARD PUT {name} op={op} view={view} version={version}");
+        let kind = if *carried == Carried::Tombstone { "DELETE" } else { "PUT" };
+        let head = format_args!("FORWARD {kind} {name} op={op} view={view} version={version}");
         let head = format_args!("{head} copies={copies}{more} stamp={stamp}");
-        match carried {
-            Carried::Known => {
-                push_line(out, head);
-                None
-            }
-            Carried::Content(Item { hash, body, .. }) => {
-                let content = body.content();
-                push_line(out, format_args!("{head} blake3={hash} len={}", content.len()));
-                Some(content)
-            }
+        if let Some(ItemValue::File { hash, body }) = carried.item().map(|item| &item.value) {
+            let content = body.content();
+            push_line(out, format_args!("{head} blake3={hash} len={}", content.len()));
+            return Some(content);
         }
+        push_line(out, head);
+        None
     }
 }
 
 impl ForwardGet {
     pub(super) fn encode(&self, stamp: Stamp, out: &mut Vec<u8>) -> Option<&Content> {
-        let Self { op, view, name, hops, lacks, found } = self;
+        let Self { op, view, name, hops, lacks, wanted, found } = self;
         let lacks = lacks
             .map_or(String::new(), |Lacks { bits, pairs }| format!(" lacks={bits:x} of={pairs:x}"));
         let name = name.wire();
-        let head = format_args!("FORWARD GET {name} op={op} view={view} hops={hops}{lacks}");
+        let wanted = wanted.map_or(String::new(), |version| format!(" wanted={version}"));
+        let head =
+            format_args!("FORWARD GET {name} op={op} view={view} hops={hops}{lacks}{wanted}");
         push_item(out, format_args!("{head} stamp={stamp}"), found.as_ref())
     }
 }
 
 pub(super) fn put(line: Line<'_>) -> Result<ForwardPut, Reject> {
+    let carried = match item(line)? {
+        None => Carried::Known,
+        Some(item) if item.body().is_some() => Carried::Content(item),
+        Some(_) => return Err(BadKey("deleted").into()),
+    };
+    write(line, carried)
+}
+
+pub(super) fn delete(line: Line<'_>) -> Result<ForwardPut, Reject> {
+    write(line, Carried::Tombstone)
+}
+
+fn write(line: Line<'_>, carried: Carried) -> Result<ForwardPut, Reject> {
     let refused = match line.key("refused") {
         None => None,
         Some(_) => {
@@ -134,9 +156,10 @@ pub(super) fn put(line: Line<'_>) -> Result<ForwardPut, Reject> {
         name: line.name(2)?,
         version: line.parsed("version")?,
         copies: line.number("copies")? as usize,
+        instead: line.optional("instead")?,
         newest: line.optional("newest")?,
         refused,
-        carried: item(line)?.map_or(Carried::Known, Carried::Content),
+        carried,
     })
 }
 
@@ -151,6 +174,7 @@ pub(super) fn get(line: Line<'_>) -> Result<ForwardGet, Reject> {
         name: line.name(2)?,
         hops: line.number("hops")? as usize,
         lacks,
+        wanted: line.optional("wanted")?,
         found: item(line)?,
     })
 }

@@ -1,10 +1,10 @@
-//! The keys at the end of a line that say which version of a file comes after it.
+//! The keys at the end of a line that say which version of a name comes after it.
 
 use super::{
     line::{BadKey, Line, push_line},
     refusal::Reject,
 };
-use crate::ring::item::{Body, Content, Item};
+use crate::ring::item::{Body, Content, Item, ItemValue};
 
 /// Appends a line that begins with `head` and ends with the keys of the item, if there is one.
 pub(super) fn push_item<'a>(
@@ -12,18 +12,29 @@ pub(super) fn push_item<'a>(
     head: std::fmt::Arguments<'_>,
     item: Option<&'a Item>,
 ) -> Option<&'a Content> {
-    let Some(Item { version, hash, body }) = item else {
+    let Some(Item { version, value }) = item else {
         push_line(out, head);
         return None;
     };
-    let content = body.content();
-    let len = content.len();
-    push_line(out, format_args!("{head} version={version} blake3={hash} len={len}"));
-    Some(content)
+    match value {
+        ItemValue::File { hash, body } => {
+            let content = body.content();
+            let len = content.len();
+            push_line(out, format_args!("{head} version={version} blake3={hash} len={len}"));
+            Some(content)
+        }
+        ItemValue::Tombstone => {
+            push_line(out, format_args!("{head} version={version} deleted=1"));
+            None
+        }
+    }
 }
 
-/// The item that a line describes, if it has one, with its content still to come.
+/// The item that a line describes, if it has one, with the content of a file still to come.
 pub(super) fn item(line: Line<'_>) -> Result<Option<Item>, Reject> {
+    if line.key("deleted") == Some("1") && line.key("len").is_none() {
+        return Ok(Some(Item::tombstone(line.parsed("version")?)));
+    }
     if line.key("len").is_none() {
         return Ok(None);
     }
@@ -31,5 +42,6 @@ pub(super) fn item(line: Line<'_>) -> Result<Option<Item>, Reject> {
     let bytes = usize::try_from(bytes).map_err(|_| BadKey("len"))?;
     let hash = line.key("blake3").and_then(|it| blake3::Hash::from_hex(it).ok());
     let hash = hash.ok_or(BadKey("blake3"))?;
-    Ok(Some(Item { version: line.parsed("version")?, hash, body: Body::Coming { bytes } }))
+    let value = ItemValue::File { hash, body: Body::Coming { bytes } };
+    Ok(Some(Item { version: line.parsed("version")?, value }))
 }

@@ -4,17 +4,18 @@
 pub use super::{
     answer::{Answer, Info},
     check::Check,
+    files::FileRow,
     forward::{Carried, ForwardGet, ForwardPut},
     meet::{Greeting, Role},
     members::Report,
     op::OpId,
     peer::{Envelope, Peer},
     refusal::{Refusal, Status},
-    request::Request,
+    request::{Condition, Request},
     rows::Row,
     sync::Sync,
 };
-pub use crate::ring::item::{Body, Content, Item};
+pub use crate::ring::item::{Body, Content, Item, ItemValue};
 
 /// What decodes from a connection: a client's request, or another node's message.
 #[derive(Clone, PartialEq, Debug)]
@@ -30,7 +31,7 @@ impl Message {
     pub(super) fn brings_file(&self) -> bool {
         match self {
             Self::Request(request) => matches!(request, Request::Put { .. }),
-            Self::Peer(envelope) => envelope.message.item().is_some(),
+            Self::Peer(envelope) => envelope.message.item().is_some_and(|it| it.body().is_some()),
         }
     }
 
@@ -38,7 +39,7 @@ impl Message {
     pub(super) fn file_hash(&self) -> Option<blake3::Hash> {
         match self {
             Self::Request(_) => None,
-            Self::Peer(envelope) => envelope.message.item().map(|item| item.hash),
+            Self::Peer(envelope) => envelope.message.item().and_then(Item::hash),
         }
     }
 
@@ -49,7 +50,7 @@ impl Message {
             Self::Request(_) => {}
             Self::Peer(envelope) => {
                 if let Some(item) = envelope.message.item_mut() {
-                    item.body = Body::Whole(file);
+                    item.complete(file);
                 }
             }
         }

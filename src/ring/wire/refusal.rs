@@ -26,6 +26,7 @@ pub enum Status {
     NotFound,
     RequestTimeout,
     LengthRequired,
+    PreconditionFailed,
     ContentTooLarge,
     Unavailable,
     Timeout,
@@ -33,11 +34,12 @@ pub enum Status {
 }
 
 impl Status {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::BadRequest,
         Self::NotFound,
         Self::RequestTimeout,
         Self::LengthRequired,
+        Self::PreconditionFailed,
         Self::ContentTooLarge,
         Self::Unavailable,
         Self::Timeout,
@@ -51,6 +53,7 @@ impl Status {
             Self::NotFound => (404, "NOT FOUND"),
             Self::RequestTimeout => (408, "REQUEST TIMEOUT"),
             Self::LengthRequired => (411, "LENGTH REQUIRED"),
+            Self::PreconditionFailed => (412, "PRECONDITION FAILED"),
             Self::ContentTooLarge => (413, "CONTENT TOO LARGE"),
             Self::Unavailable => (503, "UNAVAILABLE"),
             Self::Timeout => (504, "TIMEOUT"),

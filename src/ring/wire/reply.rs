@@ -5,7 +5,7 @@
 
 pub use super::rows::{RingMember, RingState, flag};
 use super::{
-    files::{ListRow, listed},
+    files::{FileRow, file},
     line::{BadKey, Line, decimal},
 };
 use crate::ring::{
@@ -57,9 +57,9 @@ impl Reply {
         Ok(version)
     }
 
-    /// Of an answer to LIST: name, bytes and version of each file, and its hash if the node said it.
-    pub fn files(&self) -> Result<Vec<ListRow>, String> {
-        let read = |line: Result<_, String>| listed(line?).map_err(|bad| bad.refusal.reason);
+    /// Of an answer to LIST or LOG: the versions.
+    pub fn files(&self) -> Result<Vec<FileRow>, String> {
+        let read = |line: Result<_, String>| file(line?).map_err(|bad| bad.refusal.reason);
         self.lines().map(read).collect()
     }
 

@@ -8,7 +8,7 @@ use super::{
     name::{self, Name, encode},
     refusal::{Reject, Status},
 };
-use crate::ring::{item::Content, limits::LIST_NAMES_MAX};
+use crate::ring::{item::Content, limits::LIST_NAMES_MAX, version::Version};
 
 /// What a client asks.
 #[derive(Clone, PartialEq, Debug)]
@@ -19,10 +19,26 @@ pub enum Request {
         name: Name,
         /// The file's bytes.
         content: Content,
+        /// What must be so, or nothing is written.
+        only_if: Option<Condition>,
     },
     /// Give me this file.
     Get {
         /// The file's name.
+        name: Name,
+        /// Which version of it; else the newest.
+        version: Option<Version>,
+    },
+    /// Delete this file on every node.
+    Delete {
+        /// The file's name.
+        name: Name,
+        /// What must be so, or nothing is deleted.
+        only_if: Option<Condition>,
+    },
+    /// Which versions of this name are there?
+    Log {
+        /// The name.
         name: Name,
     },
     /// Which files are there?
@@ -51,14 +67,50 @@ pub enum Request {
     Quit,
 }
 
+/// What a client believes to be the newest version of a name when it writes that.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Condition {
+    /// This one.
+    Newest(Version),
+    /// There is no file of this name.
+    Absent,
+}
+
+impl Condition {
+    const ABSENT: &str = "none";
+
+    fn key(condition: Option<Self>) -> String {
+        match condition {
+            None => String::new(),
+            Some(Self::Newest(version)) => format!(" if-version={version}"),
+            Some(Self::Absent) => format!(" if-version={}", Self::ABSENT),
+        }
+    }
+
+    fn read(line: Line<'_>) -> Result<Option<Self>, BadKey> {
+        match line.key("if-version") {
+            Some(Self::ABSENT) => Ok(Some(Self::Absent)),
+            _ => Ok(line.optional("if-version")?.map(Self::Newest)),
+        }
+    }
+}
+
 impl Encode for Request {
     fn encode(&self, out: &mut Vec<u8>) -> Option<&Content> {
         match self {
-            Self::Put { name, content } => {
-                push_put(out, name, content.len());
+            Self::Put { name, content, only_if } => {
+                push_put(out, name, content.len(), *only_if);
                 return Some(content);
             }
-            Self::Get { name } => push_line(out, format_args!("GET {}", name.wire())),
+            Self::Get { name, version } => {
+                let version = version.map_or(String::new(), |it| format!(" version={it}"));
+                push_line(out, format_args!("GET {}{version}", name.wire()));
+            }
+            Self::Delete { name, only_if } => {
+                let only_if = Condition::key(*only_if);
+                push_line(out, format_args!("DELETE {}{only_if}", name.wire()));
+            }
+            Self::Log { name } => push_line(out, format_args!("LOG {}", name.wire())),
             Self::List { prefix, after, limit, hashes } => {
                 let key = |key, text: &str| match text {
                     "" => String::new(),
@@ -83,8 +135,14 @@ impl Encode for Request {
 }
 
 /// Appends the line of a PUT; `content_bytes` bytes are to follow it.
-pub(crate) fn push_put(out: &mut Vec<u8>, name: &Name, content_bytes: usize) {
-    push_line(out, format_args!("PUT {} len={content_bytes}", name.wire()));
+pub(crate) fn push_put(
+    out: &mut Vec<u8>,
+    name: &Name,
+    content_bytes: usize,
+    only_if: Option<Condition>,
+) {
+    let only_if = Condition::key(only_if);
+    push_line(out, format_args!("PUT {} len={content_bytes}{only_if}", name.wire()));
 }
 
 /// A PUT whose content is still to come.
@@ -94,11 +152,19 @@ pub(super) fn put(line: Line<'_>) -> Result<Request, Reject> {
         let reason = "PUT needs len=, the number of bytes that follow: PUT NAME len=N";
         return Err(Reject::stay(Status::LengthRequired, reason));
     }
-    Ok(Request::Put { name, content: Content::default() })
+    Ok(Request::Put { name, content: Content::default(), only_if: Condition::read(line)? })
 }
 
 pub(super) fn get(line: Line<'_>) -> Result<Request, Reject> {
-    Ok(Request::Get { name: line.name(1)? })
+    Ok(Request::Get { name: line.name(1)?, version: line.optional("version")? })
+}
+
+pub(super) fn delete(line: Line<'_>) -> Result<Request, Reject> {
+    Ok(Request::Delete { name: line.name(1)?, only_if: Condition::read(line)? })
+}
+
+pub(super) fn log(line: Line<'_>) -> Result<Request, Reject> {
+    Ok(Request::Log { name: line.name(1)? })
 }
 
 pub(super) fn list(line: Line<'_>) -> Result<Request, Reject> {

@@ -10,7 +10,7 @@ use super::{
 use crate::ring::{
     index::{BUCKETS, Digest},
     item::{Content, Item},
-    version::Stamp,
+    version::{Stamp, Version},
 };
 
 /// Anti-entropy: a node asks its predecessor for what it lacks. Each question has one answer.
@@ -30,25 +30,27 @@ pub enum Sync {
         /// Only names after this one.
         after: Option<Name>,
     },
-    /// Answer: names and versions in a bucket, in order.
+    /// Answer: all versions of the names in a bucket, in the order of the names, the newest first.
     Listed {
         /// Which bucket.
         bucket: u8,
         /// Whether there are more.
         more: bool,
-        /// Name, bytes and version of each.
+        /// The versions.
         files: Vec<FileRow>,
     },
-    /// Question: a file.
+    /// Question: one version of a name.
     Pull {
-        /// Its name.
+        /// The name.
         name: Name,
+        /// Which version; if it is no longer there, the newest.
+        version: Version,
     },
-    /// Answer: the file, unless it is no longer there.
+    /// Answer: the version, unless nothing is there any more.
     Item {
-        /// Its name.
+        /// The name.
         name: Name,
-        /// The file.
+        /// The version.
         item: Option<Item>,
     },
 }
@@ -75,8 +77,9 @@ impl Sync {
                 push_line(out, format_args!("{head} stamp={stamp} len={len}"));
                 out.extend_from_slice(&body);
             }
-            Self::Pull { name } => {
-                push_line(out, format_args!("SYNC PULL {} stamp={stamp}", name.wire()));
+            Self::Pull { name, version } => {
+                let head = format_args!("SYNC PULL {} version={version}", name.wire());
+                push_line(out, format_args!("{head} stamp={stamp}"));
             }
             Self::Item { name, item } => {
                 let head = format_args!("SYNC ITEM {} stamp={stamp}", name.wire());
@@ -107,7 +110,7 @@ pub(super) fn listed(line: Line<'_>, body: &[u8]) -> Result<Sync, Reject> {
 }
 
 pub(super) fn pull(line: Line<'_>) -> Result<Sync, Reject> {
-    Ok(Sync::Pull { name: line.name(2)? })
+    Ok(Sync::Pull { name: line.name(2)?, version: line.parsed("version")? })
 }
 
 pub(super) fn file(line: Line<'_>) -> Result<Sync, Reject> {

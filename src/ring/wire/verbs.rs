@@ -51,6 +51,8 @@ static VERBS: &[Verb] = &[
     // From clients, in the order in which a refusal names them.
     ask("PUT", Upload, request::put),
     ask("GET", Nothing, request::get),
+    ask("DELETE", Nothing, request::delete),
+    ask("LOG", Nothing, request::log),
     ask("LIST", Nothing, request::list),
     ask("RING", Nothing, |_| Ok(Request::Ring)),
     ask("PING", Nothing, |_| Ok(Request::Ping)),
@@ -59,6 +61,9 @@ static VERBS: &[Verb] = &[
     ask("QUIT", Nothing, |_| Ok(Request::Quit)),
     // Between nodes.
     tell("FORWARD", "PUT", File, |line, _| Ok(Peer::ForwardPut(forward::put(line)?.into()))),
+    tell("FORWARD", "DELETE", Nothing, |line, _| {
+        Ok(Peer::ForwardPut(forward::delete(line)?.into()))
+    }),
     tell("FORWARD", "GET", File, |line, _| Ok(Peer::ForwardGet(forward::get(line)?.into()))),
     tell("MEET", "", Members, |line, body| Ok(Peer::Meet(meet::meet(line, body)?.into()))),
     tell("REFUSE", "", Nothing, |line, _| peer::refuse(line)),

@@ -12,8 +12,8 @@ use smolring::ring::{
     coverage::{Covers, Lacks},
     index::{BUCKETS, Digest},
     message::{
-        Carried, Check, Content, Envelope, ForwardGet, ForwardPut, Greeting, Item, Message, OpId,
-        Peer, Report, Request, Role, Status, Sync,
+        Carried, Check, Condition, Content, Envelope, FileRow, ForwardGet, ForwardPut, Greeting,
+        Item, Message, OpId, Peer, Report, Request, Role, Status, Sync,
     },
     name::Name,
     version::{Stamp, Version},
@@ -45,24 +45,33 @@ pub(super) fn examples() -> Vec<Message> {
         name: name.clone(),
         version,
         copies: 1,
+        instead: None,
         newest: None,
         refused: None,
         carried: Carried::Content(item.clone()),
     };
     let last = ForwardPut {
+        instead: Some(Version { stamp: Stamp(3), node: op.creator }),
         newest: Some(Version { stamp: Stamp(u64::MAX), node: gone }),
         refused: Some((Status::Unavailable, gone)),
         carried: Carried::Known,
         ..put.clone()
     };
-    let get = ForwardGet { op, view: hash, name: name.clone(), hops: 2, lacks: None, found: None };
+    let delete = ForwardPut { carried: Carried::Tombstone, ..last.clone() };
+    let (lacks, wanted, found) = (None, None, None);
+    let get = ForwardGet { op, view: hash, name: name.clone(), hops: 2, lacks, wanted, found };
     let lacks = Some(Lacks { bits: 1 << 127, pairs: u64::MAX });
     let found = ForwardGet { lacks, found: Some(item.clone()), ..get.clone() };
+    let tombstone = Item::tombstone(version);
+    let wanted = Some(version);
+    let deleted = ForwardGet { wanted, found: Some(tombstone.clone()), ..get.clone() };
+    let row = |bytes| FileRow { name: name.clone(), version, bytes, hash: None };
     let report =
         Report { clock_ms: 9, ready: true, full: true, files: 1, bytes: 2, leaving: false };
     let check = Check {
         op,
         digest,
+        history: Digest(1),
         hops: 1,
         view: view.clone(),
         covers: covers.clone(),
@@ -94,9 +103,17 @@ pub(super) fn examples() -> Vec<Message> {
         Peer::Refuse { node: op.creator, is_joining, reason }
     };
     let requests = [
-        Request::Put { name: name.clone(), content: (0..=255).collect::<Vec<u8>>().into() },
-        Request::Put { name: name.clone(), content: Content::default() },
-        Request::Get { name: name.clone() },
+        Request::Put {
+            name: name.clone(),
+            content: (0..=255).collect::<Vec<u8>>().into(),
+            only_if: Some(Condition::Newest(version)),
+        },
+        Request::Put { name: name.clone(), content: Content::default(), only_if: None },
+        Request::Get { name: name.clone(), version: None },
+        Request::Get { name: name.clone(), version: Some(version) },
+        Request::Delete { name: name.clone(), only_if: None },
+        Request::Delete { name: name.clone(), only_if: Some(Condition::Absent) },
+        Request::Log { name: name.clone() },
         Request::List { prefix: "img/".into(), after: "img/a b".into(), limit: 10, hashes: true },
         Request::Ring,
         Request::Ping,
@@ -115,16 +132,20 @@ pub(super) fn examples() -> Vec<Message> {
         Peer::Checked { op, view: Some(view) },
         Peer::ForwardPut(Box::new(put)),
         Peer::ForwardPut(Box::new(last)),
+        Peer::ForwardPut(Box::new(delete)),
         Peer::ForwardGet(Box::new(get)),
         Peer::ForwardGet(Box::new(found)),
+        Peer::ForwardGet(Box::new(deleted)),
         Peer::Sync(Sync::Buckets),
         Peer::Sync(Sync::Digests { digests: vec![digest; BUCKETS] }),
         Peer::Sync(Sync::Names { bucket: 0, after: None }),
         Peer::Sync(Sync::Names { bucket: 255, after: Some(name.clone()) }),
         Peer::Sync(Sync::Listed { bucket: 9, more: false, files: Vec::new() }),
-        Peer::Sync(Sync::Listed { bucket: 9, more: true, files: vec![(name.clone(), 5, version)] }),
-        Peer::Sync(Sync::Pull { name: name.clone() }),
+        Peer::Sync(Sync::Listed { bucket: 9, more: true, files: vec![row(Some(5))] }),
+        Peer::Sync(Sync::Listed { bucket: 9, more: true, files: vec![row(None)] }),
+        Peer::Sync(Sync::Pull { name: name.clone(), version }),
         Peer::Sync(Sync::Item { name: name.clone(), item: None }),
+        Peer::Sync(Sync::Item { name: name.clone(), item: Some(tombstone) }),
         Peer::Sync(Sync::Item { name, item: Some(item) }),
     ];
     let stamps = [0, 1, u64::MAX].into_iter().cycle();
@@ -143,14 +164,26 @@ pub(super) fn any_message() -> impl Strategy<Value = Message> {
 fn request() -> impl Strategy<Value = Request> {
     let content = vec(any::<u8>(), 0..FILE_BYTES_MAX).prop_map(Content::from);
     prop_oneof![
-        (any_name(), content).prop_map(|(name, content)| Request::Put { name, content }),
-        any_name().prop_map(|name| Request::Get { name }),
+        (any_name(), content, condition()).prop_map(|(name, content, only_if)| Request::Put {
+            name,
+            content,
+            only_if
+        }),
+        (any_name(), option::of(any_version()))
+            .prop_map(|(name, version)| Request::Get { name, version }),
+        (any_name(), condition()).prop_map(|(name, only_if)| Request::Delete { name, only_if }),
+        any_name().prop_map(|name| Request::Log { name }),
         ("\\PC{0,50}", "\\PC{0,50}", 0_usize..=1000, any::<bool>()).prop_map(
             |(prefix, after, limit, hashes)| Request::List { prefix, after, limit, hashes }
         ),
         any_address().prop_map(|address| Request::Forget { address }),
         select(vec![Request::Ring, Request::Ping, Request::Info, Request::Quit]),
     ]
+}
+
+fn condition() -> impl Strategy<Value = Option<Condition>> {
+    let some = prop_oneof![any_version().prop_map(Condition::Newest), Just(Condition::Absent)];
+    option::of(some)
 }
 
 fn envelope() -> impl Strategy<Value = Envelope> {
@@ -189,10 +222,11 @@ fn check() -> impl Strategy<Value = Check> {
         let reports = reports_of(&view);
         (covers_of(&view), covers_of(&view), reports, Just(view))
     });
-    (any_op(), any_digest(), any::<usize>(), body).prop_map(
-        |(op, digest, hops, (covers, held, reports, view))| Check {
+    (any_op(), [any_digest(), any_digest()], any::<usize>(), body).prop_map(
+        |(op, [digest, history], hops, (covers, held, reports, view))| Check {
             op,
             digest,
+            history,
             hops,
             view,
             covers,
@@ -209,8 +243,13 @@ fn put() -> impl Strategy<Value = ForwardPut> {
     (head, option::of(any_version()), refused, any_item(), any::<bool>()).prop_map(
         |((op, view, name, copies), newest, refused, item, is_last)| {
             let (view, version) = (ViewHash(view), item.version);
-            let carried = if is_last { Carried::Known } else { Carried::Content(item) };
-            ForwardPut { op, view, name, version, copies, newest, refused, carried }
+            let carried = match item.body() {
+                None => Carried::Tombstone,
+                Some(_) if is_last => Carried::Known,
+                Some(_) => Carried::Content(item),
+            };
+            let instead = newest.filter(|_| is_last);
+            ForwardPut { op, view, name, version, copies, instead, newest, refused, carried }
         },
     )
 }
@@ -218,13 +257,14 @@ fn put() -> impl Strategy<Value = ForwardPut> {
 fn get() -> impl Strategy<Value = ForwardGet> {
     let lacks = any::<(u128, u64)>().prop_map(|(bits, pairs)| Lacks { bits, pairs });
     let head = (any_op(), any::<u64>(), any_name(), any::<usize>());
-    (head, option::of(lacks), option::of(any_item())).prop_map(
-        |((op, view, name, hops), lacks, found)| ForwardGet {
+    (head, option::of(lacks), option::of(any_version()), option::of(any_item())).prop_map(
+        |((op, view, name, hops), lacks, wanted, found)| ForwardGet {
             op,
             view: ViewHash(view),
             name,
             hops,
             lacks,
+            wanted,
             found,
         },
     )
@@ -263,8 +303,11 @@ fn reports_of(view: &View) -> impl Strategy<Value = BTreeMap<SocketAddr, Report>
 }
 
 fn sync() -> impl Strategy<Value = Sync> {
-    let files = btree_map(any_name(), (any::<usize>(), any_version()), 0..8)
-        .prop_map(|files| files.into_iter().map(|(name, (len, version))| (name, len, version)));
+    let key = (any_name(), any_version());
+    let files = btree_map(key, option::of(any::<usize>()), 0..8).prop_map(|files| {
+        let row = |((name, version), bytes)| FileRow { name, version, bytes, hash: None };
+        files.into_iter().map(row)
+    });
     prop_oneof![
         Just(Sync::Buckets),
         vec(any_digest(), BUCKETS).prop_map(|digests| Sync::Digests { digests }),
@@ -275,7 +318,7 @@ fn sync() -> impl Strategy<Value = Sync> {
             more,
             files: files.collect()
         }),
-        any_name().prop_map(|name| Sync::Pull { name }),
+        (any_name(), any_version()).prop_map(|(name, version)| Sync::Pull { name, version }),
         (any_name(), option::of(any_item())).prop_map(|(name, item)| Sync::Item { name, item }),
     ]
 }
@@ -297,10 +340,11 @@ fn any_digest() -> impl Strategy<Value = Digest> {
 }
 
 fn any_item() -> impl Strategy<Value = Item> {
-    (any_version(), vec(any::<u8>(), 0..500)).prop_map(|(version, content)| Item {
-        version,
-        hash: blake3::hash(&content),
-        body: content.into(),
+    (any_version(), option::of(vec(any::<u8>(), 0..500))).prop_map(|(version, content)| {
+        match content {
+            Some(content) => Item::file(version, content.into()),
+            None => Item::tombstone(version),
+        }
     })
 }
 

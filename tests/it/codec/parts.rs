@@ -2,7 +2,11 @@
 
 use smolring::ring::{
     codec::{Encode, Part, Parts, Reject},
-    message::{Answer, Body, Envelope, Item, Message, Peer, Request, Status, Sync},
+    message::{
+        Answer, Body, Condition, Envelope, FileRow, Item, ItemValue, Message, Peer, Request,
+        Status, Sync,
+    },
+    version::Version,
     wire::reply::{Head, Reply, head},
 };
 
@@ -47,17 +51,20 @@ fn pulled(item: Item) -> Message {
 fn a_file_comes_as_its_head_its_chunks_and_its_end() {
     for bytes in [0, 1, FILE_BYTES_MAX, 100_000] {
         let whole = item(bytes);
-        let head = pulled(Item { body: Body::Coming { bytes }, ..whole.clone() });
+        let hash = whole.hash().unwrap();
+        let value = ItemValue::File { hash, body: Body::Coming { bytes } };
+        let head = pulled(Item { version: whole.version, value });
         let stream = [encode(&pulled(whole.clone())), b"PING\n".to_vec()].concat();
         for piece in [1, 97, 4096, usize::MAX] {
             let (got, chunks) = parts_of(&stream, piece);
             let expected = [
                 Part::Head { message: head.clone(), file_bytes: bytes },
-                Part::End { hash: whole.hash },
+                Part::End { hash },
                 Part::Whole(Message::Request(Request::Ping)),
             ];
             assert_eq!(got, expected.map(Ok), "{bytes} bytes, {piece} at a time");
-            assert!(chunks == whole.body.content()[..], "{bytes} bytes, {piece} at a time");
+            let content = whole.body().unwrap().content();
+            assert!(chunks == content[..], "{bytes} bytes, {piece} at a time");
         }
     }
 }
@@ -65,7 +72,7 @@ fn a_file_comes_as_its_head_its_chunks_and_its_end() {
 #[test]
 fn a_damaged_file_has_no_end_and_the_next_message_is_found() {
     let mut damaged = item(1000);
-    damaged.body = vec![b'x'; 1000].into();
+    damaged.complete(vec![b'x'; 1000].into());
     let stream = [encode(&pulled(damaged)), b"PING\n".to_vec()].concat();
     for piece in [1, 97, usize::MAX] {
         let (got, _) = parts_of(&stream, piece);
@@ -108,9 +115,26 @@ fn what_a_client_writes_is_as_the_protocol_says() {
         Request::List { prefix, after, limit, hashes }
     };
     let name = name("a b");
+    let version: Version = "00000000000000ff@127.0.1.1:4043".parse().unwrap();
+    let put = |only_if| Request::Put { name: name.clone(), content: "hi".into(), only_if };
     for (request, wire) in [
-        (Request::Put { name: name.clone(), content: "hi".into() }, "PUT a%20b len=2\nhi"),
-        (Request::Get { name }, "GET a%20b\n"),
+        (put(None), "PUT a%20b len=2\nhi"),
+        (put(Some(Condition::Absent)), "PUT a%20b len=2 if-version=none\nhi"),
+        (
+            put(Some(Condition::Newest(version))),
+            "PUT a%20b len=2 if-version=00000000000000ff@127.0.1.1:4043\nhi",
+        ),
+        (Request::Get { name: name.clone(), version: None }, "GET a%20b\n"),
+        (
+            Request::Get { name: name.clone(), version: Some(version) },
+            "GET a%20b version=00000000000000ff@127.0.1.1:4043\n",
+        ),
+        (Request::Delete { name: name.clone(), only_if: None }, "DELETE a%20b\n"),
+        (
+            Request::Delete { name: name.clone(), only_if: Some(Condition::Newest(version)) },
+            "DELETE a%20b if-version=00000000000000ff@127.0.1.1:4043\n",
+        ),
+        (Request::Log { name: name.clone() }, "LOG a%20b\n"),
         (list("", "", 1000, false), "LIST\n"),
         (list("img/", "b c", 5, true), "LIST after=b%20c prefix=img/ limit=5 hashes=1\n"),
         (Request::Ring, "RING\n"),
@@ -130,12 +154,19 @@ fn what_a_client_writes_is_as_the_protocol_says() {
 
 #[test]
 fn a_client_reads_what_a_node_answers() {
-    let Item { version, hash, body } = item(20);
-    let found = reply(&Answer::Found(Item { version, hash, body: body.clone() }));
-    assert_eq!((found.version_of_file(), &found.body[..]), (Ok(version), &body.content()[..]));
-    let damaged = Item { version, hash, body: "other".into() };
+    let whole = item(20);
+    let (version, hash) = (whole.version, whole.hash());
+    let found = reply(&Answer::Found(whole.clone()));
+    let content = whole.body().unwrap().content();
+    assert_eq!((found.version_of_file(), &found.body[..]), (Ok(version), &content[..]));
+    let mut damaged = whole.clone();
+    damaged.complete("other".into());
     assert!(reply(&Answer::Found(damaged)).version_of_file().is_err());
-    let files = vec![(name("a b"), 3, version, Some(hash)), (name("é"), 0, version, None)];
+    let row = |text, bytes, hash| FileRow { name: name(text), version, bytes, hash };
+    let files = vec![row("a b", Some(3), hash), row("é", Some(0), None)];
+    let versions = vec![row("a b", None, None), row("a b", Some(3), hash)];
+    let log = reply(&Answer::Log { versions: versions.clone() });
+    assert_eq!((log.files(), log.number("count")), (Ok(versions), Ok(2)));
     let listing = reply(&Answer::Listing { files: files.clone(), more: true });
     assert_eq!((listing.files(), listing.number("more")), (Ok(files), Ok(1)));
     let stored = reply(&Answer::Stored { version, copies: 3 });

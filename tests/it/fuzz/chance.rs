@@ -7,8 +7,8 @@ use smolring::ring::{
     index::{BUCKETS, Digest},
     limits::{INCARNATION_MAX, MEMBERS_MAX, PROTOCOL},
     message::{
-        Carried, Check, Content, Envelope, ForwardGet, ForwardPut, Greeting, Item, OpId, Peer,
-        Report, Request, Role, Status, Sync,
+        Carried, Check, Condition, Envelope, FileRow, ForwardGet, ForwardPut, Greeting, Item, OpId,
+        Peer, Report, Request, Role, Status, Sync,
     },
     name::Name,
     version::{Stamp, Version},
@@ -36,13 +36,15 @@ impl World<Fuzz> {
         match source.byte() % 9 {
             0 | 1 => Peer::Meet(Box::new(self.greeting(source))),
             2 => {
-                let (digest, hops) = (self.digest(source), source.number() as usize);
+                let (digest, history) = (self.digest(source), self.digest(source));
+                let hops = source.number() as usize;
                 let view = self.view(source);
                 let (covers, held) = (covers(source, &view), covers(source, &view));
                 let reports = view.members().filter(|_| source.flag());
                 let reports: Vec<_> = reports.map(|(member, _)| member).collect();
                 let reports = reports.into_iter().map(|it| (it, self.report(source))).collect();
-                Peer::Check(Box::new(Check { op, digest, hops, view, covers, held, reports }))
+                let check = Check { op, digest, history, hops, view, covers, held, reports };
+                Peer::Check(Box::new(check))
             }
             3 => Peer::Checked { op, view: source.flag().then(|| self.view(source)) },
             4 => {
@@ -58,11 +60,13 @@ impl World<Fuzz> {
                     name: source.name(),
                     version,
                     copies: source.number() as usize,
+                    instead: source.flag().then(|| self.version(source)),
                     newest: source.flag().then(|| self.version(source)),
                     refused: refused.map(|status| (status, source.address())),
-                    carried: match source.flag() {
-                        true => Carried::Content(source.item(version)),
-                        false => Carried::Known,
+                    carried: match source.byte() % 4 {
+                        0 => Carried::Known,
+                        1 => Carried::Tombstone,
+                        _ => Carried::Content(source.file(version)),
                     },
                 }))
             }
@@ -75,6 +79,7 @@ impl World<Fuzz> {
                     let covers = covers(source, self.node().view());
                     Lacks::of(&covers, self.node().view(), self.node().address())
                 }),
+                wanted: source.flag().then(|| self.version(source)),
                 found: self.item(source),
             })),
             6 => Peer::Refuse {
@@ -125,12 +130,16 @@ impl World<Fuzz> {
             2 => Sync::Names { bucket, after: source.flag().then_some(name) },
             3 => {
                 let files: BTreeMap<_, _> = (0..source.byte() % 8)
-                    .map(|_| (source.name(), (source.number() as usize, self.version(source))))
+                    .map(|_| {
+                        let bytes = source.flag().then(|| source.number() as usize);
+                        ((source.name(), self.version(source)), bytes)
+                    })
                     .collect();
-                let files = files.into_iter().map(|(name, (len, version))| (name, len, version));
-                Sync::Listed { bucket, more: source.flag(), files: files.collect() }
+                let row = |((name, version), bytes)| FileRow { name, version, bytes, hash: None };
+                let files = files.into_iter().map(row).collect();
+                Sync::Listed { bucket, more: source.flag(), files }
             }
-            4 => Sync::Pull { name },
+            4 => Sync::Pull { name, version: self.version(source) },
             _ => Sync::Item { name, item: self.item(source) },
         }
     }
@@ -198,17 +207,27 @@ fn covers(source: &mut Source<'_>, view: &View) -> Covers {
 }
 
 pub fn request(source: &mut Source<'_>) -> Request {
-    match source.byte() % 9 {
+    match source.byte() % 12 {
         0..=2 => {
             let content = vec![b'x'; source.pick(&[0, 1, 100, FILE_BYTES_MAX])].into();
-            Request::Put { name: source.name(), content }
+            Request::Put { name: source.name(), content, only_if: condition(source) }
         }
-        3 | 4 => Request::Get { name: source.name() },
+        3 | 4 => {
+            let version = source.flag().then_some(Version { stamp: Stamp(5), node: address(1) });
+            Request::Get { name: source.name(), version }
+        }
+        8 | 9 => Request::Delete { name: source.name(), only_if: condition(source) },
+        10 => Request::Log { name: source.name() },
         5 => Request::List { prefix: String::new(), after: "a".into(), limit: 1, hashes: false },
         6 => Request::Ring,
         7 => Request::Forget { address: source.address() },
         _ => Request::Info,
     }
+}
+
+fn condition(source: &mut Source<'_>) -> Option<Condition> {
+    let version = Version { stamp: Stamp(5), node: address(1) };
+    source.pick(&[None, None, Some(Condition::Absent), Some(Condition::Newest(version))])
 }
 
 pub fn address(i: u8) -> SocketAddr {
@@ -244,7 +263,13 @@ impl Source<'_> {
     }
 
     fn item(&mut self, version: Version) -> Item {
-        let content = Content::from(vec![b'y'; self.pick(&[0, 1, 100, 500])]);
-        Item { version, hash: blake3::hash(&content), body: content.into() }
+        match self.flag() {
+            true => self.file(version),
+            false => Item::tombstone(version),
+        }
+    }
+
+    fn file(&mut self, version: Version) -> Item {
+        Item::file(version, vec![b'y'; self.pick(&[0, 1, 100, 500])].into())
     }
 }

@@ -119,13 +119,14 @@ impl World<Fuzz> {
             give_up_after: GIVE_UP_AFTER,
             min_copies: usize::from(source.byte() % 3),
             max_file_bytes: FILE_BYTES_MAX,
+            tombstone_ttl: Duration::from_secs(20),
             seed: 0,
             started_ms: STARTED_MS,
         };
         let hosts = [NODE, OTHERS].map(|host| Host::new(host, address(host as u8))).into();
         let network = Network::new(2, ms(1), FILE_BYTES_MAX, true);
         let mut world = World::new(Timeline::new(0, true), network, hosts, Fuzz::default());
-        world.place_node(NODE, config, Index::new(STORE_BYTES_MAX));
+        world.place_node(NODE, config, Index::new(STORE_BYTES_MAX, 2));
         world
     }
 

@@ -102,6 +102,7 @@ fn a_check_that_has_come_round_more_often_than_one_can_count_is_harmless() {
     let check = Check {
         op: OpId { creator: address(0), count: 1 },
         digest: Digest(0),
+        history: Digest(0),
         hops: usize::MAX,
         view: world.node().view().clone(),
         covers: Covers::default(),
@@ -174,7 +175,7 @@ const WORDS: &[&[u8]] = &[
     b" node=",
     b" as=newcomer",
     b" as=visitor",
-    b" protocol=2",
+    b" protocol=3",
     b" ring=a",
     b" clock=1",
     b" knew=1",

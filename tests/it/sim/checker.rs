@@ -120,8 +120,11 @@ pub struct Checker {
     /// the version above what others hold.
     pub(super) put_names: BTreeMap<u64, Name>,
     put_versions: BTreeMap<(Name, Version), u64>,
+    /// Versions that say that their name was deleted.
+    pub(super) tombstones: BTreeSet<(Name, Version)>,
     /// PUTs whose contents do not have their numbers.
     contents: BTreeMap<Vec<u8>, u64>,
+    pub tombstone_ttl: Micros,
     /// Whether a clock may jump so far back that stamps are given out again.
     may_repeat: bool,
     acked: BTreeSet<u64>,
@@ -164,6 +167,8 @@ impl Checker {
             pending: BTreeMap::new(),
             put_names: BTreeMap::new(),
             put_versions: BTreeMap::new(),
+            tombstones: BTreeSet::new(),
+            tombstone_ttl: plan.tombstone_ttl,
             contents: BTreeMap::new(),
             may_repeat: plan.faults.contains(&Fault::ClockJump),
             acked: BTreeSet::new(),
@@ -220,7 +225,9 @@ impl Checker {
             self.put_lives.insert(put, (host, life));
         }
         let known = match &wish {
-            Wish::Get { name } | Wish::Put { name, .. } => self.known(&hosts[host], name, hosts),
+            Wish::Get { name } | Wish::Put { name, .. } | Wish::Delete { name } => {
+                self.known(&hosts[host], name, hosts)
+            }
             _ => Vec::new(),
         };
         let circle = circle_of(hosts, host);
@@ -307,10 +314,11 @@ impl Checker {
         assert_eq!(pending.host, host, "another node answers");
         let taken = pending.begun_at.map_or(0, |at| now - at);
         // A PUT waits for enough members to come back.
-        let may_wait = matches!(pending.wish, Wish::Put { .. }) && self.min_copies > 1;
+        let is_write = matches!(pending.wish, Wish::Put { .. } | Wish::Delete { .. });
+        let may_wait = is_write && self.min_copies > 1;
         // A LIST waits until its node is ready, for a while; so does a GET at a node that is alone.
         let is_unready = matches!(answer, Answer::Refused(it) if it.status == Status::Unavailable);
-        let waits = matches!(pending.wish, Wish::List)
+        let waits = matches!(pending.wish, Wish::List | Wish::Log { .. })
             || (matches!(pending.wish, Wish::Get { .. }) && is_unready);
         let more = if self.faults_come_in_pairs { ms(3000) } else { LIST_PATIENCE };
         let patience = self.patience.map(|it| if waits { it + more } else { it });
@@ -322,13 +330,14 @@ impl Checker {
         }
         match (&pending.wish, answer) {
             (_, Answer::Refused(it)) if it.status == Status::Unavailable => {}
-            (Wish::Put { .. }, Answer::Refused(it))
-                if it.status == Status::InsufficientStorage && self.has_small_store => {}
+            (_, Answer::Refused(it))
+                if it.status == Status::InsufficientStorage && is_write && self.has_small_store => {
+            }
             (wish, Answer::Refused(it)) if it.status == Status::Timeout => {
                 self.given_up += 1;
                 let is_healed = self.healed_at.is_some_and(|at| now >= at + HEALED_FOR_MIN);
                 let live = hosts.iter().filter(|host| host.is_up()).count();
-                let has_excuse = matches!(wish, Wish::Put { .. }) && live < self.min_copies;
+                let has_excuse = is_write && live < self.min_copies;
                 assert!(
                     !is_healed || has_excuse,
                     "n{host} gives up {wish:?} though the ring has long healed"
@@ -340,21 +349,43 @@ impl Checker {
                 check_later(&pending, *version, hosts);
                 self.stored(&pending, name, *version, *copies, hosts);
             }
+            (Wish::Delete { name }, Answer::Stored { version, copies }) => {
+                self.tombstones.insert((name.clone(), *version));
+                check_later(&pending, *version, hosts);
+                self.stored(&pending, name, *version, *copies, hosts);
+            }
             (Wish::Get { name }, Answer::Found(item)) => {
-                check_known(&pending, Some(item.version), hosts);
-                let put = self.put_of(item.body.content());
+                self.check_known(&pending, Some(item.version), hosts);
+                let content = item.body().map(|body| self.put_of(body.content()));
+                let put = content.expect("a tombstone is not found");
                 let put = put.unwrap_or_else(|| panic!("n{host} returns what nobody has put"));
                 self.learn(put, name, item.version);
-                check_floor(&pending, name, Some(item.version));
+                self.check_floor(&pending, name, Some(item.version));
             }
-            (Wish::Get { name }, Answer::Refused(it)) if it.status == Status::NotFound => {
-                check_known(&pending, None, hosts);
-                check_floor(&pending, name, None);
+            (Wish::Get { name } | Wish::Delete { name }, Answer::Refused(it))
+                if it.status == Status::NotFound =>
+            {
+                self.check_known(&pending, None, hosts);
+                self.check_floor(&pending, name, None);
             }
+            (Wish::Log { name }, Answer::Log { versions }) => {
+                assert!(versions.is_sorted_by(|one, two| one.version > two.version));
+                let newest = versions.first().filter(|it| it.bytes.is_some());
+                self.check_floor(&pending, name, newest.map(|it| it.version));
+            }
+            (Wish::Log { name }, Answer::Refused(it)) if it.status == Status::NotFound => {
+                self.check_floor(&pending, name, None);
+            }
+            (Wish::GetOld { name }, Answer::Found(item)) => {
+                let put = item.body().and_then(|body| self.put_of(body.content()));
+                self.learn(put.expect("somebody has put it"), name, item.version);
+            }
+            (Wish::GetOld { .. }, Answer::Refused(it)) if it.status == Status::NotFound => {}
+            (Wish::Put { .. }, Answer::Refused(it)) if it.status == Status::PreconditionFailed => {}
             (Wish::List, Answer::Listing { files, .. }) => {
                 for name in pending.floors.keys() {
-                    let listed = files.iter().find(|(it, ..)| it == name);
-                    check_floor(&pending, name, listed.map(|(_, _, version, _)| *version));
+                    let listed = files.iter().find(|it| it.name == *name);
+                    self.check_floor(&pending, name, listed.map(|it| it.version));
                 }
             }
             (Wish::Other, Answer::Info(_) | Answer::Ring { .. } | Answer::Pong { .. }) => {}
@@ -426,6 +457,39 @@ impl Checker {
         assert!(is_same, "{name} {version} is of the PUTs {known} and {put}");
     }
 
+    /// What a host has confirmed it returns, or a later version; nothing, if that is a deletion.
+    fn check_floor(&self, pending: &Pending, name: &Name, read: Option<Version>) {
+        if let Some(&floor) = pending.floors.get(name) {
+            let host = pending.host;
+            assert!(
+                read >= Some(floor) || self.is_deleted(name, floor, read),
+                "n{host} returns {name} {}, but has confirmed {floor}",
+                shown(read)
+            );
+        }
+    }
+
+    /// Whether nothing is to be read of a name because this version of it, or a later one, is a
+    /// deletion.
+    pub(super) fn is_deleted(&self, name: &Name, version: Version, read: Option<Version>) -> bool {
+        let mut later = self.tombstones.range((name.clone(), version)..);
+        read.is_none() && later.next().is_some_and(|(it, _)| it == name)
+    }
+
+    /// What others in the ring promised to have must be found, if they still run.
+    fn check_known(&self, pending: &Pending, read: Option<Version>, hosts: &[Host]) {
+        let (Wish::Get { name } | Wish::Delete { name }) = &pending.wish else { return };
+        for ack in pending.known.iter().filter(|ack| read < Some(ack.version)) {
+            if let Some(holder) = pending.witness(ack, hosts)
+                && !self.is_deleted(name, ack.version, read)
+            {
+                let (host, wish, version) = (pending.host, &pending.wish, ack.version);
+                let read = shown(read);
+                panic!("n{host} answers {wish:?} with {read}, but n{holder} has {version}");
+            }
+        }
+    }
+
     /// A node reports something to its users.
     pub fn notified(&mut self, note: &Event) {
         match note {
@@ -439,17 +503,6 @@ impl Checker {
 /// A version, or that there is none.
 pub fn shown(version: Option<Version>) -> String {
     version.map_or("nothing".to_owned(), |version| version.to_string())
-}
-
-fn check_floor(pending: &Pending, name: &Name, read: Option<Version>) {
-    if let Some(&floor) = pending.floors.get(name) {
-        let host = pending.host;
-        assert!(
-            read >= Some(floor),
-            "n{host} returns {name} {}, but has confirmed {floor}",
-            shown(read)
-        );
-    }
 }
 
 /// The circle of a node that counts itself in.
@@ -467,16 +520,6 @@ fn members_of(host: &Host) -> Vec<SocketAddr> {
 fn is_staying(hosts: &[Host], host: usize, life: u32) -> bool {
     let up = hosts[host].up().filter(|_| hosts[host].life == life);
     up.is_some_and(|up| up.leaves_since.is_none())
-}
-
-/// What others in the ring promised to have must be found, if they still run.
-fn check_known(pending: &Pending, read: Option<Version>, hosts: &[Host]) {
-    for ack in pending.known.iter().filter(|ack| read < Some(ack.version)) {
-        if let Some(holder) = pending.witness(ack, hosts) {
-            let (host, wish, version) = (pending.host, &pending.wish, ack.version);
-            panic!("n{host} answers {wish:?} with {}, but n{holder} has {version}", shown(read));
-        }
-    }
 }
 
 /// What others in the ring had acknowledged before a PUT began is earlier, if they still run.

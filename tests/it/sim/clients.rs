@@ -28,6 +28,16 @@ pub enum Wish {
     Get {
         name: Name,
     },
+    /// One version of it.
+    GetOld {
+        name: Name,
+    },
+    Delete {
+        name: Name,
+    },
+    Log {
+        name: Name,
+    },
     List,
     Other,
 }
@@ -72,10 +82,12 @@ impl World<Sim> {
         };
         let name = name(self.time.rng.index(self.scene.plan.names));
         let wish = match self.time.rng.range(0, 100) {
-            0..40 => Wish::Put { put: self.scene.checker.next_put(&name), name },
-            40..80 => Wish::Get { name },
+            0..36 => Wish::Put { put: self.scene.checker.next_put(&name), name },
+            36..44 => Wish::Delete { name },
+            44..80 => Wish::Get { name },
             80..85 => Wish::Get { name: name_of_nothing() },
-            85..95 => Wish::List,
+            85..93 => Wish::List,
+            93..96 => Wish::Log { name },
             _ => Wish::Other,
         };
         let id = self.ask(host, wish, Some(client));
@@ -96,7 +108,10 @@ impl World<Sim> {
                 let line = format!("PUT {} len={}\r\n", name.wire(), content.len());
                 [line.into_bytes(), content].concat()
             }
+            Wish::GetOld { .. } => unreachable!("only scripts ask for that"),
             Wish::Get { name } => format!("GET {}\n", name.wire()).into_bytes(),
+            Wish::Delete { name } => format!("DELETE {}\n", name.wire()).into_bytes(),
+            Wish::Log { name } => format!("LOG {}\n", name.wire()).into_bytes(),
             Wish::List => b"LIST\n".to_vec(),
             Wish::Other => self.time.rng.pick(&["INFO\n", "RING\n", "PING\n"]).into(),
         };

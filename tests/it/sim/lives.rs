@@ -32,7 +32,9 @@ impl World<Sim> {
         if self.hosts[index].is_up() {
             return;
         }
-        if !keeps {
+        let away = self.time.now - self.hosts[index].down_since;
+        // What it holds may have been deleted and the deletion forgotten: that is set aside.
+        if !keeps || away >= self.scene.plan.tombstone_ttl {
             self.hosts[index].store.clear();
             self.hosts[index].lost_at = Some(self.time.now);
             self.scene.checker.memory_lost(index);
@@ -41,7 +43,9 @@ impl World<Sim> {
             self.stock();
         }
         let room = self.scene.plan.store_bytes_max(index);
-        let held = self.hosts[index].store.open(room);
+        let keep_versions = self.scene.plan.keep_versions;
+        self.hosts[index].keep_versions = keep_versions;
+        let held = self.hosts[index].store.open(room, keep_versions);
         let prev = self.choose_prev(index);
         if prev.is_none() {
             self.restart_waiting_nodes();
@@ -65,6 +69,7 @@ impl World<Sim> {
             request_timeout: duration(self.scene.plan.request_timeout),
             min_copies: self.scene.plan.min_copies,
             max_file_bytes: self.scene.plan.file_bytes_max,
+            tombstone_ttl: duration(self.scene.plan.tombstone_ttl),
             seed: self.time.rng.next(),
             started_ms: self.hosts[index].wall_ms(self.time.now),
         };

@@ -10,6 +10,9 @@ const SCRIPT_LATENCY: Micros = ms(1);
 /// The largest file of a script, and what its stores take where it does not say otherwise.
 pub const SCRIPT_FILE_BYTES_MAX: usize = 1 << 20;
 
+/// Longer than any run.
+pub const TTL_LONG: Micros = ms(30 * 24 * 60 * 60 * 1000);
+
 /// The shape of one run.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -23,6 +26,9 @@ pub struct Plan {
     pub check_timeout: Micros,
     pub request_timeout: Micros,
     pub give_up_after: Micros,
+    /// How long a tombstone is held. Longer than any fault.
+    pub tombstone_ttl: Micros,
+    pub keep_versions: usize,
     pub file_bytes_max: usize,
     /// From one host to another, while nothing is slow.
     pub latency: Micros,
@@ -93,6 +99,10 @@ impl Plan {
         if faults.is_empty() {
             faults.push(rng.pick(all));
         }
+        // A ring whose clocks have jumped by more than that forgets deletions too early.
+        let ttls = [TTL_LONG, TTL_LONG, ms(40_000)];
+        let ttls = if faults.contains(&Fault::ClockJump) { &ttls[..1] } else { &ttls[..] };
+        let tombstone_ttl = rng.pick(ttls);
         let check_interval = ms(1000);
         let hosts = rng.range(2, 7) as usize;
         let small_store = rng.chance(10).then(|| (rng.index(hosts), rng.range(300, 3000) as usize));
@@ -112,6 +122,8 @@ impl Plan {
             check_timeout: rng.pick(&[2, 3, 5]) * check_interval,
             request_timeout: rng.pick(&[ms(2000), ms(5000), ms(10_000)]),
             give_up_after: rng.pick(&[ms(1000), ms(5000), ms(20_000)]),
+            tombstone_ttl,
+            keep_versions: rng.pick(&[1, 2, 3, 3]),
             file_bytes_max: 64 << 10,
             latency: rng.pick(&[50, ms(1), ms(20)]),
             thinking: rng.pick(&[ms(50), ms(300), ms(1000)]),
@@ -161,6 +173,8 @@ impl Plan {
             check_interval: ms(1000),
             check_timeout: ms(3000),
             give_up_after: ms(5000),
+            tombstone_ttl: TTL_LONG,
+            keep_versions: 3,
             file_bytes_max: SCRIPT_FILE_BYTES_MAX,
             faults: Vec::new(),
             starts_all: false,

@@ -9,8 +9,7 @@ use smolring::ring::{
     Event,
     codec::Encode,
     coverage::Covers,
-    message::{Answer, Envelope, Greeting, Message, OpId, Peer, Request, Sync},
-    name::Name,
+    message::{Answer, Envelope, FileRow, Greeting, Item, Message, OpId, Peer, Request, Sync},
     view::{MemberState, View},
 };
 
@@ -125,12 +124,17 @@ impl Transcript {
             Some(Peer::Meet(greeting)) => self.greeting(greeting),
             Some(Peer::Check(check)) => self.view(&check.view, Some(&check.covers)),
             Some(Peer::Sync(Sync::Listed { files, .. })) => {
-                let row = |(name, _, version): &(Name, usize, _)| {
-                    format!(" {}={}", name.wire(), self.short("v", format!("{version}")))
+                let row = |FileRow { name, version, bytes, .. }: &FileRow| {
+                    let version = self.short("v", format!("{version}"));
+                    let deleted = if bytes.is_none() { " (deleted)" } else { "" };
+                    format!(" {}={version}{deleted}", name.wire())
                 };
                 files.iter().map(row).collect()
             }
-            Some(peer) => peer.item().map_or(String::new(), |item| quoted(item.body.content())),
+            Some(peer) => {
+                let body = peer.item().and_then(Item::body);
+                body.map_or(String::new(), |body| quoted(body.content()))
+            }
             None => match message {
                 Message::Request(Request::Put { content, .. }) => quoted(content.bytes()),
                 _ => String::new(),
@@ -143,7 +147,19 @@ impl Transcript {
     pub fn answer(&mut self, at_us: u64, host: usize, answer: &Answer) {
         let mut bytes = Vec::new();
         let content = answer.encode(&mut bytes).map_or(String::new(), |it| quoted(it.bytes()));
-        let text = format!("{} -> client  {}{content}", letter(host), self.head(&bytes));
+        let rows: String = match answer {
+            Answer::Log { versions } => versions
+                .iter()
+                .map(|row| {
+                    let version = self.short("v", row.version.to_string());
+                    row.bytes.map_or(format!(" {version} (deleted)"), |len| {
+                        format!(" {version} len={len}")
+                    })
+                })
+                .collect(),
+            _ => String::new(),
+        };
+        let text = format!("{} -> client  {}{content}{rows}", letter(host), self.head(&bytes));
         self.line(at_us, text);
     }
 
@@ -152,17 +168,25 @@ impl Transcript {
         let head = String::from_utf8_lossy(bytes.split(|&byte| byte == b'\n').next().unwrap());
         let counts_file =
             ["PUT", "200", "FORWARD", "SYNC ITEM"].iter().any(|it| head.starts_with(it));
+        let digest = head.split(" digest=").nth(1).and_then(|rest| rest.split(' ').next());
         let word = |word: &str| match word.split_once('=') {
+            // Both are equal where no name has older versions.
+            Some(("history", history)) if Some(history) == digest => None,
             Some(("version", version)) => {
                 Some(format!("version={}", self.short("v", version.into())))
             }
             Some(("view", circle)) => Some(format!("view={}", self.short("c", circle.into()))),
-            Some(("digest", digest)) if digest.bytes().all(|it| it == b'0') => {
-                Some("digest=d0".into())
-            }
-            Some(("digest", digest)) => Some(format!("digest={}", self.short("d", digest.into()))),
-            Some(("newest", version)) => {
-                Some(format!("newest={}", self.short("v", version.into())))
+            Some((key @ ("digest" | "history"), digest)) => Some(format!(
+                "{key}={}",
+                match digest.bytes().all(|it| it == b'0') {
+                    true => "d0".into(),
+                    false => self.short("d", digest.into()),
+                }
+            )),
+            Some((key @ ("newest" | "instead" | "wanted" | "if-version"), version))
+                if version != "none" =>
+            {
+                Some(format!("{key}={}", self.short("v", version.into())))
             }
             Some(("blake3" | "stamp" | "clock" | "knew" | "protocol" | "of", _)) => None,
             Some(("ring", "smolring")) => None,
@@ -172,6 +196,12 @@ impl Transcript {
         let (words, text) = head.split_once(" : ").unwrap_or((&head, ""));
         let words = words.split(' ').filter_map(word).collect::<Vec<_>>().join(" ");
         if text.is_empty() { words } else { format!("{words} : {}", letters(text)) }
+    }
+
+    /// What a short form stands for.
+    pub fn long(&self, kind: &'static str, short: &str) -> String {
+        let place: usize = short[kind.len()..].parse().expect("a short form has a number");
+        self.shorts[kind][place - 1].clone()
     }
 
     pub fn short(&mut self, kind: &'static str, long: String) -> String {
@@ -315,7 +345,8 @@ fn alike(one: &str, other: &str) -> bool {
             Some((op, _)) => op.to_owned(),
             None => word.to_owned(),
         };
-        line.split(' ').filter(|it| !it.starts_with("digest=")).map(word).collect()
+        let counts = |it: &&str| !it.starts_with("digest=") && !it.starts_with("history=");
+        line.split(' ').filter(counts).map(word).collect()
     };
     words(one) == words(other)
 }

@@ -6,8 +6,9 @@ use smolring::ring::{
     Config, Input,
     codec::Decoder,
     limits::FORGET_AFTER,
-    message::{Message, Request},
+    message::{Condition, Message, Request},
     name::Name,
+    version::{Stamp, Version},
 };
 
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
         plan::{SCRIPT_FILE_BYTES_MAX, duration},
         transcript::{Transcript, address_of, letter, letters},
     },
-    world::{Arrival, Host, Micros, Rng, Timeline, World, encode, ms},
+    world::{Arrival, Host, KEEP_VERSIONS, Micros, Rng, Timeline, World, encode, ms},
 };
 
 const RING: &str = "smolring";
@@ -124,11 +125,29 @@ impl Script {
                     ["of", bytes] => "x".repeat(bytes.parse().expect(command)),
                     _ => content.trim_end_matches('"').to_owned(),
                 };
-                let content = content.into();
-                self.ask(host, Request::Put { name: Name::new(name).expect(command), content });
+                let (name, content) = (Name::new(name).expect(command), content.into());
+                let only_if = match words[3..] {
+                    ["if", "none"] => Some(Condition::Absent),
+                    ["if", version] => Some(Condition::Newest(self.version(version))),
+                    _ => None,
+                };
+                self.ask(host, Request::Put { name, content, only_if });
             }
-            ["get", _, name] => {
-                self.ask(host, Request::Get { name: Name::new(name).expect(command) });
+            ["get", _, name, ..] => {
+                let version = words.get(3).map(|version| self.version(version));
+                self.ask(host, Request::Get { name: Name::new(name).expect(command), version });
+            }
+            ["delete", _, name] => {
+                let name = Name::new(name).expect(command);
+                self.ask(host, Request::Delete { name, only_if: None });
+            }
+            ["log", _, name] => {
+                self.ask(host, Request::Log { name: Name::new(name).expect(command) });
+            }
+            ["ttl", time] => {
+                self.world.scene.plan.tombstone_ttl = seconds(time);
+                self.world.scene.checker.tombstone_ttl = seconds(time);
+                return false;
             }
             ["list", _] => {
                 let (prefix, after) = (String::new(), String::new());
@@ -176,12 +195,20 @@ impl Script {
         let Some(it) = self.world.hosts.get(host) else { return true };
         match verb {
             "start" | "restart" => !it.is_up(),
-            "kill" | "put" | "get" | "list" | "forget" => it.is_up(),
+            "kill" | "put" | "get" | "delete" | "log" | "list" | "forget" => it.is_up(),
             "leave" => it.up().is_some_and(|up| !up.is_paused && up.leaves_since.is_none()),
             "pause" => it.is_up() && !it.is_paused(),
             "resume" => it.is_paused(),
             _ => true,
         }
+    }
+
+    /// The version that a short form stands for. Without a transcript there is none of it.
+    fn version(&self, short: &str) -> Version {
+        let transcript = self.world.scene.transcript.as_ref();
+        let long = transcript.map(|transcript| transcript.long("v", short));
+        let none = Version { stamp: Stamp(1), node: address_of('A') };
+        long.map_or(none, |long| long.parse().expect("it is a version"))
     }
 
     fn now(&self) -> Micros {
@@ -250,18 +277,20 @@ impl Script {
             request_timeout: duration(plan.request_timeout),
             forget_after: FORGET_AFTER,
             give_up_after: duration(plan.give_up_after),
+            tombstone_ttl: duration(plan.tombstone_ttl),
             min_copies: plan.min_copies,
             max_file_bytes: SCRIPT_FILE_BYTES_MAX,
             seed: letter(host).into(),
             started_ms: self.world.hosts[host].wall_ms(self.now()),
         };
         let room = self.rooms.get(&host).copied().unwrap_or(SCRIPT_FILE_BYTES_MAX);
-        if !keeps_files {
+        let away = self.now() - self.world.hosts[host].down_since;
+        if !keeps_files || away >= self.world.scene.plan.tombstone_ttl {
             self.world.hosts[host].store.clear();
             self.world.hosts[host].lost_at = Some(self.now());
             self.world.scene.checker.memory_lost(host);
         }
-        let held = self.world.hosts[host].store.open(room);
+        let held = self.world.hosts[host].store.open(room, KEEP_VERSIONS);
         self.world.begin_life(host, config, held);
         if let Some(up) = self.world.hosts[host].up_mut() {
             up.prev = prev;
@@ -304,10 +333,13 @@ impl Script {
         assert_eq!(decoded, (bytes.len(), Some(Ok(message))), "what encodes also decodes");
         let checker = &mut self.world.scene.checker;
         let wish = match &request {
-            Request::Put { name, content } => {
+            Request::Put { name, content, .. } => {
                 Wish::Put { name: name.clone(), put: checker.put_of_content(name, content) }
             }
-            Request::Get { name } => Wish::Get { name: name.clone() },
+            Request::Get { name, version: None } => Wish::Get { name: name.clone() },
+            Request::Get { name, .. } => Wish::GetOld { name: name.clone() },
+            Request::Delete { name, .. } => Wish::Delete { name: name.clone() },
+            Request::Log { name } => Wish::Log { name: name.clone() },
             Request::List { .. } => Wish::List,
             _ => Wish::Other,
         };

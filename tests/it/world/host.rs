@@ -10,7 +10,7 @@ use std::{
 use smolring::ring::{
     Config, LinkId, Node, RequestId,
     index::Index,
-    limits::{FORGET_AFTER, GIVE_UP_AFTER},
+    limits::{FORGET_AFTER, GIVE_UP_AFTER, TOMBSTONE_TTL},
     message::Request,
 };
 
@@ -25,6 +25,9 @@ pub const EPOCH_MS: u64 = 1_700_000_000_000;
 /// What most stores take: more than any test puts.
 pub const STORE_BYTES_MAX: usize = 1 << 30;
 
+/// How many versions of a name nodes keep.
+pub const KEEP_VERSIONS: usize = 3;
+
 /// A machine. It keeps its address, whatever happens to it.
 pub struct Host {
     pub index: usize,
@@ -34,8 +37,12 @@ pub struct Host {
     pub state: State,
     /// The contents of what it holds.
     pub store: Store,
+    /// How many versions of a name it keeps.
+    pub keep_versions: usize,
     /// When it last lost what it held.
     pub lost_at: Option<Micros>,
+    /// When its last life ended.
+    pub down_since: Micros,
     /// When a life of it last ended without notice.
     pub crashed_at: Option<Micros>,
     /// How far its clock is ahead of the world's.
@@ -101,9 +108,14 @@ impl Host {
             index,
             address,
             life: 0,
-            state: State::Down { held: Index::new(STORE_BYTES_MAX), is_silent: false },
+            state: State::Down {
+                held: Index::new(STORE_BYTES_MAX, KEEP_VERSIONS),
+                is_silent: false,
+            },
             store: Store::default(),
+            keep_versions: KEEP_VERSIONS,
             lost_at: None,
+            down_since: 0,
             crashed_at: None,
             skew_ms: 0,
             jump_ms: 0,
@@ -161,6 +173,7 @@ pub fn lone_config(address: SocketAddr) -> Config {
         give_up_after: GIVE_UP_AFTER,
         min_copies: 1,
         max_file_bytes: 1 << 20,
+        tombstone_ttl: TOMBSTONE_TTL,
         seed: 7,
         started_ms: EPOCH_MS,
     }

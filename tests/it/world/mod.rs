@@ -23,7 +23,9 @@ mod store;
 mod timeline;
 mod wire;
 
-pub use host::{Arrival, EPOCH_MS, Host, Running, STORE_BYTES_MAX, State, lone_config};
+pub use host::{
+    Arrival, EPOCH_MS, Host, KEEP_VERSIONS, Running, STORE_BYTES_MAX, State, lone_config,
+};
 pub use network::{ConnectionId, Network};
 pub use timeline::{Micros, Rng, Timeline, ms};
 pub use wire::{encode, encode_peer, first_line};
@@ -205,8 +207,9 @@ impl<S: Scene> World<S> {
             return;
         }
         let has_lost = host.store.end_life();
-        let held = host.store.open(STORE_BYTES_MAX);
+        let held = host.store.open(STORE_BYTES_MAX, host.keep_versions);
         host.state = State::Down { held, is_silent };
+        host.down_since = self.time.now;
         if has_lost {
             S::loses_files(self, index);
         }
@@ -340,11 +343,11 @@ impl<S: Scene> World<S> {
                 message.read(|ticket| self.hosts[index].store.read(ticket));
                 self.send(index, link, &message);
             }
-            Output::Store { ticket, name, version, hash, content } => {
+            Output::Store { ticket, name, version, value } => {
                 let (delay, result) = S::stores(self, index);
                 let now = self.time.now;
                 let host = &mut self.hosts[index];
-                host.store.keep(ticket, name, version, hash, content);
+                host.store.keep(ticket, name, version, value);
                 host.store.unsaid.push_back((ticket, result));
                 let up = self.running(index);
                 up.stores_until = up.stores_until.max(now + delay);

@@ -1,12 +1,12 @@
 //! The store of a host: it confirms contents at once or later, in order, and loses what it has not
 //! confirmed when a life ends without notice.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use smolring::ring::{
     StoreFault,
-    index::{Index, IndexEntry},
-    item::{Content, Ticket},
+    index::{EntryKind, Index, IndexEntry},
+    item::{Content, Ticket, Value},
     name::Name,
     version::Version,
 };
@@ -21,8 +21,7 @@ pub struct Store {
 struct StoredFile {
     name: Name,
     version: Version,
-    hash: blake3::Hash,
-    content: Content,
+    value: Value,
     is_confirmed: bool,
 }
 
@@ -30,20 +29,13 @@ impl Store {
     /// A file that is there from the beginning.
     pub fn put(&mut self, name: &Name, version: Version, content: Content) {
         let ticket = Ticket(self.files.last_key_value().map_or(1, |(last, _)| last.0 + 1));
-        let hash = content.hash();
-        self.keep(ticket, name.clone(), version, hash, content);
+        let value = Value::Content { hash: content.hash(), content };
+        self.keep(ticket, name.clone(), version, value);
         self.files.get_mut(&ticket).expect("it was just kept").is_confirmed = true;
     }
 
-    pub(super) fn keep(
-        &mut self,
-        ticket: Ticket,
-        name: Name,
-        version: Version,
-        hash: blake3::Hash,
-        content: Content,
-    ) {
-        let file = StoredFile { name, version, hash, content, is_confirmed: false };
+    pub(super) fn keep(&mut self, ticket: Ticket, name: Name, version: Version, value: Value) {
+        let file = StoredFile { name, version, value, is_confirmed: false };
         let before = self.files.insert(ticket, file);
         assert!(before.is_none(), "{ticket:?} is used twice");
     }
@@ -64,7 +56,10 @@ impl Store {
 
     pub fn read(&self, ticket: Ticket) -> Content {
         let file = self.files.get(&ticket);
-        file.unwrap_or_else(|| panic!("{ticket:?} is read and not there")).content.clone()
+        match &file.unwrap_or_else(|| panic!("{ticket:?} is read and not there")).value {
+            Value::Content { content, .. } => content.clone(),
+            Value::Tombstone => panic!("{ticket:?} is read and is a tombstone"),
+        }
     }
 
     pub(super) fn discard(&mut self, ticket: Ticket) {
@@ -81,18 +76,21 @@ impl Store {
         self.files.len() < before
     }
 
-    /// The newest version of each name, as far as there is room, as a starting node finds it. What
+    /// The newest versions of each name, as far as there is room, as a starting node finds them. What
     /// does not fit is dropped.
-    pub fn open(&mut self, bytes_max: usize) -> Index {
-        let mut index = Index::new(bytes_max);
+    pub fn open(&mut self, bytes_max: usize, versions_max: usize) -> Index {
+        let mut index = Index::new(bytes_max, versions_max);
         for (&ticket, file) in &self.files {
-            let StoredFile { version, hash, .. } = *file;
-            let entry = IndexEntry { version, hash, bytes: file.content.len(), ticket };
-            index.put(&file.name, entry);
+            let kind = match &file.value {
+                Value::Content { hash, content } => {
+                    EntryKind::File { hash: *hash, bytes: content.len() }
+                }
+                Value::Tombstone => EntryKind::Tombstone,
+            };
+            index.put(&file.name, IndexEntry { version: file.version, kind, ticket });
         }
-        self.files.retain(|&ticket, file| {
-            index.get(&file.name).is_some_and(|entry| entry.ticket == ticket)
-        });
+        let held: BTreeSet<_> = index.all().map(|(_, entry)| entry.ticket).collect();
+        self.files.retain(|ticket, _| held.contains(ticket));
         index
     }
 

@@ -2,7 +2,7 @@
 
 use smolring::ring::{
     codec::Encode,
-    message::{Envelope, Message, Request},
+    message::{Condition, Envelope, Message, Request},
     name::encode as encode_name,
 };
 
@@ -29,10 +29,27 @@ pub fn first_line(bytes: &[u8]) -> String {
     String::from_utf8_lossy(line).into_owned()
 }
 
+fn encode_condition(condition: &Option<Condition>) -> String {
+    match condition {
+        None => String::new(),
+        Some(Condition::Absent) => " if-version=none".into(),
+        Some(Condition::Newest(version)) => format!(" if-version={version}"),
+    }
+}
+
 fn encode_request(request: &Request) -> Vec<u8> {
     let line = match request {
-        Request::Put { name, content } => format!("PUT {} len={}\n", name.wire(), content.len()),
-        Request::Get { name } => format!("GET {}\n", name.wire()),
+        Request::Put { name, content, only_if } => {
+            format!("PUT {} len={}{}\n", name.wire(), content.len(), encode_condition(only_if))
+        }
+        Request::Get { name, version: None } => format!("GET {}\n", name.wire()),
+        Request::Get { name, version: Some(version) } => {
+            format!("GET {} version={version}\n", name.wire())
+        }
+        Request::Delete { name, only_if } => {
+            format!("DELETE {}{}\n", name.wire(), encode_condition(only_if))
+        }
+        Request::Log { name } => format!("LOG {}\n", name.wire()),
         Request::List { prefix, after, limit, hashes } => {
             let (prefix, after) = (encode_name(prefix), encode_name(after));
             let hashes = if *hashes { " hashes=1" } else { "" };

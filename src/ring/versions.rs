@@ -1,0 +1,71 @@
+//! The versions of one name that a node holds: the newest, and a few before it.
+
+use super::{index::IndexEntry, item::Ticket, version::Version};
+
+/// At least one version, in order.
+#[derive(Debug)]
+pub struct Versions {
+    newest: IndexEntry,
+    /// Those before it, the newest of them first.
+    older: Vec<IndexEntry>,
+}
+
+impl Versions {
+    pub(super) fn new(entry: IndexEntry) -> Self {
+        Self { newest: entry, older: Vec::new() }
+    }
+
+    /// The newest version.
+    pub fn newest(&self) -> &IndexEntry {
+        &self.newest
+    }
+
+    /// All versions, the newest first.
+    pub fn iter(&self) -> impl Iterator<Item = &IndexEntry> {
+        std::iter::once(&self.newest).chain(&self.older)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        1 + self.older.len()
+    }
+
+    /// This version, if it is held.
+    pub fn find(&self, version: Version) -> Option<&IndexEntry> {
+        self.iter().find(|held| held.version == version)
+    }
+
+    /// The oldest version, unless that is the only one.
+    pub(super) fn oldest(&self) -> Option<&IndexEntry> {
+        self.older.last()
+    }
+
+    /// Whether a version would be among the newest `most`, and is not held yet.
+    pub(super) fn takes(&self, version: Version, most: usize) -> bool {
+        let newer = self.iter().take_while(|held| held.version > version).count();
+        newer < most && self.iter().nth(newer).is_none_or(|held| held.version != version)
+    }
+
+    /// Enters a version that it [takes](Self::takes).
+    pub(super) fn insert(&mut self, entry: IndexEntry) {
+        if entry.version > self.newest.version {
+            self.older.insert(0, std::mem::replace(&mut self.newest, entry));
+        } else {
+            let newer = self.older.iter().take_while(|held| held.version > entry.version);
+            let at = newer.count();
+            self.older.insert(at, entry);
+        }
+    }
+
+    /// Takes out one version. `Err`: it is the only one, and stays.
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Result<Option<IndexEntry>, ()> {
+        if self.newest.ticket == ticket {
+            if self.older.is_empty() {
+                return Err(());
+            }
+            return Ok(Some(std::mem::replace(&mut self.newest, self.older.remove(0))));
+        }
+        let at = self.older.iter().position(|held| held.ticket == ticket);
+        Ok(at.map(|at| self.older.remove(at)))
+    }
+}
