@@ -52,10 +52,15 @@ impl Refused {
 
     /// Forgets tombstones that are older than `before`.
     pub(super) fn forget_deleted(&mut self, before: Stamp) -> Vec<(Name, Version)> {
-        let is_old =
-            |_: &Name, it: &mut (Version, Option<usize>)| it.1.is_none() && it.0.stamp < before;
-        let old = self.files.extract_if(.., is_old);
-        old.map(|(name, (version, _))| (name, version)).collect()
+        let is_old = |(version, bytes): &(Version, Option<usize>)| {
+            bytes.is_none() && version.stamp < before
+        };
+        let old = self.files.iter().filter(|(_, it)| is_old(it));
+        let old: Vec<_> = old.map(|(name, it)| (name.clone(), it.0)).collect();
+        for (name, _) in &old {
+            self.files.remove(name);
+        }
+        old
     }
 
     /// The refused version of this name, if there is one.
