@@ -190,6 +190,13 @@ pub enum Event {
     Full,
     /// This node has room again for all that the ring keeps.
     Roomy,
+    /// The store cannot keep what it is given.
+    StoreFails {
+        /// Why.
+        fault: StoreFault,
+    },
+    /// The store keeps again what it is given.
+    StoreWorks,
     /// A member's clock has gone wrong, or has been put right.
     Clock {
         /// The member.
@@ -238,10 +245,17 @@ impl fmt::Display for Event {
                 let members: Vec<_> = members.iter().map(ToString::to_string).collect();
                 write!(f, "going on without what only {} had", members.join(", "))
             }
-            Event::Full => {
-                f.write_str("full: some files of the ring are not here; see --max-store-bytes")
-            }
+            Event::Full => f.write_str(
+                "full: some files of the ring are not here; see --max-store-bytes, and the disk",
+            ),
             Event::Roomy => f.write_str("no longer full: all files of the ring have room here"),
+            Event::StoreFails { fault: StoreFault::Full } => {
+                f.write_str("the disk is full: files are refused until there is room")
+            }
+            Event::StoreFails { fault: StoreFault::Broken } => {
+                f.write_str("the disk fails: files are refused until it works")
+            }
+            Event::StoreWorks => f.write_str("the disk works again"),
             Event::Clock { member, off_ms: Some(off_ms) } => {
                 write!(f, "the clock of {member} is {}", clocks::in_words(*off_ms))
             }

@@ -402,6 +402,7 @@ impl Node {
             incarnation: both.incarnation.saturating_add(1),
             state: MemberState::Alive,
             position: ring.position_after(self.config.address),
+            keeps: entry.keeps,
             ..both
         };
         self.joining.taken_in = Some((node, now));

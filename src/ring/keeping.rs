@@ -17,11 +17,12 @@ use super::{
     message::{Answer, Refusal, Status},
     name::Name,
     node::Node,
+    size,
     version::{Stamp, Time, Version},
 };
 
 /// The wait after a store has failed is doubled up to this many times.
-const DOUBLINGS_MAX: u32 = 5;
+const DOUBLINGS_MAX: u32 = 2;
 
 /// Files that the store was given and has not confirmed yet.
 #[derive(Debug, Default)]
@@ -33,8 +34,9 @@ pub(super) struct Storing {
     /// When each of them is due.
     due: BTreeSet<(Time, (Ticket, RequestId))>,
     tickets_made: u64,
-    /// The store has failed so often in a row, and is given nothing until then.
+    /// The store has failed so often in a row, for the last time so, and is given nothing until then.
     failures: u32,
+    fault: Option<StoreFault>,
     not_before: Time,
 }
 
@@ -76,6 +78,16 @@ impl Storing {
     /// Whether the store has confirmed all that it was given.
     pub(super) fn is_empty(&self) -> bool {
         self.open.is_empty()
+    }
+
+    /// The last ticket that the store was given.
+    pub(super) fn last_ticket(&self) -> Ticket {
+        Ticket(self.tickets_made)
+    }
+
+    /// Whether the store has confirmed, or could not keep, everything up to this ticket.
+    pub(super) fn is_confirmed_up_to(&self, ticket: Ticket) -> bool {
+        self.open.first_key_value().is_none_or(|(first, _)| *first > ticket)
     }
 
     /// Whether the store has yet to confirm this.
@@ -158,9 +170,13 @@ impl Node {
         reply: Reply,
         out: &mut Vec<Output>,
     ) {
-        self.has_taken_part = true;
-        if self.file(now, name, item, out) == Kept::Full {
-            return out.push(reply.refused(Status::InsufficientStorage, self.why_full()));
+        let version = item.version;
+        let kept = self.keep_closed(now, name, item, out);
+        // The store may have failed since it was given this.
+        if kept == Kept::Full || self.index.get(name).is_none_or(|held| held.version < version) {
+            let (status, why) = self.why_full();
+            let reason = format!("{why}; other members may have kept it");
+            return out.push(reply.refused(status, reason));
         }
         // It may have come before by another way, or a later one may have; that counts as soon as it
         // is confirmed.
@@ -169,6 +185,18 @@ impl Node {
             Some(ticket) => self.storing.await_reply(ticket, reply),
             None => out.push(reply.output()),
         }
+    }
+
+    /// Keeps a write whose circle has closed.
+    pub(super) fn keep_closed(
+        &mut self,
+        now: Time,
+        name: &Name,
+        item: Item,
+        out: &mut Vec<Output>,
+    ) -> Kept {
+        self.has_taken_part = true;
+        self.file(now, name, item, out)
     }
 
     /// Keeps what another node sent, if it is newer than what is here.
@@ -240,6 +268,8 @@ impl Node {
             false => (Kept::Full, Vec::new()),
         };
         match kept {
+            // A write that this node alone could not keep is nowhere.
+            Kept::Full if version.node == self.config.address && self.live == 1 => {}
             Kept::Full => self.refused.add(name, version, kind.bytes()),
             Kept::New | Kept::Older | Kept::Old => self.refused.kept(name, version),
         }
@@ -266,10 +296,17 @@ impl Node {
         let replies = self.storing.replies_to(ticket);
         let Err(fault) = result else {
             self.storing.failures = 0;
+            if self.storing.fault.take().is_some() {
+                out.push(Output::Notify(Event::StoreWorks));
+            }
             discard(dropped, out);
             out.extend(replies.into_iter().map(Reply::output));
-            return;
+            return self.pass_keeps(out);
         };
+        self.commits.note_failure(version, fault);
+        if self.storing.fault.replace(fault) != Some(fault) {
+            out.push(Output::Notify(Event::StoreFails { fault }));
+        }
         // Stores confirm in order. So what this one has had to make way for is not confirmed either,
         // and what made way for this one now makes way for that.
         let mut later = self.storing.open.values_mut().map(|it| &mut it.dropped);
@@ -281,7 +318,8 @@ impl Node {
             None => discard(self.index.take_back(&name, ticket, dropped), out),
         }
         let was_full = !self.refused.is_empty();
-        if self.index.get(&name).is_none_or(|held| held.version < version) {
+        let is_nowhere = version.node == self.config.address && self.live == 1;
+        if !is_nowhere && self.index.get(&name).is_none_or(|held| held.version < version) {
             self.refused.add(&name, version, kind.bytes());
         }
         self.note_room(was_full, out);
@@ -289,14 +327,11 @@ impl Node {
         self.storing.failures = (self.storing.failures + 1).min(DOUBLINGS_MAX);
         self.storing.not_before = now + delay;
         for reply in replies {
-            let (status, what) = match fault {
-                StoreFault::Full => (Status::InsufficientStorage, "is full"),
-                StoreFault::Broken => (Status::Unavailable, "fails"),
-            };
-            let me = self.config.address;
-            let reason = format!("the store of {me} {what}; other members may have kept the file");
+            let (status, why) = self.why_full();
+            let reason = format!("{why}; other members may have kept it");
             out.push(reply.refused(status, reason));
         }
+        self.pass_keeps(out);
     }
 
     /// Tombstones from before this are forgotten, by all members at about the same time of the ring.
@@ -320,6 +355,22 @@ impl Node {
             discard(self.index.forget_up_to(&name, version), out);
         }
         self.note_room(was_full, out);
+    }
+
+    /// Why a file has no room at this node, and how that is answered.
+    pub(super) fn why_full(&self) -> (Status, String) {
+        let me = self.config.address;
+        match self.storing.fault {
+            Some(StoreFault::Full) => {
+                (Status::InsufficientStorage, format!("the disk of {me} is full"))
+            }
+            Some(StoreFault::Broken) => (Status::Unavailable, format!("the disk of {me} fails")),
+            None => {
+                let most = size::in_words(self.index.bytes_max() as u64);
+                let why = format!("{me} is full at {most}; see its --max-store-bytes");
+                (Status::InsufficientStorage, why)
+            }
+        }
     }
 
     /// Answers clients whose file the store has not confirmed in time.

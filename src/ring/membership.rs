@@ -383,6 +383,7 @@ impl Node {
         self.circle = self.view.circle_hash();
         self.full = self.view.full_hash();
         self.live = self.view.circle().len();
+        self.keepers = self.view.members().filter(|(_, it)| it.is_alive() && it.keeps).count();
     }
 
     /// This node goes on without a member. If that one comes back, it must follow what is

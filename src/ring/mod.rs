@@ -27,6 +27,8 @@
 //! **FORWARD** carries PUTs and GETs round; see `forward.rs` for which circle it closes, for what
 //! happens if that circle changes under way, and for why a later write wins though clocks differ.
 //!
+//! **KEEP** goes round behind PUTs where members keep files on disks; see `commits.rs`.
+//!
 //! **SYNC** is for a node that has missed something: it compares digests with its predecessor and
 //! pulls what is newer; see `sync.rs`. Whether a node has missed something is known by what each
 //! member *brings* and what the node *covers* of that; see [`coverage`]. A node that is not ready
@@ -36,6 +38,8 @@
 //!
 //! 1. A PUT that was answered 200 is held by every member of its creator's circle at that moment.
 //!    It is not lost while one of them survives with what it holds.
+//!    If every member of the circle keeps its files on a disk, it is on all these disks then: it
+//!    survives the loss of power of all of them at once.
 //! 2. A GET that begins after that answer returns that version or a newer one, or is answered 503;
 //!    at every node, except one that is cut off and has not yet found out that the others went on
 //!    without it. (One that was stopped knows that it was.)
@@ -56,6 +60,7 @@
 
 mod checks;
 mod clocks;
+mod commits;
 pub mod coverage;
 
 pub mod event;

@@ -20,6 +20,7 @@ use std::{
 use super::{
     checks::Reports,
     clocks::Clocks,
+    commits::Commits,
     coverage::{Covers, Own},
     event::{Event, Input, LinkId, LinkTarget, Output},
     giving_up::GivingUp,
@@ -77,6 +78,8 @@ pub struct Config {
     pub max_file_bytes: usize,
     /// How long a tombstone is held, by the time of its write. It should be the same at all members.
     pub tombstone_ttl: Duration,
+    /// Whether the store keeps files on a disk: a PUT is then answered when it is there.
+    pub keeps: bool,
     /// Seed of everything random that this node does.
     pub seed: u64,
     /// The wall clock at [`Time`] zero, in milliseconds since 1970. The incarnation of a new node
@@ -131,6 +134,7 @@ pub struct Node {
     pub(super) short_links: ShortLinks,
     pub(super) seeking: Seeking,
     pub(super) operations: Operations,
+    pub(super) commits: Commits,
     pub(super) waiting: Waiting,
     pub(super) catchup: Catchup,
     pub(super) reports: Reports,
@@ -159,6 +163,8 @@ pub struct Node {
     pub(super) circle: ViewHash,
     pub(super) full: ViewHash,
     pub(super) live: usize,
+    /// Live members that keep files on a disk.
+    pub(super) keepers: usize,
     /// The view has changed since the links were tended.
     pub(super) untended: bool,
     /// What is covered may have changed since readiness was looked at.
@@ -183,6 +189,7 @@ impl Node {
     pub fn new(config: Config, index: Index) -> Self {
         let joins = !config.prevs.is_empty() && !config.bootstrap;
         let mut me = Member::alive(config.started_ms, 0);
+        me.keeps = config.keeps;
         let mut own = Own::default();
         if !joins || !index.is_empty() {
             me.brings = config.started_ms.max(1);
@@ -209,6 +216,7 @@ impl Node {
             short_links: ShortLinks::default(),
             seeking: Seeking::default(),
             operations: Operations::new(config.seed),
+            commits: Commits::default(),
             waiting: Waiting::default(),
             catchup: Catchup::default(),
             reports: Reports::default(),
@@ -224,6 +232,7 @@ impl Node {
             circle: ViewHash(0),
             full: ViewHash(0),
             live: 0,
+            keepers: 0,
             untended: true,
             unsettled: true,
             forwarded: ViewHash(0),
@@ -274,6 +283,7 @@ impl Node {
             self.settle_ready(now, out);
         }
         self.step_out(now, out);
+        self.commit(out);
     }
 
     /// This node should have been woken a while ago: it was stopped, perhaps for so long that the
@@ -397,6 +407,7 @@ impl Node {
             Peer::Checked { op, view } if is_in => self.checked(now, link, op, view, out),
             Peer::ForwardPut(forward) if is_in => self.forward_put(now, link, forward, out),
             Peer::ForwardGet(forward) if is_in => self.forward_get(now, link, forward, out),
+            Peer::Keep(keep) if is_in => self.keep_comes(now, link, keep, out),
             Peer::Sync(sync) => self.sync(now, link, sync, out),
             // It is out of the ring, which the sender will learn.
             _ => {}

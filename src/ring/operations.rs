@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
     time::Duration,
 };
 
@@ -14,7 +15,7 @@ use super::{
     item::Item,
     keeping::Reply,
     limits::{BYTES_PER_SECOND_MIN, OPERATION_BYTES_MAX, OPERATIONS_MAX},
-    message::{Answer, Carried, ForwardGet, ForwardPut, OpId, Peer, Refusal, Status},
+    message::{Answer, Carried, Failed, ForwardGet, ForwardPut, OpId, Peer, Refusal, Status},
     name::Name,
     node::{Node, Phase},
     version::{Stamp, Time, Version},
@@ -52,6 +53,19 @@ struct Operation {
     raised: Option<(ViewHash, Version)>,
     /// How many CHECKs this node had begun when it sent this last.
     checks: u64,
+    /// The first KEEP that was sent after this.
+    keep: u64,
+    /// Its circle has closed, and it waits for that KEEP: what its client is answered then.
+    closed: Option<Closed>,
+    /// A KEEP has said that a member could not keep it: why, and which.
+    failed: Option<(Status, SocketAddr)>,
+}
+
+/// A write whose circle has closed.
+#[derive(Debug)]
+struct Closed {
+    circle: ViewHash,
+    answer: Answer,
 }
 
 /// What is to be done.
@@ -186,8 +200,18 @@ impl Node {
         if self.live == 1 {
             return self.alone(now, until, id, &name, what, out);
         }
-        let operation =
-            Operation { request: id, begun: now, until, name, what, raised: None, checks: 0 };
+        let operation = Operation {
+            request: id,
+            begun: now,
+            until,
+            name,
+            what,
+            raised: None,
+            checks: 0,
+            keep: 0,
+            closed: None,
+            failed: None,
+        };
         let count = self.operations.begin(operation);
         self.send_operation(count, out);
         None
@@ -233,6 +257,10 @@ impl Node {
             return;
         };
         operation.checks = self.checks_made;
+        (operation.closed, operation.failed) = (None, None);
+        if matches!(operation.what, Task::Write(_)) {
+            operation.keep = self.commits.follow();
+        }
         let op = OpId { creator: self.config.address, count };
         let (view, name) = (self.circle, operation.name.clone());
         let message = match &operation.what {
@@ -296,11 +324,14 @@ impl Node {
 
     /// A CHECK of this node has come back, the `check`-th. It took the same way as all messages, so
     /// what was sent before it and has not come back was dropped on the way: by a node that had yet
-    /// to hear of the circle that this node already knew. It is sent again.
+    /// to hear of the circle that this node already knew. It is sent again. (Not so a KEEP, which
+    /// waits for disks.)
     pub(super) fn forward_dropped(&mut self, check: u64, out: &mut Vec<Output>) {
         let open = self.operations.open.iter();
-        let dropped: Vec<_> =
-            open.filter(|(_, it)| it.checks < check).map(|(&count, _)| count).collect();
+        let dropped: Vec<_> = open
+            .filter(|(_, it)| it.checks < check && it.closed.is_none())
+            .map(|(&count, _)| count)
+            .collect();
         for count in dropped {
             self.send_operation(count, out);
         }
@@ -367,34 +398,78 @@ impl Node {
         if is_outdone && refused.is_none() && operation.raised.is_none_or(|(it, _)| it != view) {
             return self.raise_version(now, op.count, newest.unwrap_or(version), out);
         }
-        let operation = self.operations.finish(now, op.count);
-        let Task::Write(item) = operation.what else { return };
         let answer = match refused {
             // It is not kept where the others do not believe its time.
-            Some((Status::Unavailable, by)) => Answer::Refused(Refusal::new(
-                Status::Timeout,
-                format!(
+            Some((Status::Unavailable, by)) => {
+                let operation = self.operations.finish(now, op.count);
+                let reason = format!(
                     "{by} does not believe the time of this write: its clock or that of {} is \
                      wrong. The file may be kept by some: set the clocks right and put it again",
                     self.config.address
-                ),
-            )),
-            Some((status, by)) => {
-                let why = match status {
-                    Status::InsufficientStorage => {
-                        format!("{by} is full (see its --max-store-bytes)")
-                    }
-                    _ => format!("{by} could not keep the file"),
-                };
-                let reason = format!("{why}; other members have kept the file");
-                Answer::Refused(Refusal::new(status, reason))
+                );
+                let answer = Answer::Refused(Refusal::new(Status::Timeout, reason));
+                return out.push(Output::Reply { id: operation.request, answer });
             }
+            Some((status, by)) => could_not_keep(status, by),
             None => Answer::Stored { version, copies },
         };
-        let reply = Reply { id: operation.request, until: operation.until, answer };
-        match refused {
-            Some((Status::Unavailable, _)) => out.push(reply.output()),
-            _ => self.keep_own(now, &operation.name, item, reply, out),
+        if !self.has_keepers() {
+            return self.write_done(now, op.count, answer, out);
+        }
+        let operation = self.operations.open.get_mut(&op.count).expect("it is open");
+        operation.closed = Some(Closed { circle: view, answer });
+        let (name, Task::Write(item)) = (operation.name.clone(), operation.what.clone()) else {
+            return;
+        };
+        // Its own disk works while the others' do.
+        self.keep_closed(now, &name, item, out);
+        self.finish_kept(now, op.count, out);
+    }
+
+    /// A KEEP has come back: what was forwarded before it is on all disks, but for what failed.
+    pub(super) fn kept(
+        &mut self,
+        now: Time,
+        number: u64,
+        refused: Option<((Status, SocketAddr), &Failed)>,
+        out: &mut Vec<Output>,
+    ) {
+        let mut closed = Vec::new();
+        for (&count, operation) in &mut self.operations.open {
+            let Some(put) = operation.what.written() else { continue };
+            // It may have failed behind a KEEP that was sent before it.
+            if let Some((by, failed)) = refused
+                && failed.has(put.version.stamp)
+            {
+                operation.failed.get_or_insert(by);
+            }
+            if operation.keep <= number && operation.closed.is_some() {
+                closed.push(count);
+            }
+        }
+        for count in closed {
+            self.finish_kept(now, count, out);
+        }
+    }
+
+    /// Answers a write if its circle has closed, and a KEEP behind it has come back in that.
+    fn finish_kept(&mut self, now: Time, count: u64, out: &mut Vec<Output>) {
+        let Some(operation) = self.operations.open.get_mut(&count) else { return };
+        let is_kept = self.commits.has(operation.keep);
+        let closed = operation.closed.take_if(|it| it.circle == self.circle && is_kept);
+        let failed = operation.failed;
+        if let Some(Closed { answer, .. }) = closed {
+            let answer = failed.map_or(answer, |(status, by)| could_not_keep(status, by));
+            self.write_done(now, count, answer, out);
+        }
+    }
+
+    /// A write is done but for this node's own store.
+    fn write_done(&mut self, now: Time, count: u64, answer: Answer, out: &mut Vec<Output>) {
+        let operation = self.operations.finish(now, count);
+        if let Task::Write(item) = operation.what {
+            let reply = Reply { id: operation.request, until: operation.until, answer };
+            self.keep_own(now, &operation.name, item, reply, out);
         }
     }
 
@@ -492,10 +567,22 @@ impl Node {
         let refusal = match self.refused.get(name).is_some() || !self.refused.is_complete() {
             true => Refusal::new(
                 Status::Unavailable,
-                format!("{}: it had no room for {}", self.why_full(), name.wire()),
+                format!("{}: it had no room for {}", self.why_full().1, name.wire()),
             ),
             false => Refusal::new(Status::NotFound, format!("no member has {}", name.wire())),
         };
         Answer::Refused(refusal)
     }
+}
+
+/// The answer where a member could not keep a write that has gone round.
+fn could_not_keep(status: Status, by: SocketAddr) -> Answer {
+    let why = match status {
+        Status::InsufficientStorage => {
+            format!("{by} is full: its disk, or its --max-store-bytes")
+        }
+        _ => format!("the disk of {by} fails"),
+    };
+    let reason = format!("{why}; other members have kept the file");
+    Answer::Refused(Refusal::new(status, reason))
 }

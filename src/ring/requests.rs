@@ -147,14 +147,10 @@ impl Node {
             return Err(Refusal::new(Status::ContentTooLarge, reason));
         }
         if !self.has_room(now, name, content.len()) {
-            return Err(Refusal::new(Status::InsufficientStorage, self.why_full()));
+            let (status, why) = self.why_full();
+            return Err(Refusal::new(status, why));
         }
         Ok(())
-    }
-
-    pub(super) fn why_full(&self) -> String {
-        let most = size::in_words(self.index.bytes_max() as u64);
-        format!("{} is full at {most}; see its --max-store-bytes", self.config.address)
     }
 
     /// The version of a new write of this name: later than all that this node has seen of the name,
@@ -348,7 +344,7 @@ impl Node {
             return self.wait(now, id, Request::List { prefix, after, limit, hashes });
         }
         if !self.refused.is_complete() {
-            let reason = format!("{}: it does not know all names; try another", self.why_full());
+            let reason = format!("{}: it does not know all names; try another", self.why_full().1);
             return Some(Answer::Refused(Refusal::new(Status::Unavailable, reason)));
         }
         let held = self.index.list(&prefix, &after).map(|(name, held)| {

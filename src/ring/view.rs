@@ -29,7 +29,7 @@ use super::limits::{INCARNATION_MAX, MEMBERS_MAX};
 
 /// Names the set of live members: address, incarnation and position of each. Two nodes with equal
 /// hashes agree which members are in the circle, and in which order.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ViewHash(pub u64);
 
 impl fmt::Display for ViewHash {
@@ -113,13 +113,15 @@ pub struct Member {
     pub within: ViewHash,
     /// The highest of its `brings` that others have gone on without.
     pub lost: u64,
+    /// Whether this life of it keeps files on a disk.
+    pub keeps: bool,
 }
 
 impl Member {
     /// A live member that brings nothing.
     pub fn alive(incarnation: u64, position: u128) -> Self {
         let (state, within) = (MemberState::Alive, ViewHash(0));
-        Self { incarnation, state, position, brings: 0, from: 0, within, lost: 0 }
+        Self { incarnation, state, position, brings: 0, from: 0, within, lost: 0, keeps: false }
     }
 
     /// Whether it is in the circle.
@@ -137,7 +139,7 @@ impl Member {
 
     /// What two entries say together.
     pub fn merge(self, other: Self) -> Self {
-        let rank = |it: &Self| (it.incarnation, it.state, it.position);
+        let rank = |it: &Self| (it.incarnation, it.state, it.position, it.keeps);
         let greater = if rank(&other) > rank(&self) { other } else { self };
         let raised = |it: &Self| (it.brings, it.from, it.within.0);
         let Self { brings, from, within, .. } =

@@ -23,7 +23,8 @@
 //! files of its last life), `room B 300` (bytes that its store takes when it is started), `clock B
 //! -40s` (its wall clock is behind), `put A name "content"`, `put A name of 20000` (so many bytes), `put A name if v1
 //! "content"` (or `if none`), `get A name`, `get A name v1`, `delete A name`, `log A name`, `list A`,
-//! `forget A B`, `ttl 30s` (how long nodes that are started from now on remember deletions),
+//! `forget A B`, `disk A 0.05s` (A keeps files on a disk, which
+//! takes so long for each; also `full`, `broken`, `works`), `ttl 30s` (how long nodes that are started from now on remember deletions),
 //! `leave A`, `kill A` (its links break), `pause A` and `resume A` (it receives, sends and does
 //! nothing), `cut A B | C` and `heal` (the network), `files`, `run 2s`, `run 2s quietly` (only what
 //! nodes tell their users is shown). A command ends when nothing more is under way. With ` &` at

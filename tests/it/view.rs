@@ -34,8 +34,8 @@ fn member() -> impl Strategy<Value = Member> {
     let position = prop_oneof![select(vec![0, 1, 2, u128::MAX]), any::<u128>()];
     // A number is raised once: the one before it and the circle go with it, the same everywhere.
     let raised = (0..3u64).prop_map(|brings| (brings, brings.saturating_sub(1), ViewHash(brings)));
-    (0..3u64, state, position, raised, 0..3u64).prop_map(
-        |(incarnation, state, position, (brings, from, within), lost)| Member {
+    (0..3u64, state, position, raised, (0..3u64, any::<bool>())).prop_map(
+        |(incarnation, state, position, (brings, from, within), (lost, keeps))| Member {
             incarnation,
             state,
             position,
@@ -43,6 +43,7 @@ fn member() -> impl Strategy<Value = Member> {
             from,
             within,
             lost,
+            keeps,
         },
     )
 }

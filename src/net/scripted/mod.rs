@@ -136,6 +136,7 @@ impl Alone {
             min_copies: 1,
             max_file_bytes: FILE_BYTES_MAX,
             tombstone_ttl: TOMBSTONE_TTL,
+            keeps: false,
             seed: 1,
             started_ms: 1_700_000_000_000,
         };

@@ -127,6 +127,7 @@ impl Scene {
             min_copies: 1,
             max_file_bytes: FILE_BYTES_MAX,
             tombstone_ttl: TOMBSTONE_TTL,
+            keeps: false,
             seed: self.seed,
             started_ms: clock::wall_ms(),
         };

@@ -33,7 +33,7 @@ pub struct Report {
 /// Appends a line for each member, each with the keys that `more` adds to it.
 pub(super) fn push_members(out: &mut String, view: &View, more: impl Fn(&mut String, SocketAddr)) {
     for (address, member) in view.members() {
-        let Member { incarnation, state, position, brings, from, within, lost } = member;
+        let Member { incarnation, state, position, brings, from, within, lost, keeps } = member;
         let _ = match state {
             MemberState::Alive => write!(out, "{address} alive"),
             MemberState::Gone { since_ms, cause } => {
@@ -49,6 +49,9 @@ pub(super) fn push_members(out: &mut String, view: &View, more: impl Fn(&mut Str
         }
         if within != ViewHash(0) {
             let _ = write!(out, " within={within}");
+        }
+        if keeps {
+            out.push_str(" keeps=disk");
         }
         more(out, address);
         out.push('\n');
@@ -126,6 +129,7 @@ fn member(line: Line<'_>) -> Result<Member, Reject> {
         from: line.number_or("from", 0)?,
         within: ViewHash(within.unwrap_or(0)),
         lost: line.number_or("lost", 0)?,
+        keeps: line.key("keeps") == Some("disk"),
     })
 }
 

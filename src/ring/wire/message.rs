@@ -6,6 +6,7 @@ pub use super::{
     check::Check,
     files::FileRow,
     forward::{Carried, ForwardGet, ForwardPut},
+    keep::{Failed, Keep},
     meet::{Greeting, Role},
     members::Report,
     op::OpId,

@@ -24,6 +24,7 @@ mod encode;
 mod files;
 mod forward;
 mod item;
+mod keep;
 pub mod line;
 mod meet;
 mod members;

@@ -6,6 +6,7 @@ use super::{
     check::{Check, push_checked},
     encode::Encode,
     forward::{ForwardGet, ForwardPut},
+    keep::Keep,
     line::{Line, on_one_line, push_line},
     meet::Greeting,
     op::OpId,
@@ -55,6 +56,8 @@ pub enum Peer {
     ForwardPut(Box<ForwardPut>),
     /// A GET on its way round.
     ForwardGet(Box<ForwardGet>),
+    /// Goes round behind writes, and waits at each member for its store.
+    Keep(Box<Keep>),
     /// A node catching up with its predecessor.
     Sync(Sync),
 }
@@ -77,7 +80,8 @@ impl Peer {
             Self::Meet(greeting) => Some(&greeting.view),
             Self::Check(check) => Some(&check.view),
             Self::Checked { view, .. } => view.as_ref(),
-            Self::Refuse { .. } | Self::ForwardPut(_) | Self::ForwardGet(_) | Self::Sync(_) => None,
+            Self::ForwardPut(_) | Self::ForwardGet(_) | Self::Keep(_) => None,
+            Self::Refuse { .. } | Self::Sync(_) => None,
         }
     }
 
@@ -88,7 +92,7 @@ impl Peer {
             Self::ForwardGet(forward) => forward.found.as_ref(),
             Self::Sync(Sync::Item { item, .. }) => item.as_ref(),
             Self::Meet(_) | Self::Refuse { .. } | Self::Check(_) => None,
-            Self::Checked { .. } | Self::Sync(_) => None,
+            Self::Checked { .. } | Self::Keep(_) | Self::Sync(_) => None,
         }
     }
 
@@ -99,7 +103,7 @@ impl Peer {
             Self::ForwardGet(forward) => forward.found.as_mut(),
             Self::Sync(Sync::Item { item, .. }) => item.as_mut(),
             Self::Meet(_) | Self::Refuse { .. } | Self::Check(_) => None,
-            Self::Checked { .. } | Self::Sync(_) => None,
+            Self::Checked { .. } | Self::Keep(_) | Self::Sync(_) => None,
         }
     }
 }
@@ -127,6 +131,7 @@ impl Encode for Envelope {
             Peer::Checked { op, view } => push_checked(out, *op, view.as_ref(), *stamp),
             Peer::ForwardPut(forward) => return forward.encode(*stamp, out),
             Peer::ForwardGet(forward) => return forward.encode(*stamp, out),
+            Peer::Keep(keep) => keep.encode(*stamp, out),
             Peer::Sync(sync) => return sync.encode(*stamp, out),
         }
         None

@@ -38,6 +38,9 @@ pub(super) fn push_rows(out: &mut Vec<u8>, rows: &[Row], me: SocketAddr) {
             let (ready, full) = (u8::from(*ready), u8::from(*full));
             let _ = write!(keys, " ready={ready} full={full} files={files} bytes={bytes}");
         }
+        if member.is_alive() {
+            keys += if member.keeps { " keeps=disk" } else { " keeps=memory" };
+        }
         if let Some(off_ms) = clock_off_ms {
             let _ = write!(keys, " clock={off_ms:+}");
         }

@@ -1,7 +1,7 @@
 //! The one table of verbs: which there are, what each may bring, and how it is read.
 
 use super::{
-    check, forward,
+    check, forward, keep,
     line::Line,
     meet,
     peer::{self, Peer},
@@ -65,6 +65,7 @@ static VERBS: &[Verb] = &[
         Ok(Peer::ForwardPut(forward::delete(line)?.into()))
     }),
     tell("FORWARD", "GET", File, |line, _| Ok(Peer::ForwardGet(forward::get(line)?.into()))),
+    tell("KEEP", "", Nothing, |line, _| Ok(Peer::Keep(keep::keep(line)?.into()))),
     tell("MEET", "", Members, |line, body| Ok(Peer::Meet(meet::meet(line, body)?.into()))),
     tell("REFUSE", "", Nothing, |line, _| peer::refuse(line)),
     tell("CHECK", "", Members, |line, body| Ok(Peer::Check(check::check(line, body)?.into()))),

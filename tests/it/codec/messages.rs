@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use proptest::{
-    collection::{btree_map, vec},
+    collection::{btree_map, btree_set, vec},
     option,
     prelude::*,
     sample::select,
@@ -12,8 +12,8 @@ use smolring::ring::{
     coverage::{Covers, Lacks},
     index::{BUCKETS, Digest},
     message::{
-        Carried, Check, Condition, Content, Envelope, FileRow, ForwardGet, ForwardPut, Greeting,
-        Item, Message, OpId, Peer, Report, Request, Role, Status, Sync,
+        Carried, Check, Condition, Content, Envelope, Failed, FileRow, ForwardGet, ForwardPut,
+        Greeting, Item, Keep, Message, OpId, Peer, Report, Request, Role, Status, Sync,
     },
     name::Name,
     version::{Stamp, Version},
@@ -29,7 +29,8 @@ pub(super) fn examples() -> Vec<Message> {
     let mut view = View::default();
     let (gone, left) = ("[2001:db8::1]:80".parse().unwrap(), "127.0.1.9:4043".parse().unwrap());
     let within = ViewHash(0xab);
-    let alive = Member { brings: 8, from: 7, within, lost: 6, ..Member::alive(3, u128::MAX) };
+    let alive =
+        Member { brings: 8, from: 7, within, lost: 6, keeps: true, ..Member::alive(3, u128::MAX) };
     view.set(op.creator, alive);
     let state = MemberState::Gone { since_ms: 5, cause: Cause::Restarted };
     view.set(gone, Member { state, brings: 1, ..Member::alive(4, 0) });
@@ -63,6 +64,11 @@ pub(super) fn examples() -> Vec<Message> {
     let lacks = Some(Lacks { bits: 1 << 127, pairs: u64::MAX });
     let found = ForwardGet { lacks, found: Some(item.clone()), ..get.clone() };
     let tombstone = Item::tombstone(version);
+    let keep = Keep { op, view: hash, hops: 1, refused: None, failed: Failed::default() };
+    let failed = Failed::Some([Stamp(1), Stamp(u64::MAX)].into());
+    let refused = Some((Status::InsufficientStorage, gone));
+    let not_kept = Keep { refused, failed, ..keep.clone() };
+    let nothing_kept = Keep { failed: Failed::All, ..not_kept.clone() };
     let wanted = Some(version);
     let deleted = ForwardGet { wanted, found: Some(tombstone.clone()), ..get.clone() };
     let row = |bytes| FileRow { name: name.clone(), version, bytes, hash: None };
@@ -136,6 +142,9 @@ pub(super) fn examples() -> Vec<Message> {
         Peer::ForwardGet(Box::new(get)),
         Peer::ForwardGet(Box::new(found)),
         Peer::ForwardGet(Box::new(deleted)),
+        Peer::Keep(Box::new(keep)),
+        Peer::Keep(Box::new(not_kept)),
+        Peer::Keep(Box::new(nothing_kept)),
         Peer::Sync(Sync::Buckets),
         Peer::Sync(Sync::Digests { digests: vec![digest; BUCKETS] }),
         Peer::Sync(Sync::Names { bucket: 0, after: None }),
@@ -201,6 +210,7 @@ fn peer() -> impl Strategy<Value = Peer> {
         (any_op(), option::of(any_view())).prop_map(|(op, view)| Peer::Checked { op, view }),
         put().prop_map(|it| Peer::ForwardPut(Box::new(it))),
         get().prop_map(|it| Peer::ForwardGet(Box::new(it))),
+        keep().prop_map(|it| Peer::Keep(Box::new(it))),
         sync().prop_map(Peer::Sync),
     ]
 }
@@ -250,6 +260,24 @@ fn put() -> impl Strategy<Value = ForwardPut> {
             };
             let instead = newest.filter(|_| is_last);
             ForwardPut { op, view, name, version, copies, instead, newest, refused, carried }
+        },
+    )
+}
+
+fn keep() -> impl Strategy<Value = Keep> {
+    let failed = prop_oneof![
+        Just(Failed::All),
+        btree_set(any::<u64>().prop_map(Stamp), 0..5).prop_map(Failed::Some),
+    ];
+    let status = select(vec![Status::Unavailable, Status::InsufficientStorage]);
+    let refused = option::of((status, any_address()));
+    (any_op(), any::<u64>(), any::<usize>(), refused, failed).prop_map(
+        |(op, view, hops, refused, failed)| Keep {
+            op,
+            view: ViewHash(view),
+            hops,
+            refused,
+            failed,
         },
     )
 }
@@ -360,7 +388,8 @@ fn any_view() -> impl Strategy<Value = View> {
     let member = (any::<u64>(), state, any::<u128>(), brings).prop_map(
         |(incarnation, state, position, (brings, from, within, lost))| {
             let within = ViewHash(within);
-            Member { incarnation, state, position, brings, from, within, lost }
+            let keeps = lost % 2 == 1;
+            Member { incarnation, state, position, brings, from, within, lost, keeps }
         },
     );
     vec((any_address(), member), 0..12).prop_map(|members| {

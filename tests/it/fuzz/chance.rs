@@ -7,8 +7,8 @@ use smolring::ring::{
     index::{BUCKETS, Digest},
     limits::{INCARNATION_MAX, MEMBERS_MAX, PROTOCOL},
     message::{
-        Carried, Check, Condition, Envelope, FileRow, ForwardGet, ForwardPut, Greeting, Item, OpId,
-        Peer, Report, Request, Role, Status, Sync,
+        Carried, Check, Condition, Envelope, Failed, FileRow, ForwardGet, ForwardPut, Greeting,
+        Item, Keep, OpId, Peer, Report, Request, Role, Status, Sync,
     },
     name::Name,
     version::{Stamp, Version},
@@ -81,6 +81,16 @@ impl World<Fuzz> {
                 }),
                 wanted: source.flag().then(|| self.version(source)),
                 found: self.item(source),
+            })),
+            6 if source.flag() => Peer::Keep(Box::new(Keep {
+                op,
+                view: self.circle(source),
+                hops: source.number() as usize,
+                refused: source.flag().then(|| (Status::Unavailable, source.address())),
+                failed: match source.flag() {
+                    true => Failed::All,
+                    false => Failed::Some([self.version(source).stamp].into()),
+                },
             })),
             6 => Peer::Refuse {
                 node: source.address(),
@@ -164,7 +174,10 @@ impl World<Fuzz> {
                 source.pick(&[0, 0, 1, STARTED_MS, STARTED_MS + 1, INCARNATION_MAX, u64::MAX])
             });
             let within = self.circle(source);
-            let member = Member { incarnation, state, position, brings, from, within, lost };
+            let member = {
+                let keeps = source.flag();
+                Member { incarnation, state, position, brings, from, within, lost, keeps }
+            };
             view.set(address, member);
         }
         if view.members().len() > MEMBERS_MAX {

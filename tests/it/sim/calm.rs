@@ -74,6 +74,9 @@ impl Checker {
                 Some(Answer::Stored { copies, .. }) if copies == live => {}
                 Some(Answer::Refused(it))
                     if self.has_small_store && it.status == Status::InsufficientStorage => {}
+                // A disk that has failed is tried again after a while.
+                Some(Answer::Refused(it))
+                    if self.has_small_store && it.reason.contains("the disk of") => {}
                 Some(Answer::Refused(it))
                     if live < min_copies && it.status == Status::Unavailable => {}
                 other => panic!("in calm a PUT to {live} nodes is answered {other:?}"),

@@ -95,7 +95,7 @@ struct Ack {
 
 pub struct Checker {
     never_splits: bool,
-    pub(super) has_small_store: bool,
+    pub has_small_store: bool,
     patience: Option<Micros>,
     faults_come_in_pairs: bool,
     min_copies: usize,
@@ -125,6 +125,8 @@ pub struct Checker {
     /// PUTs whose contents do not have their numbers.
     contents: BTreeMap<Vec<u8>, u64>,
     pub tombstone_ttl: Micros,
+    /// Which hosts keep files on a disk, a bit each.
+    pub keepers: u64,
     /// Whether a clock may jump so far back that stamps are given out again.
     may_repeat: bool,
     acked: BTreeSet<u64>,
@@ -150,7 +152,7 @@ impl Checker {
         let hosts = plan.hosts;
         Self {
             never_splits: plan.never_splits,
-            has_small_store: plan.small_store.is_some(),
+            has_small_store: plan.small_store.is_some() || plan.faults.contains(&Fault::Disk),
             patience: plan.patience,
             faults_come_in_pairs: plan.faults_come_in_pairs,
             min_copies: plan.min_copies,
@@ -169,6 +171,7 @@ impl Checker {
             put_versions: BTreeMap::new(),
             tombstones: BTreeSet::new(),
             tombstone_ttl: plan.tombstone_ttl,
+            keepers: plan.keepers,
             contents: BTreeMap::new(),
             may_repeat: plan.faults.contains(&Fault::ClockJump),
             acked: BTreeSet::new(),
@@ -424,7 +427,11 @@ impl Checker {
         assert!(copies >= self.min_copies, "{creator} acknowledges {copies} copies");
         let mut holders = Vec::new();
         for host in hosts.iter().filter(|host| circle.contains(&host.address)) {
-            let held = host.index().get(name).map(|held| held.version);
+            let held = match self.keepers >> host.index & 1 == 1 {
+                // It is on its disk, and not only on its way there.
+                true => host.store.newest_confirmed(name),
+                false => host.index().get(name).map(|held| held.version),
+            };
             if held >= Some(version) {
                 let floor = self.floors[host.index].entry(name.clone()).or_insert(version);
                 *floor = version.max(*floor);

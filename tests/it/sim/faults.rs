@@ -1,5 +1,7 @@
 //! Faults: what a run suffers, one at a time or all at once.
 
+use smolring::ring::StoreFault;
+
 use super::scene::{Event, Sim};
 use crate::world::{Micros, World, ms};
 
@@ -30,6 +32,8 @@ pub enum Fault {
     Leave,
     /// A clock jumps, and is put right later.
     ClockJump,
+    /// A store is full, or fails, for a while.
+    Disk,
 }
 
 /// A crash that is to come.
@@ -45,7 +49,7 @@ pub struct PlannedCrash {
 }
 
 impl Fault {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Crash,
         Self::CrashAndForget,
         Self::PowerCut,
@@ -58,21 +62,29 @@ impl Fault {
         Self::BreakAll,
         Self::Leave,
         Self::ClockJump,
+        Self::Disk,
     ];
 
     /// Faults after which no two members go on without knowing of each other.
-    pub const WHOLE: [Self; 6] = [
+    pub const WHOLE: [Self; 7] = [
         Self::Crash,
         Self::CrashAndForget,
         Self::PowerCut,
         Self::Leave,
         Self::ClockJump,
         Self::Pause,
+        Self::Disk,
     ];
 
     /// Faults after which a member counts as gone only if it is. Rings never part.
-    pub const HONEST: [Self; 5] =
-        [Self::Crash, Self::CrashAndForget, Self::PowerCut, Self::Leave, Self::ClockJump];
+    pub const HONEST: [Self; 6] = [
+        Self::Crash,
+        Self::CrashAndForget,
+        Self::PowerCut,
+        Self::Leave,
+        Self::ClockJump,
+        Self::Disk,
+    ];
 }
 
 impl World<Sim> {
@@ -108,6 +120,11 @@ impl World<Sim> {
                     true => self.scene.crashes[host] = Some(planned),
                     false => self.crash_as_planned(host, planned),
                 }
+            }
+            Fault::Disk => {
+                let fault = self.time.rng.pick(&[StoreFault::Full, StoreFault::Broken]);
+                self.tell(Some(host), || format!("# its store is {fault:?} for {millis} ms"));
+                self.scene.disks[host].fault = Some((fault, self.time.now + length));
             }
             Fault::Pause if self.hosts[host].is_up() => {
                 self.tell(Some(host), || format!("# {fault:?} for {millis} ms"));
@@ -217,6 +234,7 @@ impl World<Sim> {
             route.slow_until = now;
         }
         self.network.refusing_until.fill(now);
+        self.scene.disks.iter_mut().for_each(|disk| disk.fault = None);
         self.release();
         for host in &mut self.hosts {
             host.jump_ms = 0;

@@ -70,6 +70,7 @@ impl World<Sim> {
             min_copies: self.scene.plan.min_copies,
             max_file_bytes: self.scene.plan.file_bytes_max,
             tombstone_ttl: duration(self.scene.plan.tombstone_ttl),
+            keeps: self.scene.plan.keeps(index),
             seed: self.time.rng.next(),
             started_ms: self.hosts[index].wall_ms(self.time.now),
         };

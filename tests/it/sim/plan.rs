@@ -13,6 +13,9 @@ pub const SCRIPT_FILE_BYTES_MAX: usize = 1 << 20;
 /// Longer than any run.
 pub const TTL_LONG: Micros = ms(30 * 24 * 60 * 60 * 1000);
 
+/// All hosts keep files on disks.
+pub const ALL_KEEP: u64 = u64::MAX;
+
 /// The shape of one run.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -29,6 +32,8 @@ pub struct Plan {
     /// How long a tombstone is held. Longer than any fault.
     pub tombstone_ttl: Micros,
     pub keep_versions: usize,
+    /// Which hosts keep files on a disk, a bit each.
+    pub keepers: u64,
     pub file_bytes_max: usize,
     /// From one host to another, while nothing is slow.
     pub latency: Micros,
@@ -80,6 +85,11 @@ impl Plan {
         if rng.chance(15) { plan.gentle(rng) } else { plan }
     }
 
+    /// Whether a host keeps files on a disk.
+    pub fn keeps(&self, host: usize) -> bool {
+        self.keepers >> host & 1 == 1
+    }
+
     pub fn store_bytes_max(&self, host: usize) -> usize {
         match self.small_store {
             Some((small, bytes)) if small == host => bytes,
@@ -124,6 +134,7 @@ impl Plan {
             give_up_after: rng.pick(&[ms(1000), ms(5000), ms(20_000)]),
             tombstone_ttl,
             keep_versions: rng.pick(&[1, 2, 3, 3]),
+            keepers: rng.pick(&[0, 0, ALL_KEEP, ALL_KEEP, 0b101]),
             file_bytes_max: 64 << 10,
             latency: rng.pick(&[50, ms(1), ms(20)]),
             thinking: rng.pick(&[ms(50), ms(300), ms(1000)]),
@@ -175,6 +186,7 @@ impl Plan {
             give_up_after: ms(5000),
             tombstone_ttl: TTL_LONG,
             keep_versions: 3,
+            keepers: 0,
             file_bytes_max: SCRIPT_FILE_BYTES_MAX,
             faults: Vec::new(),
             starts_all: false,

@@ -40,10 +40,21 @@ pub struct Sim {
     /// For each host, a crash that is to come in the middle of what it does.
     pub crashes: Vec<Option<PlannedCrash>>,
     pub shows: Shows,
+    /// How the store of each host behaves.
+    pub disks: Vec<Disk>,
     /// What is shown to readers, where a script asks for it.
     pub transcript: Option<Transcript>,
     /// The steps of a run in an exact network, if faults are put at them.
     pub steps: Option<Steps>,
+}
+
+/// How a store behaves.
+#[derive(Clone, Copy, Default)]
+pub struct Disk {
+    /// How long it takes, where a script says so.
+    pub delay: Option<Micros>,
+    /// What is wrong with it, and until when.
+    pub fault: Option<(StoreFault, Micros)>,
 }
 
 /// How much a replay shows.
@@ -69,8 +80,8 @@ impl Sim {
         network.swallowed = plan.swallowed;
         let (clients, checker) = (Vec::new(), Checker::new(&plan));
         let crashes = vec![None; hosts.len()];
-        let (transcript, steps) = (None, None);
-        let scene = Self { plan, clients, checker, crashes, shows, transcript, steps };
+        let (disks, transcript, steps) = (vec![Disk::default(); hosts.len()], None, None);
+        let scene = Self { plan, clients, checker, crashes, shows, disks, transcript, steps };
         World::new(time, network, hosts, scene)
     }
 }
@@ -211,14 +222,26 @@ impl Scene for Sim {
         world.tell(Some(host), || "goes on".to_owned());
     }
 
-    fn stores(world: &mut World<Self>, _host: usize) -> (Micros, Result<(), StoreFault>) {
+    fn stores(world: &mut World<Self>, host: usize) -> (Micros, Result<(), StoreFault>) {
         let most = world.scene.plan.store_delay;
-        (if most > 0 { world.time.rng.range(0, most + 1) } else { 0 }, Ok(()))
+        let Disk { delay, fault } = world.scene.disks[host];
+        // Memory does not fail.
+        let is_disk = world.scene.plan.keeps(host);
+        let fault = fault.filter(|&(_, until)| is_disk && world.time.now < until);
+        let fault = fault.map(|(fault, _)| fault);
+        let chance = |world: &mut World<Self>| match most {
+            0 => 0,
+            most => world.time.rng.range(0, most + 1),
+        };
+        (delay.unwrap_or_else(|| chance(world)), fault.map_or(Ok(()), Err))
     }
 
     fn loses_files(world: &mut World<Self>, host: usize) {
         world.hosts[host].lost_at = Some(world.time.now);
-        world.scene.checker.memory_lost(host);
+        // What was acknowledged is on the disk of a host that keeps it there.
+        if !world.scene.plan.keeps(host) {
+            world.scene.checker.memory_lost(host);
+        }
     }
 
     /// Its links close gracefully, and its life ends.

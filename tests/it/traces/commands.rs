@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use smolring::ring::{
-    Config, Input,
+    Config, Input, StoreFault,
     codec::Decoder,
     limits::FORGET_AFTER,
     message::{Condition, Message, Request},
@@ -144,6 +144,19 @@ impl Script {
             ["log", _, name] => {
                 self.ask(host, Request::Log { name: Name::new(name).expect(command) });
             }
+            ["disk", _, state] => {
+                self.world.scene.plan.keepers |= 1 << host;
+                self.world.scene.checker.keepers |= 1 << host;
+                let disk = &mut self.world.scene.disks[host];
+                match state {
+                    "works" => disk.fault = None,
+                    "full" => disk.fault = Some((StoreFault::Full, Micros::MAX)),
+                    "broken" => disk.fault = Some((StoreFault::Broken, Micros::MAX)),
+                    delay => disk.delay = Some(seconds(delay)),
+                }
+                self.world.scene.checker.has_small_store |= disk.fault.is_some();
+                return false;
+            }
             ["ttl", time] => {
                 self.world.scene.plan.tombstone_ttl = seconds(time);
                 self.world.scene.checker.tombstone_ttl = seconds(time);
@@ -278,6 +291,7 @@ impl Script {
             forget_after: FORGET_AFTER,
             give_up_after: duration(plan.give_up_after),
             tombstone_ttl: duration(plan.tombstone_ttl),
+            keeps: plan.keeps(host),
             min_copies: plan.min_copies,
             max_file_bytes: SCRIPT_FILE_BYTES_MAX,
             seed: letter(host).into(),

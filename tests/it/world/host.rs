@@ -174,6 +174,7 @@ pub fn lone_config(address: SocketAddr) -> Config {
         min_copies: 1,
         max_file_bytes: 1 << 20,
         tombstone_ttl: TOMBSTONE_TTL,
+        keeps: false,
         seed: 7,
         started_ms: EPOCH_MS,
     }

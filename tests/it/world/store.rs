@@ -68,6 +68,18 @@ impl Store {
         assert!(file.is_confirmed, "{ticket:?} is discarded before it was confirmed");
     }
 
+    /// What would survive now.
+    pub fn confirmed(&self) -> impl Iterator<Item = (&Name, Version)> {
+        let files = self.files.values().filter(|file| file.is_confirmed);
+        files.map(|file| (&file.name, file.version))
+    }
+
+    /// The newest version of a name that would.
+    pub fn newest_confirmed(&self, name: &Name) -> Option<Version> {
+        let versions = self.confirmed().filter(|(it, _)| *it == name);
+        versions.map(|(_, version)| version).max()
+    }
+
     /// A life has ended. Returns whether the content of a file was lost that was not confirmed.
     pub(super) fn end_life(&mut self) -> bool {
         let before = self.files.len();

@@ -43,7 +43,7 @@ impl<E> Timeline<E> {
             Event::Wake { host, .. } if self.wakes_come_last => 1 + host,
             _ => 0,
         };
-        self.under_way += usize::from(is_of_connection(&event));
+        self.under_way += usize::from(is_under_way(&event));
         let time = if rank > 0 { time } else { time.max(self.now) };
         self.events.insert((time, rank, self.planned), event);
     }
@@ -62,18 +62,18 @@ impl<E> Timeline<E> {
         let first = self.events.first_entry().filter(|first| first.key().0 < end)?;
         self.now = self.now.max(first.key().0);
         let event = first.remove();
-        self.under_way -= usize::from(is_of_connection(&event));
+        self.under_way -= usize::from(is_under_way(&event));
         Some(event)
     }
 
-    /// Whether anything is on its way through the network.
+    /// Whether anything is on its way through the network, or to a disk.
     pub fn has_under_way(&self) -> bool {
         self.under_way > 0
     }
 }
 
-fn is_of_connection<E>(event: &Event<E>) -> bool {
-    matches!(event, Event::Arrive { .. } | Event::Dial { .. })
+fn is_under_way<E>(event: &Event<E>) -> bool {
+    matches!(event, Event::Arrive { .. } | Event::Dial { .. } | Event::Stored { .. })
 }
 
 /// SplitMix64 (Steele, Lea, Flood, 2014).

@@ -6,7 +6,7 @@ use smolring::ring::{
     Output,
     index::Index,
     item::Value,
-    message::{Envelope, OpId, Peer, Sync},
+    message::{Carried, Envelope, OpId, Peer, Sync},
     name::Name,
     version::Version,
 };
@@ -105,9 +105,14 @@ impl Checker {
             false => BTreeMap::new(),
         };
         let mut after: BTreeMap<Name, Version> = BTreeMap::new();
-        for (name, held) in index.all() {
-            let newest = after.entry(name.clone()).or_insert(held.version);
-            *newest = held.version.max(*newest);
+        // What the store could not keep may go; what it has confirmed may not.
+        let held: Box<dyn Iterator<Item = _>> = match self.has_small_store {
+            true => Box::new(host.store.confirmed()),
+            false => Box::new(index.all().map(|(name, held)| (name, held.version))),
+        };
+        for (name, version) in held {
+            let newest = after.entry(name.clone()).or_insert(version);
+            *newest = version.max(*newest);
         }
         for (name, version) in &before {
             let now = after.get(name);
@@ -119,6 +124,11 @@ impl Checker {
     }
 
     pub fn sent(&mut self, host: &Host, message: &Envelope) {
+        if let Peer::ForwardPut(forward) = &message.message
+            && forward.carried == Carried::Tombstone
+        {
+            self.tombstones.insert((forward.name.clone(), forward.version));
+        }
         if let Some((op, view)) = forwarded(message)
             && op.creator == host.address
         {
@@ -179,6 +189,7 @@ fn kind(message: &Envelope) -> &'static str {
         Peer::Checked { .. } => "CHECKED",
         Peer::ForwardPut(_) => "FORWARD PUT",
         Peer::ForwardGet(_) => "FORWARD GET",
+        Peer::Keep(_) => "KEEP",
         Peer::Sync(Sync::Item { .. }) => "SYNC ITEM",
         Peer::Sync(_) => "SYNC",
     }

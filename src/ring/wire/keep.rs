@@ -1,0 +1,113 @@
+//! KEEP: on its way round behind the writes of its creator.
+
+use std::{collections::BTreeSet, fmt::Write as _, net::SocketAddr};
+
+use super::{
+    line::{BadKey, Line, push_line},
+    op::OpId,
+    refusal::{Reject, Status},
+};
+use crate::ring::{version::Stamp, view::ViewHash};
+
+/// All writes, where single ones are not named.
+const ALL: &str = "all";
+
+/// A KEEP on its way round the ring.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Keep {
+    /// Names it, and the node that began it.
+    pub op: OpId,
+    /// The circle that it is to close.
+    pub view: ViewHash,
+    /// Nodes that it has visited.
+    pub hops: usize,
+    /// Why the first member that could not keep something did not, and which that is.
+    pub refused: Option<(Status, SocketAddr)>,
+    /// What it and others could not keep.
+    pub failed: Failed,
+}
+
+/// Writes of one node that others could not keep.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Failed {
+    /// Those with these times.
+    Some(BTreeSet<Stamp>),
+    /// All: there are too many to name.
+    All,
+}
+
+impl Default for Failed {
+    fn default() -> Self {
+        Self::Some(BTreeSet::new())
+    }
+}
+
+impl Failed {
+    /// Whether this write is one of them.
+    pub fn has(&self, stamp: Stamp) -> bool {
+        match self {
+            Self::Some(stamps) => stamps.contains(&stamp),
+            Self::All => true,
+        }
+    }
+
+    /// Adds a write; from `most` on, all count.
+    pub fn add(&mut self, stamp: Stamp, most: usize) {
+        match self {
+            Self::Some(stamps) if stamps.len() < most => drop(stamps.insert(stamp)),
+            _ => *self = Self::All,
+        }
+    }
+
+    /// Adds all of the other.
+    pub fn add_all(&mut self, other: Self, most: usize) {
+        match other {
+            Self::Some(stamps) => stamps.into_iter().for_each(|stamp| self.add(stamp, most)),
+            Self::All => *self = Self::All,
+        }
+    }
+}
+
+impl Keep {
+    pub(super) fn encode(&self, stamp: Stamp, out: &mut Vec<u8>) {
+        let Self { op, view, hops, refused, failed } = self;
+        let mut more = String::new();
+        if let Some((status, by)) = refused {
+            let _ = write!(more, " refused={} by={by}", status.words().0);
+        }
+        match failed {
+            Failed::All => more += " failed=all",
+            Failed::Some(stamps) if stamps.is_empty() => {}
+            Failed::Some(stamps) => {
+                let stamps: Vec<_> = stamps.iter().map(Stamp::to_string).collect();
+                let _ = write!(more, " failed={}", stamps.join(","));
+            }
+        }
+        push_line(out, format_args!("KEEP op={op} view={view} hops={hops}{more} stamp={stamp}"));
+    }
+}
+
+pub(super) fn keep(line: Line<'_>) -> Result<Keep, Reject> {
+    let refused = match line.key("refused") {
+        None => None,
+        Some(_) => {
+            let status = Status::from_code(line.number("refused")?).ok_or(BadKey("refused"))?;
+            Some((status, line.parsed("by")?))
+        }
+    };
+    let failed = match line.key("failed") {
+        None => Failed::default(),
+        Some(ALL) => Failed::All,
+        Some(stamps) => {
+            let stamps: Result<_, _> = stamps.split(',').map(str::parse).collect();
+            Failed::Some(stamps.map_err(|()| BadKey("failed"))?)
+        }
+    };
+    Ok(Keep {
+        op: line.parsed("op")?,
+        view: ViewHash(line.hex("view")?),
+        hops: line.number("hops")? as usize,
+        refused,
+        failed,
+    })
+}
