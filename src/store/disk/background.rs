@@ -1,0 +1,274 @@
+//! What the disk thread does between batches: the heads of logs, and compaction.
+//!
+//! Compaction copies what counts of a log to the newest one, when half of it counts no more, and then
+//! removes it (Rosenblum and Ousterhout's log-structured file system calls it cleaning). A copy says
+//! which record it replaces, so after a power loss in the middle each version is found once. A death is
+//! copied as long as there is the log in which the dead record is. A log is removed when the copies and
+//! all deaths that wait are synced: so a record that was dead does not come back, whatever else was
+//! dropped meanwhile.
+
+use std::io;
+
+use super::{
+    engine::{Engine, LogState, heads_name, log_name},
+    heads::HeadsWriter,
+    limits::COMPACTION_STEP_BYTES,
+    live::Live,
+    record::{HEADER_BYTES, RecordKind, RecordValue, Spot},
+    scan::Window,
+    table::{OpenLog, Place},
+};
+use crate::ring::item::Ticket;
+
+/// Work under way.
+#[derive(Default, Debug)]
+pub struct Background {
+    task: Option<Task>,
+}
+
+#[derive(Debug)]
+enum Task {
+    Heads(HeadsWriter),
+    Compaction(Compaction),
+}
+
+/// A log that is being compacted.
+#[derive(Debug)]
+struct Compaction {
+    number: u32,
+    log: OpenLog,
+    live: Live,
+    at: u32,
+}
+
+/// A record that is copied.
+struct Move {
+    ticket: u64,
+    from: Place,
+    kind: RecordKind,
+    content: Vec<u8>,
+}
+
+impl Background {
+    /// Whether there is something to do.
+    pub fn has_work(&self, engine: &Engine) -> bool {
+        self.task.is_some() || to_compact(engine).is_some() || without_heads(engine).is_some()
+    }
+
+    /// Does a little of it. Returns how many bytes were read for it. Tickets of records that turned out
+    /// to be damaged are added to `damaged`. After an error the work begins anew.
+    pub fn step(&mut self, engine: &mut Engine, damaged: &mut Vec<Ticket>) -> io::Result<usize> {
+        let result = self.try_step(engine, damaged);
+        if result.is_err() {
+            self.task = None;
+        }
+        result
+    }
+
+    fn try_step(&mut self, engine: &mut Engine, damaged: &mut Vec<Ticket>) -> io::Result<usize> {
+        if self.task.is_none() {
+            self.task = if let Some(number) = to_compact(engine) {
+                Some(Task::Compaction(Compaction::begin(engine, number)))
+            } else if let Some(number) = without_heads(engine) {
+                Some(Task::Heads(HeadsWriter::begin(engine, number, HEADER_BYTES)?))
+            } else {
+                None
+            };
+        }
+        let (bytes, is_done) = match &mut self.task {
+            None => return Ok(0),
+            Some(Task::Compaction(compaction)) => compaction.step(engine, damaged)?,
+            Some(Task::Heads(writer)) => {
+                let (bytes, is_done) = writer.step(engine)?;
+                if is_done && let Some(log) = engine.logs.get_mut(&writer.number()) {
+                    log.has_heads = true;
+                }
+                (bytes, is_done)
+            }
+        };
+        if is_done {
+            self.task = None;
+        }
+        Ok(bytes)
+    }
+}
+
+/// Writes the heads of the newest log, so that the store opens quickly. Nothing is written any more.
+pub fn write_last_heads(engine: &mut Engine) -> io::Result<()> {
+    let Some(number) = engine.active.filter(|number| !engine.logs[number].has_heads) else {
+        return Ok(());
+    };
+    let mut writer = HeadsWriter::begin(engine, number, HEADER_BYTES)?;
+    while !writer.step(engine)?.1 {}
+    Ok(())
+}
+
+/// A log that can be compacted with profit.
+fn to_compact(engine: &Engine) -> Option<u32> {
+    let is_worth_it = |log: &LogState| {
+        let dead = log.dead_bytes();
+        log.is_suspect || 2 * dead >= u64::from(log.bytes) || dead + 64 >= u64::from(log.bytes)
+    };
+    let mut sealed = engine.logs.iter().filter(|(number, _)| Some(**number) != engine.active);
+    sealed.find(|(_, log)| is_worth_it(log)).map(|(number, _)| *number)
+}
+
+/// A log that is complete, of which the heads are not written.
+fn without_heads(engine: &Engine) -> Option<u32> {
+    let mut sealed = engine.logs.iter().filter(|(number, _)| Some(**number) != engine.active);
+    sealed.find(|(_, log)| !log.has_heads).map(|(number, _)| *number)
+}
+
+impl Compaction {
+    fn begin(engine: &Engine, number: u32) -> Self {
+        let log = engine.table.lock().logs[&number].clone();
+        let live = Live::in_log(&engine.table, number);
+        Self { number, log, live, at: HEADER_BYTES }
+    }
+
+    /// Copies what counts of one piece of the log.
+    fn step(
+        &mut self,
+        engine: &mut Engine,
+        damaged: &mut Vec<Ticket>,
+    ) -> io::Result<(usize, bool)> {
+        let end = engine.logs[&self.number].bytes;
+        let start = self.at;
+        let (mut moves, mut deaths, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+        let log = self.log.clone();
+        let mut window = Window::new(&*log.file, u64::from(end));
+        while self.at < end && ((self.at - start) as usize) < COMPACTION_STEP_BYTES {
+            self.take(engine, &mut window, end, &mut moves, &mut deaths, &mut lost)?;
+        }
+        let is_done = self.at >= end;
+        // What the steps before have not found is not there.
+        engine.lose(self.number, &lost, damaged);
+        if let Err(error) = engine.copy(self.number, moves, &deaths, is_done) {
+            self.at = start;
+            return Err(error);
+        }
+        if is_done {
+            engine.remove_log(self.number)?;
+        }
+        Ok((((self.at - start) as usize).max(1), is_done))
+    }
+
+    fn take(
+        &mut self,
+        engine: &Engine,
+        window: &mut Window<'_>,
+        end: u32,
+        moves: &mut Vec<Move>,
+        deaths: &mut Vec<Spot>,
+        lost: &mut Vec<u64>,
+    ) -> io::Result<()> {
+        let (offset, key) = (self.at, self.log.key);
+        let head = window.head(offset, &key)?;
+        let whole = |bytes: &usize| u64::from(offset) + *bytes as u64 <= u64::from(end);
+        let length = head.as_ref().map(|(head, bytes)| bytes + head.content_bytes() as usize);
+        let (Some((head, head_bytes)), Some(length)) = (head, length.filter(whole)) else {
+            self.at = window.next_head(offset + 1, &key)?.unwrap_or(end);
+            lost.extend(self.live.between(offset, self.at));
+            return Ok(());
+        };
+        self.at = offset + length as u32;
+        deaths.extend(head.moved_from);
+        let value = match head.kind {
+            RecordKind::Deaths(spots) => {
+                deaths.extend(spots);
+                return Ok(());
+            }
+            RecordKind::Version { value, .. } => value,
+        };
+        let Some(ticket) = self.live.take(offset) else { return Ok(()) };
+        let from = Place { spot: Spot { log: self.number, offset }, bytes: length as u32 };
+        if engine.table.lock().places.get(&ticket) != Some(&from) {
+            return Ok(());
+        }
+        let content = &window.at(u64::from(offset), length)?[head_bytes..];
+        match value {
+            RecordValue::Small { hash, .. } if blake3::hash(content) != hash => lost.push(ticket),
+            _ => moves.push(Move { ticket, from, kind: head.kind, content: content.to_vec() }),
+        }
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// Copies records to the newest log, with the deaths that are still needed.
+    fn copy(
+        &mut self,
+        source: u32,
+        moves: Vec<Move>,
+        deaths: &[Spot],
+        is_last: bool,
+    ) -> io::Result<()> {
+        let mut deaths: Vec<Spot> = deaths.to_vec();
+        deaths.retain(|it| it.log != source && self.logs.contains_key(&it.log));
+        let waits = is_last && self.deaths_waiting() > 0;
+        if moves.is_empty() && deaths.is_empty() && !waits {
+            return Ok(());
+        }
+        let mut batch = self.begin()?;
+        self.push_deaths(&mut batch, &deaths);
+        if is_last {
+            self.push_deaths_waiting(&mut batch);
+        }
+        let mut moved = Vec::with_capacity(moves.len());
+        for Move { ticket, from, kind, content } in moves {
+            let place = self.push(&batch, Some(from.spot), kind, &content);
+            moved.push((ticket, from, place));
+        }
+        self.end(batch, true)?;
+        if is_last {
+            self.deaths_are_written();
+        }
+        let mut table = self.table.lock();
+        for (ticket, from, place) in moved {
+            table.places.insert(ticket, place);
+            let mut add = |number: u32, bytes: i64| {
+                let log = self.logs.get_mut(&number).expect("it is here until it is removed");
+                log.live_bytes = log.live_bytes.wrapping_add_signed(bytes);
+            };
+            add(from.spot.log, -i64::from(from.bytes));
+            add(place.spot.log, i64::from(place.bytes));
+        }
+        Ok(())
+    }
+
+    /// These records of a log cannot be read.
+    fn lose(&mut self, number: u32, tickets: &[u64], damaged: &mut Vec<Ticket>) {
+        let mut table = self.table.lock();
+        for ticket in tickets {
+            // One that was discarded meanwhile is no loss.
+            let Some(place) = table.places.get(ticket).copied() else { continue };
+            if place.spot.log != number {
+                continue;
+            }
+            table.damage(*ticket);
+            table.places.remove(ticket);
+            let log = self.logs.get_mut(&number).expect("it is here until it is removed");
+            log.live_bytes -= u64::from(place.bytes);
+            damaged.push(Ticket(*ticket));
+        }
+    }
+
+    /// Removes a log of which nothing counts any more.
+    fn remove_log(&mut self, number: u32) -> io::Result<()> {
+        let folder = self.log_folder();
+        for name in [heads_name(number), log_name(number)] {
+            match self.disk.remove(&folder.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        // Until then it may come back after a power loss, and deaths of its records are needed.
+        self.disk.sync_folder(&folder)?;
+        self.logs.remove(&number);
+        self.table.lock().logs.remove(&number);
+        self.logs.values_mut().for_each(|log| {
+            log.deaths.remove(&number);
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,67 @@
+//! Power is lost at any operation.
+
+use super::{
+    rig::{Rig, go_on, load},
+    sim::{Fault, SimDisk},
+};
+use crate::store::disk::Durability;
+
+fn operations(durability: Durability) -> u64 {
+    let mut rig = Rig::new(SimDisk::new(), durability);
+    load(&mut rig);
+    rig.disk.operations()
+}
+
+#[test]
+fn what_was_confirmed_outlives_a_loss_of_power_at_any_operation() {
+    let operations = operations(Durability::Sync);
+    assert!(operations > 150, "{operations}");
+    for at in 4..=operations {
+        for seed in 0..9 {
+            let mut rig = Rig::new(SimDisk::new(), Durability::Sync);
+            rig.disk.set_fault(Fault::Power(at));
+            load(&mut rig);
+            let mut rig = rig.restart(seed, Durability::Sync);
+            assert_eq!(rig.opened.remarks, Vec::<String>::new(), "power lost at {at}, seed {seed}");
+            rig.check();
+            rig.check_saved();
+            go_on(&mut rig);
+            let rig = rig.restart(seed + 1, Durability::Sync);
+            assert_eq!((&rig.opened.remarks, rig.opened.torn_bytes), (&Vec::new(), 0));
+            rig.check();
+        }
+    }
+}
+
+#[test]
+fn power_is_lost_again_while_the_store_is_opened() {
+    let operations = operations(Durability::Sync);
+    for at in (4..=operations).step_by(3) {
+        for again in 1..8 {
+            let mut rig = Rig::new(SimDisk::new(), Durability::Sync);
+            rig.disk.set_fault(Fault::Power(at));
+            load(&mut rig);
+            let disk = rig.disk.reboot(at + again);
+            disk.set_fault(Fault::Power(again));
+            let promises = rig.promises;
+            drop(Rig::reopen(disk.clone(), promises.clone(), Durability::Sync));
+            let disk = disk.reboot(at);
+            let mut rig = Rig::reopen(disk, promises, Durability::Sync).unwrap();
+            assert_eq!(rig.opened.remarks, Vec::<String>::new(), "power lost at {at}");
+            rig.check();
+            go_on(&mut rig);
+        }
+    }
+}
+
+#[test]
+fn the_end_of_the_process_alone_loses_nothing() {
+    for durability in [Durability::Sync, Durability::Os] {
+        let mut rig = Rig::new(SimDisk::new(), durability);
+        load(&mut rig);
+        let (disk, promises) = (rig.disk.clone(), rig.promises.clone());
+        let mut rig = Rig::reopen(disk, promises, durability).unwrap();
+        rig.check();
+        go_on(&mut rig);
+    }
+}
