@@ -70,6 +70,8 @@ impl Background {
             self.task = if let Some(number) = to_compact(engine) {
                 Some(Task::Compaction(Compaction::begin(engine, number)))
             } else if let Some(number) = without_heads(engine) {
+                // The dead are not in it, so their deaths must not be lost.
+                engine.write_deaths()?;
                 Some(Task::Heads(HeadsWriter::begin(engine, number, HEADER_BYTES)?))
             } else {
                 None

@@ -1,7 +1,7 @@
 //! Power is lost at any operation.
 
 use super::{
-    rig::{Rig, go_on, load},
+    rig::{Rig, go_on, load, random_load},
     sim::{Fault, SimDisk},
 };
 use crate::store::disk::Durability;
@@ -62,6 +62,40 @@ fn the_end_of_the_process_alone_loses_nothing() {
         let (disk, promises) = (rig.disk.clone(), rig.promises.clone());
         let mut rig = Rig::reopen(disk, promises, durability).unwrap();
         rig.check();
+        go_on(&mut rig);
+    }
+}
+
+#[test]
+fn a_process_ends_at_any_operation_and_then_the_power_is_lost() {
+    let operations = operations(Durability::Sync);
+    for at in 4..=operations {
+        let mut rig = Rig::new(SimDisk::new(), Durability::Sync);
+        rig.disk.set_fault(Fault::Power(at));
+        load(&mut rig);
+        rig.disk.set_fault(Fault::Nothing);
+        // What is found is as good as what was confirmed.
+        let rig = Rig::reopen(rig.disk, rig.promises, Durability::Sync).unwrap();
+        rig.check();
+        let mut rig = rig.restart(at, Durability::Sync);
+        rig.check();
+        go_on(&mut rig);
+    }
+}
+
+#[test]
+fn any_load_may_be_cut_off_again_and_again() {
+    for seed in 0..4000 {
+        let mut rig = Rig::new(SimDisk::new(), Durability::Sync);
+        for life in 0..4 {
+            let seed = 4 * seed + life;
+            let before = rig.disk.operations();
+            rig.disk.set_fault(Fault::Power(before + fastrand::Rng::with_seed(seed).u64(1..200)));
+            random_load(&mut rig, 100 * life, seed);
+            rig = rig.restart(seed, Durability::Sync);
+            assert_eq!(rig.opened.remarks, Vec::<String>::new(), "seed {seed}");
+            rig.check();
+        }
         go_on(&mut rig);
     }
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use fastrand::Rng;
 
 use super::sim::SimDisk;
 use crate::{
@@ -47,10 +48,29 @@ pub struct Promises {
     values: BTreeMap<Key, Option<Vec<u8>>>,
     confirmed: BTreeSet<Key>,
     discarded: BTreeSet<Key>,
+    /// The same in order.
+    discards: Vec<Key>,
+    back: BTreeSet<Key>,
     /// Discarded, and a later batch was confirmed.
     dead: BTreeSet<Key>,
     saved: u64,
     asked_to_save: u64,
+}
+
+impl Promises {
+    /// A version that was discarded was found again. Then those that were discarded after it must have
+    /// been found as well: else it could have been they that said that it was no more.
+    fn was_back(&mut self, key: Key) {
+        self.back.insert(key);
+    }
+
+    fn check_order(&mut self) {
+        let is_back: Vec<bool> = self.discards.iter().map(|key| self.back.contains(key)).collect();
+        assert!(is_back.is_sorted(), "{:?} of {:?} came back", self.back, self.discards);
+        let Self { discards, back, .. } = self;
+        discards.retain(|key| !back.contains(key));
+        back.clear();
+    }
 }
 
 /// A store and its promises.
@@ -111,9 +131,38 @@ impl Rig {
             }
             assert_eq!(rig.tickets.insert(key, it.ticket), None, "{key:?} is there twice");
             // It is as alive as any other until it is discarded again.
-            rig.promises.discarded.remove(&key);
+            if rig.promises.discarded.remove(&key) {
+                rig.promises.was_back(key);
+            }
+            rig.promises.confirmed.insert(key);
+        }
+        if durability == Durability::Sync {
+            rig.promises.check_order();
         }
         Ok(rig)
+    }
+
+    /// There is nothing in the folder that is not needed.
+    pub fn check_files(&self) {
+        for (path, bytes) in self.disk.files() {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let number = || name.split_once('.').unwrap().0.parse().unwrap();
+            let is_needed = match path.iter().nth(1).unwrap().to_str().unwrap() {
+                "log" => self.engine.logs.contains_key(&number()),
+                "files" => self.engine.contents.is_here(blake3::Hash::from_hex(name).unwrap()),
+                name => name == "node.json",
+            };
+            assert!(is_needed || name.ends_with(".new"), "{path:?}, {} bytes", bytes.len());
+        }
+        self.check_end();
+    }
+
+    /// The log that is written to has no more than what counts.
+    fn check_end(&self) {
+        if let Some(active) = self.engine.active {
+            let bytes = self.engine.table.lock().logs[&active].file.bytes().unwrap();
+            assert_eq!(bytes, u64::from(self.engine.logs[&active].bytes));
+        }
     }
 
     /// Everything that was promised is there, and what is there is right.
@@ -122,6 +171,7 @@ impl Rig {
         for key in confirmed.difference(discarded) {
             assert!(self.tickets.contains_key(key), "{key:?} is lost: {:?}", self.opened);
         }
+        self.check_end();
         for key in dead {
             assert!(!self.tickets.contains_key(key), "{key:?} is back from the dead");
         }
@@ -198,6 +248,7 @@ impl Rig {
     pub fn discard(&mut self, number: u8, stamp: u64) {
         if let Some(ticket) = self.tickets.remove(&(number, stamp)) {
             self.promises.discarded.insert((number, stamp));
+            self.promises.discards.push((number, stamp));
             self.engine.discard(ticket);
         }
     }
@@ -246,7 +297,9 @@ impl Rig {
 
     /// The process ends, and the power is lost as well; then the store is opened again.
     pub fn restart(self, seed: u64, durability: Durability) -> Self {
-        Self::reopen(self.disk.reboot(seed), self.promises, durability).unwrap()
+        let rig = Self::reopen(self.disk.reboot(seed), self.promises, durability).unwrap();
+        rig.check_files();
+        rig
     }
 }
 
@@ -284,6 +337,44 @@ pub fn load(rig: &mut Rig) {
     rig.write_deaths();
     rig.work();
     rig.close();
+}
+
+/// Anything, as a seed says.
+pub fn random_load(rig: &mut Rig, first: u64, seed: u64) {
+    let mut rng = Rng::with_seed(seed);
+    let bytes_max = [60, 280, 900][rng.usize(..3)];
+    for stamp in first..first + rng.u64(5..60) {
+        let version = |rng: &mut Rng| {
+            let number = rng.u8(..6);
+            let content = (rng.u8(..5) > 0).then(|| rng.usize(..bytes_max));
+            (number, stamp, content)
+        };
+        match rng.u8(..10) {
+            0 => drop(rig.work()),
+            1 => drop(rig.write_deaths()),
+            2 => drop(rig.background.step(&mut rig.engine, &mut Vec::new())),
+            3..6 => {
+                for _ in 0..rng.u8(..6) {
+                    if let Some((number, stamp)) = rng.choice(rig.tickets.keys().copied()) {
+                        rig.discard(number, stamp);
+                    }
+                }
+            }
+            _ => {
+                let mut versions = vec![version(&mut rng)];
+                for _ in 0..rng.u8(..4) {
+                    let more = version(&mut rng);
+                    if versions.iter().all(|it| it.0 != more.0) {
+                        versions.push(more);
+                    }
+                }
+                rig.put(&versions);
+            }
+        }
+    }
+    if rng.bool() {
+        rig.close();
+    }
 }
 
 /// Goes on after whatever has happened.

@@ -23,6 +23,8 @@ pub enum Fault {
     Power(u64),
     /// This operation fails, once.
     Once(u64, io::ErrorKind),
+    /// One operation of so many fails.
+    Often(u8, u64),
     /// This read fails, once.
     Read(u64),
 }
@@ -254,7 +256,19 @@ impl State {
             Fault::Power(at) if self.operations > at => Err(broken()),
             Fault::Power(at) => Ok(self.operations < at),
             Fault::Once(at, kind) if self.operations == at => Err(kind.into()),
+            _ if self.fails() => Err(broken()),
             _ => Ok(true),
+        }
+    }
+
+    /// Whether the operation under way is one that fails.
+    fn fails(&self) -> bool {
+        match self.fault {
+            Fault::Once(at, _) => self.operations == at,
+            Fault::Often(one_of, seed) => {
+                Rng::with_seed(seed << 20 | self.operations).u8(..one_of) == 0
+            }
+            _ => false,
         }
     }
 
@@ -279,11 +293,15 @@ impl State {
     }
 
     fn bytes(&self) -> u64 {
-        let bytes = |node: &Node| match node {
+        let bytes_of = |node: usize| match &self.nodes[node] {
             Node::File(file) => file.now.len() as u64,
             Node::Folder(_) => 0,
         };
-        self.nodes.iter().map(bytes).sum()
+        let folders = self.nodes.iter().filter_map(|node| match node {
+            Node::Folder(folder) => Some(folder),
+            Node::File(_) => None,
+        });
+        folders.flat_map(|it| it.now.values()).map(|node| bytes_of(*node)).sum()
     }
 }
 
@@ -439,7 +457,7 @@ impl DiskFile for SimFile {
     fn sync(&self) -> io::Result<()> {
         let mut state = self.disk.state();
         let result = state.begin();
-        let is_lost = matches!(state.fault, Fault::Once(at, _) if at == state.operations);
+        let is_lost = state.fails();
         self.with(&mut state, |file| match result {
             Ok(true) => {
                 for change in file.pending.drain(..) {
