@@ -144,6 +144,11 @@ pub enum Report {
         /// found.
         result: Result<(), StoreFault>,
     },
+    /// What was last to be saved about the node is saved, or could not be.
+    Saved {
+        /// Whether it is.
+        result: Result<(), StoreFault>,
+    },
     /// Damage was found while nobody read: reading this content gives
     /// [`ReadError::Damaged`](super::ReadError::Damaged) from now on.
     Damaged {
@@ -171,8 +176,8 @@ pub struct DiskStats {
     pub queued_reads: u64,
     /// How often it has synced a log.
     pub syncs: u64,
-    /// How long the last of these took, in microseconds.
-    pub last_sync_us: u64,
+    /// How long the last writes took that were written together, in microseconds, with their sync.
+    pub last_batch_us: u64,
     /// Writes and syncs that have failed.
     pub faults: u64,
 }

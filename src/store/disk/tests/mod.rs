@@ -1,7 +1,10 @@
-//! Tests of the store on a simulated disk.
+//! Tests of the store, on a simulated disk and on a real one.
 
 mod damage;
 mod faults;
+mod figures;
+mod open;
 mod power;
 mod rig;
+mod running;
 mod sim;
