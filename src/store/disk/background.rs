@@ -52,7 +52,10 @@ struct Move {
 impl Background {
     /// Whether there is something to do.
     pub fn has_work(&self, engine: &Engine) -> bool {
-        self.task.is_some() || to_compact(engine).is_some() || without_heads(engine).is_some()
+        self.task.is_some()
+            || with_rest(engine).is_some()
+            || to_compact(engine).is_some()
+            || without_heads(engine).is_some()
     }
 
     /// Does a little of it. Returns how many bytes were read for it. Tickets of records that turned out
@@ -66,6 +69,9 @@ impl Background {
     }
 
     fn try_step(&mut self, engine: &mut Engine, damaged: &mut Vec<Ticket>) -> io::Result<usize> {
+        if let Some(number) = with_rest(engine) {
+            engine.cut_rest(number)?;
+        }
         if self.task.is_none() {
             self.task = if let Some(number) = to_compact(engine) {
                 Some(Task::Compaction(Compaction::begin(engine, number)))
@@ -103,6 +109,11 @@ pub fn write_last_heads(engine: &mut Engine) -> io::Result<()> {
     let mut writer = HeadsWriter::begin(engine, number, HEADER_BYTES)?;
     while !writer.step(engine)?.1 {}
     Ok(())
+}
+
+/// A log with more in its file than what counts.
+fn with_rest(engine: &Engine) -> Option<u32> {
+    engine.logs.iter().find(|(_, log)| log.has_rest).map(|(number, _)| *number)
 }
 
 /// A log that can be compacted with profit.
@@ -272,5 +283,39 @@ impl Engine {
             log.deaths.remove(&number);
         });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::disk::{
+        Durability,
+        tests::{
+            rig::Rig,
+            sim::{Fault, SimDisk},
+        },
+    };
+
+    #[test]
+    fn a_copy_that_is_dropped_leaves_word_of_what_it_replaced() {
+        let mut rig = Rig::new(SimDisk::new(), Durability::Sync);
+        rig.put(&[(1, 1, Some(250)), (2, 1, Some(250)), (3, 1, Some(250)), (4, 1, Some(250))]);
+        rig.put(&[(5, 1, Some(250))]);
+        rig.put(&[(6, 1, Some(10))]);
+        assert_eq!(rig.engine.active, Some(2));
+        (2..6).for_each(|number| rig.discard(number, 1));
+        // Its records are copied, but it stays: neither of its files can be removed.
+        let mut compaction = Compaction::begin(&rig.engine, 1);
+        rig.disk.set_fault(Fault::Once(rig.disk.operations() + 3, io::ErrorKind::Other));
+        compaction.step(&mut rig.engine, &mut Vec::new()).unwrap_err();
+        assert!(rig.engine.logs.contains_key(&1));
+        rig.discard(1, 1);
+        rig.put(&[(7, 1, Some(250)), (8, 1, Some(250)), (9, 1, Some(250)), (10, 1, Some(250))]);
+        rig.put(&[(11, 1, Some(250))]);
+        assert_eq!(rig.engine.active, Some(3));
+        Compaction::begin(&rig.engine, 2).step(&mut rig.engine, &mut Vec::new()).unwrap();
+        assert_eq!(rig.engine.logs.keys().collect::<Vec<_>>(), [&1, &3]);
+        rig.restart(0, Durability::Sync).check();
     }
 }

@@ -71,6 +71,8 @@ pub struct LogState {
     pub deaths: BTreeMap<u32, u32>,
     /// Whether there is nothing more to be gained from writing its heads into a file.
     pub has_heads: bool,
+    /// Whether there may be more in its file than what counts.
+    pub has_rest: bool,
     /// Whether a sync of it has failed: what counts in it has to be copied elsewhere.
     pub is_suspect: bool,
 }
@@ -84,6 +86,7 @@ impl LogState {
             live_bytes: 0,
             deaths: BTreeMap::new(),
             has_heads: false,
+            has_rest: false,
             is_suspect: false,
         }
     }
@@ -145,7 +148,12 @@ impl Engine {
             for (write, result) in writes.iter().zip(&mut results) {
                 if let (Ok(()), Some(large)) = (&result, self.large(write)) {
                     self.contents.release(large.hash);
-                    self.contents.remove_unused(large.hash);
+                    // The record may be on the disk for all that, until another log says how much
+                    // of this one counts.
+                    match self.logs.get(&self.newest.log).is_some_and(|log| log.has_rest) {
+                        true => self.dead_files.push(large.hash),
+                        false => self.contents.remove_unused(large.hash),
+                    }
                 }
                 *result = result.and(Err(fault(&error)));
             }
@@ -373,7 +381,6 @@ impl Engine {
         if syncs {
             self.syncs += 1;
             if let Err(error) = file.sync() {
-                let _ = file.cut(u64::from(batch.base));
                 self.give_up(batch.number);
                 return Err(error);
             }
@@ -396,8 +403,20 @@ impl Engine {
     fn give_up(&mut self, number: u32) {
         let state = self.logs.get_mut(&number).expect("it is written to");
         state.is_suspect = state.synced < state.bytes;
+        state.has_rest = true;
         self.newest = Spot { log: number, offset: state.bytes };
         self.active = None;
+    }
+
+    /// Cuts off what does not count at the end of a log, before the log after it may be removed, which
+    /// says how much counts.
+    pub(super) fn cut_rest(&mut self, number: u32) -> io::Result<()> {
+        let file = self.table.lock().logs[&number].file.clone();
+        let state = self.logs.get_mut(&number).expect("it is one of them");
+        file.cut(u64::from(state.bytes))?;
+        file.sync()?;
+        state.has_rest = false;
+        Ok(())
     }
 
     /// This log is long enough.
@@ -415,8 +434,6 @@ impl Engine {
 
     fn create_log(&mut self) -> io::Result<u32> {
         let number = self.next_number;
-        // A number whose file could not be made is not used again.
-        self.next_number += 1;
         let mut key = [0; 32];
         key.chunks_mut(8).for_each(|part| part.copy_from_slice(&random::bits().to_le_bytes()));
         let header = LogHeader { number, key, before: self.newest };
@@ -428,6 +445,8 @@ impl Engine {
             Ok(file)
         });
         let file = created.inspect_err(|_| drop(self.disk.remove(&path)))?;
+        // Until here the file counts for nothing, and the next attempt makes it anew.
+        self.next_number += 1;
         self.table.lock().logs.insert(number, OpenLog { file, key });
         self.logs.insert(number, LogState::new(HEADER_BYTES));
         self.active = Some(number);

@@ -153,3 +153,33 @@ impl HeadsWriter {
         engine.disk.rename(&path.with_extension(DRAFT), &path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::disk::{
+        Durability,
+        record::heads,
+        tests::{rig::Rig, sim::SimDisk},
+    };
+
+    #[test]
+    fn they_are_those_of_the_records_that_count() {
+        let mut rig = Rig::new(SimDisk::new(), Durability::Sync);
+        rig.put(&[(1, 1, Some(250)), (2, 1, Some(900)), (3, 1, None), (4, 1, Some(250))]);
+        rig.discard(1, 1);
+        rig.discard(3, 1);
+        rig.close();
+        let (log, state) = (&rig.engine.table.lock().logs[&1].clone(), &rig.engine.logs[&1]);
+        let folder = rig.engine.log_folder();
+        let read = |number, bytes| read(&rig.disk, &folder, number, &log.key, bytes);
+        let all = read(1, state.bytes).unwrap();
+        assert_eq!(all.covers, state.bytes);
+        let kinds: Vec<bool> = heads(&all.heads)
+            .map(|(head, _)| matches!(head.kind, RecordKind::Version { .. }))
+            .collect();
+        assert_eq!(kinds, [true, true, false], "two versions, and the deaths");
+        assert_eq!(read(2, state.bytes), None);
+        assert_eq!(read(1, state.bytes - 1), None, "they tell of more than the log has");
+    }
+}

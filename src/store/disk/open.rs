@@ -52,6 +52,7 @@ pub fn open(
         remarks: 0,
         files: HashMap::new(),
         strays: Vec::new(),
+        newest_damaged: 0,
         dead: BTreeMap::new(),
         on_found,
     };
@@ -100,6 +101,8 @@ struct Opening<'a> {
     files: HashMap<Hash, u64>,
     /// Files that are no contents.
     strays: Vec<PathBuf>,
+    /// The newest log that is not used.
+    newest_damaged: u32,
     /// Records that count no more, by log.
     dead: BTreeMap<u32, HashSet<u32>>,
     on_found: &'a mut dyn FnMut(Found),
@@ -111,6 +114,10 @@ impl Opening<'_> {
         if self.remarks <= REMARKS_MAX {
             self.opened.remarks.push(remark);
         }
+    }
+
+    fn remark_lost(&mut self, log: &Path) {
+        self.remark(format!("{} has lost what was in it", log.display()));
     }
 
     fn read_node(&mut self) -> Result<(), OpenError> {
@@ -146,10 +153,11 @@ impl Opening<'_> {
             match self.read_header(number, &path, entry.bytes)? {
                 Some(log) => logs.push(log),
                 None if entry.bytes <= u64::from(HEADER_BYTES) => begun.push((number, path)),
-                None => self.remark(format!(
-                    "{} is damaged at its beginning: nothing of it can be used",
-                    path.display()
-                )),
+                None => {
+                    self.newest_damaged = self.newest_damaged.max(number);
+                    let path = path.display();
+                    self.remark(format!("{path} is damaged at its beginning, so it is not used"));
+                }
             }
         }
         logs.sort_unstable_by_key(|log| log.header.number);
@@ -159,10 +167,15 @@ impl Opening<'_> {
             log.counts = next.map(|before| before.offset);
         }
         for (number, path) in begun {
-            match before.iter().find(|it| it.log == number && it.offset > HEADER_BYTES) {
-                Some(_) => self.remark(format!("{} has lost its contents", path.display())),
-                // Whoever made it did not get to write to it.
-                None => drop(disk.remove(&path)),
+            // The log after it knows the one before. If that is an earlier one, nothing was ever
+            // written to this one, and neither if there is none after it.
+            let after = logs.iter().find(|log| log.header.number > number);
+            match after.map(|log| log.header.before) {
+                Some(before) if before.log > number => self.remark_lost(&path),
+                Some(before) if before.log == number && before.offset > HEADER_BYTES => {
+                    self.remark_lost(&path);
+                }
+                _ => drop(disk.remove(&path)),
             }
         }
         let has = |number| logs.iter().any(|log| log.header.number == number);
@@ -228,7 +241,7 @@ impl Opening<'_> {
 
     fn read_logs(&mut self, logs: Vec<FoundLog>) -> Result<(), OpenError> {
         let newest = logs.last().map(|log| log.header.number);
-        let can_continue = newest.is_some_and(|newest| newest + 1 == self.engine.next_number);
+        let can_continue = newest.is_some_and(|newest| newest > self.newest_damaged);
         for log in &logs {
             let state = LogState::new(log.bytes);
             self.engine.logs.insert(log.header.number, state);
@@ -272,7 +285,8 @@ impl Opening<'_> {
         let heads = heads.map_or(Vec::new(), |it| it.heads);
         let has_heads = scanned.heads.is_empty() && covers > HEADER_BYTES;
         let end = if is_newest { scanned.end.max(covers) } else { to };
-        self.engine.logs.insert(number, LogState { has_heads, ..LogState::new(end) });
+        let has_rest = !is_newest && to < log.bytes;
+        self.engine.logs.insert(number, LogState { has_heads, has_rest, ..LogState::new(end) });
         for part in [&scanned.heads, &heads] {
             self.note_deaths(number, part);
         }

@@ -5,6 +5,6 @@ mod faults;
 mod figures;
 mod open;
 mod power;
-mod rig;
+pub mod rig;
 mod running;
-mod sim;
+pub mod sim;

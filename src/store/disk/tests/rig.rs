@@ -64,6 +64,29 @@ impl Promises {
         self.back.insert(key);
     }
 
+    /// Damage may bring back what was dead, or take what was alive.
+    pub fn forget_discards(&mut self) {
+        self.discards.clear();
+        self.dead.clear();
+    }
+
+    /// Only these are still to be there.
+    pub fn forget_all_but(&mut self, keys: &[Key]) {
+        self.forget_discards();
+        self.confirmed.retain(|key| keys.contains(key));
+    }
+
+    /// Takes over what another one has promised of this version.
+    pub fn add(&mut self, other: &Self, key: Key) {
+        self.values.extend(other.values.get(&key).map(|value| (key, value.clone())));
+        self.confirmed.extend(other.confirmed.get(&key));
+    }
+
+    /// This version may be there or not.
+    pub fn forget(&mut self, key: Key) {
+        self.confirmed.remove(&key);
+    }
+
     fn check_order(&mut self) {
         let is_back: Vec<bool> = self.discards.iter().map(|key| self.back.contains(key)).collect();
         assert!(is_back.is_sorted(), "{:?} of {:?} came back", self.back, self.discards);
@@ -184,15 +207,22 @@ impl Rig {
         }
     }
 
-    /// Nothing is wrong that is there; what was lost was reported.
+    /// Nothing is wrong that is there.
     pub fn check_what_is_there(&self) {
         for (key, ticket) in &self.tickets {
             match (&self.promises.values[key], self.read(*ticket)) {
                 (Some(content), Ok(read)) => assert_eq!(read, content, "{key:?}"),
-                (None, Err(ReadError::Gone)) | (_, Err(ReadError::Damaged)) => {}
+                (None, Err(ReadError::Gone)) => {}
+                (_, Err(ReadError::Damaged | ReadError::Failed(_))) => {}
                 (_, other) => panic!("{key:?}: {other:?}"),
             }
         }
+    }
+
+    /// How many versions are not there that should be.
+    pub fn lost(&self) -> usize {
+        let alive = self.promises.confirmed.difference(&self.promises.discarded);
+        alive.filter(|key| !self.tickets.contains_key(key)).count()
     }
 
     pub fn check_saved(&self) {
@@ -298,6 +328,7 @@ impl Rig {
     /// The process ends, and the power is lost as well; then the store is opened again.
     pub fn restart(self, seed: u64, durability: Durability) -> Self {
         let rig = Self::reopen(self.disk.reboot(seed), self.promises, durability).unwrap();
+        assert_eq!(rig.opened.remarks, Vec::<String>::new(), "seed {seed}");
         rig.check_files();
         rig
     }

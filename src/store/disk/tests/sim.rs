@@ -408,7 +408,18 @@ impl SimFile {
 
     fn change(&self, change: FileChange) -> io::Result<()> {
         let mut state = self.disk.state();
-        let has_power = state.begin()?;
+        let begun = state.begin();
+        if state.fails()
+            && let FileChange::Write(offset, bytes) = &change
+        {
+            // It fails in the middle.
+            let part = FileChange::Write(*offset, bytes[..bytes.len() / 2].to_vec());
+            self.with(&mut state, |file| {
+                part.apply(&mut file.now);
+                file.pending.push(part);
+            });
+        }
+        let has_power = begun?;
         let (before, bytes_max) = (state.bytes(), state.bytes_max);
         let mut change = change;
         let mut is_full = false;
@@ -458,6 +469,7 @@ impl DiskFile for SimFile {
         let mut state = self.disk.state();
         let result = state.begin();
         let is_lost = state.fails();
+        let is_written_for_all_that = state.operations.is_multiple_of(2);
         self.with(&mut state, |file| match result {
             Ok(true) => {
                 for change in file.pending.drain(..) {
@@ -467,7 +479,11 @@ impl DiskFile for SimFile {
             }
             // The system forgets what it could not write, and the next sync knows nothing of it.
             Err(error) if is_lost => {
-                file.pending.clear();
+                for change in file.pending.drain(..) {
+                    if is_written_for_all_that {
+                        change.apply(&mut file.synced);
+                    }
+                }
                 Err(error)
             }
             _ => Err(broken()),
