@@ -90,6 +90,16 @@ impl Contents {
         result
     }
 
+    /// Takes a complete file for a content. If this fails, the file is gone.
+    pub fn take(&mut self, hash: Hash, file: &Path, syncs: bool) -> io::Result<()> {
+        let result = self.make_folder(hash);
+        let result = result.and_then(|path| self.publish(file, &path, syncs));
+        if result.is_err() {
+            let _ = self.disk.remove(file);
+        }
+        result
+    }
+
     /// Counts a version that has this content.
     pub fn hold(&mut self, large: Large) {
         let Large { hash, bytes } = large;

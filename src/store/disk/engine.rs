@@ -25,7 +25,8 @@ use super::{
     limits::{BUFFER_BYTES_KEPT, DEATHS_PER_RECORD_MAX},
     record::{HEADER_BYTES, Head, LogHeader, RecordKind, RecordValue, Spot},
     table::{OpenLog, Place, SharedTable, Table},
-    types::{DiskOptions, DiskStats, Durability, Write},
+    transfers::Transfers,
+    types::{DiskOptions, DiskStats, Durability, Write, WriteValue},
 };
 use crate::{
     random,
@@ -43,6 +44,7 @@ pub struct Engine {
     pub(super) options: DiskOptions,
     pub(super) table: SharedTable,
     pub(super) contents: Contents,
+    pub(super) transfers: Transfers,
     pub(super) logs: BTreeMap<u32, LogState>,
     /// The log that is written to.
     pub(super) active: Option<u32>,
@@ -124,6 +126,11 @@ impl Engine {
     ) -> Self {
         Self {
             contents: Contents::new(disk.clone(), folder.join("files")),
+            transfers: Transfers::new(
+                disk.clone(),
+                &folder.join("files"),
+                options.durability == Durability::Sync,
+            ),
             disk,
             folder: folder.into(),
             options,
@@ -162,6 +169,9 @@ impl Engine {
         for (write, result) in writes.iter().zip(&results) {
             if result.is_err() {
                 table.pending.remove(&write.ticket.0);
+            }
+            if let WriteValue::Transferred { transfer, .. } = write.value {
+                table.transfers.remove(&transfer);
             }
         }
         results
@@ -210,6 +220,7 @@ impl Engine {
             log_bytes: self.logs.values().map(|log| u64::from(log.bytes)).sum(),
             dead_bytes: self.logs.values().map(LogState::dead_bytes).sum(),
             file_bytes: self.contents.bytes(),
+            transfers: self.transfers.len() as u64,
             syncs: self.syncs,
             faults: self.faults,
             ..DiskStats::default()
@@ -228,23 +239,43 @@ impl Engine {
     /// What is to be in a file of its own.
     fn large(&self, write: &Write) -> Option<Large> {
         match &write.value {
-            Value::Content { hash, content } if content.len() >= self.options.file_bytes_min => {
+            WriteValue::Here(Value::Content { hash, content })
+                if content.len() >= self.options.file_bytes_min =>
+            {
                 Some(Large { hash: *hash, bytes: content.len() as u64 })
             }
-            _ => None,
+            WriteValue::Transferred { hash, bytes, .. } => {
+                Some(Large { hash: *hash, bytes: *bytes })
+            }
+            WriteValue::Here(_) => None,
         }
     }
 
     /// Writes a large content into its file, unless it is there.
     fn write_large(&mut self, write: &Write) -> Result<(), StoreFault> {
-        let (Some(large), Value::Content { content, .. }) = (self.large(write), &write.value)
-        else {
-            return Ok(());
+        let Some(large) = self.large(write) else { return Ok(()) };
+        let came = match write.value {
+            WriteValue::Here(_) => None,
+            WriteValue::Transferred { transfer, .. } => {
+                let came = self.transfers.take(transfer, large);
+                // The caller has been told what the transfer has brought, or that it has failed.
+                Some(came.ok_or(StoreFault::Broken)?)
+            }
         };
         let is_damaged = self.table.lock().damaged_files.contains(&large.hash);
-        if is_damaged || !self.contents.is_here(large.hash) {
+        let is_needed = is_damaged || !self.contents.is_here(large.hash);
+        if !is_needed {
+            came.iter().for_each(|path| drop(self.disk.remove(path)));
+        } else {
             let syncs = self.syncs();
-            if let Err(error) = self.contents.write(large.hash, content, syncs) {
+            let result = match (&came, &write.value) {
+                (Some(path), _) => self.contents.take(large.hash, path, syncs),
+                (None, WriteValue::Here(Value::Content { content, .. })) => {
+                    self.contents.write(large.hash, content, syncs)
+                }
+                (None, _) => unreachable!("a tombstone has no content"),
+            };
+            if let Err(error) = result {
                 self.faults += 1;
                 return Err(fault(&error));
             }
@@ -296,15 +327,15 @@ impl Engine {
     fn push_write(&mut self, batch: &Batch, write: &Write) -> Place {
         let (name, version) = (write.name.clone(), write.version);
         let kind = |value| RecordKind::Version { name, version, value };
-        match (&write.value, self.large(write)) {
-            (Value::Tombstone, _) => self.push(batch, None, kind(RecordValue::Tombstone), &[]),
-            (Value::Content { .. }, Some(Large { hash, bytes })) => {
-                self.push(batch, None, kind(RecordValue::Large { hash, bytes }), &[])
-            }
-            (Value::Content { hash, content }, None) => {
+        if let Some(Large { hash, bytes }) = self.large(write) {
+            return self.push(batch, None, kind(RecordValue::Large { hash, bytes }), &[]);
+        }
+        match &write.value {
+            WriteValue::Here(Value::Content { hash, content }) => {
                 let value = RecordValue::Small { hash: *hash, bytes: content.len() as u32 };
                 self.push(batch, None, kind(value), content)
             }
+            _ => self.push(batch, None, kind(RecordValue::Tombstone), &[]),
         }
     }
 

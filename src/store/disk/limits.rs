@@ -36,6 +36,10 @@ pub const REMARKS_MAX: usize = 32;
 pub const OPEN_FILES_MAX: usize = 32;
 /// The hashes of their blocks that are held in memory.
 pub const OPEN_TREES_BYTES_MAX: usize = 4 << 20;
+/// Transfers at the same time: each has a file open.
+pub const TRANSFERS_MAX: usize = 256;
+/// What comes of a transfer between two syncs.
+pub const TRANSFER_SYNC_BYTES: usize = 4 << 20;
 /// The default of
 /// [`DiskOptions::compaction_bytes_per_second`](super::DiskOptions::compaction_bytes_per_second).
 pub const COMPACTION_BYTES_PER_SECOND: u64 = 32 << 20;

@@ -16,7 +16,7 @@ use super::{
     contents::{DRAFT, Large},
     engine::{Engine, LogState},
     error::{OpenError, failed},
-    file::Disk,
+    file::{Disk, FolderEntry},
     heads,
     limits::REMARKS_MAX,
     node,
@@ -51,7 +51,7 @@ pub fn open(
         opened: Opened::default(),
         remarks: 0,
         files: HashMap::new(),
-        strays: Vec::new(),
+        drafts: Vec::new(),
         newest_damaged: 0,
         dead: BTreeMap::new(),
         on_found,
@@ -99,8 +99,8 @@ struct Opening<'a> {
     remarks: usize,
     /// The contents in files of their own, with the lengths of the files.
     files: HashMap<Hash, u64>,
-    /// Files that are no contents.
-    strays: Vec<PathBuf>,
+    /// Files that were not completed.
+    drafts: Vec<PathBuf>,
     /// The newest log that is not used.
     newest_damaged: u32,
     /// Records that count no more, by log.
@@ -221,18 +221,19 @@ impl Opening<'_> {
     fn list_files(&mut self) -> Result<(), OpenError> {
         let disk = self.engine.disk.clone();
         let root = self.engine.folder.join("files");
+        let is_draft = |entry: &FolderEntry| entry.text().is_some_and(|it| it.ends_with(DRAFT));
         for folder in disk.list(&root).map_err(failed(&root))? {
             let path = root.join(&folder.name);
             if !folder.is_folder {
-                self.strays.push(path);
+                self.drafts.extend(is_draft(&folder).then_some(path));
                 continue;
             }
             for entry in disk.list(&path).map_err(failed(&path))? {
+                let file = path.join(&entry.name);
                 let hash = entry.text().and_then(|name| Hash::from_hex(name).ok());
-                match hash.filter(|hash| self.engine.contents.path(*hash) == path.join(&entry.name))
-                {
+                match hash.filter(|hash| self.engine.contents.path(*hash) == file) {
                     Some(hash) => drop(self.files.insert(hash, entry.bytes)),
-                    None => self.strays.push(path.join(&entry.name)),
+                    None => self.drafts.extend(is_draft(&entry).then_some(file)),
                 }
             }
         }
@@ -358,14 +359,15 @@ impl Opening<'_> {
     }
 
     fn finish(mut self) -> (Engine, Opened) {
+        let contents = &self.engine.contents;
+        let unused = self.files.keys().filter(|hash| !contents.is_here(**hash));
+        let mut unused: Vec<PathBuf> = unused.map(|hash| contents.path(*hash)).collect();
         // What a damaged record has named is kept until the damage is gone.
-        if self.remarks == 0 {
-            let contents = &self.engine.contents;
-            let unused = self.files.keys().filter(|hash| !contents.is_here(**hash));
-            let unused: Vec<PathBuf> = unused.map(|hash| contents.path(*hash)).collect();
-            for path in unused.iter().chain(&self.strays) {
-                let _ = self.engine.disk.remove(path);
-            }
+        if self.remarks > 0 {
+            unused.clear();
+        }
+        for path in unused.iter().chain(&self.drafts) {
+            let _ = self.engine.disk.remove(path);
         }
         let more = self.remarks - self.opened.remarks.len();
         if more > 0 {

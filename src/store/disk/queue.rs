@@ -13,12 +13,13 @@ use bytes::Bytes;
 use smol::channel::Sender;
 
 use super::{
+    arrivals::Arrival,
     error::ReadError,
     file::Disk,
     limits::{BATCH_BYTES_MAX, BATCH_WRITES_MAX},
     read::Span,
     table::SharedTable,
-    types::{DiskStats, Report, SavedNode, Write},
+    types::{DiskStats, Report, SavedNode, Write, WriteValue},
 };
 use crate::ring::item::{Ticket, Value};
 
@@ -47,6 +48,8 @@ pub enum Command {
     Write(Write),
     /// Forget one.
     Discard(Ticket),
+    /// Go on with a transfer.
+    Arrive(Arrival),
 }
 
 #[derive(Default, Debug)]
@@ -60,14 +63,24 @@ struct Commands {
 /// What is done together.
 #[derive(Default, Debug)]
 pub struct Work {
+    /// What comes of transfers.
+    pub arrivals: Vec<Arrival>,
     /// Versions to be kept with one sync.
     pub writes: Vec<Write>,
     /// Versions to be forgotten after that.
     pub discards: Vec<Ticket>,
+    /// Transfers to be forgotten after that.
+    pub aborts: Vec<Arrival>,
     /// What is to be saved of the node.
     pub node: Option<SavedNode>,
     /// Whether nothing more comes.
     pub is_last: bool,
+}
+
+impl Work {
+    fn len(&self) -> usize {
+        self.arrivals.len() + self.writes.len()
+    }
 }
 
 /// A read that waits for the disk.
@@ -142,11 +155,18 @@ impl Shared {
         }
         let mut work = Work { node: commands.node.take(), ..Work::default() };
         let mut bytes = 0;
-        while bytes < BATCH_BYTES_MAX && work.writes.len() < BATCH_WRITES_MAX {
+        while bytes < BATCH_BYTES_MAX && work.len() < BATCH_WRITES_MAX {
             match commands.queue.pop_front() {
                 Some(Command::Discard(ticket)) => work.discards.push(ticket),
+                Some(Command::Arrive(abort @ Arrival::Abort(_))) => work.aborts.push(abort),
+                Some(Command::Arrive(arrival)) => {
+                    if let Arrival::Append(_, more) = &arrival {
+                        bytes += more.len();
+                    }
+                    work.arrivals.push(arrival);
+                }
                 Some(Command::Write(write)) => {
-                    if let Value::Content { content, .. } = &write.value {
+                    if let WriteValue::Here(Value::Content { content, .. }) = &write.value {
                         bytes += content.len();
                     }
                     work.writes.push(write);

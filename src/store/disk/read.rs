@@ -9,17 +9,28 @@ use bytes::Bytes;
 use super::{
     contents::{Large, LargeFile},
     error::ReadError,
-    file::Disk,
+    file::{Disk, DiskFile},
+    limits::BLOCK_BYTES,
     record::{Head, RecordKind, RecordValue},
     table::{OpenLog, Place, SharedTable},
+    types::{TransferId, WriteValue},
 };
 use crate::ring::item::{Ticket, Value};
+
+/// A content, or what may become one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// A version.
+    Version(Ticket),
+    /// What has come of a transfer.
+    Transfer(TransferId),
+}
 
 /// What is to be read.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
     /// Which content.
-    pub ticket: Ticket,
+    pub source: Source,
     /// The first byte.
     pub from: u64,
     /// The most bytes.
@@ -31,12 +42,18 @@ enum Whereabouts {
     Memory(Bytes),
     Log(OpenLog, Place),
     File(Large, Option<Arc<LargeFile>>),
+    /// A file that is not checked, and how many bytes it has.
+    Transfer(Arc<dyn DiskFile>, u64),
 }
 
 /// Reads without waiting for the disk. `None`: that is not possible.
 pub fn read_now(table: &SharedTable, span: Span) -> Result<Option<Bytes>, ReadError> {
-    let result = match find(table, span.ticket)? {
+    let result = match find(table, span.source)? {
         Whereabouts::Memory(content) => return Ok(Some(part(content, span))),
+        Whereabouts::Transfer(file, bytes) => {
+            let mut piece = piece_of(bytes, span);
+            return Ok(file.read_now(&mut piece, span.from)?.then(|| piece.into()));
+        }
         Whereabouts::File(_, None) => return Ok(None),
         Whereabouts::File(_, Some(file)) => file.read_now(span.from, span.bytes_max),
         Whereabouts::Log(log, place) => {
@@ -48,7 +65,7 @@ pub fn read_now(table: &SharedTable, span: Span) -> Result<Option<Bytes>, ReadEr
             }
         }
     };
-    note_damage(table, span.ticket, result)
+    note_damage(table, span.source, result)
 }
 
 /// Reads, and waits for the disk.
@@ -58,8 +75,14 @@ pub fn read_waiting(
     files: &Path,
     span: Span,
 ) -> Result<Bytes, ReadError> {
-    let result = match find(table, span.ticket)? {
+    let result = match find(table, span.source)? {
         Whereabouts::Memory(content) => return Ok(part(content, span)),
+        Whereabouts::Transfer(file, bytes) => {
+            let mut piece = piece_of(bytes, span);
+            let read = file.read_at(&mut piece, span.from)?;
+            piece.truncate(read);
+            return Ok(piece.into());
+        }
         Whereabouts::File(_, Some(file)) => file.read(span.from, span.bytes_max),
         Whereabouts::File(large, None) => LargeFile::open(disk, files, large).and_then(|file| {
             let file = Arc::new(file);
@@ -77,14 +100,26 @@ pub fn read_waiting(
             }
         }
     };
-    note_damage(table, span.ticket, result)
+    note_damage(table, span.source, result)
 }
 
-fn find(table: &SharedTable, ticket: Ticket) -> Result<Whereabouts, ReadError> {
+fn find(table: &SharedTable, source: Source) -> Result<Whereabouts, ReadError> {
     let mut table = table.lock();
-    if let Some(Value::Content { content, .. }) = table.pending.get(&ticket.0) {
-        return Ok(Whereabouts::Memory(content.bytes().clone()));
+    let (ticket, transfer) = match source {
+        Source::Transfer(transfer) => (None, Some(transfer)),
+        Source::Version(ticket) => match table.pending.get(&ticket.0) {
+            Some(WriteValue::Here(Value::Content { content, .. })) => {
+                return Ok(Whereabouts::Memory(content.bytes().clone()));
+            }
+            Some(WriteValue::Transferred { transfer, .. }) => (None, Some(*transfer)),
+            _ => (Some(ticket), None),
+        },
+    };
+    if let Some(transfer) = transfer {
+        let (file, bytes) = table.transfers.get(&transfer).ok_or(ReadError::Gone)?;
+        return Ok(Whereabouts::Transfer(file.clone(), *bytes));
     }
+    let ticket = ticket.ok_or(ReadError::Gone)?;
     if table.damaged.contains(&ticket.0) {
         return Err(ReadError::Damaged);
     }
@@ -119,8 +154,10 @@ fn small(
     }
     let content = Bytes::copy_from_slice(content);
     let mut table = table.lock();
-    if table.places.contains_key(&span.ticket.0) {
-        table.cache.put(span.ticket.0, content.clone());
+    if let Source::Version(ticket) = span.source
+        && table.places.contains_key(&ticket.0)
+    {
+        table.cache.put(ticket.0, content.clone());
     }
     Ok(part(content, span))
 }
@@ -128,10 +165,10 @@ fn small(
 /// Notes damage, unless the content was discarded meanwhile.
 fn note_damage<T>(
     table: &SharedTable,
-    ticket: Ticket,
+    source: Source,
     result: Result<T, ReadError>,
 ) -> Result<T, ReadError> {
-    if matches!(result, Err(ReadError::Damaged)) {
+    if let (Err(ReadError::Damaged), Source::Version(ticket)) = (&result, source) {
         let mut table = table.lock();
         if !table.places.contains_key(&ticket.0) && !table.damaged.contains(&ticket.0) {
             return Err(ReadError::Gone);
@@ -139,6 +176,12 @@ fn note_damage<T>(
         table.damage(ticket.0);
     }
     result
+}
+
+/// A buffer for what is to be read of a file of this length.
+fn piece_of(bytes: u64, span: Span) -> Vec<u8> {
+    let left = bytes.saturating_sub(span.from).min(span.bytes_max as u64);
+    vec![0; left.min(BLOCK_BYTES as u64) as usize]
 }
 
 fn part(content: Bytes, span: Span) -> Bytes {

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use smol::channel::{self, Receiver};
 
 use super::{
+    arrivals::Arrival,
     engine::Engine,
     error::{OpenError, ReadError, failed},
     file::{Disk, RealDisk},
@@ -18,10 +19,10 @@ use super::{
     node,
     open::{ASIDE, check_folder, open},
     queue::{Command, Shared, WaitingRead},
-    read::{Span, read_now},
+    read::{Source, Span, read_now},
     table::{SharedTable, Table},
     threads::{DiskThread, serve_reads},
-    types::{DiskOptions, DiskStats, Found, Opened, Report, SavedNode, Write},
+    types::{DiskOptions, DiskStats, Found, Opened, Report, SavedNode, TransferId, Write},
 };
 use crate::ring::item::Ticket;
 
@@ -153,7 +154,10 @@ impl DiskStore {
     /// Fewer bytes may come, but none only at the end of the content: a large one is read block by block,
     /// so one ends where its block ends. A damaged content is never handed out, not even in part.
     pub fn read(&self, ticket: Ticket, from: u64, bytes_max: usize) -> Read {
-        let span = Span { ticket, from, bytes_max };
+        self.read_span(Span { source: Source::Version(ticket), from, bytes_max })
+    }
+
+    fn read_span(&self, span: Span) -> Read {
         match read_now(&self.shared.table, span).transpose() {
             Some(result) => Read::Now(result),
             None => {
@@ -163,6 +167,40 @@ impl DiskStore {
             }
         }
     }
+
+    // ---- contents that come in pieces
+
+    /// Begins a content that comes in pieces. It is not one before a version is written that has it
+    /// ([`WriteValue::Transferred`](super::WriteValue::Transferred)), and what is left of it at the end of the process is removed.
+    pub fn begin(&self, transfer: TransferId) {
+        self.shared.command(Command::Arrive(Arrival::Begin(transfer)));
+    }
+
+    /// Adds bytes to a transfer. A [`Report::Appended`] follows, with which the caller bounds what is
+    /// queued.
+    pub fn append(&self, transfer: TransferId, bytes: Bytes) {
+        self.shared.command(Command::Arrive(Arrival::Append(transfer, bytes)));
+    }
+
+    /// Ends a transfer of which all bytes have come. A [`Report::Finished`] follows.
+    pub fn finish(&self, transfer: TransferId) {
+        self.shared.command(Command::Arrive(Arrival::Finish(transfer)));
+    }
+
+    /// Forgets a transfer, complete or not, and gives its room back. Nothing happens to one that a version
+    /// was written with.
+    pub fn abort(&self, transfer: TransferId) {
+        self.shared.command(Command::Arrive(Arrival::Abort(transfer)));
+    }
+
+    /// Reads what has come of a transfer: from this byte on, up to so many bytes. Never blocks. None come
+    /// where none have arrived yet. They are not checked, since it is not known yet what they are: who is
+    /// sent them checks the whole.
+    pub fn read_transfer(&self, transfer: TransferId, from: u64, bytes_max: usize) -> Read {
+        self.read_span(Span { source: Source::Transfer(transfer), from, bytes_max })
+    }
+
+    // ---- what the store says
 
     /// All reports since the last time, in order. Waits until there is one. None at all: the store is
     /// closed, and all that was written was reported. One task at a time may wait.

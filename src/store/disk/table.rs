@@ -14,8 +14,8 @@ use super::{
     contents::{Large, OpenFiles},
     file::DiskFile,
     record::Spot,
+    types::{TransferId, WriteValue},
 };
-use crate::ring::item::Value;
 
 /// A record in a log. A store has one for each version, so it is small.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,7 +49,9 @@ pub struct Table {
     /// All logs, by number.
     pub logs: BTreeMap<u32, OpenLog>,
     /// What was given to the store and is not written yet.
-    pub pending: BTreeMap<u64, Value>,
+    pub pending: BTreeMap<u64, WriteValue>,
+    /// Contents that come in pieces, with how many bytes have come.
+    pub transfers: BTreeMap<TransferId, (Arc<dyn DiskFile>, u64)>,
     /// Small contents that were read.
     pub cache: Cache,
     /// Large contents that were read.
@@ -66,6 +68,7 @@ impl Table {
             damaged_files: HashSet::new(),
             logs: BTreeMap::new(),
             pending: BTreeMap::new(),
+            transfers: BTreeMap::new(),
             cache: Cache::new(cache_bytes),
             open_files: OpenFiles::default(),
         }

@@ -81,7 +81,9 @@ impl<'a> DiskThread<'a> {
     }
 
     fn carry_out(&mut self, work: Work) {
-        let Work { writes, discards, node, .. } = work;
+        let Work { arrivals, writes, discards, aborts, node, .. } = work;
+        let arrived = arrivals.into_iter().filter_map(|it| self.engine.arrive(it));
+        self.shared.report(arrived);
         if !writes.is_empty() {
             let began = Instant::now();
             let results = self.engine.commit(&writes);
@@ -91,6 +93,9 @@ impl<'a> DiskThread<'a> {
             self.shared.report(reports.map(|(ticket, result)| Report::Written { ticket, result }));
         }
         discards.into_iter().for_each(|ticket| self.engine.discard(ticket));
+        for abort in aborts {
+            self.engine.arrive(abort);
+        }
         if let Some(node) = node {
             let folder: &Path = &self.engine.folder;
             let result = node::write(&*self.engine.disk, folder, &node);

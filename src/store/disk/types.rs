@@ -74,7 +74,33 @@ pub struct Write {
     /// Which write of that this is.
     pub version: Version,
     /// The content, or that it was deleted.
-    pub value: Value,
+    pub value: WriteValue,
+}
+
+/// Names a content that comes in pieces. None is used twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct TransferId(pub u64);
+
+/// What a version that is to be kept is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum WriteValue {
+    /// A content that is here, or a tombstone.
+    Here(Value),
+    /// What has come in a transfer that is complete. The transfer is over then; also if the write fails.
+    Transferred {
+        /// Which.
+        transfer: TransferId,
+        /// BLAKE3 of the content, as reported.
+        hash: Hash,
+        /// Its length, as reported.
+        bytes: u64,
+    },
+}
+
+impl From<Value> for WriteValue {
+    fn from(value: Value) -> Self {
+        Self::Here(value)
+    }
 }
 
 /// A version that the store has, found when it was opened.
@@ -149,6 +175,21 @@ pub enum Report {
         /// Whether it is.
         result: Result<(), StoreFault>,
     },
+    /// Bytes of a transfer are written, in the order in which they came.
+    Appended {
+        /// Which transfer.
+        transfer: TransferId,
+        /// How many bytes of it there are now. After a fault the transfer can only be aborted.
+        result: Result<u64, StoreFault>,
+    },
+    /// A transfer is complete.
+    Finished {
+        /// Which transfer.
+        transfer: TransferId,
+        /// BLAKE3 and length of its content. It is on the disk, but nothing unless a version is written
+        /// that has it.
+        result: Result<(Hash, u64), StoreFault>,
+    },
     /// Damage was found while nobody read: reading this content gives
     /// [`ReadError::Damaged`](super::ReadError::Damaged) from now on.
     Damaged {
@@ -170,6 +211,8 @@ pub struct DiskStats {
     pub dead_bytes: u64,
     /// Contents in files of their own, together.
     pub file_bytes: u64,
+    /// Transfers that are neither written nor aborted.
+    pub transfers: u64,
     /// Writes that are not confirmed.
     pub queued_writes: u64,
     /// Reads that wait for the disk.

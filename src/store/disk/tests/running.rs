@@ -9,7 +9,8 @@ use super::rig::{name, version};
 use crate::{
     ring::item::{Content, Ticket, Value},
     store::disk::{
-        DiskOptions, DiskStore, Found, FoundKind, Opened, Read, ReadError, Report, SavedNode, Write,
+        DiskOptions, DiskStore, Found, FoundKind, Opened, Read, ReadError, Report, SavedNode,
+        TransferId, Write, WriteValue,
     },
 };
 
@@ -36,7 +37,7 @@ pub fn options() -> DiskOptions {
 
 pub fn write(number: u64, content: impl Into<Bytes>) -> Write {
     let content = Content::from(content.into());
-    let value = Value::Content { hash: content.hash(), content };
+    let value = Value::Content { hash: content.hash(), content }.into();
     let name = name((number % 200) as u8);
     Write { ticket: Ticket(number), name, version: version(number), value }
 }
@@ -241,4 +242,80 @@ fn room_is_given_back_while_writes_go_on() {
     store.close();
     let (_store, opened, _) = open(folder.path(), options);
     assert_eq!((opened.versions, opened.remarks), (200, Vec::new()));
+}
+
+#[test]
+fn a_content_can_come_in_pieces_and_be_read_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, ..) = open(folder.path(), options());
+    let (content, id) = (long(1_000_000), TransferId(7));
+    let arrived = |from: usize| match store.read_transfer(id, from as u64, usize::MAX) {
+        Read::Now(result) => result,
+        Read::Later(later) => block_on(later.result()),
+    };
+    store.begin(id);
+    let mut there = 0;
+    for piece in content.chunks(70_000) {
+        store.append(id, Bytes::copy_from_slice(piece));
+        there += piece.len() as u64;
+        assert_eq!(reports(&store, 1), [Report::Appended { transfer: id, result: Ok(there) }]);
+        assert!(arrived(there as usize).unwrap().is_empty());
+        let last = arrived(there as usize - 3).unwrap();
+        assert_eq!(last, content[there as usize - 3..there as usize]);
+    }
+    store.finish(id);
+    let hash = blake3::hash(&content);
+    let finished = Report::Finished { transfer: id, result: Ok((hash, there)) };
+    assert_eq!(reports(&store, 1), [finished]);
+    assert_eq!(store.stats().versions, 0);
+    let value = WriteValue::Transferred { transfer: id, hash, bytes: there };
+    store.write(Write { value, ..write(1, "") });
+    assert_eq!(read(&store, 1, 500_000, 10).unwrap(), content[500_000..500_010]);
+    reports(&store, 1);
+    assert_eq!(read_all(&store, 1), content);
+    assert!(matches!(arrived(0), Err(ReadError::Gone)));
+    store.abort(id);
+    store.write(write(2, "behind"));
+    reports(&store, 1);
+    assert_eq!(read_all(&store, 1), content);
+    drop(store);
+    let (store, opened, found) = open(folder.path(), options());
+    assert_eq!((found.len(), opened.remarks), (2, Vec::new()));
+    let it = found.iter().find(|it| it.version == version(1)).unwrap();
+    assert_eq!(read_all(&store, it.ticket.0), content);
+}
+
+#[test]
+fn a_transfer_that_is_not_complete_is_no_content_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, ..) = open(folder.path(), options());
+    let left = || std::fs::read_dir(folder.path().join("files")).unwrap().count();
+    let hash = blake3::hash(b"whole");
+    for number in 1..=3 {
+        store.begin(TransferId(number));
+        store.append(TransferId(number), Bytes::from_static(b"whole"));
+    }
+    store.finish(TransferId(2));
+    store.finish(TransferId(3));
+    reports(&store, 5);
+    assert_eq!(left(), 3);
+    for (number, bytes) in [(1, 5), (2, 4), (4, 5)] {
+        let value = WriteValue::Transferred { transfer: TransferId(number), hash, bytes };
+        store.write(Write { value, ..write(number, "") });
+        let fault = Err(crate::ring::StoreFault::Broken);
+        let report = Report::Written { ticket: Ticket(number), result: fault };
+        assert_eq!(reports(&store, 1), [report]);
+        assert!(matches!(read(&store, number, 0, 1), Err(ReadError::Gone)));
+    }
+    store.append(TransferId(2), Bytes::from_static(b"more"));
+    let fault = Err(crate::ring::StoreFault::Broken);
+    assert_eq!(reports(&store, 1), [Report::Appended { transfer: TransferId(2), result: fault }]);
+    store.abort(TransferId(1));
+    store.write(write(5, "behind"));
+    store.write(write(6, "behind"));
+    reports(&store, 2);
+    drop(store);
+    assert_eq!(left(), 1);
+    let (_store, opened, found) = open(folder.path(), options());
+    assert_eq!((left(), found.len(), opened.remarks), (0, 2, Vec::new()));
 }

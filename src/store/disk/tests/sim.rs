@@ -360,11 +360,21 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        assert_eq!(from.parent(), to.parent());
         let node = self.state().find(from)?;
-        let (from, to) = (from.to_owned(), to.file_name().unwrap().to_owned());
+        let (folder, to) = (to, to.file_name().unwrap().to_owned());
         let name = from.file_name().unwrap().to_owned();
-        self.change(from.parent().unwrap(), |_| EntryChange::Rename(name, to, node))
+        if from.parent() == folder.parent() {
+            return self.change(from.parent().unwrap(), |_| EntryChange::Rename(name, to, node));
+        }
+        // Two folders are synced one by one, so either half may be lost.
+        self.change(folder.parent().unwrap(), |_| EntryChange::Put(to, node))?;
+        let mut state = self.state();
+        let parent = state.find(from.parent().unwrap())?;
+        let Node::Folder(parent) = &mut state.nodes[parent] else { return Err(broken()) };
+        let change = EntryChange::Remove(name);
+        change.apply(&mut parent.now);
+        parent.pending.push(change);
+        Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
