@@ -28,7 +28,7 @@ pub struct Background {
 
 #[derive(Debug)]
 enum Task {
-    Heads(HeadsWriter),
+    Heads(Box<HeadsWriter>),
     Compaction(Compaction),
 }
 
@@ -78,7 +78,7 @@ impl Background {
             } else if let Some(number) = without_heads(engine) {
                 // The dead are not in it, so their deaths must not be lost.
                 engine.write_deaths()?;
-                Some(Task::Heads(HeadsWriter::begin(engine, number, HEADER_BYTES)?))
+                Some(Task::Heads(Box::new(HeadsWriter::begin(engine, number)?)))
             } else {
                 None
             };
@@ -106,7 +106,7 @@ pub fn write_last_heads(engine: &mut Engine) -> io::Result<()> {
     let Some(number) = engine.active.filter(|number| !engine.logs[number].has_heads) else {
         return Ok(());
     };
-    let mut writer = HeadsWriter::begin(engine, number, HEADER_BYTES)?;
+    let mut writer = HeadsWriter::begin(engine, number)?;
     while !writer.step(engine)?.1 {}
     Ok(())
 }
@@ -290,12 +290,44 @@ impl Engine {
 mod tests {
     use super::*;
     use crate::store::disk::{
-        Durability,
+        Durability, ReadError,
         tests::{
             rig::Rig,
             sim::{Fault, SimDisk},
         },
     };
+
+    #[test]
+    fn damage_that_is_found_while_copying_is_reported_and_not_copied() {
+        // In the content of a record, and in its head.
+        for at in [200, 20] {
+            let mut rig = Rig::new(SimDisk::new(), Durability::Sync);
+            rig.put(&[(1, 1, Some(250)), (2, 1, Some(250)), (3, 1, Some(250)), (4, 1, Some(250))]);
+            rig.put(&[(5, 1, Some(250))]);
+            rig.put(&[(6, 1, Some(10))]);
+            (3..6).for_each(|number| rig.discard(number, 1));
+            let path = rig.engine.log_folder().join(log_name(1));
+            let files = rig.disk.files();
+            let mut bytes = files.into_iter().find(|it| it.0 == path).unwrap().1;
+            let place = rig.engine.table.lock().places[&rig.tickets[&(2, 1)].0];
+            bytes[place.spot.offset as usize + at] ^= 1;
+            rig.disk.tamper(&path, Some(bytes));
+            let mut damaged = Vec::new();
+            let mut compaction = Compaction::begin(&rig.engine, 1);
+            compaction.step(&mut rig.engine, &mut damaged).unwrap();
+            let ticket = rig.tickets.remove(&(2, 1)).unwrap();
+            assert_eq!(damaged, [ticket]);
+            assert!(matches!(rig.read(ticket), Err(ReadError::Damaged)));
+            assert!(!rig.engine.logs.contains_key(&1));
+            rig.engine.discard(ticket);
+            assert!(matches!(rig.read(ticket), Err(ReadError::Gone)));
+            rig.promises.forget((2, 1));
+            assert!(rig.close());
+            let rig = rig.restart(0, Durability::Sync);
+            rig.check();
+            assert!(!rig.tickets.contains_key(&(2, 1)));
+        }
+    }
 
     #[test]
     fn a_copy_that_is_dropped_leaves_word_of_what_it_replaced() {

@@ -18,7 +18,7 @@ use super::{
     file::{Disk, DiskFile},
     limits::WINDOW_BYTES,
     live::Live,
-    record::{Head, RecordKind, check, u32_at},
+    record::{HEADER_BYTES as LOG_HEADER_BYTES, Head, RecordKind, check, u32_at},
     scan::Window,
     table::OpenLog,
 };
@@ -86,14 +86,15 @@ pub struct HeadsWriter {
 
 impl HeadsWriter {
     /// Begins with a log that does not change any more.
-    pub fn begin(engine: &Engine, number: u32, from: u32) -> io::Result<Self> {
+    pub fn begin(engine: &Engine, number: u32) -> io::Result<Self> {
         let log = engine.table.lock().logs[&number].clone();
         let covers = engine.logs[&number].bytes;
         let path = engine.log_folder().join(heads_name(number)).with_extension(DRAFT);
         let draft = engine.disk.create(&path)?;
         let hasher = blake3::Hasher::new_keyed(&log.key);
         let live = Live::in_log(&engine.table, number);
-        let mut writer = Self { number, log, live, at: from, covers, draft, written: 0, hasher };
+        let at = LOG_HEADER_BYTES;
+        let mut writer = Self { number, log, live, at, covers, draft, written: 0, hasher };
         let mut header = MAGIC.to_vec();
         header.extend_from_slice(&number.to_le_bytes());
         header.extend_from_slice(&covers.to_le_bytes());

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use super::{
-    rig::{Rig, go_on, load, random_load},
+    rig::{Rig, go_on, load, random_load, seeds},
     sim::{Fault, SimDisk},
 };
 use crate::store::disk::Durability;
@@ -36,7 +36,7 @@ fn any_operation_may_fail_once() {
 #[test]
 fn many_operations_may_fail() {
     for durability in [Durability::Sync, Durability::Os] {
-        for seed in 0..2000 {
+        for seed in seeds(1000) {
             let mut rig = Rig::new(SimDisk::new(), durability);
             rig.disk.set_fault(Fault::Often(2 + seed as u8 % 20, seed));
             random_load(&mut rig, 1, seed);

@@ -1,7 +1,7 @@
 //! Power is lost at any operation.
 
 use super::{
-    rig::{Rig, go_on, load, random_load},
+    rig::{Rig, go_on, load, random_load, seeds},
     sim::{Fault, SimDisk},
 };
 use crate::store::disk::Durability;
@@ -85,7 +85,7 @@ fn a_process_ends_at_any_operation_and_then_the_power_is_lost() {
 
 #[test]
 fn any_load_may_be_cut_off_again_and_again() {
-    for seed in 0..4000 {
+    for seed in seeds(1500) {
         let mut rig = Rig::new(SimDisk::new(), Durability::Sync);
         for life in 0..4 {
             let seed = 4 * seed + life;

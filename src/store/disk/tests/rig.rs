@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ops::Range,
     path::Path,
 };
 
@@ -29,6 +30,11 @@ use crate::{
 };
 
 pub const FOLDER: &str = "/";
+
+/// The seeds of a test: so many, or as many as `SMOLRING_SEEDS` says.
+pub fn seeds(count: u64) -> Range<u64> {
+    0..std::env::var("SMOLRING_SEEDS").map_or(count, |it| it.parse().expect("a number"))
+}
 
 /// A version: which name, which write.
 pub type Key = (u8, u64);
