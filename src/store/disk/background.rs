@@ -24,6 +24,8 @@ use crate::ring::item::Ticket;
 #[derive(Default, Debug)]
 pub struct Background {
     task: Option<Task>,
+    /// The log with which it failed last: others have their turn first.
+    failed: u32,
 }
 
 #[derive(Debug)]
@@ -53,9 +55,7 @@ impl Background {
     /// Whether there is something to do.
     pub fn has_work(&self, engine: &Engine) -> bool {
         self.task.is_some()
-            || with_rest(engine).is_some()
-            || to_compact(engine).is_some()
-            || without_heads(engine).is_some()
+            || [with_rest, to_compact, without_heads].iter().any(|it| it(engine, 0).is_some())
     }
 
     /// Does a little of it. Returns how many bytes were read for it. Tickets of records that turned out
@@ -69,13 +69,15 @@ impl Background {
     }
 
     fn try_step(&mut self, engine: &mut Engine, damaged: &mut Vec<Ticket>) -> io::Result<usize> {
-        if let Some(number) = with_rest(engine) {
+        if let Some(number) = with_rest(engine, self.failed) {
+            self.failed = number;
             engine.cut_rest(number)?;
         }
         if self.task.is_none() {
-            self.task = if let Some(number) = to_compact(engine) {
+            self.task = if let Some(number) = to_compact(engine, self.failed) {
                 Some(Task::Compaction(Compaction::begin(engine, number)))
-            } else if let Some(number) = without_heads(engine) {
+            } else if let Some(number) = without_heads(engine, self.failed) {
+                self.failed = number;
                 // The dead are not in it, so their deaths must not be lost.
                 engine.write_deaths()?;
                 Some(Task::Heads(Box::new(HeadsWriter::begin(engine, number)?)))
@@ -85,8 +87,12 @@ impl Background {
         }
         let (bytes, is_done) = match &mut self.task {
             None => return Ok(0),
-            Some(Task::Compaction(compaction)) => compaction.step(engine, damaged)?,
+            Some(Task::Compaction(compaction)) => {
+                self.failed = compaction.number;
+                compaction.step(engine, damaged)?
+            }
             Some(Task::Heads(writer)) => {
+                self.failed = writer.number();
                 let (bytes, is_done) = writer.step(engine)?;
                 if is_done && let Some(log) = engine.logs.get_mut(&writer.number()) {
                     log.has_heads = true;
@@ -94,6 +100,7 @@ impl Background {
                 (bytes, is_done)
             }
         };
+        self.failed = 0;
         if is_done {
             self.task = None;
         }
@@ -111,25 +118,32 @@ pub fn write_last_heads(engine: &mut Engine) -> io::Result<()> {
     Ok(())
 }
 
+/// The first log after this one for which that holds, or the first of all.
+fn next_log(engine: &Engine, after: u32, holds: impl Fn(u32, &LogState) -> bool) -> Option<u32> {
+    let mut found = engine.logs.iter().filter(|(number, log)| holds(**number, log));
+    let first = found.next().map(|(number, _)| *number)?;
+    let mut all = std::iter::once(first).chain(found.map(|(number, _)| *number));
+    Some(all.find(|number| *number > after).unwrap_or(first))
+}
+
 /// A log with more in its file than what counts.
-fn with_rest(engine: &Engine) -> Option<u32> {
-    engine.logs.iter().find(|(_, log)| log.has_rest).map(|(number, _)| *number)
+fn with_rest(engine: &Engine, after: u32) -> Option<u32> {
+    next_log(engine, after, |_, log| log.has_rest)
 }
 
 /// A log that can be compacted with profit.
-fn to_compact(engine: &Engine) -> Option<u32> {
-    let is_worth_it = |log: &LogState| {
-        let dead = log.dead_bytes();
-        log.is_suspect || 2 * dead >= u64::from(log.bytes) || dead + 64 >= u64::from(log.bytes)
-    };
-    let mut sealed = engine.logs.iter().filter(|(number, _)| Some(**number) != engine.active);
-    sealed.find(|(_, log)| is_worth_it(log)).map(|(number, _)| *number)
+fn to_compact(engine: &Engine, after: u32) -> Option<u32> {
+    next_log(engine, after, |number, log| {
+        let (dead, bytes) = (log.dead_bytes(), u64::from(log.bytes));
+        let is_worth_it =
+            log.is_suspect || 2 * dead >= bytes || dead + u64::from(HEADER_BYTES) >= bytes;
+        Some(number) != engine.active && is_worth_it
+    })
 }
 
 /// A log that is complete, of which the heads are not written.
-fn without_heads(engine: &Engine) -> Option<u32> {
-    let mut sealed = engine.logs.iter().filter(|(number, _)| Some(**number) != engine.active);
-    sealed.find(|(_, log)| !log.has_heads).map(|(number, _)| *number)
+fn without_heads(engine: &Engine, after: u32) -> Option<u32> {
+    next_log(engine, after, |number, log| Some(number) != engine.active && !log.has_heads)
 }
 
 impl Compaction {

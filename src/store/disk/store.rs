@@ -119,17 +119,21 @@ impl DiskStore {
         let names = (0..).map(|more: u64| folder.join(format!("{ASIDE}{}", now_ms + more)));
         let aside = names.into_iter().find(|it| !it.exists()).expect("some name is free");
         RealDisk.make_folder(&aside).map_err(failed(&aside))?;
-        for entry in RealDisk.list(folder).map_err(failed(folder))? {
-            let stays = entry.text().is_some_and(|name| {
-                matches!(name, "lock" | "lost+found") || name.starts_with(ASIDE)
-            });
-            if !stays {
-                let (from, to) = (folder.join(&entry.name), aside.join(&entry.name));
-                RealDisk.rename(&from, &to).map_err(failed(&from))?;
+        let mut entries = RealDisk.list(folder).map_err(failed(folder))?;
+        entries.retain(|entry| {
+            let stays = |name: &str| ["lock", "lost+found"].contains(&name);
+            !entry.text().is_some_and(|name| stays(name) || name.starts_with(ASIDE))
+        });
+        // What says how old all this is goes last: without it, what is left would pass for new.
+        entries.sort_by_key(|entry| entry.text() == Some("node.json"));
+        for entry in entries {
+            if entry.text() == Some("node.json") {
+                sync_both(&aside, folder)?;
             }
+            let (from, to) = (folder.join(&entry.name), aside.join(&entry.name));
+            RealDisk.rename(&from, &to).map_err(failed(&from))?;
         }
-        RealDisk.sync_folder(&aside).map_err(failed(&aside))?;
-        RealDisk.sync_folder(folder).map_err(failed(folder))?;
+        sync_both(&aside, folder)?;
         Ok(aside)
     }
 
@@ -248,6 +252,12 @@ fn take(folder: &Path) -> Result<FolderLock, OpenError> {
     make_folders(folder)?;
     check_folder(&RealDisk, folder)?;
     FolderLock::take(folder)
+}
+
+/// Syncs a folder and the one that it is in.
+fn sync_both(inner: &Path, outer: &Path) -> Result<(), OpenError> {
+    RealDisk.sync_folder(inner).map_err(failed(inner))?;
+    RealDisk.sync_folder(outer).map_err(failed(outer))
 }
 
 fn start_threads(engine: Engine, shared: &Arc<Shared>) -> std::io::Result<Vec<JoinHandle<()>>> {

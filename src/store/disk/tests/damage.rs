@@ -123,3 +123,20 @@ fn a_disk_that_cannot_be_read_now_and_then_loses_nothing() {
         }
     }
 }
+
+#[test]
+fn a_large_content_without_its_file_or_with_half_of_it_is_reported_when_the_store_is_opened() {
+    for is_gone in [true, false] {
+        let mut rig = Rig::new(SimDisk::new(), Durability::Sync);
+        rig.put(&[(1, 1, Some(500)), (2, 1, Some(600))]);
+        let disk = rig.disk.reboot(0);
+        let of_one = |it: &(PathBuf, Vec<u8>)| it.0.starts_with("/files") && it.1.len() == 500;
+        let (path, bytes) = disk.files().into_iter().find(of_one).unwrap();
+        disk.tamper(&path, (!is_gone).then(|| bytes[..250].to_vec()));
+        let rig = Rig::reopen(disk, rig.promises, Durability::Sync).unwrap();
+        let remark = format!("{} is missing or has another length", path.display());
+        assert_eq!(rig.opened.remarks, [remark]);
+        assert_eq!((rig.tickets.len(), rig.lost()), (1, 1));
+        rig.check_what_is_there();
+    }
+}

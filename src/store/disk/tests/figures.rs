@@ -75,10 +75,10 @@ fn figures_of_writing_and_reading() {
         );
         for _ in 0..2 {
             let began = Instant::now();
-            for number in 1..=FILES {
+            for number in 1..=FILES / 5 {
                 assert_eq!(read(&store, number, 0, usize::MAX).unwrap().len(), 1024);
             }
-            let each = began.elapsed().as_nanos() as f64 / FILES as f64;
+            let each = began.elapsed().as_nanos() as f64 / (FILES / 5) as f64;
             println!("cache of {} MiB: {each:.0} ns a read", cache_bytes >> 20);
         }
     }

@@ -3,6 +3,7 @@
 mod damage;
 mod faults;
 mod figures;
+mod gate;
 mod open;
 mod power;
 pub mod rig;
