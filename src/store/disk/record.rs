@@ -355,7 +355,7 @@ mod tests {
 
     fn heads() -> Vec<Head> {
         let version = Version { stamp: Stamp(77), node: "[fe80::1%3]:4043".parse().unwrap() };
-        let name = Name::new(&"ä/".repeat(300).trim_end_matches('/')).unwrap();
+        let name = Name::new("ä/".repeat(300).trim_end_matches('/')).unwrap();
         let hash = blake3::hash(b"x");
         let of = |value| RecordKind::Version { name: name.clone(), version, value };
         [

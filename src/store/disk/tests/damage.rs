@@ -140,3 +140,22 @@ fn a_large_content_without_its_file_or_with_half_of_it_is_reported_when_the_stor
         rig.check_what_is_there();
     }
 }
+
+#[test]
+fn a_log_that_has_become_shorter_is_reported_wherever_it_ends() {
+    let mut rig = Rig::new(SimDisk::new(), Durability::Sync);
+    rig.put(&[(1, 1, Some(290)), (2, 1, Some(290)), (3, 1, Some(290)), (4, 1, Some(290))]);
+    rig.put(&[(5, 1, Some(290))]);
+    rig.put(&[(6, 1, Some(290))]);
+    assert_eq!(rig.engine.active, Some(2));
+    let second = rig.engine.table.lock().places[&rig.tickets[&(2, 1)].0].spot.offset as usize;
+    for bytes in [0, 10, 64, 65, second, second + 1] {
+        let disk = rig.disk.reboot(0);
+        let (path, log) = disk.files().into_iter().find(|it| it.0.starts_with("/log")).unwrap();
+        disk.tamper(&path, Some(log[..bytes].to_vec()));
+        let rig = Rig::reopen(disk, rig.promises.clone(), Durability::Sync).unwrap();
+        assert!(!rig.opened.remarks.is_empty(), "cut at {bytes}");
+        assert_eq!(rig.lost(), if bytes < second { 4 } else { 3 });
+        rig.check_what_is_there();
+    }
+}

@@ -275,9 +275,17 @@ fn a_content_can_come_in_pieces_and_be_read_meanwhile() {
     assert_eq!(read_all(&store, 1), content);
     assert!(matches!(arrived(0), Err(ReadError::Gone)));
     store.abort(id);
-    store.write(write(2, "behind"));
+    // The same comes once more: one file is enough.
+    let again = TransferId(8);
+    store.begin(again);
+    store.append(again, content.clone().into());
+    store.finish(again);
+    let value = WriteValue::Transferred { transfer: again, hash, bytes: there };
+    reports(&store, 2);
+    store.write(Write { value, ..write(2, "") });
     reports(&store, 1);
-    assert_eq!(read_all(&store, 1), content);
+    assert_eq!((read_all(&store, 1), read_all(&store, 2)), (content.clone(), content.clone()));
+    assert_eq!(std::fs::read_dir(folder.path().join("files")).unwrap().count(), 1);
     drop(store);
     let (store, opened, found) = open(folder.path(), options());
     assert_eq!((found.len(), opened.remarks), (2, Vec::new()));
