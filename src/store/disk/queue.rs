@@ -259,3 +259,25 @@ impl Shared {
         *lock(&self.stats)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::disk::{table::Table, tests::sim::SimDisk, types::TransferId};
+
+    #[test]
+    fn a_transfer_is_forgotten_only_after_the_writes_that_were_queued_before() {
+        let table = SharedTable::new(Table::new(0));
+        let shared = Shared::new(table, SimDisk::new().shared(), "/files".into());
+        let id = TransferId(1);
+        for arrival in [Arrival::Begin(id), Arrival::Finish(id), Arrival::Abort(id)] {
+            shared.command(Command::Arrive(arrival));
+        }
+        shared.command(Command::Discard(Ticket(1)));
+        let work = shared.work(None);
+        assert_eq!((work.arrivals.len(), work.aborts.len(), work.discards.len()), (2, 1, 1));
+        assert!(!work.is_last);
+        shared.close();
+        assert!(shared.work(None).is_last);
+    }
+}
