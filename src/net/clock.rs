@@ -20,7 +20,7 @@ pub(super) fn now() -> Instant {
 }
 
 /// Milliseconds since 1970.
-pub(super) fn wall_ms() -> u64 {
+pub fn wall_ms() -> u64 {
     #[cfg(test)]
     if let Some(wall_ms) = scripted::wall_ms() {
         return wall_ms;

@@ -18,22 +18,25 @@ use smol::{LocalExecutor, future};
 use super::{
     clock::{self, Alarm},
     connection::{NetConnection, Role},
+    disk::{self, Disk},
     flight::{Flight, Held, WaitingPlace},
-    limits::{FAREWELL, FAREWELL_LOOK, LATE, LINGER, READ_BYTES_MAX, SWEEP},
+    limits::{FAREWELL, FAREWELL_LOOK, LATE, LINGER, READ_BYTES_MAX, SAVE_EVERY, SWEEP},
     link::OpenLink,
 };
 use crate::ring::{
     Event, Input, LinkId, Node, Output, RequestId, StoreFault,
     item::Ticket,
-    message::{Envelope, Request},
+    message::{Answer, Envelope, Item, Request},
     name::Name,
     version::Time,
 };
-use crate::store::MemoryStore;
+use crate::store::{MemoryStore, disk::ReadError};
 
 /// The tasks of one node share it.
 pub(super) struct Driver {
     pub(super) executor: LocalExecutor<'static>,
+    /// Where files are kept, if not in memory.
+    disk: Option<Disk>,
     state: RefCell<DriverState>,
     /// One buffer for all reads: nothing stays in it from one poll of a task to the next.
     pub(super) read_buffer: RefCell<Vec<u8>>,
@@ -50,9 +53,13 @@ pub(super) struct Driver {
 
 struct DriverState {
     node: Node,
-    store: MemoryStore,
+    memory: MemoryStore,
     /// What the store has reported and the node has not been given yet.
     stored: VecDeque<(Ticket, Result<(), StoreFault>)>,
+    /// What has come up while outputs were carried out.
+    inputs: VecDeque<Input>,
+    /// Messages that wait for the disk, in order, by link. The first is being read.
+    reading: HashMap<LinkId, VecDeque<Envelope>>,
     began: Instant,
     outputs: Vec<Output>,
     connections: HashMap<u32, Rc<NetConnection>>,
@@ -91,14 +98,18 @@ impl Driver {
         flight_bytes_max: usize,
         clients_max: usize,
         open_link: OpenLink,
+        disk: Option<Disk>,
         on_event: Box<dyn FnMut(&Event)>,
     ) -> Rc<Self> {
         Rc::new(Self {
             executor: LocalExecutor::new(),
+            disk,
             state: RefCell::new(DriverState {
                 node,
-                store: MemoryStore::default(),
+                memory: MemoryStore::default(),
                 stored: VecDeque::new(),
+                inputs: VecDeque::new(),
+                reading: HashMap::new(),
                 began: clock::now(),
                 outputs: Vec::new(),
                 connections: HashMap::new(),
@@ -276,6 +287,37 @@ impl Driver {
         Some(link)
     }
 
+    // ---- the disk
+
+    /// Gives the node what the disk reports, for ever; and notes now and then that this node is alive.
+    pub(super) async fn watch_disk(self: Rc<Self>) {
+        let Some(disk) = &self.disk else { return future::pending().await };
+        loop {
+            let reports = async { Some(disk.reports().await) };
+            let pause = async {
+                Alarm::after(SAVE_EVERY).await;
+                None
+            };
+            match future::or(reports, pause).await {
+                None => disk.save(&self.state.borrow().node),
+                Some(reports) => {
+                    let mut turn = self.turn();
+                    for (ticket, result) in reports {
+                        turn.input(Input::Stored { ticket, result });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Everything that was handed to the disk is on it, and the folder is given up. Blocks.
+    pub(super) fn close_disk(&self) {
+        if let Some(disk) = &self.disk {
+            disk.save(&self.state.borrow().node);
+            disk.close();
+        }
+    }
+
     // ---- what tests look at
 
     #[cfg(test)]
@@ -288,7 +330,7 @@ impl Driver {
     pub(super) fn read(&self, name: &str) -> Option<Vec<u8>> {
         let state = self.state.borrow();
         let held = state.node.index().get(&Name::new(name).ok()?)?;
-        Some(state.store.read(held.ticket).to_vec())
+        Some(state.memory.read(held.ticket).to_vec())
     }
 
     #[cfg(test)]
@@ -307,6 +349,29 @@ impl Driver {
     pub(super) fn has(&self, name: &Name) -> bool {
         let state = self.state.borrow();
         state.node.is_ready() && state.node.index().get(name).is_some()
+    }
+}
+
+/// Sends the messages that wait for the disk on a link.
+async fn send_later(driver: Rc<Driver>, link: LinkId) {
+    let disk = driver.disk.as_ref().expect("something is to be read");
+    loop {
+        let first = {
+            let mut state = driver.state.borrow_mut();
+            let waiting = state.reading.get_mut(&link).and_then(VecDeque::pop_front);
+            if waiting.is_none() || !state.links.contains_key(&link) {
+                state.reading.remove(&link);
+                return;
+            }
+            waiting
+        };
+        let Some(mut message) = first else { return };
+        if let Some(item) = message.message.item_mut()
+            && disk.read(item).await.is_err()
+        {
+            message.message.leave_out();
+        }
+        driver.turn().send_whole(link, &message);
     }
 }
 
@@ -343,12 +408,7 @@ impl Turn<'_> {
         let was_busy = state.node.is_busy();
         state.node.handle(self.now, input, &mut state.outputs);
         self.carry_out_all();
-        while let Some((ticket, result)) = self.state.stored.pop_front() {
-            let state = &mut *self.state;
-            let input = Input::Stored { ticket, result };
-            state.node.handle(self.now, input, &mut state.outputs);
-            self.carry_out_all();
-        }
+        self.go_on();
         let state = &mut *self.state;
         if was_busy && !state.node.is_busy() {
             self.driver.flight.wake_for_room();
@@ -357,6 +417,18 @@ impl Turn<'_> {
             && let Some(owner) = state.alarm_owner.take()
         {
             owner.wake();
+        }
+    }
+
+    /// Gives the node what has come up meanwhile.
+    fn go_on(&mut self) {
+        loop {
+            let state = &mut *self.state;
+            let stored = state.stored.pop_front();
+            let stored = stored.map(|(ticket, result)| Input::Stored { ticket, result });
+            let Some(input) = stored.or_else(|| state.inputs.pop_front()) else { return };
+            state.node.handle(self.now, input, &mut state.outputs);
+            self.carry_out_all();
         }
     }
 
@@ -371,34 +443,34 @@ impl Turn<'_> {
     fn carry_out(&mut self, output: Output) {
         let state = &mut *self.state;
         match output {
-            Output::Reply { id, mut answer } => {
-                answer.read(|ticket| state.store.read(ticket));
+            Output::Reply { id, answer } => {
                 state.puts.remove(&id.0);
-                // A client that has gone meanwhile gets no answer.
-                if let Some(connection) = state.connections.get(&((id.0 >> 32) as u32)) {
-                    connection.answer(id.0 as u32, answer);
-                }
+                self.reply(id, answer);
             }
             Output::Connect { link, to } => self.connect(link, to),
-            Output::Send { link, mut message } => {
-                message.read(|ticket| state.store.read(ticket));
-                if let Some(connection) = state.links.get(&link) {
-                    connection.send(&message);
-                }
-            }
+            Output::Send { link, message } => self.send(link, message),
             Output::Disconnect { link } => {
                 if let Some(connection) = state.links.remove(&link) {
                     connection.end();
                 }
             }
-            Output::Store { ticket, value, .. } => {
-                let result = state.store.keep(ticket, value);
-                state.stored.push_back((ticket, result));
-            }
-            Output::Discard { ticket } => state.store.discard(ticket),
+            Output::Store { ticket, name, version, value } => match &self.driver.disk {
+                Some(disk) => disk.write(ticket, name, version, value),
+                None => {
+                    let result = state.memory.keep(ticket, value);
+                    state.stored.push_back((ticket, result));
+                }
+            },
+            Output::Discard { ticket } => match &self.driver.disk {
+                Some(disk) => disk.discard(ticket),
+                None => state.memory.discard(ticket),
+            },
             Output::Notify(event) => {
                 if let Event::List(view) = &event {
                     self.driver.flight.set_members(view.circle().len());
+                    if let Some(disk) = &self.driver.disk {
+                        disk.save(&state.node);
+                    }
                 }
                 (state.on_event)(&event);
             }
@@ -406,6 +478,94 @@ impl Turn<'_> {
                 state.has_left = true;
                 self.driver.waiting_for_end.take().into_iter().for_each(Waker::wake);
             }
+        }
+    }
+
+    /// Answers a client, if it is still there. The content of a file may have to be read first.
+    fn reply(&mut self, id: RequestId, mut answer: Answer) {
+        let Some(disk) = &self.driver.disk else {
+            answer.read(|ticket| self.state.memory.read(ticket));
+            return self.answer(id, answer);
+        };
+        let Answer::Found(item) = &mut answer else { return self.answer(id, answer) };
+        match disk.read_now(item) {
+            Ok(true) => self.answer(id, answer),
+            Ok(false) => self.reply_later(id, item.clone()),
+            Err(why) => {
+                let item = item.clone();
+                self.unreadable(id, &item, &why);
+            }
+        }
+    }
+
+    /// A content that is damaged is asked for in the ring.
+    fn unreadable(&mut self, id: RequestId, item: &Item, why: &ReadError) {
+        match disk::ticket_of(item).filter(|_| !matches!(why, ReadError::Failed(_))) {
+            Some(ticket) => self.input_later(Input::Damaged { ticket, asked_by: Some(id) }),
+            None => self.answer(id, disk::unreadable(why)),
+        }
+    }
+
+    /// An input that comes while outputs are carried out.
+    fn input_later(&mut self, input: Input) {
+        self.state.inputs.push_back(input);
+    }
+
+    fn answer(&self, id: RequestId, answer: Answer) {
+        if let Some(connection) = self.state.connections.get(&((id.0 >> 32) as u32)) {
+            connection.answer(id.0 as u32, answer);
+        }
+    }
+
+    fn reply_later(&self, id: RequestId, mut item: Item) {
+        let driver = self.driver.clone();
+        let task = async move {
+            let disk = driver.disk.as_ref().expect("it is being read");
+            let result = disk.read(&mut item).await;
+            let mut turn = driver.turn();
+            match result {
+                Ok(()) => turn.answer(id, Answer::Found(item)),
+                Err(why) => {
+                    turn.unreadable(id, &item, &why);
+                    turn.go_on();
+                }
+            }
+        };
+        self.driver.executor.spawn(task).detach();
+    }
+
+    /// Sends a message on a link. Those that bring a file stay in order; others may pass one that is still
+    /// being read.
+    fn send(&mut self, link: LinkId, mut message: Envelope) {
+        let state = &mut *self.state;
+        let Some(disk) = &self.driver.disk else {
+            message.read(|ticket| state.memory.read(ticket));
+            return self.send_whole(link, &message);
+        };
+        let Some(item) = message.message.item_mut() else { return self.send_whole(link, &message) };
+        if let Some(waiting) = state.reading.get_mut(&link) {
+            return waiting.push_back(message);
+        }
+        match disk.read_now(item) {
+            Ok(true) => self.send_whole(link, &message),
+            Ok(false) => {
+                state.reading.insert(link, [message].into());
+                self.driver.executor.spawn(send_later(self.driver.clone(), link)).detach();
+            }
+            Err(_) => {
+                let damaged = disk::ticket_of(item);
+                message.message.leave_out();
+                self.send_whole(link, &message);
+                if let Some(ticket) = damaged {
+                    self.input_later(Input::Damaged { ticket, asked_by: None });
+                }
+            }
+        }
+    }
+
+    fn send_whole(&self, link: LinkId, message: &Envelope) {
+        if let Some(connection) = self.state.links.get(&link) {
+            connection.send(message);
         }
     }
 

@@ -46,6 +46,8 @@ pub const LINGER: Duration = Duration::from_secs(1);
 pub const FAREWELL: Duration = Duration::from_secs(3);
 /// How often it then checks whether they have.
 pub const FAREWELL_LOOK: Duration = Duration::from_millis(5);
+/// How often a node notes on its disk that it is alive.
+pub const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// How often stalled connections are looked for.
 pub const SWEEP: Duration = Duration::from_secs(1);
 /// Connections that are accepted in a row before others have their turn.

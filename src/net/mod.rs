@@ -7,6 +7,7 @@
 //!     task        one a connection: bytes in, messages to the node, bytes out
 //!     stream      what a task needs of a socket
 //!     link        a connection that this node opens to another
+//!     disk        a store on a disk: reads that take time, what it reports
 //!     answers     answers in the order of the requests
 //!     outbox      bytes on their way out
 //!     flight      what is on its way in memory, and the budget for it
@@ -21,6 +22,7 @@
 mod answers;
 mod clock;
 mod connection;
+mod disk;
 mod driver;
 mod flight;
 mod http;
@@ -33,4 +35,5 @@ mod server;
 mod stream;
 mod task;
 
+pub use clock::wall_ms;
 pub use server::{Bound, DEFAULT_IP, DEFAULT_PORT, Limits};

@@ -12,6 +12,7 @@ use async_io::Async;
 use super::{
     clock,
     connection::Role,
+    disk::Disk,
     driver::Driver,
     limits::{
         ACCEPTS_PER_TURN_MAX, CLIENTS_MAX, DESCRIPTORS_KEPT, FLIGHT_BYTES_MAX_DEFAULT,
@@ -20,8 +21,9 @@ use super::{
     link, task,
 };
 use crate::{
-    ring::{Config, Event, Input, Node, index::Index, limits::KEEP_VERSIONS},
+    ring::{Config, Event, Input, LastSeen, Node, index::Index, limits::KEEP_VERSIONS},
     serve::{accept::Acceptor, descriptors, listener::bind, systemd::Given},
+    store::OpenedStore,
 };
 
 /// Where a first node listens if it is not told otherwise.
@@ -134,11 +136,13 @@ impl Bound {
     /// Runs the node on this thread until `leave` ends and the node has left the ring gracefully.
     /// When `retire` ends, which is before, the node says from then on that it is not ready. `on_event` is called on this thread, between two messages: it must not block.
     ///
-    /// `config.started_ms` and `config.seed` are set here. Errors come from setting up the sockets.
+    /// `data` is where it keeps files; without, in memory. `config.started_ms`, `config.seed`,
+    /// `config.keeps` and `config.last_seen` are set here. Errors come from setting up the sockets.
     pub fn serve(
         self,
         mut config: Config,
         limits: Limits,
+        data: Option<OpenedStore>,
         retire: impl Future<Output = ()>,
         leave: impl Future<Output = ()>,
         on_event: impl FnMut(&Event) + 'static,
@@ -147,7 +151,19 @@ impl Bound {
         config.started_ms = clock::wall_ms();
         config.seed = config.started_ms << 20 ^ u64::from(std::process::id()) << 40;
         let file_bytes_max = config.max_file_bytes;
-        let node = Node::new(config, Index::new(limits.store_bytes_max, limits.keep_versions));
+        config.keeps = data.is_some();
+        let (disk, index) = match data {
+            Some(OpenedStore { store, index, opened, is_whole }) => {
+                config.last_seen = opened.node.map(|it| LastSeen {
+                    members: it.members.into_iter().filter(|it| *it != config.address).collect(),
+                    alive_ms: it.alive_ms,
+                    is_whole,
+                });
+                (Some(Disk(store)), index)
+            }
+            None => (None, Index::new(limits.store_bytes_max, limits.keep_versions)),
+        };
+        let node = Node::new(config, index);
         let flight_bytes_max = limits.flight_bytes_max;
         let on_event = Box::new(on_event);
         let driver = Driver::new(
@@ -156,6 +172,7 @@ impl Bound {
             flight_bytes_max,
             clients_max,
             Box::new(link::open),
+            disk,
             on_event,
         );
         let executor = &driver.executor;
@@ -172,6 +189,7 @@ impl Bound {
         };
         executor.spawn(driver.clone().keep_time()).detach();
         executor.spawn(driver.clone().sweep()).detach();
+        executor.spawn(driver.clone().watch_disk()).detach();
         let leaving = async {
             retire.await;
             driver.drive(Input::Retire);
@@ -184,6 +202,7 @@ impl Bound {
             driver.farewell().await;
         };
         smol::block_on(executor.run(leaving));
+        driver.close_disk();
         Ok(())
     }
 }

@@ -9,7 +9,8 @@
 //! A node **covers** a pair of member and number if it holds whatever that stands for. It comes to
 //! cover pairs in three ways:
 //!
-//! 1. its own, as long as no earlier life of it brought something that it does not cover;
+//! 1. its own, as long as no earlier life of it brought something that it does not cover; a node that
+//!    comes back with all that it had on its disk covers what its earlier lives brought;
 //! 2. by catching up: what its predecessor covered when a session began, it covers when the session
 //!    is done, or at once where both tables are equal;
 //! 3. a number that another member raises, if it covered the one before and comes to be in the same
@@ -130,6 +131,11 @@ impl Own {
         }
     }
 
+    /// This life has all that earlier ones had: whatever they gave out counts as its own.
+    pub(super) fn has_all(&mut self) {
+        self.first = 1;
+    }
+
     /// Others say of this node that it brings this number. `current` is the highest that it gave
     /// out itself. Says whether the number belongs to an earlier life of it.
     pub(super) fn heard(&mut self, brings: u64, current: u64) -> bool {
@@ -200,5 +206,9 @@ mod tests {
         assert!(own.heard(40, 60) && own.heard(70, 60));
         assert!(!own.is_covered(40));
         assert!(own.is_covered(70));
+        let mut whole = Own::default();
+        whole.has_all();
+        assert!(!whole.heard(40, 60) && whole.is_covered(0));
+        assert!(whole.heard(70, 60), "a number that it has not given out is another's guess");
     }
 }

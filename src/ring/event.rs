@@ -66,6 +66,14 @@ pub enum Input {
         /// Whether it is kept. If not, the store has forgotten it.
         result: Result<(), StoreFault>,
     },
+    /// The store has found that the content of a file is damaged. The node goes on without it, and asks
+    /// the ring for it.
+    Damaged {
+        /// Which content.
+        ticket: Ticket,
+        /// The GET that was to be answered with it, which has had no reply yet.
+        asked_by: Option<RequestId>,
+    },
     /// The time that [`Node::deadline`](super::Node::deadline) named has come.
     Wake,
     /// [`Input::Leave`] will come soon: say that this node is not ready, so that clients go elsewhere.
@@ -197,6 +205,11 @@ pub enum Event {
     },
     /// The store keeps again what it is given.
     StoreWorks,
+    /// A content in the store is damaged.
+    Damaged {
+        /// The file.
+        name: Name,
+    },
     /// A member's clock has gone wrong, or has been put right.
     Clock {
         /// The member.
@@ -256,6 +269,9 @@ impl fmt::Display for Event {
                 f.write_str("the disk fails: files are refused until it works")
             }
             Event::StoreWorks => f.write_str("the disk works again"),
+            Event::Damaged { name } => {
+                write!(f, "{} is damaged on the disk; asking the ring for it", name.wire())
+            }
             Event::Clock { member, off_ms: Some(off_ms) } => {
                 write!(f, "the clock of {member} is {}", clocks::in_words(*off_ms))
             }

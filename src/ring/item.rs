@@ -62,20 +62,6 @@ impl fmt::Debug for Content {
     }
 }
 
-/// What one version of a name is: a content, or the mark that the name was deleted.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Value {
-    /// The file has this content.
-    Content {
-        /// BLAKE3 of the bytes.
-        hash: blake3::Hash,
-        /// The bytes.
-        content: Content,
-    },
-    /// The file was deleted.
-    Tombstone,
-}
-
 /// Names the content of a file in the store of one node, from the
 /// [`Output::Store`](super::Output::Store) that hands it over until the
 /// [`Output::Discard`](super::Output::Discard) that ends it. None is used twice.

@@ -10,6 +10,11 @@
 //! none; so every node can be given the same list, and all can start at once. Nodes that only know
 //! each other in a circle find that they are all joining: the one with the lowest address begins.
 //!
+//! A node that comes back with files on its disk asks the members that it has last seen. It begins no
+//! ring alone: any of them may have gone on without it. Of several that are back, the one with the
+//! lowest address begins, and counts the others as gone with what they may have. So they are waited for
+//! like members of a ring that died in it; see `giving_up.rs`.
+//!
 //! A node that the others declare gone again and again comes back this way as well.
 
 use std::{
@@ -24,7 +29,7 @@ use super::{
     giving_up::GivingUp,
     limits::{CLAIM_INTERVALS, MEMBERS_MAX, VETS_MAX},
     message::{Greeting, Role},
-    node::{Config, Node, Phase},
+    node::{Config, LastSeen, Node, Phase},
     short_links::Purpose,
     version::Time,
     view::{Cause, Member, MemberState, View},
@@ -52,6 +57,8 @@ pub(super) struct Joining {
     is_asked: bool,
     /// Configured members that have said that they are joining too.
     joining: BTreeSet<usize>,
+    /// Members of the ring in which this node was in its last life, while it is not in one again.
+    last_seen: Option<LastSeen>,
     /// The last reason for waiting that was reported.
     said: String,
     /// When this node was taken in itself.
@@ -66,7 +73,8 @@ impl Joining {
     pub(super) fn new(config: &Config) -> Self {
         let prevs = config.prevs.iter().enumerate();
         let itself = prevs.filter(|(_, prev)| prev.parse() == Ok(config.address));
-        Self { itself: itself.map(|(n, _)| n).collect(), ..Self::default() }
+        let last_seen = config.last_seen.clone().filter(|it| !it.members.is_empty());
+        Self { itself: itself.map(|(n, _)| n).collect(), last_seen, ..Self::default() }
     }
 
     /// Whether this node was taken in a moment ago, and may not know it yet.
@@ -113,7 +121,9 @@ impl Node {
         let configured = (0..self.config.prevs.len()).filter(|n| !self.joining.itself.contains(n));
         let known = self.view.members().map(|(member, _)| member);
         let known = known.filter(|&member| member != self.config.address);
-        configured.map(LinkTarget::Prev).chain(known.map(LinkTarget::Node)).collect()
+        let last_seen = self.joining.last_seen.iter().flat_map(|it| it.members.iter().copied());
+        let told = configured.map(LinkTarget::Prev).chain(last_seen.map(LinkTarget::Node));
+        told.chain(known.map(LinkTarget::Node)).collect()
     }
 
     /// Asks the next candidate, or begins a ring.
@@ -159,9 +169,12 @@ impl Node {
             return true;
         }
         let me = self.config.address;
+        let is_lowest = self.joining.fellows.iter().all(|&fellow| me < fellow);
+        if self.joining.last_seen.is_some() {
+            return self.joining.is_asked && is_lowest;
+        }
         // All that it was told of are waiting, one of them for this node: a circle.
         let all_wait = (0..candidates.len()).all(|n| self.joining.joining.contains(&n));
-        let is_lowest = self.joining.fellows.iter().all(|&fellow| me < fellow);
         let is_circle =
             all_wait && is_lowest && self.joining.is_asked && self.joining.itself.is_empty();
         self.joining.itself.contains(&0) || (is_circle && !candidates.is_empty())
@@ -177,6 +190,13 @@ impl Node {
         if !self.own.brings_something() {
             self.me.brings = self.me.incarnation.max(self.me.brings + 1);
             self.own.raised(self.me.brings);
+        }
+        if let Some(LastSeen { members, alive_ms, .. }) = self.joining.last_seen.take() {
+            // Each may have acknowledged something until then, and even without this node.
+            let state = MemberState::Gone { since_ms: alive_ms, cause: Cause::Unknown };
+            for member in members {
+                self.view.set(member, Member { state, brings: alive_ms, ..Member::alive(0, 0) });
+            }
         }
         self.show_me();
         self.close_join_links(out);
@@ -209,7 +229,13 @@ impl Node {
         if failed.is_empty() {
             return;
         }
-        let why = format!("no member takes this node in yet; {}", failed.join("; "));
+        let hint = match self.joining.last_seen {
+            Some(_) if self.joining.fellows.is_empty() => {
+                ". It waits, since they may have newer files; --bootstrap goes on without them"
+            }
+            _ => "",
+        };
+        let why = format!("no member takes this node in yet; {}{hint}", failed.join("; "));
         if self.joining.said != why {
             self.joining.said = why.clone();
             self.say_waiting(why, out);
@@ -264,6 +290,7 @@ impl Node {
         self.me.incarnation = self.me.incarnation.max(entry.incarnation);
         self.phase = Phase::Member;
         self.joining.in_since = Some(now);
+        self.joining.last_seen = None;
         self.joining.failed.clear();
         self.show_me();
         self.absorb(now, view, out);

@@ -14,7 +14,7 @@ use super::{
     index::{Dropped, EntryKind, Index, IndexEntry, Kept},
     item::{Body, Item, ItemValue, Ticket, Value},
     limits::{INCARNATION_MAX, OPERATION_BYTES_MAX, OPERATIONS_MAX},
-    message::{Answer, Refusal, Status},
+    message::{Answer, Refusal, Request, Status},
     name::Name,
     node::Node,
     size,
@@ -332,6 +332,38 @@ impl Node {
             out.push(reply.refused(status, reason));
         }
         self.pass_keeps(out);
+    }
+
+    /// A content is damaged: what it belongs to is not here any more.
+    pub(super) fn damaged(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        asked_by: Option<RequestId>,
+        out: &mut Vec<Output>,
+    ) {
+        let entry = self.index.all().find(|(_, held)| held.ticket == ticket);
+        let entry = entry.map(|(name, held)| (name.clone(), *held));
+        // What is not confirmed is still in memory.
+        let Some((name, held)) = entry.filter(|_| !self.storing.has(ticket)) else {
+            if let Some(id) = asked_by {
+                out.push(Output::Reply { id, answer: self.not_ready() });
+            }
+            return;
+        };
+        let is_newest = self.index.get(&name).is_some_and(|it| it.ticket == ticket);
+        self.index.remove(&name, ticket);
+        out.push(Output::Discard { ticket });
+        let was_full = !self.refused.is_empty();
+        if is_newest {
+            self.refused.add(&name, held.version, held.kind.bytes());
+        }
+        out.push(Output::Notify(Event::Damaged { name: name.clone() }));
+        self.note_room(was_full, out);
+        if let Some(id) = asked_by {
+            let version = Some(held.version).filter(|_| !is_newest);
+            self.request(now, id, Request::Get { name, version }, out);
+        }
     }
 
     /// Tombstones from before this are forgotten, by all members at about the same time of the ring.

@@ -88,5 +88,5 @@ pub mod view;
 pub mod wire;
 
 pub use event::{Event, Input, LinkId, LinkTarget, Output, RequestId, StoreFault};
-pub use node::{Config, Node};
+pub use node::{Config, LastSeen, Node};
 pub use wire::{codec, line, message, name};

@@ -38,7 +38,7 @@ use super::{
     short_links::{Seeking, ShortLinks},
     sync::Catchup,
     version::{Clock, Stamp, Time},
-    view::{Member, View, ViewHash},
+    view::{Member, MemberState, View, ViewHash},
 };
 
 /// A node in a ring is woken at least this often: to notice that it was stopped before others,
@@ -80,11 +80,25 @@ pub struct Config {
     pub tombstone_ttl: Duration,
     /// Whether the store keeps files on a disk: a PUT is then answered when it is there.
     pub keeps: bool,
+    /// The ring that this node was in when it ended, if it keeps that: it goes back to it.
+    pub last_seen: Option<LastSeen>,
     /// Seed of everything random that this node does.
     pub seed: u64,
     /// The wall clock at [`Time`] zero, in milliseconds since 1970. The incarnation of a new node
     /// begins here, so a restarted node is newer than its earlier life.
     pub started_ms: u64,
+}
+
+/// What a node knew of its ring when it ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LastSeen {
+    /// The other members that had not left.
+    pub members: Vec<SocketAddr>,
+    /// When it was last known to be in the ring, in milliseconds since 1970.
+    pub alive_ms: u64,
+    /// Whether it has all that was acknowledged with it: the store has lost nothing that it had
+    /// confirmed.
+    pub is_whole: bool,
 }
 
 /// Where a node is in its life.
@@ -187,13 +201,19 @@ impl Node {
     /// A node that holds the files of `index`, whose contents are in the store. It does nothing
     /// before its first input, which may be [`Input::Wake`].
     pub fn new(config: Config, index: Index) -> Self {
-        let joins = !config.prevs.is_empty() && !config.bootstrap;
+        let has_ring = config.last_seen.as_ref().is_some_and(|it| !it.members.is_empty());
+        let joins = (!config.prevs.is_empty() || has_ring) && !config.bootstrap;
         let mut me = Member::alive(config.started_ms, 0);
         me.keeps = config.keeps;
         let mut own = Own::default();
         if !joins || !index.is_empty() {
             me.brings = config.started_ms.max(1);
             own.raised(me.brings);
+        }
+        if config.last_seen.as_ref().is_some_and(|it| it.is_whole) {
+            // It has what its earlier lives brought.
+            me.brings = me.brings.max(config.started_ms).max(1);
+            own.has_all();
         }
         let mut node = Self {
             clock: Clock::new(),
@@ -272,6 +292,7 @@ impl Node {
             Input::Progress { link } => self.heard(now, link, false),
             Input::LinkDown { link, why } => self.link_down(now, link, why, out),
             Input::Stored { ticket, result } => self.stored(now, ticket, result, out),
+            Input::Damaged { ticket, asked_by } => self.damaged(now, ticket, asked_by, out),
             Input::Wake => self.wake(now, out),
             Input::Retire => self.retires = true,
             Input::Leave => self.leave(now, out),
@@ -335,6 +356,24 @@ impl Node {
     /// Names an incoming connection that has begun to speak as a node. `None`: there are too many.
     pub fn accept(&mut self) -> Option<LinkId> {
         (self.links.len() < PEER_LINKS_MAX).then(|| self.new_link(None))
+    }
+
+    /// What it should know when it starts again: its incarnation, the other members that have not left,
+    /// and the time, in milliseconds since 1970. `None`: it is not in its ring.
+    pub fn to_remember(&self) -> Option<(u64, Vec<SocketAddr>, u64)> {
+        if !matches!(self.phase, Phase::Member | Phase::Finishing { .. }) {
+            return None;
+        }
+        let others = self.view.members().filter(|(member, entry)| {
+            *member != self.config.address && !matches!(entry.state, MemberState::Left { .. })
+        });
+        let members = others.map(|(member, _)| member).collect();
+        Some((self.me.incarnation, members, self.clocks.ring(self.woken_at)))
+    }
+
+    /// The name of its ring.
+    pub fn ring_name(&self) -> &str {
+        &self.config.ring
     }
 
     /// Where other nodes reach this one.

@@ -452,10 +452,10 @@ fn answers_read_as_the_protocol_says() {
         ),
         (
             Answer::Ring { members, me },
-            "200 OK len=241 members=2\n\
-             [::1]:4045 alive label=WS1 incarnation=4 self=0\n\
+            "200 OK len=267 members=2\n\
+             [::1]:4045 alive label=WS1 incarnation=4 self=0 keeps=memory\n\
              127.0.1.1:4043 alive label=WS2 incarnation=4 self=1 ready=1 full=0 files=1 bytes=2 \
-             clock=+31000\n\
+             keeps=memory clock=+31000\n\
              127.0.1.1:4044 gone incarnation=4 since=6 cause=silent\n\
              127.0.1.1:4046 left incarnation=4 since=7\n"
                 .into(),

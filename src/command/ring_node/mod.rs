@@ -1,14 +1,19 @@
 //! `ring-node`: one node of a ring.
 
+mod data;
+mod durability;
 mod options;
 mod ring_name;
 mod settings;
 
-use std::{net::SocketAddr, process};
+use std::{
+    net::{IpAddr, SocketAddr},
+    process,
+};
 
 use async_io::Timer;
 
-use self::{options::Options, ring_name::RingName, settings::Settings};
+use self::{data::Data, options::Options, ring_name::RingName, settings::Settings};
 use crate::{
     cli::{self, Exit, UsageError},
     client::Node,
@@ -32,25 +37,33 @@ pub fn run(name: &str, args: &[String]) -> Exit {
         Ok(settings) => settings,
         Err(error) => return cli::usage(name, &error),
     };
-    let bound = match bind(name, &settings) {
+    // A folder that cannot be used is told before anything else happens.
+    let data = settings.data.as_deref().map(|folder| Data::open(folder, &settings));
+    let data = match data.transpose() {
+        Ok(data) => data,
+        Err(error) => return cli::fail(name, Exit::Failed, error),
+    };
+    let bound = match bind(name, &settings, data.as_ref().and_then(|data| data.address)) {
         Ok(bound) => bound,
         Err(why) => return cli::fail(name, Exit::Failed, why),
     };
-    match serve(name, bound, settings, verbose) {
+    match serve(name, bound, data, settings, verbose) {
         Ok(()) => Exit::Done,
         Err(why) => cli::fail(name, Exit::Failed, why),
     }
 }
 
-/// The sockets that were handed over, or else those of the settings.
-fn bind(name: &str, settings: &Settings) -> Result<Bound, String> {
+/// The sockets that were handed over, or else those of the settings, or where the node was before.
+fn bind(name: &str, settings: &Settings, before: Option<SocketAddr>) -> Result<Bound, String> {
     let given = Given::take();
     given.check()?;
     given.refused.iter().for_each(|note| cli::say(name, note));
     match Bound::given(given) {
         Ok(Some(bound)) => Ok(bound),
         Ok(None) => {
-            Bound::new(settings.ip, settings.port).map_err(|error| settings.why_not_bound(&error))
+            let ip = settings.ip.or(before.map(|it| it.ip()).filter(IpAddr::is_loopback));
+            let port = settings.port.or(before.map(|it| it.port()));
+            Bound::new(ip, port).map_err(|error| settings.why_not_bound(&error))
         }
         Err(error) => Err(error.to_string()),
     }
@@ -83,7 +96,13 @@ pub(super) fn check_common(args: &[String]) -> Result<usize, UsageError> {
     Ok(Settings::of(options)?.max_file_bytes)
 }
 
-fn serve(name: &str, bound: Bound, settings: Settings, verbose: bool) -> Result<(), String> {
+fn serve(
+    name: &str,
+    bound: Bound,
+    data: Option<Data>,
+    settings: Settings,
+    verbose: bool,
+) -> Result<(), String> {
     let listens = bound.address();
     let address = match settings.advertise {
         Some(address) => address,
@@ -110,6 +129,7 @@ fn serve(name: &str, bound: Bound, settings: Settings, verbose: bool) -> Result<
         (false, others) => format!(" and on {}", cli::counted(others, "other socket")),
     };
     lines.say_at_once(format_args!("listening on {listens}{also}"));
+    data.iter().for_each(|data| data.say(&lines));
     if let Err(error) = notify("READY=1") {
         lines
             .say_at_once(format_args!("cannot tell the service manager at NOTIFY_SOCKET: {error}"));
@@ -152,7 +172,7 @@ fn serve(name: &str, bound: Bound, settings: Settings, verbose: bool) -> Result<
         }
     };
     bound
-        .serve(config, settings.limits(), retire, leave, on_event)
+        .serve(config, settings.limits(), data.map(|data| data.store), retire, leave, on_event)
         .map_err(|error| format!("cannot serve on {listens}: {error}"))?;
     lines.finish();
     Ok(())

@@ -1,10 +1,13 @@
 //! The options of `ring-node`, as they are typed.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use argh::{ArgsInfo, FromArgs};
 
-use super::ring_name::RingName;
+use super::{durability::DurabilityWord, ring_name::RingName};
 use crate::{
     cli::{ByteSize, Period},
     client::Node,
@@ -96,6 +99,18 @@ pub(super) struct Options {
     #[argh(option, arg_name = "time")]
     pub give_up_after: Option<Period>,
 
+    /// folder to keep files in; it is made if it is not there. A PUT is then answered when every member
+    /// that has such a folder has it on its disk. A node that is started on its folder again goes back
+    /// to its ring by itself, at the address that it had (default: none, files are kept in memory;
+    /// environment: SMOLRING_DATA)
+    #[argh(option, arg_name = "dir")]
+    pub data: Option<PathBuf>,
+
+    /// what a file that is kept survives: sync, the loss of power; os, the end of the process (default:
+    /// sync; environment: SMOLRING_DURABILITY)
+    #[argh(option, arg_name = "word")]
+    pub durability: Option<DurabilityWord>,
+
     /// how many versions of a name are kept, deletions among them; older ones make way earlier where
     /// there is no room. The same at all nodes (default: 3, at most 64; environment:
     /// SMOLRING_KEEP_VERSIONS)
@@ -119,7 +134,7 @@ pub(super) struct Options {
     #[argh(option, arg_name = "size")]
     pub max_file_bytes: Option<ByteSize>,
 
-    /// memory for files, 128 bytes for each included (default: 1GiB; environment:
+    /// room for files in memory or on the disk, 128 bytes for each included (default: 1GiB; environment:
     /// SMOLRING_MAX_STORE_BYTES)
     #[argh(option, arg_name = "size")]
     pub max_store_bytes: Option<ByteSize>,

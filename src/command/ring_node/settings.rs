@@ -3,10 +3,11 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
-use super::{options::Options, ring_name::RingName};
+use super::{durability::DurabilityWord, options::Options, ring_name::RingName};
 use crate::{
     cli::{ByteSize, Period, UsageError, named_setting, optional, setting},
     client::{Node, Nodes},
@@ -19,6 +20,7 @@ use crate::{
         },
     },
     serve::LogFormat,
+    store::disk::Durability,
 };
 
 /// With shorter times, a node would do nothing but check.
@@ -39,8 +41,11 @@ pub(super) struct Settings {
     pub bootstrap: bool,
     pub forget_after: Duration,
     pub give_up_after: Duration,
-    tombstone_ttl: Duration,
-    keep_versions: usize,
+    pub tombstone_ttl: Duration,
+    pub keep_versions: usize,
+    /// The folder to keep files in.
+    pub data: Option<PathBuf>,
+    pub durability: Durability,
     pub grace: Duration,
     pub log_format: LogFormat,
     pub is_quiet: bool,
@@ -118,6 +123,8 @@ impl Settings {
             give_up_after,
             tombstone_ttl: ttl.value.0,
             keep_versions: keep_versions.value,
+            data: optional(options.data, "data")?,
+            durability: setting(options.durability, "durability", DurabilityWord::default())?.0,
             grace: grace.value.0,
             log_format: log_format.value,
             is_quiet: options.quiet,
@@ -146,6 +153,8 @@ impl Settings {
             min_copies: self.min_copies,
             max_file_bytes: self.max_file_bytes,
             tombstone_ttl: self.tombstone_ttl,
+            keeps: self.data.is_some(),
+            last_seen: None,
             seed: 0,
             started_ms: 0,
         }

@@ -137,13 +137,14 @@ impl Alone {
             max_file_bytes: FILE_BYTES_MAX,
             tombstone_ttl: TOMBSTONE_TTL,
             keeps: false,
+            last_seen: None,
             seed: 1,
             started_ms: 1_700_000_000_000,
         };
         let node = Node::new(config, Index::new(64 * MIB, KEEP_VERSIONS));
         let on_event = Box::new(|_: &Event| {});
         let driver =
-            Driver::new(node, FILE_BYTES_MAX, 16 * MIB, 64, Box::new(link::open), on_event);
+            Driver::new(node, FILE_BYTES_MAX, 16 * MIB, 64, Box::new(link::open), None, on_event);
         driver.drive(Input::Wake);
         Self(driver)
     }

@@ -96,8 +96,17 @@ impl Peer {
         }
     }
 
+    /// The file that it brings cannot be read: it goes without.
+    pub fn leave_out(&mut self) {
+        match self {
+            Self::ForwardGet(forward) => forward.found = None,
+            Self::Sync(Sync::Item { item, .. }) => *item = None,
+            _ => {}
+        }
+    }
+
     /// The same, to be changed.
-    pub(super) fn item_mut(&mut self) -> Option<&mut Item> {
+    pub fn item_mut(&mut self) -> Option<&mut Item> {
         match self {
             Self::ForwardPut(forward) => forward.carried.item_mut(),
             Self::ForwardGet(forward) => forward.found.as_mut(),

@@ -121,6 +121,7 @@ impl World<Fuzz> {
             max_file_bytes: FILE_BYTES_MAX,
             tombstone_ttl: Duration::from_secs(20),
             keeps: source.flag(),
+            last_seen: None,
             seed: 0,
             started_ms: STARTED_MS,
         };

@@ -131,7 +131,7 @@ pub struct Checker {
     may_repeat: bool,
     acked: BTreeSet<u64>,
     /// Stores do not confirm at once.
-    is_store_slow: bool,
+    pub is_store_slow: bool,
     /// The circles that PUTs have closed while the creator's store may not yet have confirmed.
     closed: BTreeMap<(usize, u32, Name, Version), Vec<SocketAddr>>,
     /// The host that was asked, and its life.

@@ -36,6 +36,7 @@ impl World<Sim> {
         // What it holds may have been deleted and the deletion forgotten: that is set aside.
         if !keeps || away >= self.scene.plan.tombstone_ttl {
             self.hosts[index].store.clear();
+            self.hosts[index].last_seen = None;
             self.hosts[index].lost_at = Some(self.time.now);
             self.scene.checker.memory_lost(index);
         }
@@ -46,13 +47,21 @@ impl World<Sim> {
         let keep_versions = self.scene.plan.keep_versions;
         self.hosts[index].keep_versions = keep_versions;
         let held = self.hosts[index].store.open(room, keep_versions);
-        let prev = self.choose_prev(index);
-        if prev.is_none() {
+        let has_ring = self.scene.plan.keeps(index)
+            && self.hosts[index].last_seen.as_ref().is_some_and(|it| !it.members.is_empty());
+        // One that keeps files goes back to its ring by itself.
+        let prev = match has_ring && self.time.rng.chance(50) {
+            true => None,
+            false => self.choose_prev(index),
+        };
+        if prev.is_none() && !has_ring {
             self.restart_waiting_nodes();
         }
         // An operator who is sure that there is no ring need not have the node wait for one.
         let bootstrap =
-            prev.is_none() && (self.scene.plan.patience.is_some() || self.time.rng.chance(50));
+            !has_ring && prev.is_none() && (self.scene.plan.patience.is_some() || self.time.rng.chance(50));
+        let last_seen = self.hosts[index].last_seen.clone();
+        let last_seen = last_seen.filter(|_| self.scene.plan.keeps(index));
         let host = &mut self.hosts[index];
         if self.time.rng.chance(30) {
             host.skew_ms = skew(&mut self.time.rng);
@@ -71,6 +80,7 @@ impl World<Sim> {
             max_file_bytes: self.scene.plan.file_bytes_max,
             tombstone_ttl: duration(self.scene.plan.tombstone_ttl),
             keeps: self.scene.plan.keeps(index),
+            last_seen,
             seed: self.time.rng.next(),
             started_ms: self.hosts[index].wall_ms(self.time.now),
         };

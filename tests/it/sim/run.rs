@@ -168,7 +168,8 @@ impl World<Sim> {
         for &host in &live {
             self.ask_last_put(host);
         }
-        self.run_until(self.time.now + self.scene.plan.check_interval);
+        let disks = 4 * self.scene.plan.store_delay;
+        self.run_until(self.time.now + self.scene.plan.check_interval + disks);
         self.scene.checker.check_last_puts(live.len(), self.scene.plan.min_copies);
         for &host in &live {
             self.ask_last_gets(host);

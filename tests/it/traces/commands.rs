@@ -147,6 +147,7 @@ impl Script {
             ["disk", _, state] => {
                 self.world.scene.plan.keepers |= 1 << host;
                 self.world.scene.checker.keepers |= 1 << host;
+                self.world.scene.checker.is_store_slow = true;
                 let disk = &mut self.world.scene.disks[host];
                 match state {
                     "works" => disk.fault = None,
@@ -282,7 +283,7 @@ impl Script {
         let (plan, prev) = (&self.world.scene.plan, prevs.last().copied());
         let config = Config {
             address: address_of(letter(address.unwrap_or(host))),
-            bootstrap: prevs.is_empty(),
+            bootstrap: prevs.is_empty() && !(keeps_files && plan.keeps(host)),
             prevs: prevs.into_iter().map(|prev| address_of(letter(prev)).to_string()).collect(),
             ring: ring.into(),
             check_interval: duration(plan.check_interval),
@@ -292,6 +293,7 @@ impl Script {
             give_up_after: duration(plan.give_up_after),
             tombstone_ttl: duration(plan.tombstone_ttl),
             keeps: plan.keeps(host),
+            last_seen: self.world.hosts[host].last_seen.clone().filter(|_| plan.keeps(host)),
             min_copies: plan.min_copies,
             max_file_bytes: SCRIPT_FILE_BYTES_MAX,
             seed: letter(host).into(),
@@ -301,6 +303,7 @@ impl Script {
         let away = self.now() - self.world.hosts[host].down_since;
         if !keeps_files || away >= self.world.scene.plan.tombstone_ttl {
             self.world.hosts[host].store.clear();
+            self.world.hosts[host].last_seen = None;
             self.world.hosts[host].lost_at = Some(self.now());
             self.world.scene.checker.memory_lost(host);
         }

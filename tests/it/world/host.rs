@@ -8,7 +8,7 @@ use std::{
 };
 
 use smolring::ring::{
-    Config, LinkId, Node, RequestId,
+    Config, LastSeen, LinkId, Node, RequestId,
     index::Index,
     limits::{FORGET_AFTER, GIVE_UP_AFTER, TOMBSTONE_TTL},
     message::Request,
@@ -43,6 +43,8 @@ pub struct Host {
     pub lost_at: Option<Micros>,
     /// When its last life ended.
     pub down_since: Micros,
+    /// What its last life knew of its ring, if it keeps that.
+    pub last_seen: Option<LastSeen>,
     /// When a life of it last ended without notice.
     pub crashed_at: Option<Micros>,
     /// How far its clock is ahead of the world's.
@@ -116,6 +118,7 @@ impl Host {
             keep_versions: KEEP_VERSIONS,
             lost_at: None,
             down_since: 0,
+            last_seen: None,
             crashed_at: None,
             skew_ms: 0,
             jump_ms: 0,
@@ -143,6 +146,14 @@ impl Host {
 
     pub fn is_paused(&self) -> bool {
         self.up().is_some_and(|up| up.is_paused)
+    }
+
+    /// Notes what the node that runs knows of its ring, as a disk would have it.
+    pub fn remember(&mut self) {
+        let known = self.up().and_then(|up| up.node.to_remember());
+        if let Some((_, members, alive_ms)) = known {
+            self.last_seen = Some(LastSeen { members, alive_ms, is_whole: true });
+        }
     }
 
     /// What its clock shows, in milliseconds since 1970.
@@ -175,6 +186,7 @@ pub fn lone_config(address: SocketAddr) -> Config {
         max_file_bytes: 1 << 20,
         tombstone_ttl: TOMBSTONE_TTL,
         keeps: false,
+        last_seen: None,
         seed: 7,
         started_ms: EPOCH_MS,
     }

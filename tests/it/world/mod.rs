@@ -206,6 +206,7 @@ impl<S: Scene> World<S> {
         if !host.is_up() {
             return;
         }
+        host.remember();
         let has_lost = host.store.end_life();
         let held = host.store.open(STORE_BYTES_MAX, host.keep_versions);
         host.state = State::Down { held, is_silent };

@@ -1,0 +1,127 @@
+//! The disk of a node, as its driver uses it.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    ring::{
+        Node, StoreFault,
+        item::{Body, Content, Item, ItemValue, Ticket, Value},
+        message::{Answer, Refusal, Status},
+        name::Name,
+        version::Version,
+    },
+    store::disk::{DiskStore, Read, ReadError, Report, SavedNode, Write},
+};
+
+/// A store on a disk.
+pub(super) struct Disk(pub(super) DiskStore);
+
+impl Disk {
+    pub(super) fn write(&self, ticket: Ticket, name: Name, version: Version, value: Value) {
+        self.0.write(Write { ticket, name, version, value: value.into() });
+    }
+
+    pub(super) fn discard(&self, ticket: Ticket) {
+        self.0.discard(ticket);
+    }
+
+    /// Reads the content of a file, unless it is here. Returns whether it is then: it may have to be
+    /// read from the disk, which takes time.
+    pub(super) fn read_now(&self, item: &mut Item) -> Result<bool, ReadError> {
+        let Some((ticket, bytes)) = stored(item) else { return Ok(true) };
+        let mut content = BytesMut::new();
+        loop {
+            match self.0.read(ticket, content.len() as u64, bytes - content.len()) {
+                Read::Now(read) => {
+                    let read = read?;
+                    if read.len() == bytes {
+                        complete(item, read);
+                        return Ok(true);
+                    }
+                    if read.is_empty() {
+                        return Err(ReadError::Damaged);
+                    }
+                    content.extend_from_slice(&read);
+                }
+                Read::Later(_) => return Ok(false),
+            }
+            if content.len() >= bytes {
+                complete(item, content.freeze());
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Reads the content of a file from the disk.
+    pub(super) async fn read(&self, item: &mut Item) -> Result<(), ReadError> {
+        let Some((ticket, bytes)) = stored(item) else { return Ok(()) };
+        let mut content = BytesMut::with_capacity(bytes);
+        while content.len() < bytes {
+            let read = self.0.read(ticket, content.len() as u64, bytes - content.len());
+            let read = match read {
+                Read::Now(read) => read?,
+                Read::Later(read) => read.result().await?,
+            };
+            if read.is_empty() {
+                return Err(ReadError::Damaged);
+            }
+            content.extend_from_slice(&read);
+        }
+        complete(item, content.freeze());
+        Ok(())
+    }
+
+    /// What became of writes, in their order. Waits for the first.
+    pub(super) async fn reports(&self) -> Vec<(Ticket, Result<(), StoreFault>)> {
+        loop {
+            let reports = self.0.reports().await.into_iter();
+            let written: Vec<_> = reports
+                .filter_map(|report| match report {
+                    Report::Written { ticket, result } => Some((ticket, result)),
+                    _ => None,
+                })
+                .collect();
+            if !written.is_empty() {
+                return written;
+            }
+        }
+    }
+
+    /// Notes what the node knows of its ring, for when it starts again. A node that is not in its ring
+    /// knows nothing new.
+    pub(super) fn save(&self, node: &Node) {
+        if let Some((incarnation, members, alive_ms)) = node.to_remember() {
+            let (ring, address) = (node.ring_name().to_owned(), node.address());
+            self.0.save_node(SavedNode { ring, address, incarnation, members, alive_ms });
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.0.close();
+    }
+}
+
+/// Where the content is, if it is in the store.
+fn stored(item: &Item) -> Option<(Ticket, usize)> {
+    match item.body() {
+        Some(&Body::Stored { ticket, bytes }) => Some((ticket, bytes)),
+        _ => None,
+    }
+}
+
+fn complete(item: &mut Item, bytes: Bytes) {
+    if let ItemValue::File { hash, body } = &mut item.value {
+        *body = Body::Whole(Content::hashed(bytes, Some(*hash)));
+    }
+}
+
+/// The name of its content in the store, if it is there.
+pub(super) fn ticket_of(item: &Item) -> Option<Ticket> {
+    stored(item).map(|(ticket, _)| ticket)
+}
+
+/// The answer to a GET of a content that cannot be read.
+pub(super) fn unreadable(why: &ReadError) -> Answer {
+    let reason = format!("{why}; try another node");
+    Answer::Refused(Refusal::new(Status::Unavailable, reason))
+}
