@@ -273,6 +273,28 @@ fn over_http2_too_a_request_that_is_cut_off_is_counted() {
 }
 
 #[test]
+fn over_http2_too_a_connection_without_keep_alive_ends_in_order() {
+    const GOAWAY: u8 = 7;
+    let served = start(|options| options.keep_alive = Duration::ZERO);
+    let mut client = served.client();
+    let get = |stream| frame(HEADERS, 5, stream, b"\x82\x86\x04\x03/ok\x01\x01x");
+    client.send([h2_start(), get(1)].concat());
+    let (mut answers, mut has_gone_away) = (0, false);
+    while let Some((kind, flags, payload)) = next_frame(&client) {
+        has_gone_away |= kind == GOAWAY;
+        if kind == DATA && flags & END_STREAM != 0 {
+            assert_eq!(payload, b"ok");
+            answers += 1;
+            // One that was on its way before the client could know.
+            if answers == 1 {
+                client.send(get(3));
+            }
+        }
+    }
+    assert_eq!((answers, has_gone_away), (2, true));
+}
+
+#[test]
 fn what_comes_after_the_last_request_is_nothing() {
     for served in both(|_| {}) {
         for request in [
