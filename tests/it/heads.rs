@@ -56,6 +56,40 @@ const SETTINGS: u8 = 4;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
+/// POST, http, a path, a host, a `Content-Type`, in the form of HPACK.
+fn call(path: &str, content_type: &str) -> Vec<u8> {
+    let literal = |text: &str| [&[text.len() as u8], text.as_bytes()].concat();
+    let (path, content_type) = (literal(path), literal(content_type));
+    [b"\x83\x86\x04", &path[..], b"\x01\x01x\x0f\x10", &content_type].concat()
+}
+
+#[test]
+fn the_log_has_the_cause_of_a_call_that_is_refused_or_fails() {
+    let mut service = Service::start(LOGGING, &[]);
+    for (fields, logged, cause) in [
+        (
+            call("/LoggingService/Tail", "a/b"),
+            " 415 ",
+            "a call of gRPC has Content-Type: application/grpc",
+        ),
+        (
+            [b"\x82", &call("/LoggingService/Tail", "application/grpc")[1..]].concat(),
+            " 405 ",
+            "a call of gRPC is a POST",
+        ),
+        (call("/x.Y/Z", "application/grpc"), " grpc_status=12 ", "there is no such service"),
+        (
+            [call("/x.Y/Z", "application/grpc"), b"\x00\x0cgrpc-timeout\x01x".to_vec()].concat(),
+            " grpc_status=3 ",
+            "grpc-timeout is not like 100m or 5S",
+        ),
+    ] {
+        h2_answer(service.port, &fields);
+        let line = service.line();
+        assert!(line.contains(logged) && line.contains(&format!("cause=\"{cause}")), "{line}");
+    }
+}
+
 /// What a client of HTTP/2 begins with.
 fn h2_start() -> Vec<u8> {
     [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(SETTINGS, 0, 0, b"")].concat()
