@@ -87,13 +87,17 @@ fn every_service_says_what_it_is_and_what_it_offers() {
             count += 1;
         }
         assert!(count > 3, "{name}: {}", text.body);
-        for path in ["/", "/ready", "/metrics", "/health"] {
-            let refused = server.ask("POST", path, "Content-Length: 0\r\n");
+        // By whichever part of the service it is refused, that is said in the same form.
+        let ask = |path: &str| server.ask("POST", path, "Content-Length: 0\r\n");
+        let (own, asked) = (ask("/health"), server.ask("OPTIONS", "*", ""));
+        for refused in [ask("/"), ask("/ready"), ask("/metrics"), asked, own.clone()] {
             assert_eq!(
                 (refused.status, refused.header("allow")),
                 (405, Some("GET, HEAD")),
                 "{name}"
             );
+            let kind = refused.header("content-type");
+            assert_eq!((kind, &refused.body), (own.header("content-type"), &own.body), "{name}");
         }
         assert_eq!(server.ask("GET", "/health", "").body, r#"{"status":"ok"}"#, "{name}");
         for path in ["/", "/ready", "/metrics"] {
