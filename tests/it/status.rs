@@ -258,6 +258,8 @@ fn pages_of_other_origins_may_ask_where_the_user_says_so() {
             |reply: &Reply| reply.header("access-control-allow-origin").map(str::to_owned);
         assert_eq!(allowed(&answer).as_deref(), Some("https://app.example"), "{name}");
         assert_eq!(answer.header("vary"), Some("Origin"), "{name}");
+        let exposed = answer.header("access-control-expose-headers");
+        assert_eq!(exposed, Some("X-Request-Id, Retry-After"), "{name}");
         let preflight = server.ask("OPTIONS", "/api", &format!("{page}{asks}"));
         assert_eq!(preflight.status, 204, "{name}");
         assert_eq!(allowed(&preflight).as_deref(), Some("https://app.example"));
