@@ -261,6 +261,9 @@ fn a_file_name_does_nothing_to_a_terminal() {
     std::fs::create_dir(&path).unwrap();
     let output = smolring(&["up", path.to_str().unwrap(), "--nodes", "0"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
+    let data = path.join("a\nb");
+    let service = Service::start(LOGGING, &["--data", data.to_str().unwrap()]);
+    assert!(service.greeting.contains("c/a\\nb\n"), "{}", service.greeting);
     let missing = path.join("missing");
     let output = smolring(&["up", missing.to_str().unwrap()]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

@@ -148,6 +148,15 @@ fn what_kubernetes_sets_for_a_service_is_skipped_with_a_word() {
 }
 
 #[test]
+fn a_variable_that_is_skipped_does_nothing_to_a_terminal() {
+    let mut command = smolring(&["hello-server"]);
+    command.env("SMOLRING_PORT", "tcp://\n\u{1b}[31m\u{202e}").env("SMOLRING_THREADS", "x");
+    let (_, errors) = ended(&mut command);
+    assert!(errors.contains("tcp://\\n\\u{1b}[31m\\u{202e} is skipped"), "{errors:?}");
+    assert_eq!(errors.lines().count(), 2, "{errors:?}");
+}
+
+#[test]
 fn an_error_about_a_variable_names_the_variable() {
     for (args, variable, value, why) in [
         (&["ring-node"][..], "SMOLRING_MIN_COPIES", "0", "is not between 1 and"),
