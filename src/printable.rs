@@ -54,6 +54,21 @@ impl Display for JsonText<'_> {
     }
 }
 
+/// A document of JSON in which the same characters are escaped: what it says stays the same.
+pub(crate) fn json_document(document: &str) -> String {
+    let mut shown = String::with_capacity(document.len());
+    for char in document.chars() {
+        match char {
+            // Between strings, there may be line ends.
+            '\n' => shown.push(char),
+            // All of these have four digits.
+            _ if !is_printable(char) => _ = write!(shown, "\\u{:04x}", u32::from(char)),
+            _ => shown.push(char),
+        }
+    }
+    shown
+}
+
 /// Not a control character, a line end of Unicode, or one that changes the direction of text.
 fn is_printable(char: char) -> bool {
     let turns = matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
@@ -76,6 +91,16 @@ mod tests {
         ] {
             assert_eq!(Printable(text).to_string(), shown);
             assert_eq!(JsonText(text).to_string(), json);
+        }
+    }
+
+    #[test]
+    fn a_document_of_json_says_the_same_in_characters_that_do_nothing() {
+        let value = serde_json::json!({ "ä\u{202e}": ["\n\u{1b}\u{9b}31m\u{2028}", 1] });
+        for document in [value.to_string(), format!("{value:#}")] {
+            let shown = json_document(&document);
+            assert!(shown.chars().all(|char| char == '\n' || is_printable(char)), "{shown}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
         }
     }
 

@@ -14,6 +14,7 @@ use std::{
 };
 
 use super::{UsageError, plain_cause};
+use crate::printable::Printable;
 
 /// The environment variable of an option.
 pub fn variable(option: &str) -> String {
@@ -78,7 +79,8 @@ pub(crate) fn from_environment(variable: &str) -> Option<OsString> {
     if !is_of_kubernetes(variable, &value) {
         return Some(value);
     }
-    let value = value.display();
+    let value = value.display().to_string();
+    let value = Printable(&value);
     // A failure of that cannot be reported anywhere.
     let _ = writeln!(
         io::stderr(),

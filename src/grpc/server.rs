@@ -166,6 +166,8 @@ impl Front for Server {
     ) -> Answering<'a> {
         if let Some(refusal) = refusal(head) {
             let is_h2 = head.version == Version::HTTP_2;
+            let (_, why) = refusal.body().split_once(": ").unwrap_or_default();
+            exchange.explain(why.trim_end());
             let respond = async move |request: Request<Upload>| {
                 // An HTTP/2 client whose upload is cut off may not look at the answer.
                 if is_h2 {

@@ -10,7 +10,7 @@ use hyper::{
 use super::pieces::{Pieces, Source};
 use crate::serve::{
     Options,
-    cors::{MAX_AGE_S, METHODS},
+    cors::{EXPOSED, MAX_AGE_S, METHODS},
 };
 
 /// What the answer to this request allows, if it comes from a page of an origin that may ask.
@@ -48,7 +48,7 @@ pub(super) fn allow(options: &Options, origin: Option<HeaderValue>, headers: &mu
     }
     if let Some(origin) = origin {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        let exposed = HeaderValue::from_static("X-Request-Id, Retry-After");
+        let exposed = HeaderValue::from_static(EXPOSED);
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     }
 }

@@ -19,6 +19,8 @@ use hyper::{
     http::{Uri, request, uri::PathAndQuery},
 };
 
+use percent_encoding::percent_decode;
+
 use super::{
     connection::HttpConnection,
     limits::{BODIES_BYTES_MAX, LINGER_BYTES_MAX},
@@ -204,7 +206,7 @@ impl Exchange {
     }
 
     /// Notes why the request is refused.
-    pub(super) fn explain(&mut self, cause: impl Into<Cow<'static, str>>) {
+    pub(crate) fn explain(&mut self, cause: impl Into<Cow<'static, str>>) {
         if let Some(record) = &mut self.record {
             record.cause = Some(cause.into());
         }
@@ -232,12 +234,15 @@ impl Exchange {
         self.set_busy(false);
     }
 
-    /// Notes how a gRPC call ended, where its headers or trailers say so.
+    /// Notes how a gRPC call ended, and why, where its headers or trailers say so.
     pub(super) fn ends_with(&mut self, fields: &HeaderMap) {
         if let Some(record) = &mut self.record
             && let Some(status) = fields.get("grpc-status")
         {
             record.grpc_status = status.to_str().ok().and_then(|code| code.parse().ok());
+            let message = fields.get("grpc-message").map(|it| percent_decode(it.as_bytes()));
+            let why = message.map(|it| it.decode_utf8_lossy().into_owned().into());
+            record.cause = record.cause.take().or(why);
         }
     }
 }

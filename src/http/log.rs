@@ -273,6 +273,8 @@ mod tests {
         let understood = AccessEntry { said: Some(&said), ..entry("/a?b=1") };
         let end = r#""GET /a?b=1 HTTP/1.1" 200 13 "-" "curl \x22\xE9\x5C\x0A""#;
         assert_eq!(line(&understood), format!("{start}{end}\n"));
+        let gone = AccessEntry { status: None, bytes: 0, ..understood };
+        assert!(line(&gone).contains(r#" HTTP/1.1" 499 0 ""#), "{}", line(&gone));
         let refused = AccessEntry { status: Some(400), bytes: 11, ..entry("-") };
         assert_eq!(line(&refused), format!("{start}\"-\" 400 11 \"-\" \"-\"\n"));
     }

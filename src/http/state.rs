@@ -17,7 +17,7 @@
 //! | Answering, busy | a body, a handler: timers of their own | | |
 //! | Answering | the client to take the answer | the request timeout, without a byte | closed |
 //! | Flushing | the same | the request timeout | closed |
-//! | Idle | the next request | the keep-alive time; one second in a shutdown | closed |
+//! | Idle | the next request | the keep-alive time; one second in a shutdown, or over HTTP/2 if that is 0 | closed |
 //! | GivingWay | a request that is quicker than the task | not at all | closed; 408 if a head had begun |
 //! | Refusing | hyper to end | the request timeout | closed |
 //!
@@ -201,6 +201,10 @@ impl ConnectionState {
             (Phase::GivingWay { .. }, _) => Some(since),
             (Phase::Opened | Phase::Idle, Some(draining)) => Some(since.max(draining) + DRAIN_IDLE),
             (Phase::Opened, None) => Some(since + options.head_timeout()),
+            // A client of HTTP/2 may have sent another request before it hears that this was the last.
+            (Phase::Idle, None) if options.keep_alive.is_zero() && self.is_h2.get() => {
+                Some(since + DRAIN_IDLE)
+            }
             (Phase::Idle, None) => Some(since + options.keep_alive),
         }
     }
@@ -272,9 +276,9 @@ impl ConnectionState {
 /// The shortest of all waits.
 pub(super) fn shortest_wait(options: &Options, is_draining: bool) -> Duration {
     let shortest = options.request_timeout.min(options.head_timeout());
-    // Without keep-alive no connection waits for another request.
-    let idle = options.keep_alive;
-    let shortest = if idle.is_zero() { shortest } else { shortest.min(idle) };
+    // Without keep-alive no connection waits for another request, but for those that are on their way.
+    let idle = if options.keep_alive.is_zero() { DRAIN_IDLE } else { options.keep_alive };
+    let shortest = shortest.min(idle);
     if is_draining { shortest.min(DRAIN_IDLE) } else { shortest }
 }
 

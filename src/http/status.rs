@@ -17,7 +17,7 @@ use super::{
     exchange::Exchange,
     front::{Answering, Front},
     pieces::{Pieces, Source},
-    refusal::Refusal,
+    refusal::{self, Refusal},
 };
 use crate::serve::{About, metrics::CONTENT_TYPE, time::within};
 
@@ -28,7 +28,6 @@ pub type Probe = Arc<dyn Fn() -> Probing + Send + Sync>;
 pub type Probing = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
 const JSON: &str = "application/json";
-const TEXT: &str = "text/plain; charset=utf-8";
 /// Seconds after which it is worth while to ask again.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
@@ -64,7 +63,8 @@ impl Front for Status {
         let is_read = head.method == Method::GET || head.method == Method::HEAD;
         match head.uri.path() {
             "/ready" | "/metrics" => is_read || self.about.is_some(),
-            "/" => self.about.is_some(),
+            // `OPTIONS *` asks the server as a whole.
+            "/" | "*" => self.about.is_some(),
             _ => false,
         }
     }
@@ -79,13 +79,14 @@ impl Front for Status {
             let shared = exchange.connection.shared.clone();
             convert::request(head, &mut shared.urls.borrow_mut(), &shared.options)?;
             if head.method != Method::GET && head.method != Method::HEAD {
-                let mut refused = answer(405, TEXT, "Method Not Allowed".into());
+                let errors = shared.options.errors;
+                let mut refused = refusal::response(StatusCode::METHOD_NOT_ALLOWED, errors, None);
                 refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
                 return Ok::<_, Refusal>(refused);
             }
             Ok(match (head.uri.path(), self.about) {
                 ("/metrics", _) => answer(200, CONTENT_TYPE, exchange.metrics().text()),
-                ("/", Some(about)) => {
+                ("/" | "*", Some(about)) => {
                     let accept = head.headers.get(header::ACCEPT);
                     let (kind, page) = about.page(accept.and_then(|it| it.to_str().ok()));
                     let mut response = answer(200, kind, page);

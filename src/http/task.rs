@@ -107,15 +107,19 @@ impl Task {
         let mut work = pin!(self.worker.h2.serve_connection(socket, service));
         let mut is_ending = false;
         let work = future::poll_fn(|cx| {
-            if !is_ending && self.connection.must_end() {
-                is_ending = true;
-                work.as_mut().graceful_shutdown();
-            }
             loop {
+                if !is_ending && self.connection.must_end() {
+                    is_ending = true;
+                    work.as_mut().graceful_shutdown();
+                }
                 let polled = work.as_mut().poll(cx);
                 let has_answered = self.worker.streams.turn();
                 if polled.is_ready() || !has_answered {
                     while self.worker.streams.turn() {}
+                    // The client is told at once which request was the last.
+                    if polled.is_pending() && !is_ending && self.connection.must_end() {
+                        continue;
+                    }
                     return polled;
                 }
             }

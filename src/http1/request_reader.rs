@@ -150,6 +150,8 @@ impl RequestReader {
         while taken < input.len() {
             if self.head_bytes == 0 {
                 self.head.clear();
+                // A CR that came alone is no empty line: it belongs to this one.
+                self.head_bytes = self.line.len();
             }
             let rest = &input[taken..];
             let Some(end) = memchr::memchr(b'\n', rest) else {

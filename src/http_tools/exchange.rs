@@ -1,6 +1,11 @@
 //! One request and its answer, over one connection.
 
-use std::{fmt, fs, io, net::SocketAddr, path::PathBuf, time::Instant};
+use std::{
+    fmt, fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use async_net::TcpStream;
 use smol::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,6 +23,8 @@ pub(super) enum Failure {
     Unreachable(io::Error),
     Answer(String),
     Output(io::Error),
+    /// The file that the answer goes to cannot be made or written.
+    File(String),
     /// The reader of the output is gone. The status of the answer is known.
     Closed(u16),
 }
@@ -41,7 +48,7 @@ enum Target {
     Stdout,
     /// Made when there is something to write.
     Path(PathBuf),
-    File(fs::File),
+    File(PathBuf, fs::File),
 }
 
 impl Output {
@@ -54,21 +61,26 @@ impl Output {
         Self { shows_head: false, follows: false, target }
     }
 
-    fn write(&mut self, head: &[u8], body: &[u8]) -> io::Result<()> {
-        if let Target::Path(path) = &self.target {
-            let said =
-                |error| io::Error::other(format!("cannot write {}: {error}", path.display()));
-            let file = fs::File::create(path).map_err(said)?;
-            self.target = Target::File(file);
-        }
-        let mut stdout = io::stdout().lock();
-        let to: &mut dyn io::Write = match &mut self.target {
-            Target::File(file) => file,
-            _ => &mut stdout,
+    fn write(&mut self, head: &[u8], body: &[u8], status: u16) -> Result<(), Failure> {
+        let write = |to: &mut dyn io::Write| {
+            to.write_all(head)?;
+            to.write_all(body)?;
+            to.flush()
         };
-        to.write_all(head)?;
-        to.write_all(body)?;
-        to.flush()
+        let said = |path: &Path, error: io::Error| {
+            Failure::File(format!("cannot write {}: {error}", path.display()))
+        };
+        if let Target::Path(path) = &self.target {
+            let file = fs::File::create(path).map_err(|error| said(path, error))?;
+            self.target = Target::File(path.clone(), file);
+        }
+        match &mut self.target {
+            Target::File(path, file) => write(file).map_err(|error| said(path, error)),
+            _ => write(&mut io::stdout().lock()).map_err(|error| match error.kind() {
+                io::ErrorKind::BrokenPipe => Failure::Closed(status),
+                _ => Failure::Output(error),
+            }),
+        }
     }
 }
 
@@ -108,10 +120,7 @@ pub(super) async fn exchange(
             }
         }
         if status > 0 {
-            output.write(head, &body).map_err(|error| match error.kind() {
-                io::ErrorKind::BrokenPipe => Failure::Closed(status),
-                _ => Failure::Output(error),
-            })?;
+            output.write(head, &body, status)?;
         }
         body.clear();
         if bytes == 0 {

@@ -94,6 +94,7 @@ pub fn run(name: &str, args: &[String], method: Method) -> Exit {
             cli::fail(name, Exit::Failed, format_args!("the answer of {host} is no good: {cause}"))
         }
         Some(Err(Failure::Output(error))) => cli::finish(name, Err(error)),
+        Some(Err(Failure::File(why))) => cli::fail(name, Exit::Failed, why),
         None if times.connected.is_none() => {
             let message = format_args!("cannot reach {host} within {timeout}");
             cli::fail(name, Exit::Unreachable, message)

@@ -7,6 +7,8 @@ use std::{
 
 /// Seconds for which a browser need not ask again what it may do.
 pub(crate) const MAX_AGE_S: &str = "600";
+/// The headers of an answer that a page may read besides those that it always may.
+pub(crate) const EXPOSED: &str = "X-Request-Id, Retry-After";
 /// The methods that a page may use.
 pub(crate) const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 

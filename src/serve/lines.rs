@@ -217,10 +217,10 @@ mod tests {
     fn the_time_stands_in_front_of_every_line() {
         let lines = unwritten().timed();
         lines.shared.lock().dropped = 1;
-        lines.say("a");
+        lines.say("a\n\u{202e}");
         let text = take(&lines);
         let rest: Vec<&str> =
             text.lines().filter_map(|line| line.split_once("Z ")).map(|it| it.1).collect();
-        assert_eq!(rest, ["(1 lines were dropped here)", "a"]);
+        assert_eq!(rest, ["(1 lines were dropped here)", "a\\n\\u{202e}"]);
     }
 }

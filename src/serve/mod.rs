@@ -63,7 +63,10 @@ use self::{
     systemd::{Given, notify},
     thread::ServingThread,
 };
-use crate::cli::{self, Exit};
+use crate::{
+    cli::{self, Exit},
+    printable::Printable,
+};
 
 /// Opens the port and lets `serve` serve until a signal. Blocks.
 pub(crate) fn run(
@@ -167,9 +170,13 @@ impl Ports {
         let (asked, others) = self.places.split_at(self.asked);
         let first = match &asked[0] {
             Place::Ip(address) => announce(*address),
-            Place::Unix(path) => format!(
-                "Server listening on unix:{path}\nTry curl --unix-socket {path} http://localhost/"
-            ),
+            Place::Unix(path) => {
+                let path = Printable(path);
+                format!(
+                    "Server listening on unix:{path}\n\
+                     Try curl --unix-socket {path} http://localhost/"
+                )
+            }
         };
         let others = others.iter().map(|place| format!("\nAlso listening on {place}"));
         [first].into_iter().chain(others).collect()

@@ -9,6 +9,8 @@ use std::{
 
 use rustix::net::{AddressFamily, SocketAddrUnix, getsockname};
 
+use crate::printable::Printable;
+
 /// Where a socket listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -53,7 +55,7 @@ impl Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ip(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{path}"),
+            Self::Unix(path) => write!(f, "unix:{}", Printable(path)),
         }
     }
 }
@@ -105,6 +107,12 @@ impl Display for Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_stays_on_its_line() {
+        let place = Place::Unix("/a\n\u{202e}".into());
+        assert_eq!(place.to_string(), "unix:/a\\n\\u{202e}");
+    }
 
     #[test]
     fn the_last_address_that_a_proxy_names_is_the_client() {

@@ -432,5 +432,32 @@ fn a_shutdown_answers_what_has_begun() {
         served.reasons.try_send("a test").unwrap();
         assert_ne!(served.end.recv_timeout(SHORT / 2).err(), Some(RecvTimeoutError::Disconnected));
         assert_eq!(half.rest(), "");
+        let ended = served.end.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(ended.unwrap_err().to_string(), "1 connection was cut off");
+    }
+}
+
+#[test]
+fn in_its_grace_a_server_accepts_and_is_not_ready() {
+    for served in both(|options| options.grace = PATIENCE * 10) {
+        let mut idle = served.client();
+        let ready = idle.get("/ready");
+        assert_eq!((ready.status, ready.body.as_str()), (200, r#"{"status":"ok"}"#));
+        served.reasons.try_send("a test").unwrap();
+        eventually("it is not ready", || served.client().get("/ready").status == 503);
+        // Long after that it still accepts.
+        assert!(idle.is_silent(SHORT));
+        let (ready, other) = (served.client().get("/ready"), served.client().get("/api?a=1&b=2"));
+        let why = r#"{"status":"unavailable","error":"this service has been told to end"}"#;
+        assert_eq!((ready.body.as_str(), ready.header("retry-after")), (why, Some("1")));
+        assert!(other.body == TWO_FIELDS && !other.closes(), "{other:?}");
+        assert!(!idle.get("/api").closes());
+        // Who insists does not wait for that.
+        (0..2).for_each(|_| served.reasons.try_send("an impatient test").unwrap());
+        served.end.recv_timeout(PATIENCE).unwrap().unwrap();
+    }
+    for served in both(|options| options.grace = SHORT) {
+        served.reasons.try_send("a test").unwrap();
+        served.end.recv_timeout(PATIENCE).unwrap().unwrap();
     }
 }

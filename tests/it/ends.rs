@@ -34,6 +34,11 @@ fn a_server_that_was_started_by_nohup_stays_when_its_terminal_closes() {
     let mut shell = Command::new("sh");
     let mut hello = Hello::of(shell.args(["-c", script, crate::hello::BINARY, "--port", "0"]));
     hello.signal(Signal::HUP);
+    let mut client = Client::connect(hello.port);
+    assert!(client.is_silent(Duration::from_millis(100)));
+    let reply = client.get("/");
+    assert!(reply.status == 200 && !reply.closes(), "{reply:?}");
+    hello.line();
     hello.signal(Signal::TERM);
     let (rest, code) = hello.end();
     assert!(rest.starts_with("Received SIGTERM, "), "{rest}");

@@ -35,21 +35,87 @@ fn every_service_takes_headers_that_are_not_ascii_over_both_versions() {
 
 /// The status of an answer over HTTP/2 to a request with these fields, in the form of HPACK.
 fn h2_status(port: u16, fields: &[u8]) -> Vec<u8> {
-    const HEADERS: u8 = 1;
-    const SETTINGS: u8 = 4;
+    match h2_answer(port, fields).0 {
+        0x88 => b"200".to_vec(),
+        0x8c => b"400".to_vec(),
+        other => vec![other],
+    }
+}
+
+/// The same as the first byte of its headers, and its body.
+fn h2_answer(port: u16, fields: &[u8]) -> (u8, String) {
     let mut client = Client::connect(port);
-    client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-    client.send([frame(SETTINGS, 0, 0, b""), frame(HEADERS, 5, 1, fields)].concat());
+    client.send(h2_start());
+    client.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, fields));
+    read_h2(&client)
+}
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// POST, http, a path, a host, a `Content-Type`, in the form of HPACK.
+fn call(path: &str, content_type: &str) -> Vec<u8> {
+    let literal = |text: &str| [&[text.len() as u8], text.as_bytes()].concat();
+    let (path, content_type) = (literal(path), literal(content_type));
+    [b"\x83\x86\x04", &path[..], b"\x01\x01x\x0f\x10", &content_type].concat()
+}
+
+#[test]
+fn the_log_has_the_cause_of_a_call_that_is_refused_or_fails() {
+    let mut service = Service::start(LOGGING, &[]);
+    for (fields, logged, cause) in [
+        (
+            call("/LoggingService/Tail", "a/b"),
+            " 415 ",
+            "a call of gRPC has Content-Type: application/grpc",
+        ),
+        (
+            [b"\x82", &call("/LoggingService/Tail", "application/grpc")[1..]].concat(),
+            " 405 ",
+            "a call of gRPC is a POST",
+        ),
+        (call("/x.Y/Z", "application/grpc"), " grpc_status=12 ", "there is no such service"),
+        (
+            [call("/x.Y/Z", "application/grpc"), b"\x00\x0cgrpc-timeout\x01x".to_vec()].concat(),
+            " grpc_status=3 ",
+            "grpc-timeout is not like 100m or 5S",
+        ),
+    ] {
+        h2_answer(service.port, &fields);
+        let line = service.line();
+        assert!(line.contains(logged) && line.contains(&format!("cause=\"{cause}")), "{line}");
+    }
+}
+
+/// What a client of HTTP/2 begins with.
+fn h2_start() -> Vec<u8> {
+    [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(SETTINGS, 0, 0, b"")].concat()
+}
+
+/// The next frame that comes over HTTP/2: its type, its flags, what is in it. `None`: it is closed.
+fn next_frame(client: &Client) -> Option<(u8, u8, Vec<u8>)> {
+    let mut head = [0; 9];
+    client.stream().read_exact(&mut head).ok()?;
+    let mut payload = vec![0; usize::from(head[1]) * 256 + usize::from(head[2])];
+    client.stream().read_exact(&mut payload).ok()?;
+    Some((head[3], head[4], payload))
+}
+
+/// Reads an answer over HTTP/2: the first byte of its headers, and its body.
+fn read_h2(client: &Client) -> (u8, String) {
+    let (mut first, mut body) = (0, Vec::new());
     loop {
-        let mut head = [0; 9];
-        client.stream().read_exact(&mut head).unwrap();
-        let mut payload = vec![0; usize::from(head[1]) * 256 + usize::from(head[2])];
-        client.stream().read_exact(&mut payload).unwrap();
-        match (head[3], payload.first()) {
-            (HEADERS, Some(0x88)) => return b"200".to_vec(),
-            (HEADERS, Some(0x8c)) => return b"400".to_vec(),
-            (HEADERS, Some(first)) => return vec![*first],
-            _ => {}
+        let (kind, flags, payload) = next_frame(client).expect("it is answered");
+        match kind {
+            HEADERS => first = payload[0],
+            DATA => body.extend(payload),
+            _ => continue,
+        }
+        if flags & END_STREAM != 0 {
+            return (first, String::from_utf8(body).unwrap());
         }
     }
 }
@@ -186,6 +252,80 @@ fn half_heads_give_way_to_a_client_that_asks() {
             assert!(matches!(statuses(&half.rest())[..], [] | [408]));
         }
     }
+}
+
+#[test]
+fn over_http2_too_what_has_no_whole_head_gives_way() {
+    let start_of = |more: &[u8]| [h2_start(), more.to_vec()].concat();
+    let head = frame(HEADERS, END_STREAM | END_HEADERS, 1, b"\x82\x86\x04\x03/ok\x01\x01x");
+    let half = frame(HEADERS, END_STREAM, 1, b"\x82\x86\x04\x03/ok");
+    let answered = start_of(&head);
+    let halves = [
+        b"PRI * HTTP/2".to_vec(),
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+        start_of(b""),
+        start_of(&head[..head.len() - 1]),
+        start_of(&half),
+        answered.clone(),
+        [answered.clone(), frame(HEADERS, END_STREAM, 3, b"\x82")].concat(),
+    ];
+    let served = start(|options| options.connections_max = halves.len());
+    let mut clients = halves.clone().map(|bytes| {
+        let mut client = served.client();
+        client.send(&bytes);
+        if bytes.starts_with(&answered) {
+            assert_eq!(read_h2(&client), (0x88, "ok".into()));
+        }
+        client
+    });
+    // Each of these needs the place of another.
+    let mut new = halves.clone().map(|_| served.client());
+    for client in &mut new {
+        assert_eq!(client.get("/ok").body, "ok");
+    }
+    // And none of them that of one of these.
+    for client in &mut new {
+        assert_eq!(client.get("/ok").body, "ok");
+    }
+    for (client, half) in clients.iter_mut().zip(halves) {
+        assert!(!client.rest().contains("HTTP/1.1"), "{half:?}");
+    }
+}
+
+#[test]
+fn over_http2_too_a_request_that_is_cut_off_is_counted() {
+    let served = start(|options| options.drain_timeout = SHORT);
+    let mut client = served.client();
+    // Its body does not come.
+    let head = frame(HEADERS, END_HEADERS, 1, b"\x83\x86\x04\x03/ok\x01\x01x");
+    client.send([h2_start(), head].concat());
+    assert!(!client.is_silent(PATIENCE));
+    assert_eq!(served.client().get("/ok").status, 200);
+    served.reasons.try_send("a test").unwrap();
+    let ended = served.end.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(ended.unwrap_err().to_string(), "1 connection was cut off");
+}
+
+#[test]
+fn over_http2_too_a_connection_without_keep_alive_ends_in_order() {
+    const GOAWAY: u8 = 7;
+    let served = start(|options| options.keep_alive = Duration::ZERO);
+    let mut client = served.client();
+    let get = |stream| frame(HEADERS, 5, stream, b"\x82\x86\x04\x03/ok\x01\x01x");
+    client.send([h2_start(), get(1)].concat());
+    let (mut answers, mut has_gone_away) = (0, false);
+    while let Some((kind, flags, payload)) = next_frame(&client) {
+        has_gone_away |= kind == GOAWAY;
+        if kind == DATA && flags & END_STREAM != 0 {
+            assert_eq!(payload, b"ok");
+            answers += 1;
+            // One that was on its way before the client could know.
+            if answers == 1 {
+                client.send(get(3));
+            }
+        }
+    }
+    assert_eq!((answers, has_gone_away), (2, true));
 }
 
 #[test]
@@ -344,6 +484,40 @@ fn the_log_has_the_cause_and_what_was_asked() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+}
+
+#[test]
+fn over_http2_too_a_refusal_says_why_in_the_answer_and_in_the_log() {
+    // GET, http, and then a method, a path, a host, as literals.
+    let cases: &[(&[u8], &str, &str)] = &[
+        (
+            b"\x82\x86\x04\x02/a\x01\x01x\x00\x04host\x01y",
+            "GET /a 400",
+            "the Host header differs from :authority",
+        ),
+        (b"\x82\x86\x04\x02/a\x01\x051.2.3", "GET /a 400", "the target names no host"),
+        (
+            b"\x82\x86\x04\x02/a\x00\x04host\x01y\x00\x04host\x01z",
+            "GET /a 400",
+            "there is more than one Host header",
+        ),
+        (b"\x02\x03GOT\x86\x04\x02/a\x01\x01x", "GOT /a 501", "the method is not known here"),
+    ];
+    for binary in [ECHO, MESSAGES] {
+        let mut service = Service::start(binary, &[]);
+        for (fields, logged, cause) in cases {
+            let (_, body) = h2_answer(service.port, fields);
+            let said = if binary == ECHO {
+                format!("\"detail\":\"{cause}\"")
+            } else {
+                format!(": {cause}")
+            };
+            assert!(body.contains(&said), "{binary}: {body}");
+            let line = service.line();
+            assert!(line.contains(&format!(" - {logged} ")), "{binary}: {line}");
+            assert!(line.ends_with(&format!(" cause=\"{cause}\"")), "{binary}: {line}");
+        }
     }
 }
 

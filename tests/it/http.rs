@@ -507,22 +507,13 @@ fn a_reason_that_comes_twice_at_once_cuts_nothing_and_idle_connections_are_not_c
 }
 
 #[test]
-fn in_its_grace_a_server_accepts_and_is_not_ready() {
-    let served = serve(|options| options.grace = PATIENCE * 10);
-    let ready = served.client().get("/ready");
-    assert_eq!((ready.status, ready.body.as_str()), (200, r#"{"status":"ok"}"#));
+fn what_is_cut_off_on_every_thread_is_counted() {
+    let served = serve(|options| (options.threads, options.drain_timeout) = (3, SHORT));
+    let mut clients: Vec<Client> = (0..12).map(|_| served.client()).collect();
+    clients.iter_mut().for_each(|it| it.send("GET /never HTTP/1.1\r\nHost: x\r\n\r\n"));
     served.reasons.try_send("a test").unwrap();
-    eventually("it is not ready", || served.client().get("/ready").status == 503);
-    let (ready, other) = (served.client().get("/ready"), served.client().get("/ok"));
-    let why = r#"{"status":"unavailable","error":"this service has been told to end"}"#;
-    assert_eq!((ready.body.as_str(), ready.header("retry-after")), (why, Some("1")));
-    assert!(other.status == 200 && !other.closes());
-    // Who insists does not wait for that.
-    (0..2).for_each(|_| served.reasons.try_send("an impatient test").unwrap());
-    served.end.recv_timeout(PATIENCE).unwrap().unwrap();
-    let served = serve(|options| options.grace = SHORT);
-    served.reasons.try_send("a test").unwrap();
-    served.end.recv_timeout(PATIENCE).unwrap().unwrap();
+    let ended = served.end.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(ended.unwrap_err().to_string(), "12 connections were cut off");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::{
     cluster::{Process, own_ip, until},
     hello::Hello,
     served::Client,
-    service::{FACADE, LOGGING, Service},
+    service::{FACADE, LOGGING, Service, curl},
 };
 
 fn smolring(args: &[&str]) -> Command {
@@ -39,16 +39,16 @@ fn printed_until(command: &mut Command, line: &str, meanwhile: impl FnOnce(&str)
     String::from_utf8(text).unwrap()
 }
 
+/// The status of the answer to a message.
+fn post(port: u16, body: &str) -> u16 {
+    let mut client = Client::connect(port);
+    let length = body.len();
+    client.send(format!("POST /log HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}"));
+    client.reply().status
+}
+
 #[test]
 fn in_json_every_line_is_an_object_with_a_time() {
-    let post = |port: u16, body: &str| {
-        let mut client = Client::connect(port);
-        let length = body.len();
-        client.send(format!(
-            "POST /log HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{body}"
-        ));
-        client.reply().status
-    };
     let ip = own_ip();
     for (args, ready) in [
         (&["hello-server", "--port=0"][..], "Visit "),
@@ -83,16 +83,7 @@ fn in_json_every_line_is_an_object_with_a_time() {
 fn quiet_shows_no_text_of_a_message() {
     let mut service = Service::start(LOGGING, &["--quiet"]);
     let body = r#"{"id":"1","msg":"a secret"}"#;
-    let post = || {
-        let mut client = Client::connect(service.port);
-        client.send(format!(
-            "POST /log HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        ));
-        assert_eq!(client.reply().status, 200);
-    };
-    post();
-    post();
+    (0..2).for_each(|_| assert_eq!(post(service.port, body), 200));
     service.signal(Signal::TERM);
     let (rest, _) = service.end();
     assert!(rest.starts_with("[LOGGED] 1\n[DUPLICATE] 1\n"), "{rest}");
@@ -106,27 +97,45 @@ fn quiet_shows_no_text_of_a_message() {
 }
 
 #[test]
+fn of_a_long_message_the_beginning_is_printed() {
+    let mut service = Service::start(LOGGING, &[]);
+    let msg = "ü".repeat(20_000);
+    assert_eq!(post(service.port, &format!(r#"{{"id":"1","msg":"{msg}"}}"#)), 200);
+    let line = service.event();
+    assert!(line.starts_with("[LOGGED] 1 -> üü") && line.ends_with("ü... (40000 bytes)"), "{line}");
+    assert!(line.len() < 17_000, "{} bytes", line.len());
+}
+
+/// The line that a server with these options writes about a request, and the length of its answer.
+fn logged(name: &str, args: &[&str], request: &str) -> (String, usize) {
+    let mut command = smolring(&[&[name, "--port", "0"], args].concat());
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut line = || {
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+        line.trim_end().to_owned()
+    };
+    let port = line().rsplit(' ').next().unwrap().parse().unwrap();
+    line();
+    let mut client = Client::connect(port);
+    client.send(request);
+    let bytes = client.reply().body.len();
+    let line = line();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    (line, bytes)
+}
+
+#[test]
 fn the_combined_format_and_the_client_behind_a_proxy() {
     for name in ["hello-server", "raw-api-server"] {
-        let program = std::path::Path::new(crate::hello::BINARY).with_file_name(name);
-        let mut command = Command::new(program);
-        command.args(["--port", "0", "--log-format", "combined", "--trust-proxy"]);
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut out = std::io::BufReader::new(child.stdout.take().unwrap());
-        let mut line = || {
-            let mut line = String::new();
-            std::io::BufRead::read_line(&mut out, &mut line).unwrap();
-            line.trim_end().to_owned()
-        };
-        let port = line().rsplit(' ').next().unwrap().parse().unwrap();
-        line();
-        let mut client = Client::connect(port);
-        client.send(
+        let (line, bytes) = logged(
+            name,
+            &["--log-format", "combined", "--trust-proxy"],
             "GET /health?a HTTP/1.1\r\nHost: x\r\nReferer: http://a/\"\r\nUser-Agent: t\\1\r\n\
              X-Forwarded-For: 10.0.0.1, 203.0.113.7\r\n\r\n",
         );
-        let bytes = client.reply().body.len();
-        let line = line();
         let (start, rest) = line.split_once(" - - [").unwrap();
         let (time, rest) = rest.split_once("] ").unwrap();
         assert_eq!(start, "203.0.113.7", "{name}: {line}");
@@ -134,15 +143,30 @@ fn the_combined_format_and_the_client_behind_a_proxy() {
         assert!(time.len() == 26 && time.ends_with(" +0000") && &time[2..3] == "/", "{line}");
         let end = format!(r#""GET /health?a HTTP/1.1" 200 {bytes} "http://a/\x22" "t\x5C1""#);
         assert_eq!(rest, end, "{name}");
-        child.kill().unwrap();
-        child.wait().unwrap();
+        // A proxy may add a header of its own, which is then the last.
+        let (line, bytes) = logged(
+            name,
+            &["--log-format", "combined", "--trust-proxy"],
+            "GET / HTTP/1.0\r\nX-Forwarded-For: 10.0.0.1\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n",
+        );
+        assert!(line.starts_with("203.0.113.7 - - ["), "{name}: {line}");
+        let end = format!(r#""GET / HTTP/1.0" 200 {bytes} "-" "-""#);
+        assert!(line.ends_with(&end), "{name}: {line}");
+        // Without the option a client could write anything there.
+        let spoofed = "GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n";
+        let (line, _) = logged(name, &[], spoofed);
+        assert!(line.contains(" 127.0.0.1:") && !line.contains("203.0.113.7"), "{name}: {line}");
     }
-    // Without the option a client could write anything there.
-    let mut hello = Hello::start(&[]);
-    let mut client = Client::connect(hello.port);
-    client.send("GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n");
-    client.reply();
-    assert!(hello.line().contains(" 127.0.0.1:"));
+}
+
+#[test]
+fn over_http2_the_combined_format_is_that_of_nginx_too() {
+    needs!("curl");
+    let mut hello = Hello::start(&["--log-format", "combined"]);
+    let url = format!("http://127.0.0.1:{}/a", hello.port);
+    curl(&["--http2-prior-knowledge", "-A", "x", &url]);
+    let line = hello.line();
+    assert!(line.ends_with(r#""GET /a HTTP/2.0" 200 13 "-" "x""#), "{line}");
 }
 
 /// A gRPC server that answers each call with a long and nasty message.
@@ -215,7 +239,9 @@ fn what_another_service_says_is_short_and_printable() {
     client.send(
         "POST /grpc_message HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n{\"msg\":\"x\"}",
     );
-    assert_eq!(client.reply().status, 503);
+    let reply = client.reply();
+    assert_eq!(reply.status, 503);
+    assert!(!reply.body.contains('\u{202e}') && reply.body.len() < 1200, "{reply:?}");
     let line = facade.line();
     assert!(line.contains("failed: \\u{202e}\\u{1b}[31m\\u{2028}xxx"), "{line}");
     assert!(line.len() < 500 && !line.contains('\u{202e}'), "{} bytes: {line}", line.len());
@@ -235,6 +261,9 @@ fn a_file_name_does_nothing_to_a_terminal() {
     std::fs::create_dir(&path).unwrap();
     let output = smolring(&["up", path.to_str().unwrap(), "--nodes", "0"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
+    let data = path.join("a\nb");
+    let service = Service::start(LOGGING, &["--data", data.to_str().unwrap()]);
+    assert!(service.greeting.contains("c/a\\nb\n"), "{}", service.greeting);
     let missing = path.join("missing");
     let output = smolring(&["up", missing.to_str().unwrap()]).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     ffi::OsStr,
+    io::{BufRead, BufReader},
     os::unix::ffi::OsStrExt,
     process::{Child, Command, Stdio},
 };
@@ -20,7 +21,7 @@ impl Drop for Ending {
 }
 
 /// Runs it, without input, and returns its exit code and what it has written to stderr.
-fn ended(command: &mut Command) -> (Option<i32>, String) {
+pub fn ended(command: &mut Command) -> (Option<i32>, String) {
     let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = Ending(command.spawn().unwrap());
     let status = until("it ends", || child.0.try_wait().unwrap());
@@ -93,20 +94,37 @@ fn every_environment_variable_of_a_help_is_read() {
 #[test]
 fn no_variable_is_read_but_those_of_this_program_and_three_usual_ones() {
     let usual = ["PORT", "REQUEST_TIMEOUT", "LOG_FORMAT"];
-    let mut foreign = Command::new(env!("CARGO_BIN_EXE_smolring"));
+    // Names that mean something else to others are no business of ours.
+    let mut foreign = BTreeSet::from(["LISTEN_IP", "NODE", "IP"].map(String::from));
     for applet in applets() {
         for variable in variables(&help(&[&applet])) {
             let own = variable.strip_prefix("SMOLRING_");
             assert!(own.is_some() || usual.contains(&&*variable), "{applet} reads {variable}");
-            let own = own.filter(|own| !usual.contains(own));
-            foreign.envs(own.map(|own| (own.to_owned(), "tcp://10.96.0.12:4043")));
+            foreign.extend(own.filter(|own| !usual.contains(own)).map(str::to_owned));
         }
     }
-    // Names that mean something else to others are no business of ours.
-    let foreign = foreign.envs([("LISTEN_IP", "x"), ("NODE", "x"), ("IP", "x")]);
-    let mut hello = crate::hello::Hello::of(foreign.args(["hello-server", "--port", "0"]));
-    hello.signal(rustix::process::Signal::TERM);
-    assert_eq!(hello.end().1, Some(0));
+    for applet in applets() {
+        let args = match applet.as_str() {
+            // It starts others.
+            "up" => continue,
+            "ring-client" => vec!["ring-client", "ping", "--node", "127.0.0.1:1"],
+            "http-get" | "http-post" => vec![&applet, "http://127.0.0.1:1"],
+            "ring-node" => vec!["ring-node", "--port", "0", "--ip", "127.0.0.1"],
+            applet => vec![applet, "--port", "0"],
+        };
+        let mut command = smolring(&args);
+        command.envs(foreign.iter().map(|name| (name, "tcp://10.96.0.12:4043")));
+        if args[1] == "--port" {
+            let command = command.env("SMOLRING_GRPC_PORT", "0").stdout(Stdio::piped());
+            let mut child = Ending(command.spawn().unwrap());
+            let mut line = String::new();
+            BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+            assert!(line.contains("listening on "), "{applet}: {line}");
+        } else {
+            let (code, errors) = ended(&mut command);
+            assert_eq!(code, Some(69), "{applet}: {errors}");
+        }
+    }
 }
 
 #[test]
@@ -127,6 +145,15 @@ fn what_kubernetes_sets_for_a_service_is_skipped_with_a_word() {
             assert!(errors.contains(&format!("{name}={value} is skipped: ")), "{applet}: {errors}");
         }
     }
+}
+
+#[test]
+fn a_variable_that_is_skipped_does_nothing_to_a_terminal() {
+    let mut command = smolring(&["hello-server"]);
+    command.env("SMOLRING_PORT", "tcp://\n\u{1b}[31m\u{202e}").env("SMOLRING_THREADS", "x");
+    let (_, errors) = ended(&mut command);
+    assert!(errors.contains("tcp://\\n\\u{1b}[31m\\u{202e} is skipped"), "{errors:?}");
+    assert_eq!(errors.lines().count(), 2, "{errors:?}");
 }
 
 #[test]

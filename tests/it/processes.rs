@@ -338,8 +338,10 @@ fn a_node_that_was_started_by_nohup_stays_when_its_terminal_closes() {
     let mut shell = Command::new("sh");
     shell.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_ring-node")]);
     let mut node = Process::of(shell.args(["--ip", &own_ip(), "--port", "0"]), &[]);
-    node.address();
+    let mut client = node.client();
     node.signal(Signal::HUP);
+    // After these it would have heard of it.
+    (0..100).for_each(|_| assert_eq!(client.ask("PING").status(), 200));
     node.signal(Signal::TERM);
     assert_eq!(node.wait_for_exit().code(), Some(0));
     let received = node.wait_for("why it ends", |line| line.starts_with("received "));

@@ -107,6 +107,14 @@ mod tests {
         prop::collection::vec(part, 1..20).prop_map(|parts| parts.concat())
     }
 
+    #[test]
+    fn a_cr_before_a_head_belongs_to_it_however_it_comes() {
+        let (tls, long) = ("\r\x16".to_owned(), "\r".to_owned() + &"x".repeat(400));
+        for stream in [tls, long] {
+            super::raw_http(&[&[0], stream.as_bytes()].concat());
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(3000) })]
 

@@ -2,8 +2,11 @@
 
 use std::{
     io::{BufRead, BufReader},
+    net::TcpListener,
     process::{Child, Command, Stdio},
 };
+
+use rustix::process::Signal;
 
 use crate::{
     served::{Client, Reply, eventually},
@@ -84,13 +87,17 @@ fn every_service_says_what_it_is_and_what_it_offers() {
             count += 1;
         }
         assert!(count > 3, "{name}: {}", text.body);
-        for path in ["/", "/ready", "/metrics", "/health"] {
-            let refused = server.ask("POST", path, "Content-Length: 0\r\n");
+        // By whichever part of the service it is refused, that is said in the same form.
+        let ask = |path: &str| server.ask("POST", path, "Content-Length: 0\r\n");
+        let (own, asked) = (ask("/health"), server.ask("OPTIONS", "*", ""));
+        for refused in [ask("/"), ask("/ready"), ask("/metrics"), asked, own.clone()] {
             assert_eq!(
                 (refused.status, refused.header("allow")),
                 (405, Some("GET, HEAD")),
                 "{name}"
             );
+            let kind = refused.header("content-type");
+            assert_eq!((kind, &refused.body), (own.header("content-type"), &own.body), "{name}");
         }
         assert_eq!(server.ask("GET", "/health", "").body, r#"{"status":"ok"}"#, "{name}");
         for path in ["/", "/ready", "/metrics"] {
@@ -137,6 +144,28 @@ fn requests_are_counted_in_the_form_of_prometheus() {
 }
 
 #[test]
+fn requests_are_counted_while_they_last_and_by_how_long_that_was() {
+    let server = Server::start("echo-service", &["-p", "0", "--delay", "20s"]);
+    let metrics = |server: &Server| server.ask("GET", "/metrics", "").body;
+    let mut client = Client::connect(server.port);
+    client.send("GET /echo?msg=a HTTP/1.1\r\nHost: x\r\n\r\n");
+    eventually("it lasts", || metrics(&server).contains("http_requests_in_flight 2\n"));
+    let server = Server::start("echo-service", &["-p", "0", "--delay", "60ms"]);
+    assert_eq!(server.ask("GET", "/echo?msg=a", "").status, 200);
+    eventually("its time is counted", || {
+        let text = metrics(&server);
+        let value = |name: &str| -> f64 {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim().parse().unwrap()
+        };
+        let name = "http_request_duration_seconds";
+        let [quick, all, seconds] =
+            ["_bucket{le=\"0.05\"}", "_count", "_sum"].map(|it| value(&format!("{name}{it}")));
+        quick + 1.0 == all && seconds >= 0.06
+    });
+}
+
+#[test]
 fn ready_looks_at_what_is_behind_and_repeats_are_counted() {
     let logging = Service::start_at_own_port(LOGGING, &[]);
     let messages = Service::start(MESSAGES, &[]);
@@ -180,6 +209,44 @@ fn ready_looks_at_what_is_behind_and_repeats_are_counted() {
 }
 
 #[test]
+fn who_is_told_to_end_or_says_nothing_makes_who_needs_it_not_ready() {
+    let start = |name| Service::start(name, &["--grace", "1h"]);
+    let (ending, other, messages) = (start(LOGGING), start(LOGGING), start(MESSAGES));
+    let facade = |by_http: &[&str], by_grpc: &Service, more: &[&str]| {
+        let grpc = format!("127.0.0.1:{}", by_grpc.grpc_port());
+        let (urls, messages) = (by_http.join(","), messages.url(""));
+        let places = ["--logging-url", &urls, "--logging-grpc", &grpc, "--messages-url", &messages];
+        Service::start(FACADE, &[&places[..], more].concat())
+    };
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("http://{}", silent.local_addr().unwrap());
+    let (ending_url, other_url) = (ending.url(""), other.url(""));
+    let over_http = facade(&[&ending_url], &other, &[]);
+    let over_grpc = facade(&[&other_url], &ending, &[]);
+    let has_another = facade(&[&ending_url, &other_url], &other, &[]);
+    let times =
+        ["--attempt-timeout", "300ms", "--retry-for", "400ms", "--request-timeout", "500ms"];
+    let late = facade(&[&silent, &silent, &silent], &other, &times);
+    for facade in [&over_http, &over_grpc, &has_another] {
+        assert_eq!(facade.get("/ready").status, 200);
+    }
+    ending.signal(Signal::TERM);
+    eventually("it is told", || ending.get("/ready").status == 503);
+    for (facade, why) in [
+        (&over_http, "logging service unavailable: it answers 503 at /ready"),
+        (&over_grpc, "logging service over gRPC unavailable: it says that it is not ready"),
+        (&late, "what this service needs does not answer in time"),
+    ] {
+        let ready = facade.get("/ready");
+        let body = format!(r#"{{"status":"unavailable","error":"{why}"}}"#);
+        assert_eq!((ready.status, ready.body), (503, body));
+    }
+    assert_eq!(has_another.get("/ready").status, 200);
+    messages.signal(Signal::TERM);
+    eventually("its messages are gone", || has_another.get("/ready").status == 503);
+}
+
+#[test]
 fn pages_of_other_origins_may_ask_where_the_user_says_so() {
     let page = "Origin: https://app.example\r\n";
     let asks = "Access-Control-Request-Method: PUT\r\nAccess-Control-Request-Headers: x-a\r\n";
@@ -191,6 +258,8 @@ fn pages_of_other_origins_may_ask_where_the_user_says_so() {
             |reply: &Reply| reply.header("access-control-allow-origin").map(str::to_owned);
         assert_eq!(allowed(&answer).as_deref(), Some("https://app.example"), "{name}");
         assert_eq!(answer.header("vary"), Some("Origin"), "{name}");
+        let exposed = answer.header("access-control-expose-headers");
+        assert_eq!(exposed, Some("X-Request-Id, Retry-After"), "{name}");
         let preflight = server.ask("OPTIONS", "/api", &format!("{page}{asks}"));
         assert_eq!(preflight.status, 204, "{name}");
         assert_eq!(allowed(&preflight).as_deref(), Some("https://app.example"));

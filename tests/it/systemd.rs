@@ -14,8 +14,9 @@ use std::{
 use rustix::process::Signal;
 
 use crate::{
-    cluster::{Client as NodeClient, Process},
+    cluster::{Client as NodeClient, Process, own_ip},
     hello::{BINARY, Hello},
+    options::ended,
     served::{Client, PATIENCE},
     service::{LOGGING, Service, tool},
 };
@@ -95,10 +96,11 @@ fn all_sockets_are_served_and_what_cannot_be_is_said() {
         );
         assert_eq!(hello.end().1, Some(0));
     }
-    let output = with_sockets("udp", BINARY).output().unwrap();
-    let errors = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{errors}");
-    assert!(errors.contains("socket 3 of LISTEN_FDS is not served: it is of UDP"), "{errors}");
+    for program in [BINARY, env!("CARGO_BIN_EXE_ring-node")] {
+        let (code, errors) = ended(with_sockets("udp", program).args(["--port", "0"]));
+        assert_eq!(code, Some(1), "{errors}");
+        assert!(errors.contains("socket 3 of LISTEN_FDS is not served: it is of UDP"), "{errors}");
+    }
 }
 
 #[test]
@@ -177,9 +179,15 @@ fn a_manager_that_cannot_be_told_is_named_and_the_server_goes_on() {
     for place in ["/nowhere/notify", "@nobody-listens-here"] {
         let mut command = Command::new(BINARY);
         let mut hello = Hello::of(command.args(["--port", "0"]).env("NOTIFY_SOCKET", place));
+        assert_eq!(Client::connect(hello.port).get("/").status, 200);
         let line = hello.line();
         assert!(line.starts_with("Cannot tell the service manager at NOTIFY_SOCKET: "), "{line}");
-        assert_eq!(Client::connect(hello.port).get("/").status, 200);
+        let args = ["--ip", &own_ip(), "--port", "0"];
+        let node = Process::start(&args, &[("NOTIFY_SOCKET", place)]);
+        node.wait_for("what it cannot do", |line| {
+            line.starts_with("cannot tell the service manager at NOTIFY_SOCKET: ")
+        });
+        assert_eq!(node.client().ask("PING").status(), 200);
     }
 }
 
@@ -194,7 +202,7 @@ fn every_address_is_both_families_whatever_the_default_of_the_system() {
             "ip link set lo up; echo 1 > /proc/sys/net/ipv6/bindv6only || exit 0; \
              \"$0\" --port 3000 {args} & server=$!; \
              for url in http://127.0.0.1:3000 http://[::1]:3000; do \
-             curl -gs --retry 50 --retry-connrefused --retry-delay 0 --max-time 20 $url || echo no; done; \
+             curl -gs --retry 20 --retry-delay 1 --retry-connrefused --max-time 20 $url || echo no; done; \
              kill $server; wait $server"
         );
         let out = tool("unshare", &["--net", "sh", "-c", &script, BINARY]);

@@ -109,7 +109,18 @@ impl Drop for Up {
 #[test]
 fn up_once_checks_all_copies_and_ends() {
     let _ports = DEFAULT_PORTS.read().unwrap_or_else(PoisonError::into_inner);
-    let output = run(&["up", "--once", "--nodes", "4"]);
+    // The nodes get none of these: all would listen at one address, or be in another ring.
+    let foreign = [
+        ("SMOLRING_IP", "127.0.0.9"),
+        ("SMOLRING_PORT", "1"),
+        ("SMOLRING_PREV", "127.0.0.1:1"),
+        ("SMOLRING_PREV_IP", "127.0.0.1"),
+        ("SMOLRING_PREV_PORT", "1"),
+        ("SMOLRING_RING", "another"),
+        ("SMOLRING_ADVERTISE", "127.0.0.9:1"),
+        ("SMOLRING_LOG_FORMAT", "json"),
+    ];
+    let output = smolring(&["up", "--once", "--nodes", "4"]).envs(foreign).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.stderr.is_empty(), "there is no progress bar where there is no terminal");

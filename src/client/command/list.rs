@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use super::outcome::{Failure, print, print_json, printed_name};
+use super::outcome::{Failure, print_as_it_is, print_json, printed_name};
 use crate::{
     cli::Exit,
     client::{failover::Client, verbs::List},
@@ -27,7 +27,7 @@ pub(super) async fn list(mut client: Client, verb: List) -> Result<Exit, Failure
             }
             let _ = writeln!(text, "{}", printed_name(name));
         }
-        print(text)?;
+        print_as_it_is(text)?;
         if !page.more {
             break;
         }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use self::{
     get::get,
     list::list,
-    outcome::{Failure, cannot_write, exit_of, print, print_json},
+    outcome::{Failure, cannot_write, exit_of, print, print_as_it_is, print_json},
     put::put,
     ring::ring,
     status::status,
@@ -28,7 +28,10 @@ use super::{
     member::flag,
     verbs::{Forget, Info, Ping, Verb},
 };
-use crate::cli::{self, Exit, UsageError};
+use crate::{
+    cli::{self, Exit, UsageError},
+    printable::json_document,
+};
 
 /// Runs `ring-client` with its arguments; `name` is what the command is called in its help and
 /// its messages. Blocks until the work is done.
@@ -78,7 +81,10 @@ async fn serve(name: &str, options: Options) -> Result<Exit, Failure> {
         Verb::Info(verb) => info(client, verb).await,
         Verb::Bench(verb) => {
             let report = bench::run(&nodes, timeouts, &verb.plan()?).await?;
-            print(if verb.json { report.json() } else { report.to_string() })?;
+            match verb.json {
+                true => print_as_it_is(json_document(&report.json()))?,
+                false => print(&report)?,
+            }
             for (kind, count) in &report.errors {
                 let answers = if *count == 1 { "answer" } else { "answers" };
                 cli::say(name, format_args!("{count} {answers} wrong or missing: {kind}"));

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::{
     cli::{self, Exit, UsageError},
     client::{error::Error, human::shown},
+    printable::json_document,
     ring::name::Name,
 };
 
@@ -70,13 +71,33 @@ pub(super) fn cannot_write(path: &Path, error: &io::Error) -> String {
     format!("cannot write {}: {error}", shown(&path.display().to_string()))
 }
 
+/// Prints lines, each as it is shown: what a node has said in them does nothing to a terminal.
 pub(super) fn print(text: impl Display) -> Result<(), Failure> {
+    print_as_it_is(lines(&text.to_string()))
+}
+
+/// Prints a text in which nothing has to be escaped, or may be.
+pub(super) fn print_as_it_is(text: impl Display) -> Result<(), Failure> {
     cli::print(text).map_err(Failure::Stdout)
 }
 
 /// One document, on a line of its own.
 pub(super) fn print_json(value: &Value) -> Result<(), Failure> {
-    print(format_args!("{value}\n"))
+    print_as_it_is(json_line(value))
+}
+
+/// A document and its line end.
+pub(super) fn json_line(value: &Value) -> String {
+    json_document(&value.to_string()) + "\n"
+}
+
+/// The lines of a text as they are shown.
+fn lines(text: &str) -> String {
+    let line = |line: &str| match line.strip_suffix('\n') {
+        Some(line) => shown(line) + "\n",
+        None => shown(line),
+    };
+    text.split_inclusive('\n').map(line).collect()
 }
 
 /// The time by this machine's clock, in milliseconds since 1970.

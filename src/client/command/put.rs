@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::outcome::{Failure, exit_of, printed_name, valid, worse};
+use super::outcome::{Failure, exit_of, json_line, printed_name, valid, worse};
 use crate::{
     cli::{self, Exit, UsageError, counted},
     client::{
@@ -33,7 +33,7 @@ pub(super) async fn put(
     tally.skipped = skipped.len();
     for skipped in &skipped {
         if verb.json {
-            print_on(&mut printed, format_args!("{}\n", json_skipped(skipped)));
+            print_on(&mut printed, json_line(&json_skipped(skipped)));
         }
         if !(skipped.is_special && verb.skip_special) {
             exit = Exit::Failed;
@@ -44,13 +44,13 @@ pub(super) async fn put(
     let selection = if is_lone || verb.all { Selection::All } else { Selection::Changed };
     let left = upload(nodes, timeouts, sources, selection, |source, result| {
         if verb.json {
-            print_on(&mut printed, format_args!("{}\n", json(source, &result)));
+            print_on(&mut printed, json_line(&json(source, &result)));
         }
         let line = match &result {
             Ok(Uploaded::Put { reply, bytes }) => {
                 tally.put += 1;
                 tally.bytes += bytes;
-                reply.line.clone()
+                shown(&reply.line)
             }
             Ok(Uploaded::Unchanged(version)) => {
                 tally.unchanged += 1;

@@ -39,6 +39,7 @@ use super::echo::Share;
 use crate::{
     cli::{ByteSize, Exit, UsageError, optional, setting},
     http::{self, About, Bound, ErrorForm, Options, Probe},
+    printable::Printable,
     serve::signals::EndSignals,
 };
 
@@ -205,7 +206,8 @@ impl Display for Settings {
                 write!(f, "Keeps up to {bytes_max} of messages in memory, until it ends")?
             }
             StorePlace::Disk(file) => {
-                write!(f, "Keeps up to {bytes_max} of messages in {}", file.display())?
+                let file = file.display().to_string();
+                write!(f, "Keeps up to {bytes_max} of messages in {}", Printable(&file))?
             }
             StorePlace::Redis(_) => write!(f, "Keeps up to {bytes_max} of messages in Redis")?,
         }

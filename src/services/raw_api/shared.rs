@@ -21,7 +21,7 @@ use crate::{
     http1::request::Request,
     serve::{
         Options, Peer,
-        cors::{MAX_AGE_S, METHODS},
+        cors::{EXPOSED, MAX_AGE_S, METHODS},
         drain::Shutdown,
         metrics::{CONTENT_TYPE, Metrics, ThreadMetrics},
         thread::Connections,
@@ -80,7 +80,10 @@ impl RawShared {
             headers += "Vary: Origin\r\n";
         }
         if let Some(origin) = allowed {
-            let _ = write!(headers, "Access-Control-Allow-Origin: {origin}\r\n");
+            let _ = write!(
+                headers,
+                "Access-Control-Allow-Origin: {origin}\r\nAccess-Control-Expose-Headers: {EXPOSED}\r\n"
+            );
             let asked = request.noted("access-control-request-method");
             if request.method == "OPTIONS" && asked.is_some() {
                 let wanted = request.noted("access-control-request-headers");

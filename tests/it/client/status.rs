@@ -143,3 +143,27 @@ fn a_list_goes_on_to_the_next_node_where_one_is_not_ready() {
     let listed = text(done(&["list", "--node", &half, "--node", &ready]));
     assert_eq!(listed, "a first\nindex.html\n");
 }
+
+#[test]
+fn what_a_node_says_does_nothing_to_a_terminal() {
+    let node = scripted(|line, _| match line.starts_with("FORGET") {
+        true => "404 no\u{202e}\u{9b}31m\u{2028}\n".into(),
+        false => "200 OK node=a\u{202e}\u{9b}31m version=1 copies=1 : b\u{2028}\n".into(),
+    });
+    for args in [
+        &["info"][..],
+        &["info", "--json"],
+        &["ping"],
+        &["put", "test_files/index.html"],
+        &["put", "test_files/index.html", "--json"],
+        &["forget", "127.0.0.1:1"],
+    ] {
+        let output = run(&[args, &["--node", &node]].concat());
+        let said = text(output.stdout) + &text(output.stderr);
+        assert!(
+            said.contains("202e") || args == ["put", "test_files/index.html", "--json"],
+            "{said}"
+        );
+        assert!(!said.contains(['\u{202e}', '\u{9b}', '\u{2028}']), "{args:?}: {said:?}");
+    }
+}
