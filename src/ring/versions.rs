@@ -1,6 +1,6 @@
 //! The versions of one name that a node holds: the newest, and a few before it.
 
-use super::{index::IndexEntry, item::Ticket, version::Version};
+use super::{entry::IndexEntry, item::Ticket, version::Version};
 
 /// At least one version, in order.
 #[derive(Debug)]

@@ -89,7 +89,8 @@ fn another_version_of_the_protocol_is_refused_in_words() {
             ));
             let refusal = client.answer().line;
             assert!(refusal.starts_with("REFUSE "), "{refusal}");
-            let words = format!("it speaks protocol {protocol} and this node 2: update one");
+            let words =
+                format!("it speaks protocol {protocol} and this node {PROTOCOL}: update one");
             assert!(refusal.contains(&words), "{refusal}");
             assert_eq!(client.rest(), b"", "the link is closed");
         }

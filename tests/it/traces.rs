@@ -20,7 +20,7 @@
 //! Commands: `ring A B C` (three nodes that have found each other), `start A` (it is told that
 //! there is no ring), `start B after A`, `start A with A B C` (a list), `start B as D after A`
 //! (under another address), `start B of blue` (a ring of that name), `restart B after A` (with the
-//! files of its last life), `room B 300` (bytes that its store takes when it is started), `clock B
+//! files of its last life; `restart B`: it knows its ring from its disk), `room B 300` (bytes that its store takes when it is started), `clock B
 //! -40s` (its wall clock is behind), `put A name "content"`, `put A name of 20000` (so many bytes), `put A name if v1
 //! "content"` (or `if none`), `get A name`, `get A name v1`, `delete A name`, `log A name`, `list A`,
 //! `forget A B`, `disk A 0.05s` (A keeps files on a disk, which

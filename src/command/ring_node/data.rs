@@ -44,8 +44,7 @@ impl Data {
         }
         let options =
             DiskOptions { durability: settings.durability, ..DiskOptions::new(&settings.ring) };
-        let store =
-            store::open(folder, options, settings.store_bytes_max, settings.keep_versions)?;
+        let store = store::open(folder, options, settings.store_bytes_max, settings.keep_versions)?;
         remarks.extend(store.opened.remarks.iter().map(|it| format!("damaged: {it}")));
         let files = cli::counted(store.index.len(), "file");
         remarks.push(format!("{files} in {}", folder.display()));

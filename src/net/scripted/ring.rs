@@ -135,7 +135,8 @@ impl Scene {
         let config = if is_first { Config { prevs: Vec::new(), ..config } } else { config };
         let node = Node::new(config, Index::new(64 << 20, KEEP_VERSIONS));
         let (opener, on_event) = (self.network.opener(host), Box::new(|_: &_| {}));
-        let driver = Driver::new(node, FILE_BYTES_MAX, FLIGHT_BYTES_MAX, 16, opener, None, on_event);
+        let driver =
+            Driver::new(node, FILE_BYTES_MAX, FLIGHT_BYTES_MAX, 16, opener, None, on_event);
         let spawn = |task: Pin<Box<dyn Future<Output = ()>>>| driver.executor.spawn(task);
         let clockwork =
             [spawn(Box::pin(driver.clone().keep_time())), spawn(Box::pin(driver.clone().sweep()))];

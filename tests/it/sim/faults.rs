@@ -34,8 +34,6 @@ pub enum Fault {
     ClockJump,
     /// A store is full, or fails, for a while.
     Disk,
-    /// All machines lose their power at once.
-    Blackout,
 }
 
 /// A crash that is to come.
@@ -51,7 +49,7 @@ pub struct PlannedCrash {
 }
 
 impl Fault {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 13] = [
         Self::Crash,
         Self::CrashAndForget,
         Self::PowerCut,
@@ -65,11 +63,10 @@ impl Fault {
         Self::Leave,
         Self::ClockJump,
         Self::Disk,
-        Self::Blackout,
     ];
 
     /// Faults after which no two members go on without knowing of each other.
-    pub const WHOLE: [Self; 8] = [
+    pub const WHOLE: [Self; 7] = [
         Self::Crash,
         Self::CrashAndForget,
         Self::PowerCut,
@@ -77,18 +74,16 @@ impl Fault {
         Self::ClockJump,
         Self::Pause,
         Self::Disk,
-        Self::Blackout,
     ];
 
     /// Faults after which a member counts as gone only if it is. Rings never part.
-    pub const HONEST: [Self; 7] = [
+    pub const HONEST: [Self; 6] = [
         Self::Crash,
         Self::CrashAndForget,
         Self::PowerCut,
         Self::Leave,
         Self::ClockJump,
         Self::Disk,
-        Self::Blackout,
     ];
 }
 
@@ -130,15 +125,6 @@ impl World<Sim> {
                 let fault = self.time.rng.pick(&[StoreFault::Full, StoreFault::Broken]);
                 self.tell(Some(host), || format!("# its store is {fault:?} for {millis} ms"));
                 self.scene.disks[host].fault = Some((fault, self.time.now + length));
-            }
-            Fault::Blackout => {
-                for host in 0..self.hosts.len() {
-                    let length = self.time.rng.range(ms(1), length.max(ms(2)));
-                    let planned = PlannedCrash { outputs: 0, is_silent: true, length, keeps: true };
-                    if self.hosts[host].is_up() {
-                        self.crash_as_planned(host, planned);
-                    }
-                }
             }
             Fault::Pause if self.hosts[host].is_up() => {
                 self.tell(Some(host), || format!("# {fault:?} for {millis} ms"));

@@ -47,8 +47,7 @@ impl World<Sim> {
         let keep_versions = self.scene.plan.keep_versions;
         self.hosts[index].keep_versions = keep_versions;
         let held = self.hosts[index].store.open(room, keep_versions);
-        let has_ring = self.scene.plan.keeps(index)
-            && self.hosts[index].last_seen.as_ref().is_some_and(|it| !it.members.is_empty());
+        let has_ring = self.returns_by_itself(index);
         // One that keeps files goes back to its ring by itself.
         let prev = match has_ring && self.time.rng.chance(50) {
             true => None,
@@ -58,10 +57,11 @@ impl World<Sim> {
             self.restart_waiting_nodes();
         }
         // An operator who is sure that there is no ring need not have the node wait for one.
-        let bootstrap =
-            !has_ring && prev.is_none() && (self.scene.plan.patience.is_some() || self.time.rng.chance(50));
+        let bootstrap = !has_ring
+            && prev.is_none()
+            && (self.scene.plan.patience.is_some() || self.time.rng.chance(50));
         let last_seen = self.hosts[index].last_seen.clone();
-        let last_seen = last_seen.filter(|_| self.scene.plan.keeps(index));
+        let last_seen = last_seen.filter(|_| has_ring);
         let host = &mut self.hosts[index];
         if self.time.rng.chance(30) {
             host.skew_ms = skew(&mut self.time.rng);
@@ -107,6 +107,14 @@ impl World<Sim> {
         }
     }
 
+    /// Whether a host has the members of its ring on its disk.
+    fn returns_by_itself(&self, host: usize) -> bool {
+        let last_seen = self.hosts[host].last_seen.as_ref();
+        self.scene.plan.returns
+            && self.scene.plan.keeps(host)
+            && last_seen.is_some_and(|it| !it.members.is_empty())
+    }
+
     /// The operator names a live member, if there is one. Some start the first node of a ring as
     /// they always did, without one; then the nodes that knew it must find it.
     fn choose_prev(&mut self, index: usize) -> Option<usize> {
@@ -119,7 +127,11 @@ impl World<Sim> {
         }
         let joined = |it: &&Host| it.index != index && it.up().is_some_and(Running::has_joined);
         let joined: Vec<_> = self.hosts.iter().filter(joined).map(|it| it.index).collect();
-        self.time.rng.pick_any(&joined)
+        // Those that go back to their ring by themselves will soon be in it.
+        let returns =
+            |it: &&Host| it.index != index && it.is_up() && self.returns_by_itself(it.index);
+        let returning: Vec<_> = self.hosts.iter().filter(returns).map(|it| it.index).collect();
+        self.time.rng.pick_any(if joined.is_empty() { &returning } else { &joined })
     }
 
     /// Where a new ring begins, the operator restarts the nodes that wait for an old one; else

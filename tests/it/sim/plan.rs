@@ -34,6 +34,8 @@ pub struct Plan {
     pub keep_versions: usize,
     /// Which hosts keep files on a disk, a bit each.
     pub keepers: u64,
+    /// Whether these go back to their ring by themselves, and not because an operator names a member.
+    pub returns: bool,
     pub file_bytes_max: usize,
     /// From one host to another, while nothing is slow.
     pub latency: Micros,
@@ -135,6 +137,7 @@ impl Plan {
             tombstone_ttl,
             keep_versions: rng.pick(&[1, 2, 3, 3]),
             keepers: rng.pick(&[0, 0, ALL_KEEP, ALL_KEEP, 0b101]),
+            returns: false,
             file_bytes_max: 64 << 10,
             latency: rng.pick(&[50, ms(1), ms(20)]),
             thinking: rng.pick(&[ms(50), ms(300), ms(1000)]),
@@ -187,6 +190,7 @@ impl Plan {
             tombstone_ttl: TTL_LONG,
             keep_versions: 3,
             keepers: 0,
+            returns: true,
             file_bytes_max: SCRIPT_FILE_BYTES_MAX,
             faults: Vec::new(),
             starts_all: false,
