@@ -69,7 +69,10 @@ impl Background {
     }
 
     fn try_step(&mut self, engine: &mut Engine, damaged: &mut Vec<Ticket>) -> io::Result<usize> {
-        if let Some(number) = with_rest(engine, self.failed) {
+        // One that cannot be cut off does not hold up the rest of the work.
+        if let Some(number) = with_rest(engine, self.failed)
+            && number != self.failed
+        {
             self.failed = number;
             engine.cut_rest(number)?;
         }
@@ -86,7 +89,10 @@ impl Background {
             };
         }
         let (bytes, is_done) = match &mut self.task {
-            None => return Ok(0),
+            None => {
+                self.failed = 0;
+                return Ok(0);
+            }
             Some(Task::Compaction(compaction)) => {
                 self.failed = compaction.number;
                 compaction.step(engine, damaged)?
@@ -108,8 +114,10 @@ impl Background {
     }
 }
 
-/// Writes the heads of the newest log, so that the store opens quickly. Nothing is written any more.
+/// Writes the deaths that wait, and then the heads of the newest log, in which the dead are not: so that
+/// the store opens quickly. Nothing is written any more.
 pub fn write_last_heads(engine: &mut Engine) -> io::Result<()> {
+    engine.write_deaths()?;
     let Some(number) = engine.active.filter(|number| !engine.logs[number].has_heads) else {
         return Ok(());
     };
@@ -131,13 +139,16 @@ fn with_rest(engine: &Engine, after: u32) -> Option<u32> {
     next_log(engine, after, |_, log| log.has_rest)
 }
 
-/// A log that can be compacted with profit.
+/// A log that can be compacted with profit. One that says how much of the log before it counts has to
+/// stay until the rest of that is cut off.
 fn to_compact(engine: &Engine, after: u32) -> Option<u32> {
     next_log(engine, after, |number, log| {
         let (dead, bytes) = (log.dead_bytes(), u64::from(log.bytes));
         let is_worth_it =
             log.is_suspect || 2 * dead >= bytes || dead + u64::from(HEADER_BYTES) >= bytes;
-        Some(number) != engine.active && is_worth_it
+        let before = engine.logs.range(..number).next_back();
+        let is_needed = before.is_some_and(|(_, log)| log.has_rest);
+        Some(number) != engine.active && is_worth_it && !is_needed
     })
 }
 
@@ -310,6 +321,21 @@ mod tests {
             sim::{Fault, SimDisk},
         },
     };
+
+    #[test]
+    fn a_log_stays_until_the_rest_of_the_one_before_it_is_cut_off() {
+        let mut rig = Rig::new(SimDisk::new(), Durability::Sync);
+        for stamp in 1..=3 {
+            rig.put(&(1..=5).map(|number| (number, stamp, Some(290))).collect::<Vec<_>>());
+        }
+        (1..=5).for_each(|number| rig.discard(number, 2));
+        assert_eq!(rig.engine.active, Some(3));
+        assert_eq!(to_compact(&rig.engine, 0), Some(2));
+        rig.engine.logs.get_mut(&1).unwrap().has_rest = true;
+        assert_eq!(to_compact(&rig.engine, 0), None);
+        assert!(rig.work());
+        assert!(!rig.engine.logs.contains_key(&2));
+    }
 
     #[test]
     fn damage_that_is_found_while_copying_is_reported_and_not_copied() {

@@ -161,8 +161,23 @@ mod tests {
     use crate::store::disk::{
         Durability,
         record::heads,
-        tests::{rig::Rig, sim::SimDisk},
+        tests::{
+            rig::Rig,
+            sim::{Fault, SimDisk},
+        },
     };
+
+    #[test]
+    fn they_are_not_written_while_deaths_cannot_be() {
+        let mut rig = Rig::new(SimDisk::new(), Durability::Sync);
+        rig.put(&[(1, 1, Some(250)), (2, 1, Some(250))]);
+        rig.discard(1, 1);
+        let next = rig.disk.operations() + 1;
+        rig.disk.set_fault(Fault::Once(next, io::ErrorKind::StorageFull));
+        assert!(!rig.close());
+        assert!(rig.disk.files().iter().all(|(path, _)| path.extension().unwrap() == "log"));
+        assert!(rig.close());
+    }
 
     #[test]
     fn they_are_those_of_the_records_that_count() {

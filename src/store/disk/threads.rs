@@ -76,7 +76,6 @@ impl<'a> DiskThread<'a> {
             self.work_in_background();
         }
         // What fails now costs time at the next opening, and nothing else.
-        let _ = self.engine.write_deaths();
         let _ = write_last_heads(&mut self.engine);
     }
 

@@ -147,9 +147,9 @@ fn what_queues_up_shares_a_sync_reads_do_not_wait_for_it_and_the_lock_does() {
             thread::yield_now();
         }
         let other = FolderLock::take(folder.path());
-        assert!(matches!(other, Err(OpenError::InUse { .. })));
         gate.set_closed(false);
         closing.join().unwrap();
+        assert!(matches!(other, Err(OpenError::InUse { .. })));
     });
     FolderLock::take(folder.path()).unwrap();
     let written = |it: u64| Report::Written { ticket: Ticket(it), result: Ok(()) };

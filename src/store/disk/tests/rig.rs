@@ -363,7 +363,11 @@ impl Rig {
     }
 
     pub fn close(&mut self) -> bool {
-        self.write_deaths() & write_last_heads(&mut self.engine).is_ok()
+        let is_ok = write_last_heads(&mut self.engine).is_ok();
+        if is_ok {
+            self.deaths_are_synced();
+        }
+        is_ok
     }
 
     /// The process ends, and the power is lost as well; then the store is opened again.
