@@ -15,6 +15,7 @@ mod cluster;
 mod codec;
 mod cuts;
 mod descriptors;
+mod disks;
 mod echo;
 mod ends;
 mod exactly_once;

@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use smolring::ring::limits::PROTOCOL;
+
 use crate::cluster::{Process, Ring, free_addresses, own_ip, settle, until};
 
 fn node_at(address: SocketAddr, options: &[&str]) -> Process {

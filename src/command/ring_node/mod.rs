@@ -82,6 +82,7 @@ pub(super) fn check_common(args: &[String]) -> Result<usize, UsageError> {
         ("--ring", options.ring.is_some()),
         ("--bootstrap", options.bootstrap),
         ("--advertise", options.advertise.is_some()),
+        ("--data", options.data.is_some()),
     ];
     if let Some((option, _)) = own.into_iter().find(|(_, is_given)| *is_given) {
         return Err(UsageError(format!("{option} is different for each node and chosen by `up`")));

@@ -11,6 +11,7 @@ mod services;
 
 use std::{
     cell::Cell,
+    fs,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -46,6 +47,7 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
                {command_name} site/ --nodes 5\n\
                {command_name} --services\n\
                {command_name} --once\n\
+               {command_name} --data ring/\n\
                {command_name} site/ -- --max-file-bytes 64MiB --verbose",
     note = "It stays and shows what happens until Ctrl-C, which ends every node; another\n\
             Ctrl-C, a second later, does not wait for them.\n\
@@ -67,6 +69,11 @@ struct Options {
     /// how many nodes, from 1 to 128 (default: 3)
     #[argh(option, default = "3", arg_name = "n")]
     nodes: usize,
+
+    /// folder in which the nodes keep their files, in a folder each: started again with it, they have
+    /// them (default: none, files are kept in memory)
+    #[argh(option, arg_name = "dir")]
+    data: Option<PathBuf>,
 
     /// run the services around the ring as well, each on any free port
     #[argh(switch)]
@@ -165,7 +172,13 @@ async fn serve(
     is_checked: &Cell<bool>,
 ) -> Result<Exit, String> {
     let bar = spinner("starting the nodes");
-    let mut nodes = Nodes::new(&plan.node_options);
+    let data = plan.options.data.as_deref().map(|folder| {
+        let whole = fs::create_dir_all(folder).and_then(|()| folder.canonicalize());
+        whole.map_err(|error| {
+            format!("cannot use {}: {error}", shown(&folder.display().to_string()))
+        })
+    });
+    let mut nodes = Nodes::new(&plan.node_options, data.transpose()?.as_deref());
     for _ in 0..plan.options.nodes {
         nodes.start(children).await?;
     }

@@ -3,6 +3,7 @@
 use std::{
     fmt::Write as _,
     net::SocketAddr,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -32,6 +33,7 @@ const HIDDEN_VARIABLES: &[&str] = &[
     "SMOLRING_ADVERTISE",
     "SMOLRING_LOG_FORMAT",
     "SMOLRING_QUIET",
+    "SMOLRING_DATA",
 ];
 
 /// Where the nodes are, in the order in which they were started, and their processes' ids.
@@ -40,14 +42,29 @@ pub(super) struct Nodes {
     ring: String,
     /// Options from the user that every node is given.
     options: Vec<String>,
+    /// The folder in which each has a folder for its files, by its number.
+    data: Option<PathBuf>,
     started: Vec<(SocketAddr, u32)>,
 }
 
 impl Nodes {
     /// A ring that has no node yet.
-    pub(super) fn new(options: &[String]) -> Self {
-        let ring = format!("up-{:08x}", random::bits() as u32);
-        Self { ring, options: options.to_vec(), started: Vec::new() }
+    pub(super) fn new(options: &[String], data: Option<&Path>) -> Self {
+        let ring = match data {
+            // Files belong to a ring of one name.
+            Some(folder) => {
+                let hash = blake3::hash(folder.as_os_str().as_encoded_bytes());
+                format!("up-{}", &hash.to_hex()[..8])
+            }
+            None => format!("up-{:08x}", random::bits() as u32),
+        };
+        let data = data.map(Path::to_path_buf);
+        Self { ring, options: options.to_vec(), data, started: Vec::new() }
+    }
+
+    /// The folder of the node with this number.
+    fn folder(&self, number: usize) -> Option<String> {
+        self.data.as_ref().map(|data| data.join((number + 1).to_string()).display().to_string())
     }
 
     /// Starts the next node, after the last one in the list, and waits until it listens.
@@ -56,6 +73,9 @@ impl Nodes {
         match self.started.last() {
             Some((last, _)) => args.extend(["--prev".into(), last.to_string()]),
             None => args.push("--bootstrap".into()),
+        }
+        if let Some(folder) = self.folder(self.started.len()) {
+            args.extend(["--data".into(), folder]);
         }
         args.extend_from_slice(&self.options);
         let mut started = Started::new(&args, needs)?;
@@ -68,7 +88,8 @@ impl Nodes {
     /// The command that starts the node of this label again: in the ring if another node is still
     /// alive, or else as the first of a new one.
     pub(super) async fn restart(&self, label: &str) -> Option<String> {
-        let (address, _) = self.started.iter().find(|(it, _)| it.to_string() == label)?;
+        let number = self.started.iter().position(|(it, _)| it.to_string() == label)?;
+        let (address, _) = &self.started[number];
         let (ip, port, ring) = (address.ip(), address.port(), &self.ring);
         let mut command = format!("ring-node --ip {ip} --port {port} --ring {ring}");
         let mut is_first = true;
@@ -79,6 +100,9 @@ impl Nodes {
             }
         }
         command += if is_first { " --bootstrap" } else { "" };
+        if let Some(folder) = self.folder(number) {
+            let _ = write!(command, " --data {}", quoted(&folder));
+        }
         for option in &self.options {
             let _ = write!(command, " {}", quoted(option));
         }

@@ -245,6 +245,7 @@ impl Head {
     }
 
     /// The length that the head has, encoded.
+    #[cfg(test)]
     pub fn head_bytes(&self) -> usize {
         let fields = match &self.kind {
             RecordKind::Deaths(deaths) => 8 * deaths.len(),

@@ -145,9 +145,11 @@ impl World<Sim> {
                 self.scene.plan.is_patient,
             );
             let mut healed = self.scene.checker.is_healed(&self.hosts);
-            if healed.is_err() && self.scene.plan.tombstone_ttl < TTL_LONG {
-                // They forget a deletion one after the other, within an interval.
-                self.run_until(self.time.now + 2 * interval);
+            let is_of_versions = healed.as_ref().is_err_and(|why| why.contains("other versions"));
+            if is_of_versions || (healed.is_err() && self.scene.plan.tombstone_ttl < TTL_LONG) {
+                // Older versions follow when there is time; and members forget a deletion one after the
+                // other, within an interval.
+                self.run_until(self.time.now + 3 * interval);
                 healed = self.scene.checker.is_healed(&self.hosts);
             }
             assert_eq!(healed, Ok(()), "the ring did not stay healed");
@@ -168,7 +170,8 @@ impl World<Sim> {
         for &host in &live {
             self.ask_last_put(host);
         }
-        let disks = 4 * self.scene.plan.store_delay;
+        let delays = self.scene.disks.iter().filter_map(|disk| disk.delay);
+        let disks = 4 * delays.fold(self.scene.plan.store_delay, Micros::max);
         self.run_until(self.time.now + self.scene.plan.check_interval + disks);
         self.scene.checker.check_last_puts(live.len(), self.scene.plan.min_copies);
         for &host in &live {

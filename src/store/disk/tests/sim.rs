@@ -147,10 +147,6 @@ impl SimDisk {
         self.state().operations
     }
 
-    pub fn reads(&self) -> u64 {
-        self.state().reads
-    }
-
     /// The power comes back. Of what was not synced, the seed says what is there.
     pub fn reboot(&self, seed: u64) -> Self {
         let state = self.state();
