@@ -19,7 +19,7 @@ use crate::{
 /// Quick checks, so that a ring of which all members were killed is soon back.
 const QUICK: [&str; 4] = ["--check-interval", "100ms", "--check-timeout", "1s"];
 /// How often nodes are killed.
-const KILLS: u64 = 24;
+const KILLS: u64 = 36;
 
 /// Three nodes, each with a folder.
 struct DiskRing {

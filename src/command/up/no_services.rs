@@ -6,7 +6,7 @@ use super::children::Children;
 
 /// No services run.
 #[derive(Default)]
-pub(super) struct Services;
+pub(super) struct Services(());
 
 impl Services {
     /// Always an error.
