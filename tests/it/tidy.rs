@@ -27,6 +27,7 @@ const CIRCLES: &[&[&str]] = &[
     &[
         "ring/node",
         "ring/checks",
+        "ring/commits",
         "ring/short_links",
         "ring/forward",
         "ring/giving_up",
