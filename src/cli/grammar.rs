@@ -130,10 +130,14 @@ impl Grammar {
         let (line, rest) = (&args[..end], args.get(end + 1..).unwrap_or_default());
         let found = self.find_verb(line, rest);
         let has = |names: [&str; 2]| line.iter().any(|arg| names.contains(&arg.as_str()));
-        let verb = found.as_ref().ok().and_then(|found| found.rule).map(|rule| rule.name);
+        let rule = found.as_ref().ok().and_then(|found| found.rule);
+        let verb = rule.map(|rule| rule.name);
+        // A verb may have an option of this name, which takes a value.
+        let is_own = rule.is_some_and(|rule| rule.options.iter().any(|it| it.long == "version"));
+        let version = ["-V", if is_own { "-V" } else { "--version" }];
         let wanted = match found {
             Ok(found) if found.is_help || has(["-h", "--help"]) => Ok(Wanted::Help),
-            _ if has(["-V", "--version"]) => Ok(Wanted::Version),
+            _ if has(version) => Ok(Wanted::Version),
             Ok(found) => self.read_words(line, rest, &found),
             Err(why) => Err(why),
         };

@@ -27,6 +27,7 @@ use crate::cli::{self, Period, UsageError};
     error_code(1, "something failed; stderr says what. Of status: the ring is not well"),
     error_code(2, "the command line or the environment is wrong"),
     error_code(3, "no member of the ring has the name, or there is no such member"),
+    error_code(6, "the newest version is not that of --if-version; nothing was written"),
     error_code(69, "no node could be reached")
 )]
 pub(super) struct Options {

@@ -6,6 +6,7 @@
 
 mod args;
 pub mod bench;
+mod chosen;
 mod command;
 mod connection;
 mod download;
@@ -15,6 +16,7 @@ mod files;
 mod human;
 mod member;
 mod node;
+mod pages;
 mod reply;
 mod requests;
 mod save;

@@ -1,20 +1,25 @@
 //! The verbs of `ring-client`: what they do, what they print, and how they fail.
 
+mod delete;
 mod get;
 mod list;
+mod log;
 mod outcome;
 mod put;
 mod ring;
 mod status;
 mod verdict;
+mod wanted;
 
 use std::time::Duration;
 
 use serde_json::Value;
 
 use self::{
+    delete::delete,
     get::get,
     list::list,
+    log::log,
     outcome::{Failure, cannot_write, exit_of, print, print_json},
     put::put,
     ring::ring,
@@ -49,6 +54,14 @@ pub fn run(name: &str, args: &[String]) -> Exit {
                 shown(missing.as_str())
             ),
         ),
+        Err(Failure::NoVersion(file, why)) => cli::fail(
+            name,
+            Exit::NotFound,
+            format_args!(
+                "404: {0}: {why}. `{name} log {0}` shows all versions",
+                shown(file.as_str())
+            ),
+        ),
         Err(Failure::Stdout(error)) => cli::finish(name, Err(error)),
         Err(Failure::File(path, error)) => {
             cli::fail(name, Exit::Failed, cannot_write(&path, &error))
@@ -71,6 +84,8 @@ async fn serve(name: &str, options: Options) -> Result<Exit, Failure> {
         Verb::Put(verb) => put(name, &nodes, timeouts, verb).await,
         Verb::Get(verb) => get(name, &nodes, timeouts, verb).await,
         Verb::List(verb) => list(client, verb).await,
+        Verb::Log(verb) => log(client, verb).await,
+        Verb::Delete(verb) => delete(name, &nodes, timeouts, verb).await,
         Verb::Ring(verb) => ring(client, verb).await,
         Verb::Status(verb) => status(name, client, timeouts, verb).await,
         Verb::Forget(verb) => forget(client, verb).await,

@@ -21,6 +21,8 @@ pub(super) enum Failure {
     Ring(Error),
     /// No member has the name.
     Missing(Name),
+    /// The name has no such version; why not.
+    NoVersion(Name, String),
     Stdout(io::Error),
     File(PathBuf, io::Error),
     /// A signal of this name came.
@@ -43,6 +45,7 @@ pub(super) fn exit_of(error: &Error) -> Exit {
     match error {
         Error::Unreachable { .. } => Exit::Unreachable,
         Error::Status { status: 404, .. } => Exit::NotFound,
+        Error::Status { status: 412, .. } => Exit::Conflict,
         _ => Exit::Failed,
     }
 }
@@ -77,6 +80,33 @@ pub(super) fn print(text: impl Display) -> Result<(), Failure> {
 /// One document, on a line of its own.
 pub(super) fn print_json(value: &Value) -> Result<(), Failure> {
     print(format_args!("{value}\n"))
+}
+
+/// What a verb prints while it works. It goes on when nothing reads its output, because what it does
+/// matters more.
+pub(super) struct Printed(io::Result<()>);
+
+impl Default for Printed {
+    fn default() -> Self {
+        Self(Ok(()))
+    }
+}
+
+impl Printed {
+    /// Prints a line, unless printing has failed once.
+    pub fn line(&mut self, text: impl Display) {
+        if self.0.is_ok() {
+            self.0 = cli::print(format_args!("{text}\n"));
+        }
+    }
+
+    /// How the verb ends that would otherwise end so.
+    pub fn ended(self, exit: Exit) -> Result<Exit, Failure> {
+        match (exit, self.0) {
+            (Exit::Done, Err(error)) => Err(Failure::Stdout(error)),
+            _ => Ok(exit),
+        }
+    }
 }
 
 /// The time by this machine's clock, in milliseconds since 1970.

@@ -1,0 +1,28 @@
+//! The verbs of `ring-client`, each with its options, as they are typed.
+
+mod files;
+mod ring;
+
+use argh::{ArgsInfo, FromArgs};
+
+pub(super) use self::{
+    files::{Delete, Get, List, Log, Put},
+    ring::{Forget, Info, Ping, Ring, Status},
+};
+use super::bench::Bench;
+
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(subcommand)]
+pub(super) enum Verb {
+    Put(Put),
+    Get(Get),
+    List(List),
+    Log(Log),
+    Delete(Delete),
+    Ring(Ring),
+    Status(Status),
+    Forget(Forget),
+    Ping(Ping),
+    Info(Info),
+    Bench(Bench),
+}
