@@ -73,12 +73,10 @@ impl Saver {
         }
     }
 
-    /// An empty file beside the one that it will become. Its name is random, since a process id is not
-    /// unique where containers share a folder, and short, since the name of the other may be as long
-    /// as the file system allows.
+    /// An empty file beside the one that it will become.
     fn create_aside(&self, folder: &Path) -> io::Result<(PathBuf, File)> {
         loop {
-            let path = folder.join(format!(".ring-client-{:016x}.part", random::bits()));
+            let path = folder.join(temporary_name());
             let mut all = self.all();
             if all.has_ended {
                 return Err(io::ErrorKind::Interrupted.into());
@@ -97,6 +95,24 @@ impl Saver {
     fn all(&self) -> MutexGuard<'_, Aside> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+const BEGIN: &str = ".ring-client-";
+const END: &str = ".part";
+/// Hexadecimal digits between the two.
+const DIGITS: usize = 16;
+
+/// A name for a file that is being written. It is random, since a process id is not unique where
+/// containers share a folder, and short, since the name of the other may be as long as the file
+/// system allows.
+pub(super) fn temporary_name() -> String {
+    format!("{BEGIN}{:0DIGITS$x}{END}", random::bits())
+}
+
+/// Whether a file has such a name.
+pub(super) fn is_temporary(base: &[u8]) -> bool {
+    let middle = base.strip_prefix(BEGIN.as_bytes()).and_then(|it| it.strip_suffix(END.as_bytes()));
+    middle.is_some_and(|it| it.len() == DIGITS && it.iter().all(u8::is_ascii_hexdigit))
 }
 
 fn write_into(path: &Path, content: &[u8]) -> io::Result<()> {
