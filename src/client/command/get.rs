@@ -5,14 +5,13 @@ use std::{
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::{Value, json};
 use smol::future;
 
 use super::{
-    outcome::{Failure, cannot_write, exit_of, print, print_json, worse},
+    outcome::{Failure, cannot_write, exit_of, print, print_json, put_at, worse},
     wanted::Wanted,
 };
 use crate::{
@@ -305,9 +304,4 @@ fn told(name: &Name, file: &File) -> Value {
         "blake3": blake3::hash(&file.content).to_hex().as_str(),
         "path": null,
     })
-}
-
-/// When this version was put, by the ring's time.
-fn put_at(version: &Version) -> SystemTime {
-    UNIX_EPOCH + Duration::from_millis(version.stamp.wall_ms())
 }

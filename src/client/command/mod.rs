@@ -4,7 +4,10 @@ mod delete;
 mod get;
 mod list;
 mod log;
+mod mirror;
 mod outcome;
+mod pull;
+mod push;
 mod put;
 mod ring;
 mod status;
@@ -21,6 +24,8 @@ use self::{
     list::list,
     log::log,
     outcome::{Failure, cannot_write, exit_of, print, print_json},
+    pull::pull,
+    push::push,
     put::put,
     ring::ring,
     status::status,
@@ -62,6 +67,7 @@ pub fn run(name: &str, args: &[String]) -> Exit {
                 shown(file.as_str())
             ),
         ),
+        Err(Failure::Unsafe(why)) => cli::fail(name, Exit::Failed, why),
         Err(Failure::Stdout(error)) => cli::finish(name, Err(error)),
         Err(Failure::File(path, error)) => {
             cli::fail(name, Exit::Failed, cannot_write(&path, &error))
@@ -86,6 +92,8 @@ async fn serve(name: &str, options: Options) -> Result<Exit, Failure> {
         Verb::List(verb) => list(client, verb).await,
         Verb::Log(verb) => log(client, verb).await,
         Verb::Delete(verb) => delete(name, &nodes, timeouts, verb).await,
+        Verb::Push(verb) => push(name, &nodes, timeouts, verb).await,
+        Verb::Pull(verb) => pull(name, &nodes, timeouts, verb).await,
         Verb::Ring(verb) => ring(client, verb).await,
         Verb::Status(verb) => status(name, client, timeouts, verb).await,
         Verb::Forget(verb) => forget(client, verb).await,

@@ -4,7 +4,7 @@ use std::{
     fmt::Display,
     io::{self, IsTerminal},
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::Value;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{
     cli::{self, Exit, UsageError},
     client::{error::Error, human::shown},
-    ring::name::Name,
+    ring::{name::Name, version::Version},
 };
 
 /// Why a verb did not do what was asked.
@@ -23,6 +23,8 @@ pub(super) enum Failure {
     Missing(Name),
     /// The name has no such version; why not.
     NoVersion(Name, String),
+    /// It would destroy what it may not be meant to.
+    Unsafe(String),
     Stdout(io::Error),
     File(PathBuf, io::Error),
     /// A signal of this name came.
@@ -107,6 +109,11 @@ impl Printed {
             _ => Ok(exit),
         }
     }
+}
+
+/// When a version was put, by the ring's time.
+pub(super) fn put_at(version: &Version) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(version.stamp.wall_ms())
 }
 
 /// The time by this machine's clock, in milliseconds since 1970.

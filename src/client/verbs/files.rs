@@ -140,7 +140,6 @@ pub(in crate::client) struct List {
     pub prefix: String,
 }
 
-
 /// Shows the versions of a file, the newest first.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(

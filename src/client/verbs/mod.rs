@@ -1,12 +1,14 @@
 //! The verbs of `ring-client`, each with its options, as they are typed.
 
 mod files;
+mod folders;
 mod ring;
 
 use argh::{ArgsInfo, FromArgs};
 
 pub(super) use self::{
     files::{Delete, Get, List, Log, Put},
+    folders::{Pull, Push},
     ring::{Forget, Info, Ping, Ring, Status},
 };
 use super::bench::Bench;
@@ -19,6 +21,8 @@ pub(super) enum Verb {
     List(List),
     Log(Log),
     Delete(Delete),
+    Push(Push),
+    Pull(Pull),
     Ring(Ring),
     Status(Status),
     Forget(Forget),

@@ -1,0 +1,116 @@
+//! The verbs about many files at once: a folder like the ring, a backup, and whether all is equal.
+
+use argh::{ArgsInfo, FromArgs};
+
+/// Makes the ring like a folder: puts what differs.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "push",
+    help_triggers("-h", "--help"),
+    example = "{command_name} site\n\
+               {command_name} site www --dry-run\n\
+               {command_name} site www --delete",
+    note = "A file gets its path below the folder as its name, below PREFIX/ if a prefix is given.\n\
+            Names and BLAKE3 hashes decide what differs, not times. Each file that is put or\n\
+            deleted is a line, and the last line is a summary. What was done stays done: a push\n\
+            that was interrupted is repeated, and does the rest.\n\
+            \n\
+            As `put` does, it follows links, and names and leaves out what cannot be put: a name\n\
+            that is not UTF-8, a pipe, a link that leads nowhere. Exit code 1 then, and when a\n\
+            file cannot be read, changes while it is read, or is refused; the others are put.\n\
+            \n\
+            --delete deletes only the version that was listed: a file that another client puts\n\
+            meanwhile stays, and is named. What is in or below something that could not be read\n\
+            is never deleted. A folder without any file is refused: it may be the wrong one.\n\
+            --force pushes it nevertheless, which deletes all names below PREFIX/."
+)]
+pub(in crate::client) struct Push {
+    /// also delete the names in the ring (below PREFIX/) that the folder has not
+    #[argh(switch)]
+    pub delete: bool,
+
+    /// with --delete: go on though the folder has no file
+    #[argh(switch)]
+    pub force: bool,
+
+    /// print what would be done, and do nothing
+    #[argh(switch)]
+    pub dry_run: bool,
+
+    /// it is no error that pipes, sockets, devices, circles of links and links that lead nowhere
+    /// are not put; they are counted and not named
+    #[argh(switch)]
+    pub skip_special: bool,
+
+    /// print one JSON object a line for each file: name, outcome (put, deleted, unchanged, failed,
+    /// unknown or skipped), is_new of one that is put, and then version and copies, or status and
+    /// error, or path and error
+    #[argh(switch)]
+    pub json: bool,
+
+    /// the folder
+    #[argh(positional)]
+    pub dir: String,
+
+    /// the folder in the ring that is made like it: all names below PREFIX/ (default: all names)
+    #[argh(positional)]
+    pub prefix: Option<String>,
+}
+
+/// Makes a folder like the ring: gets what differs.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "pull",
+    help_triggers("-h", "--help"),
+    example = "{command_name} copy\n\
+               {command_name} copy www --dry-run\n\
+               {command_name} copy www --delete",
+    note = "A file gets its name as its path below the folder, without PREFIX/ if a prefix is\n\
+            given. The folder is made if it is not there. Names and BLAKE3 hashes decide what\n\
+            differs, not times; a file that is written gets the time of its version. Each file\n\
+            that is got or deleted is a line, and the last line is a summary. What was done stays\n\
+            done: a pull that was interrupted is repeated, and does the rest.\n\
+            \n\
+            Nothing is written outside the folder. A link in it that leads to the same bytes is\n\
+            equal; otherwise it stays, what it leads to is not touched, and it is named. So is a\n\
+            file in the place of a folder, a folder in the place of a file, and a name that the\n\
+            file system takes for the same as another, as A and a. Exit code 1 then; the others are\n\
+            got.\n\
+            \n\
+            --delete deletes files that the ring has not, folders that are empty then, and files,\n\
+            links and such folders in the place of what the ring has. Pipes, sockets, devices and\n\
+            what is behind links to folders stay. If the ring has no name below PREFIX/, that is\n\
+            refused: it may be the wrong one. --force deletes nevertheless.",
+    error_code(129, "ended by SIGHUP; nothing half is left"),
+    error_code(130, "ended by SIGINT (Ctrl-C); nothing half is left"),
+    error_code(143, "ended by SIGTERM; nothing half is left")
+)]
+pub(in crate::client) struct Pull {
+    /// also delete the files in the folder that the ring (below PREFIX/) has not
+    #[argh(switch)]
+    pub delete: bool,
+
+    /// with --delete: go on though the ring has no such name
+    #[argh(switch)]
+    pub force: bool,
+
+    /// print what would be done, and do nothing
+    #[argh(switch)]
+    pub dry_run: bool,
+
+    /// print one JSON object a line for each file: name, outcome (got, deleted, unchanged, failed or
+    /// skipped), is_new of one that is got, and then version, bytes and path, or status and error,
+    /// or path and error
+    #[argh(switch)]
+    pub json: bool,
+
+    /// the folder
+    #[argh(positional)]
+    pub dir: String,
+
+    /// the folder in the ring that it is made like: all names below PREFIX/ (default: all names)
+    #[argh(positional)]
+    pub prefix: Option<String>,
+}
