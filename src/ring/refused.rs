@@ -52,9 +52,8 @@ impl Refused {
 
     /// Forgets tombstones that are older than `before`.
     pub(super) fn forget_deleted(&mut self, before: Stamp) -> Vec<(Name, Version)> {
-        let is_old = |(version, bytes): &(Version, Option<usize>)| {
-            bytes.is_none() && version.stamp < before
-        };
+        let is_old =
+            |(version, bytes): &(Version, Option<usize>)| bytes.is_none() && version.stamp < before;
         let old = self.files.iter().filter(|(_, it)| is_old(it));
         let old: Vec<_> = old.map(|(name, it)| (name.clone(), it.0)).collect();
         for (name, _) in &old {

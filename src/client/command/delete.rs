@@ -188,9 +188,13 @@ impl Told<'_> {
 
 fn why_not(called: &str, name: &str, error: &Error) -> String {
     match error.status() {
-        Some(404) => format!("404: there is no file {name}. `{called} log {name}` shows whether it was deleted"),
+        Some(404) => format!(
+            "404: there is no file {name}. `{called} log {name}` shows whether it was deleted"
+        ),
         _ if error.outcome_unknown() => {
-            format!("whether {name} was deleted is unknown: {error}. Delete it again, which is safe")
+            format!(
+                "whether {name} was deleted is unknown: {error}. Delete it again, which is safe"
+            )
         }
         _ => format!("{name} was not deleted: {error}"),
     }

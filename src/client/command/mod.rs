@@ -12,6 +12,7 @@ mod put;
 mod ring;
 mod status;
 mod verdict;
+mod verify;
 mod wanted;
 
 use std::time::Duration;
@@ -29,6 +30,7 @@ use self::{
     put::put,
     ring::ring,
     status::status,
+    verify::verify,
 };
 use super::{
     args::Options,
@@ -94,6 +96,7 @@ async fn serve(name: &str, options: Options) -> Result<Exit, Failure> {
         Verb::Delete(verb) => delete(name, &nodes, timeouts, verb).await,
         Verb::Push(verb) => push(name, &nodes, timeouts, verb).await,
         Verb::Pull(verb) => pull(name, &nodes, timeouts, verb).await,
+        Verb::Verify(verb) => verify(name, client, timeouts, verb).await,
         Verb::Ring(verb) => ring(client, verb).await,
         Verb::Status(verb) => status(name, client, timeouts, verb).await,
         Verb::Forget(verb) => forget(client, verb).await,

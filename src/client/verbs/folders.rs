@@ -114,3 +114,45 @@ pub(in crate::client) struct Pull {
     #[argh(positional)]
     pub prefix: Option<String>,
 }
+
+/// Compares what all nodes hold, name by name, and a folder if that is wanted.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "verify",
+    help_triggers("-h", "--help"),
+    example = "{command_name}\n\
+               {command_name} --versions --json\n\
+               {command_name} www --local site",
+    note = "The first node that answers names the members; each live one is then asked for all its\n\
+            names, versions and BLAKE3 hashes, at the same time. Each name in which they differ is\n\
+            looked at again for a second, since files may be on their way. Then it is said in a\n\
+            line for each node that lacks it, has an older version, has not deleted it, has other\n\
+            bytes, or has not its bytes because it is full. A member that is gone, does not answer\n\
+            or is not ready is named as well. The last line is a summary.\n\
+            \n\
+            A node computes a hash when the bytes arrive, and keeps it: what has changed in its\n\
+            memory since then is found by `get`, which checks the bytes.\n\
+            \n\
+            Exit code: 0 all nodes were compared and hold the same, 1 anything else, 69 no node\n\
+            answers."
+)]
+pub(in crate::client) struct Verify {
+    /// also compare this folder, as `push` with the same prefix would
+    #[argh(option, arg_name = "dir")]
+    pub local: Option<String>,
+
+    /// also compare the earlier versions that the nodes keep; each node is asked for each name
+    #[argh(switch)]
+    pub versions: bool,
+
+    /// print one JSON object a line: for each name that differs, name and differences (node, what,
+    /// text; the node of the folder is null); for each problem, node and problem; and at the end
+    /// equal, names, differing, problems and nodes
+    #[argh(switch)]
+    pub json: bool,
+
+    /// only names below PREFIX/ (default: all names)
+    #[argh(positional)]
+    pub prefix: Option<String>,
+}

@@ -8,7 +8,7 @@ use argh::{ArgsInfo, FromArgs};
 
 pub(super) use self::{
     files::{Delete, Get, List, Log, Put},
-    folders::{Pull, Push},
+    folders::{Pull, Push, Verify},
     ring::{Forget, Info, Ping, Ring, Status},
 };
 use super::bench::Bench;
@@ -23,6 +23,7 @@ pub(super) enum Verb {
     Delete(Delete),
     Push(Push),
     Pull(Pull),
+    Verify(Verify),
     Ring(Ring),
     Status(Status),
     Forget(Forget),
