@@ -4,6 +4,7 @@
 //! nodes and moves on when one is down. [`upload()`] puts many files, [`download()`] gets
 //! many, and [`bench`](bench::run) measures a ring. All of it runs on one thread of the smol runtime; contents are kept in memory.
 
+mod archive;
 mod args;
 pub mod bench;
 mod chosen;

@@ -58,13 +58,14 @@ impl<'a> Telling<'a> {
         Self { called, words, is_json, is_dry, exit, printed, tally }
     }
 
-    /// A file was put or got, or would be. `more` has the other keys of its JSON.
-    pub fn done(&mut self, name: &Name, is_new: bool, bytes: u64, more: Value) {
+    /// A file was put or got, or would be. `is_new`: whether there was none before, if that is
+    /// known. `more` has the other keys of its JSON.
+    pub fn done(&mut self, name: &Name, is_new: Option<bool>, bytes: u64, more: Value) {
         self.tally.done += 1;
         self.tally.bytes += bytes;
-        let kind = if is_new { "new" } else { "changed" };
+        let kind = is_new.map_or("", |is_new| if is_new { "new" } else { "changed" });
         self.row(self.words.act, kind, name);
-        self.json(name, self.words.done, more, Some(is_new));
+        self.json(name, self.words.done, more, is_new);
     }
 
     pub fn deleted(&mut self, name: &Name, more: Value) {

@@ -1,7 +1,9 @@
 //! The verbs of `ring-client`: what they do, what they print, and how they fail.
 
 mod delete;
+mod export;
 mod get;
+mod import;
 mod list;
 mod log;
 mod mirror;
@@ -21,7 +23,9 @@ use serde_json::Value;
 
 use self::{
     delete::delete,
+    export::export,
     get::get,
+    import::import,
     list::list,
     log::log,
     outcome::{Failure, cannot_write, exit_of, print, print_json},
@@ -97,6 +101,8 @@ async fn serve(name: &str, options: Options) -> Result<Exit, Failure> {
         Verb::Push(verb) => push(name, &nodes, timeouts, verb).await,
         Verb::Pull(verb) => pull(name, &nodes, timeouts, verb).await,
         Verb::Verify(verb) => verify(name, client, timeouts, verb).await,
+        Verb::Export(verb) => export(name, &nodes, timeouts, verb).await,
+        Verb::Import(verb) => import(name, client, verb).await,
         Verb::Ring(verb) => ring(client, verb).await,
         Verb::Status(verb) => status(name, client, timeouts, verb).await,
         Verb::Forget(verb) => forget(client, verb).await,

@@ -152,7 +152,8 @@ impl Pulling<'_> {
                 let path = PathBuf::from(&self.verb.dir).join(self.below(name.as_str()));
                 let path = path.display().to_string();
                 let more = json!({ "version": version, "bytes": bytes, "path": path });
-                self.telling.borrow_mut().done(name, place == Place::New, bytes, more);
+                let is_new = Some(place == Place::New);
+                self.telling.borrow_mut().done(name, is_new, bytes, more);
             }
             Err(NotGot::Ring(error)) => {
                 return self.telling.borrow_mut().failed(name, "got", &error);

@@ -114,7 +114,7 @@ impl Pushing<'_> {
                 let version = reply.as_ref().and_then(|it| it.key("version"));
                 let copies = reply.as_ref().and_then(|it| it.number("copies").ok());
                 let more = json!({ "version": version, "copies": copies });
-                telling.done(name, listed.is_none(), bytes, more);
+                telling.done(name, Some(listed.is_none()), bytes, more);
             }
             Err(error) => return telling.failed(name, "put", &error),
         }

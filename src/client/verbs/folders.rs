@@ -156,3 +156,74 @@ pub(in crate::client) struct Verify {
     #[argh(positional)]
     pub prefix: Option<String>,
 }
+
+/// Writes files of the ring into a tar archive: a backup.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "export",
+    help_triggers("-h", "--help"),
+    example = "{command_name} backup.tar\n\
+               {command_name} backup.tar --prefix img/\n\
+               {command_name} - | gzip > backup.tar.gz",
+    note = "The archive has the newest version of each file, with the time of that version, and can\n\
+            be unpacked by tar, bsdtar and Python's tarfile. It is written aside and renamed when it\n\
+            is whole: an export that fails or is interrupted leaves an older archive as it was.\n\
+            With - it goes to stdout; one that is cut there has no end mark, which tar notices.\n\
+            \n\
+            Each file is as it was when its turn came: what is put meanwhile may be in it or not.\n\
+            Earlier versions and deletions are not in it. A file that is deleted meanwhile is left\n\
+            out, and named.\n\
+            \n\
+            Exit code 3: there are no such files; nothing is written then.",
+    error_code(129, "ended by SIGHUP; nothing half is left"),
+    error_code(130, "ended by SIGINT (Ctrl-C); nothing half is left"),
+    error_code(143, "ended by SIGTERM; nothing half is left")
+)]
+pub(in crate::client) struct Export {
+    /// only files whose names begin with this; it may end anywhere in a name (default: all files)
+    #[argh(option, arg_name = "text", default = "String::new()")]
+    pub prefix: String,
+
+    /// print one JSON object at the end: files, bytes and path
+    #[argh(switch)]
+    pub json: bool,
+
+    /// the archive to write, or - for stdout
+    #[argh(positional)]
+    pub file: String,
+}
+
+/// Puts the files of a tar archive into the ring.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "import",
+    help_triggers("-h", "--help"),
+    example = "{command_name} backup.tar\n\
+               gzip -dc backup.tar.gz | {command_name} -\n\
+               tar cf - site | {command_name} - --prefix old/",
+    note = "Regular files are put under their paths in the archive, one after the other; a `./` in\n\
+            front is left out. What the node has with the same bytes is not sent again. Names that\n\
+            the ring has and the archive has not stay as they are. Links, devices and sparse files,\n\
+            and names that cannot be (absolute, with .., not UTF-8), are named and left out: exit\n\
+            code 1.\n\
+            \n\
+            A file is put when all of it has been read. When the archive is cut or damaged, the\n\
+            files before that place have been put, and the exit code is 1. An import is safe to\n\
+            repeat."
+)]
+pub(in crate::client) struct Import {
+    /// put this in front of each name, as it is: old/ or old- (default: nothing)
+    #[argh(option, arg_name = "text", default = "String::new()")]
+    pub prefix: String,
+
+    /// print one JSON object a line for each file: name, outcome (put, unchanged, failed, unknown or
+    /// skipped), and then version and copies, or status and error, or path and error
+    #[argh(switch)]
+    pub json: bool,
+
+    /// the archive, or - for stdin
+    #[argh(positional)]
+    pub file: String,
+}

@@ -8,7 +8,7 @@ use argh::{ArgsInfo, FromArgs};
 
 pub(super) use self::{
     files::{Delete, Get, List, Log, Put},
-    folders::{Pull, Push, Verify},
+    folders::{Export, Import, Pull, Push, Verify},
     ring::{Forget, Info, Ping, Ring, Status},
 };
 use super::bench::Bench;
@@ -24,6 +24,8 @@ pub(super) enum Verb {
     Push(Push),
     Pull(Pull),
     Verify(Verify),
+    Export(Export),
+    Import(Import),
     Ring(Ring),
     Status(Status),
     Forget(Forget),
