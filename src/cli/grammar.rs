@@ -158,7 +158,10 @@ impl Grammar {
                 true => (word.trim_start_matches('-').split('=').next().unwrap_or_default(), true),
                 false => (word.as_str(), false),
             };
-            match verb_named(name) {
+            // The older way is only for names that are no options: `--delete push` is a push.
+            let is_option_too = is_option
+                && self.verbs.iter().flat_map(|verb| &verb.options).any(|it| it.long == name);
+            match verb_named(name).filter(|_| !is_option_too) {
                 Some(rule) => return Ok(FoundVerb { rule: Some(rule), at, ..found }),
                 None if is_option => {
                     if self.awaits_value(word) {

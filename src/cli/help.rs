@@ -141,8 +141,10 @@ fn with_more(help: &str, shared: &str, common: &str) -> String {
     let mut version = String::new();
     // Some verbs have an option of this name themselves.
     let is_taken = before.lines().any(|line| line.trim_start().starts_with("--version"));
-    let option = if is_taken { "-V" } else { "-V, --version" };
-    describe(&mut version, option, "print the version of this program and exit");
+    match is_taken {
+        true => describe(&mut version, "-V", "print the version of this program and exit"),
+        false => describe(&mut version, "-V, --version", "print the version and exit"),
+    }
     format!("{before}{shared}{version}{last}{common}{after}")
 }
 

@@ -91,7 +91,7 @@ mod tests {
         let lines: Vec<&str> = lines.lines().collect();
         assert_eq!(
             lines[0],
-            " 1  2026-11-27T16:39:38.437Z  127.0.1.1:4043       deleted  \
+            " 1  2026-11-27T16:39:40.421Z  127.0.1.1:4043       deleted  \
              01a21de07a850001@127.0.1.1:4043  -"
         );
         assert!(lines[1].contains("  [::1]:4043                 5  01a21de07a850000@"));
