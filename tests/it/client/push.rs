@@ -15,9 +15,11 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    done,
+    done, ended,
     files::{is_root, names},
-    last, put, refused, ring_client, text,
+    last, put, refused, ring_client,
+    scripted::{node, rows},
+    text,
 };
 use crate::cluster::Ring;
 
@@ -161,6 +163,31 @@ fn what_cannot_be_read_is_named_and_what_is_below_it_is_not_deleted() {
         "sub/file",
     ];
     assert_eq!(names(&node), left);
+}
+
+#[test]
+fn what_another_client_has_put_meanwhile_is_not_deleted() {
+    let version = "0000000000000001@127.0.0.1:1";
+    let node = node(move |line| {
+        let listed = ["a", "b"].map(|name| format!("{name} len=1 version={version}"));
+        Some(match line {
+            _ if line.starts_with("LIST") => rows(" more=0", &listed),
+            // It has another version by now.
+            _ if line == format!("DELETE a if-version={version}") => {
+                "412 PRECONDITION FAILED : the newest version of a is another\n".into()
+            }
+            // Another client has deleted it.
+            _ if line == format!("DELETE b if-version={version}") => "404 NOT FOUND\n".into(),
+            _ if line.starts_with("PUT c ") => format!("200 OK version={version} copies=1\n"),
+            _ => "400 BAD REQUEST : this is not asked\n".into(),
+        })
+    });
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "c", "c");
+    let args = ["push", folder.path().to_str().unwrap(), "--delete", "--node", &node];
+    let (said, errors) = ended(1, &args);
+    assert_eq!(last(&said), "1 file put, 1 byte; 1 deleted; 1 failed", "{said}");
+    assert!(errors.contains("a was not deleted: ") && errors.lines().count() == 1, "{errors}");
 }
 
 #[test]
