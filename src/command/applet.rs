@@ -23,7 +23,7 @@ const APPLETS: &[Applet] = &[
     #[cfg(feature = "ring")]
     ("ring-node", "run one node of a ring", super::ring_node::run),
     #[cfg(feature = "ring")]
-    ("ring-client", "put, get and list files, and see how the ring is", client::run),
+    ("ring-client", "put, get, compare and back up files; see how the ring is", client::run),
     #[cfg(feature = "services")]
     ("hello-server", "answer every HTTP request with a greeting", services::hello::run),
     #[cfg(feature = "services")]

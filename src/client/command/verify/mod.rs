@@ -224,7 +224,8 @@ impl Verifying<'_> {
         self.problems += 1;
         match self.verb.json {
             true => self.printed.line(json!({ "node": node.to_string(), "problem": problem })),
-            false => self.printed.line(format_args!("{node} {problem}")),
+            // It may quote what the node has sent.
+            false => self.printed.line(format_args!("{node} {}", shown(problem))),
         }
     }
 
