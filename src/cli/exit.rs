@@ -3,10 +3,11 @@
 use std::process::{ExitCode, Termination};
 
 /// How a command ended. `main` can return it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
     /// Everything that was asked for is done.
+    #[default]
     Done = 0,
     /// Something failed; stderr says what.
     Failed = 1,
@@ -18,6 +19,8 @@ pub enum Exit {
     Refused = 4,
     /// The server says that it has failed: a status of 5xx.
     ServerFailed = 5,
+    /// What was to be replaced has changed: a status of 412.
+    Conflict = 6,
     /// SIGHUP ended it before it was done: the code that shells give this.
     HungUp = 129,
     /// SIGINT did.

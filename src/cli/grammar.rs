@@ -130,10 +130,14 @@ impl Grammar {
         let (line, rest) = (&args[..end], args.get(end + 1..).unwrap_or_default());
         let found = self.find_verb(line, rest);
         let has = |names: [&str; 2]| line.iter().any(|arg| names.contains(&arg.as_str()));
-        let verb = found.as_ref().ok().and_then(|found| found.rule).map(|rule| rule.name);
+        let rule = found.as_ref().ok().and_then(|found| found.rule);
+        let verb = rule.map(|rule| rule.name);
+        // A verb may have an option of this name, which takes a value.
+        let is_own = rule.is_some_and(|rule| rule.options.iter().any(|it| it.long == "version"));
+        let version = ["-V", if is_own { "-V" } else { "--version" }];
         let wanted = match found {
             Ok(found) if found.is_help || has(["-h", "--help"]) => Ok(Wanted::Help),
-            _ if has(["-V", "--version"]) => Ok(Wanted::Version),
+            _ if has(version) => Ok(Wanted::Version),
             Ok(found) => self.read_words(line, rest, &found),
             Err(why) => Err(why),
         };
@@ -154,7 +158,10 @@ impl Grammar {
                 true => (word.trim_start_matches('-').split('=').next().unwrap_or_default(), true),
                 false => (word.as_str(), false),
             };
-            match verb_named(name) {
+            // The older way is only for names that are no options: `--delete push` is a push.
+            let is_option_too = is_option
+                && self.verbs.iter().flat_map(|verb| &verb.options).any(|it| it.long == name);
+            match verb_named(name).filter(|_| !is_option_too) {
                 Some(rule) => return Ok(FoundVerb { rule: Some(rule), at, ..found }),
                 None if is_option => {
                     if self.awaits_value(word) {

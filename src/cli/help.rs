@@ -139,7 +139,12 @@ fn with_more(help: &str, shared: &str, common: &str) -> String {
         _ => before.to_owned(),
     };
     let mut version = String::new();
-    describe(&mut version, "-V, --version", "print the version and exit");
+    // Some verbs have an option of this name themselves.
+    let is_taken = before.lines().any(|line| line.trim_start().starts_with("--version"));
+    match is_taken {
+        true => describe(&mut version, "-V", "print the version of this program and exit"),
+        false => describe(&mut version, "-V, --version", "print the version and exit"),
+    }
     format!("{before}{shared}{version}{last}{common}{after}")
 }
 

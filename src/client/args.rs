@@ -18,6 +18,9 @@ use crate::cli::{self, Period, UsageError};
                {command_name} get index.html -i 127.0.1.1 -p 4044 -o copy.html\n\
                {command_name} get img/ css/ -o copy\n\
                {command_name} list img/ --long\n\
+               {command_name} log index.html\n\
+               {command_name} push site www --delete --dry-run\n\
+               {command_name} export backup.tar\n\
                {command_name} status\n\
                {command_name} -put index.html -i 127.0.1.1 -p 4043    (the old form)",
     note = "The options above may stand before or after the verb. After `--` nothing is an\n\
@@ -26,7 +29,8 @@ use crate::cli::{self, Period, UsageError};
     error_code(0, "done"),
     error_code(1, "something failed; stderr says what. Of status: the ring is not well"),
     error_code(2, "the command line or the environment is wrong"),
-    error_code(3, "no member of the ring has the name, or there is no such member"),
+    error_code(3, "no member of the ring has the name or the version, or there is no such member"),
+    error_code(6, "the newest version is not that of --if-version; nothing was written"),
     error_code(69, "no node could be reached")
 )]
 pub(super) struct Options {

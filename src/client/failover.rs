@@ -12,7 +12,11 @@ use super::{
     reply::Reply,
     requests::{File, Held, Page, Pong},
 };
-use crate::ring::{message::FileRow, name::Name, version::Version};
+use crate::ring::{
+    message::{Condition, FileRow},
+    name::Name,
+    version::Version,
+};
 
 /// Asks one node after the other until one answers, and stays with that one.
 ///
@@ -49,9 +53,61 @@ impl Client {
         self.ask(async |node| node.get_version(name, version).await).await
     }
 
-    /// Deletes a file; see [`Connection::delete`].
-    pub async fn delete(&mut self, name: &Name) -> Result<Reply, Error> {
-        self.ask(async |node| node.delete(name).await).await
+    /// Stores a file where something is so; see [`Connection::put_if`].
+    ///
+    /// An attempt whose answer did not come may have put it. So when a later one finds that something
+    /// else is so by now, and the newest version has these bytes and follows what was expected, that
+    /// is success.
+    pub async fn put_if(
+        &mut self,
+        name: &Name,
+        content: &[u8],
+        only_if: Condition,
+    ) -> Result<Reply, Error> {
+        let mut may_be_done = false;
+        self.ask(async |node| match node.put_if(name, content, Some(only_if)).await {
+            Err(error) if may_be_done && error.status() == Some(412) => {
+                let log = node.log(name).await?;
+                let hash = blake3::hash(content);
+                let is_this = |row: &FileRow| row.hash == Some(hash);
+                let is_done = log.first().is_some_and(is_this) && follows(only_if, log.get(1));
+                if is_done { Ok(done_before(log[0].version, "put")) } else { Err(error) }
+            }
+            result => {
+                may_be_done |= result.as_ref().is_err_and(Error::outcome_unknown);
+                result
+            }
+        })
+        .await
+    }
+
+    /// Deletes a file; see [`Connection::delete`]. It is repeated once where the outcome is unknown.
+    ///
+    /// An attempt whose answer did not come may have deleted it. So when a later one finds no file,
+    /// and the newest version of the name is a deletion, that is success.
+    pub async fn delete(
+        &mut self,
+        name: &Name,
+        only_if: Option<Condition>,
+    ) -> Result<Reply, Error> {
+        let mut may_be_done = false;
+        let mut delete = async |node: &mut Connection| match node.delete(name, only_if).await {
+            Err(error) if may_be_done && matches!(error.status(), Some(404 | 412)) => {
+                let log = node.log(name).await.or_else(none_if_404)?;
+                let is_deletion = |row: &FileRow| row.bytes.is_none();
+                let follows = only_if.is_none_or(|it| follows(it, log.get(1)));
+                let is_done = log.first().is_some_and(is_deletion) && follows;
+                if is_done { Ok(done_before(log[0].version, "deleted")) } else { Err(error) }
+            }
+            result => {
+                may_be_done |= result.as_ref().is_err_and(Error::outcome_unknown);
+                result
+            }
+        };
+        match self.ask(&mut delete).await {
+            Err(error) if error.outcome_unknown() => self.ask(delete).await,
+            result => result,
+        }
     }
 
     /// Lists the versions of a name; see [`Connection::log`].
@@ -62,6 +118,11 @@ impl Client {
     /// Lists a page of names; see [`Connection::list`].
     pub async fn list(&mut self, prefix: &str, after: Option<&Name>) -> Result<Page, Error> {
         self.ask(async |node| node.list(prefix, after).await).await
+    }
+
+    /// Lists a page of names with hashes; see [`Connection::list_hashes`].
+    pub async fn list_hashes(&mut self, prefix: &str, after: Option<&Name>) -> Result<Page, Error> {
+        self.ask(async |node| node.list_hashes(prefix, after).await).await
     }
 
     /// Compares what is held of a name; see [`Connection::held`].
@@ -131,6 +192,25 @@ impl Client {
         self.connection = connection.usable().then_some(connection);
         result
     }
+}
+
+/// Whether the version before a write is the one that it expected. `None`: there is none, or it is not
+/// kept.
+fn follows(only_if: Condition, before: Option<&FileRow>) -> bool {
+    match only_if {
+        Condition::Newest(version) => before.is_none_or(|row| row.version == version),
+        Condition::Absent => before.is_none_or(|row| row.bytes.is_none()),
+    }
+}
+
+/// Stands for the answer that did not come.
+fn done_before(version: Version, what: &str) -> Reply {
+    let line = format!("200 OK version={version} : it was {what} before the connection broke");
+    Reply { status: 200, line, body: Vec::new() }
+}
+
+fn none_if_404(error: Error) -> Result<Vec<FileRow>, Error> {
+    if error.status() == Some(404) { Ok(Vec::new()) } else { Err(error) }
 }
 
 fn all_unreachable(tried: Vec<(String, String)>) -> Error {

@@ -3,14 +3,16 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    fs::{self, File, Metadata},
+    fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
 };
 
-use rustix::io::Errno;
-
-use super::{error::Error, human::shown};
+pub use super::tree::Skipped;
+use super::{
+    error::Error,
+    tree::{Found, LocalFile, Tree, given_file, in_one_line},
+};
 use crate::{
     cli::ByteSize,
     ring::{limits::FILE_BYTES_CEILING, name::Name},
@@ -43,18 +45,6 @@ pub struct Collected {
     pub skipped: Vec<Skipped>,
 }
 
-/// Something that was found and cannot be put.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Skipped {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Why it cannot be put.
-    pub why: String,
-    /// Whether it has no bytes that could be put: a pipe, a socket, a device, a link to nothing, a
-    /// circle of links.
-    pub is_special: bool,
-}
-
 /// Finds the files that `paths` mean. A file is named by its base name, the files of a folder by
 /// their paths below it. Links are followed. Blocks on the file system.
 ///
@@ -67,7 +57,7 @@ pub fn collect(paths: &[PathBuf]) -> Result<Collected, Error> {
             Ok(metadata) if metadata.is_dir() => found.folder(path),
             Ok(metadata) => {
                 let name = path.file_name().and_then(|name| name.to_str());
-                found.file(path.clone(), name, &metadata);
+                found.file(given_file(path.clone(), name, &metadata));
             }
             // Of a path that was given, a link to nothing is as wrong as nothing.
             Err(cause) => found.skip(path, &cause),
@@ -81,7 +71,9 @@ pub fn collect(paths: &[PathBuf]) -> Result<Collected, Error> {
 pub(super) fn collect_as(path: &Path, name: Name) -> Collected {
     let mut found = Collected::default();
     match fs::metadata(path) {
-        Ok(metadata) => found.file(path.to_owned(), Some(name.as_str()), &metadata),
+        Ok(metadata) => {
+            found.file(given_file(path.to_owned(), Some(name.as_str()), &metadata));
+        }
         Err(cause) => found.skip(path, &cause),
     }
     found
@@ -98,78 +90,28 @@ pub fn collect_folder(folder: &Path) -> Result<Collected, Error> {
 
 impl Collected {
     fn folder(&mut self, path: &Path) {
-        match fs::canonicalize(path) {
-            Ok(real) => self.walk(path, "", &mut vec![real]),
+        match Tree::of(path, "") {
+            Ok(tree) => tree.for_each(|found| match found {
+                Found::File(file) => self.file(Ok(file)),
+                Found::Skipped(skipped) => self.skipped.push(skipped),
+                Found::Leftover(_) => {}
+            }),
             Err(cause) => self.skip(path, &cause),
         }
     }
 
-    /// Finds the files of one folder. `above` has the real paths of the folder and of all that it
-    /// was reached through; finding one of them again is a circle.
-    fn walk(&mut self, folder: &Path, prefix: &str, above: &mut Vec<PathBuf>) {
-        let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-        let entries = match entries {
-            Ok(entries) => entries,
-            Err(cause) => return self.skip(folder, &cause),
-        };
-        let mut paths: Vec<PathBuf> = entries.iter().map(|entry| entry.path()).collect();
-        paths.sort();
-        for path in paths {
-            let name = path.file_name().and_then(|name| name.to_str());
-            let name = name.map(|base| format!("{prefix}{base}"));
-            let metadata = match fs::metadata(&path) {
-                Ok(metadata) => metadata,
-                Err(cause) if leads_nowhere(&path, &cause) => {
-                    self.skip_special(&path, "it is a link that leads nowhere");
-                    continue;
-                }
-                Err(cause) => {
-                    self.skip(&path, &cause);
-                    continue;
-                }
-            };
-            if !metadata.is_dir() {
-                self.file(path, name.as_deref(), &metadata);
-                continue;
+    fn file(&mut self, file: Result<LocalFile, Skipped>) {
+        match file {
+            Ok(LocalFile { name, path, .. }) => {
+                self.sources.push(Source { name, origin: Origin::Path(path) });
             }
-            let Some(name) = name else {
-                self.skip(&path, &NOT_UTF8);
-                continue;
-            };
-            match fs::canonicalize(&path) {
-                Ok(real) if above.contains(&real) => {
-                    self.skip_special(&path, "it links to a folder above it");
-                }
-                Ok(real) => {
-                    above.push(real);
-                    self.walk(&path, &format!("{name}/"), above);
-                    above.pop();
-                }
-                Err(cause) => self.skip(&path, &cause),
-            }
-        }
-    }
-
-    /// `name` is `None` where it is not UTF-8.
-    fn file(&mut self, path: PathBuf, name: Option<&str>, metadata: &Metadata) {
-        if !metadata.is_file() {
-            return self.skip_special(&path, "it is no regular file");
-        }
-        match name.map(Name::new) {
-            Some(Ok(name)) => self.sources.push(Source { name, origin: Origin::Path(path) }),
-            Some(Err(bad)) => self.skip(&path, &bad),
-            None => self.skip(&path, &NOT_UTF8),
+            Err(skipped) => self.skipped.push(skipped),
         }
     }
 
     fn skip(&mut self, path: &Path, cause: &dyn fmt::Display) {
-        let why = cause.to_string();
-        self.skipped.push(Skipped { path: path.to_owned(), why, is_special: false });
-    }
-
-    fn skip_special(&mut self, path: &Path, why: &str) {
-        let why = why.to_owned();
-        self.skipped.push(Skipped { path: path.to_owned(), why, is_special: true });
+        let (path, why) = (path.to_owned(), cause.to_string());
+        self.skipped.push(Skipped { path, name: None, why, is_special: false });
     }
 
     /// A file that was given twice is put once. Two files of one name are an error.
@@ -197,21 +139,6 @@ impl Collected {
     }
 }
 
-const NOT_UTF8: &str = "its name is not UTF-8; rename it";
-
-/// Whether a path that cannot be followed is a link to nothing, or to itself.
-fn leads_nowhere(path: &Path, cause: &io::Error) -> bool {
-    let is_link = fs::symlink_metadata(path).is_ok_and(|it| it.is_symlink());
-    let loops = cause.raw_os_error() == Some(Errno::LOOP.raw_os_error());
-    is_link && (cause.kind() == io::ErrorKind::NotFound || loops)
-}
-
-impl fmt::Display for Skipped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "skipped {}: {}", in_one_line(&self.path), self.why)
-    }
-}
-
 impl Source {
     /// Reads the bytes; blocks on the file system.
     pub fn read(&self) -> Result<Vec<u8>, Error> {
@@ -236,13 +163,8 @@ pub(super) fn read_bounded(from: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn unreadable(path: &Path, cause: &dyn fmt::Display) -> Error {
+pub(super) fn unreadable(path: &Path, cause: &dyn fmt::Display) -> Error {
     Error::File { path: in_one_line(path), cause: cause.to_string() }
-}
-
-/// A path to show.
-pub(super) fn in_one_line(path: &Path) -> String {
-    shown(&path.display().to_string())
 }
 
 #[cfg(test)]

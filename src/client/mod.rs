@@ -4,20 +4,27 @@
 //! nodes and moves on when one is down. [`upload()`] puts many files, [`download()`] gets
 //! many, and [`bench`](bench::run) measures a ring. All of it runs on one thread of the smol runtime; contents are kept in memory.
 
+mod archive;
 mod args;
 pub mod bench;
+mod chosen;
 mod command;
 mod connection;
 mod download;
 mod error;
 mod failover;
 mod files;
+mod folder;
 mod human;
+mod local;
 mod member;
+mod merged;
 mod node;
+mod pages;
 mod reply;
 mod requests;
 mod save;
+mod tree;
 mod upload;
 mod verbs;
 mod workers;

@@ -12,7 +12,7 @@ use crate::ring::{
     codec::Encode,
     limits::{LINE_BYTES_MAX, LIST_NAMES_MAX, NAME_BYTES_MAX},
     line::BadKey,
-    message::{FileRow, Request},
+    message::{Condition, FileRow, Request},
     name::Name,
     version::Version,
     wire::request::push_put,
@@ -36,6 +36,8 @@ pub struct ListedFile {
     pub bytes: u64,
     /// The version of this write.
     pub version: Version,
+    /// BLAKE3 of its bytes, if that was asked for and the node holds them.
+    pub hash: Option<Hash>,
 }
 
 /// One answer to LIST.
@@ -71,8 +73,18 @@ pub struct Pong {
 impl Connection {
     /// Stores a file in the ring. The answer has the keys `version` and `copies`.
     pub async fn put(&mut self, name: &Name, content: &[u8]) -> Result<Reply, Error> {
+        self.put_if(name, content, None).await
+    }
+
+    /// The same where something must be so, or else nothing is put. Status 412: it is not so.
+    pub async fn put_if(
+        &mut self,
+        name: &Name,
+        content: &[u8],
+        only_if: Option<Condition>,
+    ) -> Result<Reply, Error> {
         let mut line = Vec::new();
-        push_put(&mut line, name, content.len(), None);
+        push_put(&mut line, name, content.len(), only_if);
         self.succeed(&line, content).await
     }
 
@@ -93,9 +105,13 @@ impl Connection {
     }
 
     /// Deletes a file in the ring. The answer has the keys `version` and `copies`. Status 404: no
-    /// member has it.
-    pub async fn delete(&mut self, name: &Name) -> Result<Reply, Error> {
-        self.ask(&Request::Delete { name: name.clone(), only_if: None }).await
+    /// member has it; 412: what must be so is not.
+    pub async fn delete(
+        &mut self,
+        name: &Name,
+        only_if: Option<Condition>,
+    ) -> Result<Reply, Error> {
+        self.ask(&Request::Delete { name: name.clone(), only_if }).await
     }
 
     /// The versions of a name, the newest first; a deletion has no bytes. Status 404: there are none.
@@ -106,6 +122,20 @@ impl Connection {
 
     /// One page of the names that begin with `prefix` and come after `after`.
     pub async fn list(&mut self, prefix: &str, after: Option<&Name>) -> Result<Page, Error> {
+        self.page(prefix, after, false).await
+    }
+
+    /// The same with the hash of each file.
+    pub async fn list_hashes(&mut self, prefix: &str, after: Option<&Name>) -> Result<Page, Error> {
+        self.page(prefix, after, true).await
+    }
+
+    async fn page(
+        &mut self,
+        prefix: &str,
+        after: Option<&Name>,
+        hashes: bool,
+    ) -> Result<Page, Error> {
         let beyond = |after: &Name| after.as_str() > prefix && !after.as_str().starts_with(prefix);
         if prefix.len() > NAME_BYTES_MAX || after.is_some_and(beyond) {
             return Ok(Page { entries: Vec::new(), more: false });
@@ -115,7 +145,7 @@ impl Connection {
             prefix: prefix.to_owned(),
             after: after.map_or("", Name::as_str).to_owned(),
             limit: LIST_NAMES_MAX,
-            hashes: false,
+            hashes,
         };
         // Two long names do not fit one line. Then the node lists all names, and the first one
         // without the prefix ends the list, because it is sorted.
@@ -129,10 +159,11 @@ impl Connection {
         let reply = self.succeed(&line, &[]).await?;
         let files = reply.files().map_err(|what| self.bad(what))?.into_iter();
         let mut entries: Vec<_> = files
-            .map(|FileRow { name, bytes, version, .. }| ListedFile {
+            .map(|FileRow { name, bytes, version, hash }| ListedFile {
                 name,
                 bytes: bytes.unwrap_or(0) as u64,
                 version,
+                hash,
             })
             .collect();
         let mut more = self.number(&reply, "more")? != 0;

@@ -21,6 +21,16 @@ const LINKS_MAX: usize = 40;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Saver(Arc<Mutex<Aside>>);
 
+/// A file that is being written.
+#[derive(Debug)]
+pub(super) struct Begun {
+    /// To write to.
+    pub file: File,
+    /// Where it is until it is whole. `None`: it is written to directly.
+    aside: Option<PathBuf>,
+    path: PathBuf,
+}
+
 /// The files that are being written.
 #[derive(Debug, Default)]
 struct Aside {
@@ -34,34 +44,61 @@ impl Saver {
     /// what it leads to is written. Anything but a regular file, like `/dev/null`, is written to
     /// directly. Blocks on the file system.
     pub fn save(&self, path: &Path, content: &[u8], modified: SystemTime) -> io::Result<()> {
+        let mut begun = self.begin(path)?;
+        let mut written = begun.file.write_all(content);
+        if written.is_ok() && begun.aside.is_some() {
+            // Not every file system has it, and the bytes matter more.
+            let _ = begun.file.set_modified(modified);
+        } else if written.is_err() {
+            written = written.map_err(|error| self.give_up(&begun, error));
+        }
+        written.and_then(|()| self.finish(begun))
+    }
+
+    /// Begins a file that is written in parts.
+    pub fn begin(&self, path: &Path) -> io::Result<Begun> {
         let existing = match fs::metadata(path) {
-            Ok(existing) if !existing.is_file() => return write_into(path, content),
+            Ok(existing) if !existing.is_file() => {
+                let file = File::options().write(true).open(path)?;
+                return Ok(Begun { file, aside: None, path: path.to_owned() });
+            }
             Ok(existing) => Some(existing),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
         let path = end_of_links(path)?;
-        let (aside, mut file) = self.create_aside(path.parent().unwrap_or(Path::new("")))?;
-        let write = || {
-            file.write_all(content)?;
-            if let Some(existing) = existing {
-                file.set_permissions(existing.permissions())?;
-            }
-            // Not every file system has it, and the bytes matter more.
-            let _ = file.set_modified(modified);
-            Ok(())
-        };
-        let written = write();
+        let (aside, file) = self.create_aside(path.parent().unwrap_or(Path::new("")))?;
+        let begun = Begun { file, aside: Some(aside), path };
+        if let Some(existing) = existing {
+            let set = begun.file.set_permissions(existing.permissions());
+            set.map_err(|error| self.give_up(&begun, error))?;
+        }
+        Ok(begun)
+    }
+
+    /// The file is whole: it takes its place.
+    pub fn finish(&self, begun: Begun) -> io::Result<()> {
+        let Some(aside) = &begun.aside else { return Ok(()) };
         let mut all = self.all();
-        if !all.paths.remove(&aside) {
+        if !all.paths.remove(aside) {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        let renamed = written.and_then(|()| fs::rename(&aside, &path));
+        let renamed = fs::rename(aside, &begun.path);
         if renamed.is_err() {
             // Best effort: the first error is the one to report.
-            let _ = fs::remove_file(&aside);
+            let _ = fs::remove_file(aside);
         }
         renamed
+    }
+
+    /// Removes what was begun and has failed. Returns the error.
+    pub fn give_up<E>(&self, begun: &Begun, error: E) -> E {
+        if let Some(aside) = &begun.aside
+            && self.all().paths.remove(aside)
+        {
+            let _ = fs::remove_file(aside);
+        }
+        error
     }
 
     /// Removes what is not whole yet, and writes no more.
@@ -73,12 +110,10 @@ impl Saver {
         }
     }
 
-    /// An empty file beside the one that it will become. Its name is random, since a process id is not
-    /// unique where containers share a folder, and short, since the name of the other may be as long
-    /// as the file system allows.
+    /// An empty file beside the one that it will become.
     fn create_aside(&self, folder: &Path) -> io::Result<(PathBuf, File)> {
         loop {
-            let path = folder.join(format!(".ring-client-{:016x}.part", random::bits()));
+            let path = folder.join(temporary_name());
             let mut all = self.all();
             if all.has_ended {
                 return Err(io::ErrorKind::Interrupted.into());
@@ -99,8 +134,22 @@ impl Saver {
     }
 }
 
-fn write_into(path: &Path, content: &[u8]) -> io::Result<()> {
-    File::options().write(true).open(path)?.write_all(content)
+const BEGIN: &str = ".ring-client-";
+const END: &str = ".part";
+/// Hexadecimal digits between the two.
+const DIGITS: usize = 16;
+
+/// A name for a file that is being written. It is random, since a process id is not unique where
+/// containers share a folder, and short, since the name of the other may be as long as the file
+/// system allows.
+pub(super) fn temporary_name() -> String {
+    format!("{BEGIN}{:0DIGITS$x}{END}", random::bits())
+}
+
+/// Whether a file has such a name.
+pub(super) fn is_temporary(base: &[u8]) -> bool {
+    let middle = base.strip_prefix(BEGIN.as_bytes()).and_then(|it| it.strip_suffix(END.as_bytes()));
+    middle.is_some_and(|it| it.len() == DIGITS && it.iter().all(u8::is_ascii_hexdigit))
 }
 
 /// What a link leads to, whether that exists or not.

@@ -9,7 +9,7 @@ use super::{
     connection::Timeouts, error::Error, failover::Client, files::Source, node::Node, reply::Reply,
     requests::Held, workers,
 };
-use crate::ring::version::Version;
+use crate::ring::{message::Condition, version::Version};
 
 /// Which files an upload sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum Selection {
     /// Those that the node which is asked does not hold with the same bytes. Where it does not say,
     /// because it is not ready, is full, or is too old, the file is sent.
     Changed,
+    /// All, each where this is so.
+    If(Condition),
 }
 
 /// What became of a file.
@@ -42,6 +44,7 @@ struct UploadShared<'a, R> {
     waiting: RefCell<vec::IntoIter<Source>>,
     /// Whether each file is compared before it is sent.
     compares: Cell<bool>,
+    only_if: Option<Condition>,
     report: RefCell<R>,
 }
 
@@ -60,7 +63,11 @@ pub async fn upload(
     let files = sources.len();
     let waiting = RefCell::new(sources.into_iter());
     let (compares, report) = (Cell::new(selection == Selection::Changed), RefCell::new(report));
-    let shared = UploadShared { nodes, timeouts, waiting, compares, report };
+    let only_if = match selection {
+        Selection::If(condition) => Some(condition),
+        Selection::All | Selection::Changed => None,
+    };
+    let shared = UploadShared { nodes, timeouts, waiting, compares, only_if, report };
     workers::run(files, || work(&shared)).await;
     shared.waiting.into_inner().len()
 }
@@ -107,5 +114,9 @@ async fn put<R>(
         }
     }
     let bytes = content.len() as u64;
-    client.put(&source.name, content).await.map(|reply| Uploaded::Put { reply, bytes })
+    let reply = match shared.only_if {
+        None => client.put(&source.name, content).await?,
+        Some(condition) => client.put_if(&source.name, content, condition).await?,
+    };
+    Ok(Uploaded::Put { reply, bytes })
 }

@@ -1,9 +1,10 @@
 //! Several connections at once, each with a task of its own.
 
-use std::future::Future;
+use std::{cell::RefCell, future::Future, ops::ControlFlow};
 
-use smol::LocalExecutor;
+use smol::{LocalExecutor, lock::Mutex};
 
+use super::{connection::Timeouts, failover::Client, node::Node};
 use crate::serve::descriptors;
 
 /// The most connections that an upload or a download uses; each has one file in memory.
@@ -24,4 +25,38 @@ pub(super) async fn run<F: Future<Output = ()>>(files: usize, work: impl Fn() ->
         }
     };
     executor.run(all).await;
+}
+
+/// Gives `work` one after the other of what `next` finds, a few at a time, each time with a client
+/// whose connection is kept. Ends when `next` finds nothing more or fails, or when `work` breaks
+/// off, and what has begun has ended. `Err` is the error of `next`.
+pub(super) async fn each<T, E>(
+    nodes: &[Node],
+    timeouts: Timeouts,
+    next: impl AsyncFnMut() -> Result<Option<T>, E>,
+    work: impl AsyncFn(&mut Client, T) -> ControlFlow<()>,
+) -> Result<(), E> {
+    // `None`: nothing more is to be begun.
+    let (next, failure) = (Mutex::new(Some(next)), RefCell::new(Ok(())));
+    run(usize::MAX, async || {
+        let mut client = Client::new(nodes.to_vec(), timeouts);
+        loop {
+            let mut source = next.lock().await;
+            let Some(find) = source.as_mut() else { return };
+            let item = match find().await {
+                Ok(Some(item)) => item,
+                ended => {
+                    *source = None;
+                    *failure.borrow_mut() = ended.map(drop);
+                    return;
+                }
+            };
+            drop(source);
+            if work(&mut client, item).await.is_break() {
+                *next.lock().await = None;
+            }
+        }
+    })
+    .await;
+    failure.into_inner()
 }

@@ -1,9 +1,15 @@
 //! `ring-client` as a user meets it: its output, its files, its exit codes.
 
+mod archive;
 mod files;
 mod forget;
 mod json;
+mod pull;
+mod push;
+mod scripted;
 mod status;
+mod verify;
+mod versions;
 
 use std::{
     fs,
@@ -46,6 +52,36 @@ fn refused(code: i32, args: &[&str]) -> String {
 
 fn text(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap()
+}
+
+/// Runs it, and expects this exit code. Returns what it has written to stdout and to stderr.
+fn ended(code: i32, args: &[&str]) -> (String, String) {
+    let output = run(args);
+    let (said, errors) = (text(output.stdout), text(output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {said}{errors}");
+    (said, errors)
+}
+
+/// The last line: the summary.
+fn last(said: &str) -> &str {
+    said.lines().last().unwrap_or_default()
+}
+
+/// Puts bytes under a name, and returns the version.
+fn put(node: &str, name: &str, content: &[u8]) -> String {
+    let mut command = ring_client(&["put", "-", "--name", name, "--node", node]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(content).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = text(output.stdout);
+    assert!(output.status.success(), "{said}");
+    version(&said).to_owned()
+}
+
+/// The version in an answer.
+fn version(answer: &str) -> &str {
+    let rest = answer.split("version=").nth(1).unwrap_or_else(|| panic!("no version in {answer}"));
+    rest.split_whitespace().next().unwrap()
 }
 
 /// Host and port of each node of a ring, as arguments.

@@ -1,4 +1,4 @@
-//! README.md and docs/SERVICES.md, done as they are written: what they show is what is printed.
+//! README.md and the pages of docs, done as they are written: what they show is what is printed.
 //!
 //! A block ` ```console ` is a session: a line after `$ ` is typed, `> ` goes on with it, the other lines
 //! are printed. Each section has a network of its own, so that its ports are free. Times, process ids and
@@ -85,6 +85,26 @@ fn the_page_of_services_shows_what_is_printed() {
 }
 
 #[test]
+fn the_page_of_operations_shows_what_is_printed() {
+    sessions_of("docs/OPERATIONS.md");
+}
+
+/// What a node prints is written in `src/ring/event.rs`.
+#[test]
+fn every_line_of_a_node_is_on_the_page_of_operations() {
+    let (page, source) = (read("docs/OPERATIONS.md"), read("src/ring/event.rs"));
+    let page = page.split("## What a node prints").nth(1).expect("the page has the table");
+    let shown = source.split("impl fmt::Display for Event").nth(1).expect("events are shown");
+    let literals = shown.split('"').skip(1).step_by(2);
+    let parts = literals.flat_map(|text| text.split(['{', '}']).step_by(2));
+    let parts: Vec<&str> = parts.filter(|part| part.len() > 4).collect();
+    assert!(parts.len() > 15, "{parts:?}");
+    for part in parts {
+        assert!(page.contains(part.trim()), "the page does not have {part:?}");
+    }
+}
+
+#[test]
 fn the_picture_is_what_up_prints() {
     if !Session::is_possible() {
         return;
@@ -108,7 +128,7 @@ fn the_picture_is_what_up_prints() {
 
 #[test]
 fn what_is_not_tried_here_only_installs_and_starts() {
-    for file in ["README.md", "docs/SERVICES.md", "CONTRIBUTING.md"] {
+    for file in ["README.md", "docs/SERVICES.md", "docs/OPERATIONS.md", "CONTRIBUTING.md"] {
         for line in blocks(&read(file), "sh").concat() {
             let mut words = line.split_whitespace().skip_while(|it| it.starts_with("SMOLRING_"));
             let word = words.next().unwrap_or("cargo");

@@ -2,22 +2,23 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeSet,
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::{Value, json};
 use smol::future;
 
-use super::outcome::{Failure, cannot_write, exit_of, print, print_json, valid, worse};
+use super::{
+    outcome::{Failure, cannot_write, exit_of, print, print_json, put_at, worse},
+    wanted::Wanted,
+};
 use crate::{
     cli::{self, Exit, UsageError, counted},
     client::{
-        connection::Timeouts, download::download, error::Error, failover::Client, human::shown,
-        node::Node, requests::File, save::Saver, verbs::Get,
+        chosen::Chosen, connection::Timeouts, download::download, error::Error, failover::Client,
+        human::shown, node::Node, requests::File, save::Saver, verbs::Get,
     },
     ring::{name::Name, size, version::Version},
     serve::signals::EndSignals,
@@ -29,7 +30,10 @@ pub(super) async fn get(
     timeouts: Timeouts,
     verb: Get,
 ) -> Result<Exit, Failure> {
-    let wanted = Wanted::of(&verb)?;
+    let wanted = Wanted::of(&verb.names, &verb.prefix)?;
+    if verb.version.is_some() && !wanted.is_lone() {
+        return Err(UsageError("--version is for one file".into()).into());
+    }
     let target = Target::of(&verb, wanted.is_lone())?;
     let saver = Saver::default();
     let mut client = Client::new(nodes.to_vec(), timeouts);
@@ -37,7 +41,7 @@ pub(super) async fn get(
         let (names, exit) = wanted.names(called, &mut client).await?;
         let get = Files { called, saver: &saver, target: &target, is_json: verb.json };
         if wanted.is_lone() {
-            return get.one(&mut client, &names[0]).await;
+            return get.one(&mut client, &names[0], verb.version).await;
         }
         let got = match target {
             _ if names.is_empty() => exit,
@@ -56,64 +60,6 @@ pub(super) async fn get(
         Err(Failure::Interrupted(signal))
     };
     future::or(work, interrupted).await
-}
-
-/// The files that are meant.
-struct Wanted {
-    names: Vec<Name>,
-    /// All files whose names begin so.
-    prefixes: Vec<String>,
-}
-
-impl Wanted {
-    fn of(verb: &Get) -> Result<Self, UsageError> {
-        let mut wanted = Self { names: Vec::new(), prefixes: verb.prefix.clone() };
-        for word in &verb.names {
-            match word.strip_suffix('/') {
-                Some(folder) => {
-                    valid(folder)?;
-                    wanted.prefixes.push(word.clone());
-                }
-                None => wanted.names.push(valid(word)?),
-            }
-        }
-        if wanted.names.is_empty() && wanted.prefixes.is_empty() {
-            return Err(UsageError("<name> is missing; --prefix '' is all files".into()));
-        }
-        Ok(wanted)
-    }
-
-    /// Whether one file is meant, by its name.
-    fn is_lone(&self) -> bool {
-        self.names.len() == 1 && self.prefixes.is_empty()
-    }
-
-    /// The names of all, each once. Of a beginning that no name has, it is said that there is none.
-    async fn names(&self, called: &str, client: &mut Client) -> Result<(Vec<Name>, Exit), Failure> {
-        let (mut names, mut exit) = (self.names.clone(), Exit::Done);
-        for prefix in &self.prefixes {
-            let (before, mut after) = (names.len(), None);
-            loop {
-                let page = client.list(prefix, after.as_ref()).await?;
-                names.extend(page.entries.into_iter().map(|entry| entry.name));
-                if !page.more {
-                    break;
-                }
-                after = names.last().cloned();
-            }
-            if names.len() == before {
-                exit = Exit::NotFound;
-                let message = match prefix.as_str() {
-                    "" => "the ring has no files".into(),
-                    prefix => format!("404: no name begins with {}", shown(prefix)),
-                };
-                cli::say(called, message);
-            }
-        }
-        let mut seen = BTreeSet::new();
-        names.retain(|name| seen.insert(name.clone()));
-        Ok((names, exit))
-    }
 }
 
 /// Where the bytes go.
@@ -170,12 +116,28 @@ struct Files<'a> {
 }
 
 impl Files<'_> {
-    async fn one(&self, client: &mut Client, name: &Name) -> Result<Exit, Failure> {
-        match client.get(name).await {
-            Err(Error::Status { status: 404, .. }) => return Err(Failure::Missing(name.clone())),
-            result => self.write(name, result?).await?,
+    async fn one(
+        &self,
+        client: &mut Client,
+        name: &Name,
+        chosen: Option<Chosen>,
+    ) -> Result<Exit, Failure> {
+        let got = match chosen {
+            None => client.get(name).await,
+            Some(chosen) => {
+                let version = chosen_version(client, name, chosen).await?;
+                client.get_version(name, version).await
+            }
         };
-        Ok(Exit::Done)
+        match got {
+            Err(Error::Status { status: 404, .. }) if chosen.is_none() => {
+                Err(Failure::Missing(name.clone()))
+            }
+            Err(Error::Status { status: 404, .. }) => {
+                Err(Failure::NoVersion(name.clone(), "no member has this version".into()))
+            }
+            result => self.write(name, result?).await.map(|()| Exit::Done),
+        }
     }
 
     /// One after the other.
@@ -280,6 +242,28 @@ impl Files<'_> {
     }
 }
 
+/// The version that is meant, by its number if that is how it was typed.
+async fn chosen_version(
+    client: &mut Client,
+    name: &Name,
+    chosen: Chosen,
+) -> Result<Version, Failure> {
+    let number = match chosen {
+        Chosen::Exact(version) => return Ok(version),
+        Chosen::Number(number) => number,
+    };
+    let log = match client.log(name).await {
+        Err(Error::Status { status: 404, .. }) => return Err(Failure::Missing(name.clone())),
+        log => log?,
+    };
+    let why = match log.get(number - 1) {
+        Some(row) if row.bytes.is_some() => return Ok(row.version),
+        Some(row) => format!("version {number} of it is a deletion, {}", row.version),
+        None => format!("the node holds {} of it", counted(log.len(), "version")),
+    };
+    Err(Failure::NoVersion(name.clone(), why))
+}
+
 /// What became of all files.
 struct Tally {
     got: usize,
@@ -320,9 +304,4 @@ fn told(name: &Name, file: &File) -> Value {
         "blake3": blake3::hash(&file.content).to_hex().as_str(),
         "path": null,
     })
-}
-
-/// When this version was put, by the ring's time.
-fn put_at(version: &Version) -> SystemTime {
-    UNIX_EPOCH + Duration::from_millis(version.stamp.wall_ms())
 }

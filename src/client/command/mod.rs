@@ -1,24 +1,40 @@
 //! The verbs of `ring-client`: what they do, what they print, and how they fail.
 
+mod delete;
+mod export;
 mod get;
+mod import;
 mod list;
+mod log;
+mod mirror;
 mod outcome;
+mod pull;
+mod push;
 mod put;
 mod ring;
 mod status;
 mod verdict;
+mod verify;
+mod wanted;
 
 use std::time::Duration;
 
 use serde_json::Value;
 
 use self::{
+    delete::delete,
+    export::export,
     get::get,
+    import::import,
     list::list,
+    log::log,
     outcome::{Failure, cannot_write, exit_of, print, print_as_it_is, print_json},
+    pull::pull,
+    push::push,
     put::put,
     ring::ring,
     status::status,
+    verify::verify,
 };
 use super::{
     args::Options,
@@ -52,6 +68,15 @@ pub fn run(name: &str, args: &[String]) -> Exit {
                 shown(missing.as_str())
             ),
         ),
+        Err(Failure::NoVersion(file, why)) => cli::fail(
+            name,
+            Exit::NotFound,
+            format_args!(
+                "404: {0}: {why}. `{name} log {0}` shows all versions",
+                shown(file.as_str())
+            ),
+        ),
+        Err(Failure::Unsafe(why)) => cli::fail(name, Exit::Failed, why),
         Err(Failure::Stdout(error)) => cli::finish(name, Err(error)),
         Err(Failure::File(path, error)) => {
             cli::fail(name, Exit::Failed, cannot_write(&path, &error))
@@ -74,6 +99,13 @@ async fn serve(name: &str, options: Options) -> Result<Exit, Failure> {
         Verb::Put(verb) => put(name, &nodes, timeouts, verb).await,
         Verb::Get(verb) => get(name, &nodes, timeouts, verb).await,
         Verb::List(verb) => list(client, verb).await,
+        Verb::Log(verb) => log(client, verb).await,
+        Verb::Delete(verb) => delete(name, &nodes, timeouts, verb).await,
+        Verb::Push(verb) => push(name, &nodes, timeouts, verb).await,
+        Verb::Pull(verb) => pull(name, &nodes, timeouts, verb).await,
+        Verb::Verify(verb) => verify(name, client, timeouts, verb).await,
+        Verb::Export(verb) => export(name, &nodes, timeouts, verb).await,
+        Verb::Import(verb) => import(name, client, verb).await,
         Verb::Ring(verb) => ring(client, verb).await,
         Verb::Status(verb) => status(name, client, timeouts, verb).await,
         Verb::Forget(verb) => forget(client, verb).await,

@@ -4,7 +4,7 @@ use std::{
     fmt::Display,
     io::{self, IsTerminal},
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::Value;
@@ -13,7 +13,7 @@ use crate::{
     cli::{self, Exit, UsageError},
     client::{error::Error, human::shown},
     printable::json_document,
-    ring::name::Name,
+    ring::{name::Name, version::Version},
 };
 
 /// Why a verb did not do what was asked.
@@ -22,6 +22,10 @@ pub(super) enum Failure {
     Ring(Error),
     /// No member has the name.
     Missing(Name),
+    /// The name has no such version; why not.
+    NoVersion(Name, String),
+    /// It would destroy what it may not be meant to.
+    Unsafe(String),
     Stdout(io::Error),
     File(PathBuf, io::Error),
     /// A signal of this name came.
@@ -44,6 +48,7 @@ pub(super) fn exit_of(error: &Error) -> Exit {
     match error {
         Error::Unreachable { .. } => Exit::Unreachable,
         Error::Status { status: 404, .. } => Exit::NotFound,
+        Error::Status { status: 412, .. } => Exit::Conflict,
         _ => Exit::Failed,
     }
 }
@@ -98,6 +103,45 @@ fn lines(text: &str) -> String {
         None => shown(line),
     };
     text.split_inclusive('\n').map(line).collect()
+}
+
+/// What a verb prints while it works. It goes on when nothing reads its output, because what it does
+/// matters more.
+pub(super) struct Printed(io::Result<()>);
+
+impl Default for Printed {
+    fn default() -> Self {
+        Self(Ok(()))
+    }
+}
+
+impl Printed {
+    /// Prints a line as it is, unless printing has failed once.
+    pub fn line(&mut self, text: impl Display) {
+        if self.0.is_ok() {
+            self.0 = cli::print(format_args!("{text}\n"));
+        }
+    }
+
+    /// Prints a document, on a line of its own.
+    pub fn json(&mut self, value: &Value) {
+        if self.0.is_ok() {
+            self.0 = cli::print(json_line(value));
+        }
+    }
+
+    /// How the verb ends that would otherwise end so.
+    pub fn ended(self, exit: Exit) -> Result<Exit, Failure> {
+        match (exit, self.0) {
+            (Exit::Done, Err(error)) => Err(Failure::Stdout(error)),
+            _ => Ok(exit),
+        }
+    }
+}
+
+/// When a version was put, by the ring's time.
+pub(super) fn put_at(version: &Version) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(version.stamp.wall_ms())
 }
 
 /// The time by this machine's clock, in milliseconds since 1970.

@@ -7,10 +7,11 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::outcome::{Failure, exit_of, json_line, printed_name, valid, worse};
+use super::outcome::{Failure, Printed, exit_of, printed_name, valid, worse};
 use crate::{
     cli::{self, Exit, UsageError, counted},
     client::{
+        chosen::Expected,
         connection::Timeouts,
         error::Error,
         files::{self, Collected, Origin, Skipped, Source, collect},
@@ -28,23 +29,30 @@ pub(super) async fn put(
     timeouts: Timeouts,
     verb: Put,
 ) -> Result<Exit, Failure> {
+    let is_lone = matches!(verb.paths.as_slice(), [path] if !Path::new(path).is_dir());
+    if verb.if_version.is_some() && !is_lone {
+        return Err(UsageError("--if-version is for one file".into()).into());
+    }
     let Collected { sources, skipped } = sources(&verb)?;
-    let (mut exit, mut printed, mut tally) = (Exit::Done, Ok(()), Tally::default());
+    let (mut exit, mut printed, mut tally) = (Exit::Done, Printed::default(), Tally::default());
     tally.skipped = skipped.len();
     for skipped in &skipped {
         if verb.json {
-            print_on(&mut printed, json_line(&json_skipped(skipped)));
+            printed.json(&json_skipped(skipped));
         }
         if !(skipped.is_special && verb.skip_special) {
             exit = Exit::Failed;
             cli::say(name, skipped);
         }
     }
-    let is_lone = matches!(verb.paths.as_slice(), [path] if !Path::new(path).is_dir());
-    let selection = if is_lone || verb.all { Selection::All } else { Selection::Changed };
+    let selection = match verb.if_version {
+        Some(Expected(condition)) => Selection::If(condition),
+        None if is_lone || verb.all => Selection::All,
+        None => Selection::Changed,
+    };
     let left = upload(nodes, timeouts, sources, selection, |source, result| {
         if verb.json {
-            print_on(&mut printed, json_line(&json(source, &result)));
+            printed.json(&json(source, &result));
         }
         let line = match &result {
             Ok(Uploaded::Put { reply, bytes }) => {
@@ -68,21 +76,18 @@ pub(super) async fn put(
         };
         match (verb.json, is_lone) {
             (true, _) => {}
-            (false, true) => print_on(&mut printed, format_args!("{line}\n")),
+            (false, true) => printed.line(line),
             (false, false) => {
-                print_on(&mut printed, format_args!("{}  {line}\n", printed_name(&source.name)));
+                printed.line(format_args!("{}  {line}", printed_name(&source.name)));
             }
         }
     })
     .await;
     tally.failed += left;
     if !is_lone && !verb.json {
-        print_on(&mut printed, format_args!("{}\n", tally.line()));
+        printed.line(tally.line());
     }
-    match (exit, printed) {
-        (Exit::Done, Err(error)) => Err(Failure::Stdout(error)),
-        _ => Ok(exit),
-    }
+    printed.ended(exit)
 }
 
 /// What became of all files.
@@ -116,7 +121,12 @@ fn say_not_put(name: &str, source: &Source, error: &Error) {
     if error.outcome_unknown() {
         let message = format_args!(
             "whether {file} was put is unknown: {error}. Put it again, which is safe, or look \
-             with `{name} list --long`"
+             with `{name} log {file}`"
+        );
+        cli::say(name, message);
+    } else if error.status() == Some(412) {
+        let message = format_args!(
+            "{file} was not put: {error}. Get what is there, and put again with that version"
         );
         cli::say(name, message);
     } else {
@@ -154,14 +164,6 @@ fn json_skipped(skipped: &Skipped) -> Value {
         "path": skipped.path.display().to_string(),
         "error": skipped.why,
     })
-}
-
-/// Prints until printing fails once. A put goes on when nothing reads its output, because the files
-/// matter more.
-fn print_on(printed: &mut io::Result<()>, text: impl std::fmt::Display) {
-    if printed.is_ok() {
-        *printed = cli::print(text);
-    }
 }
 
 fn sources(verb: &Put) -> Result<Collected, Failure> {

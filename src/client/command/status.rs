@@ -30,15 +30,14 @@ pub(super) async fn status(
     verb: Status,
 ) -> Result<Exit, Failure> {
     let members = client.ring().await?;
-    let timeouts = Timeouts::new(timeouts.silence.min(ANSWER_WITHIN));
-    let mut asked = ask(&members, timeouts).await;
+    let mut asked = ask_health(&members, timeouts).await;
     let mut are_moving = false;
     for _ in 1..ROUNDS {
         if are_same(&asked) {
             break;
         }
         Timer::after(PAUSE).await;
-        let again = ask(&members, timeouts).await;
+        let again = ask_health(&members, timeouts).await;
         are_moving = have_moved(&asked, &again);
         asked = again;
     }
@@ -56,7 +55,8 @@ pub(super) async fn status(
 }
 
 /// Asks all members for their health, at the same time.
-async fn ask(members: &[Member], timeouts: Timeouts) -> Vec<AskedMember> {
+pub(super) async fn ask_health(members: &[Member], timeouts: Timeouts) -> Vec<AskedMember> {
+    let timeouts = Timeouts::new(timeouts.silence.min(ANSWER_WITHIN));
     let executor = LocalExecutor::new();
     let tasks: Vec<_> = members
         .iter()

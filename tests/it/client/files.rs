@@ -22,11 +22,11 @@ use serde_json::Value;
 use super::{done, refused, ring_client, run, text};
 use crate::cluster::{Ring, until};
 
-fn names(node: &str) -> Vec<String> {
+pub fn names(node: &str) -> Vec<String> {
     text(done(&["list", "--node", node])).lines().map(str::to_owned).collect()
 }
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
@@ -244,7 +244,7 @@ fn a_file_that_is_got_has_the_time_of_its_version_and_keeps_its_permissions() {
 }
 
 /// A node that has endlessly many large files, and answers each.
-fn endless_node() -> String {
+pub fn endless_node() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let content: &'static [u8] = vec![b'x'; 8 << 20].leak();

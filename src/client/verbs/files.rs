@@ -1,24 +1,8 @@
-//! The verbs of `ring-client`, each with its options, as they are typed.
-
-use std::net::SocketAddr;
+//! The verbs about files: in, out, their names, their versions, and away.
 
 use argh::{ArgsInfo, FromArgs};
 
-use super::bench::Bench;
-
-#[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(subcommand)]
-pub(super) enum Verb {
-    Put(Put),
-    Get(Get),
-    List(List),
-    Ring(Ring),
-    Status(Status),
-    Forget(Forget),
-    Ping(Ping),
-    Info(Info),
-    Bench(Bench),
-}
+use crate::client::chosen::{Chosen, Expected};
 
 /// Puts files and folders into the ring.
 #[derive(FromArgs, ArgsInfo, Debug)]
@@ -29,7 +13,9 @@ pub(super) enum Verb {
     example = "{command_name} index.html\n\
                {command_name} index.html --name start.html\n\
                {command_name} site/ robots.txt\n\
-               date | {command_name} - --name now.txt",
+               date | {command_name} - --name now.txt\n\
+               {command_name} page.html --if-version 01a21de07a850000@127.0.1.1:4043\n\
+               {command_name} lock --if-version none",
     note = "A file gets its base name; the files of a folder get their paths below that folder.\n\
             Links are followed. What cannot be put is named, the rest is put, and the exit code\n\
             is 1. The ring keeps names and bytes: no permissions, and as time that of the put.\n\
@@ -40,12 +26,22 @@ pub(super) enum Verb {
             (`unchanged`), and the last line is a summary; with --json there is none.\n\
             \n\
             A put is safe to repeat. When a node breaks off or answers 503, the next --node is\n\
-            asked. After 504 the outcome is unknown: put again, or look with `list --long`."
+            asked. After 504 the outcome is unknown: put again, or look with `log`.\n\
+            \n\
+            --if-version keeps a put from replacing what was not seen. The node that is asked\n\
+            compares: of two such puts at two nodes at the same time both may succeed, and `log`\n\
+            has both.",
+    error_code(6, "the newest version is not that of --if-version; nothing was put")
 )]
-pub(super) struct Put {
+pub(in crate::client) struct Put {
     /// the name in the ring, for one file (default: the file's base name; needed for stdin)
     #[argh(option)]
     pub name: Option<String>,
+
+    /// put only if this is the newest version of the name; none: only if there is no such file;
+    /// for one file (default: whatever there is)
+    #[argh(option, arg_name = "version")]
+    pub if_version: Option<Expected>,
 
     /// also send files that the ring has unchanged; a lone file is always sent
     #[argh(switch)]
@@ -76,6 +72,7 @@ pub(super) struct Put {
                {command_name} img/logo.png -o logo.png\n\
                {command_name} index.html css/style.css -o copy\n\
                {command_name} img/ -o copy\n\
+               {command_name} index.html --version 2    (the one before the newest)\n\
                {command_name} --prefix '' -o copy    (all files)",
     note = "One file goes to stdout, to the file that -o names, or under its base name into the\n\
             folder that -o names. Several go into that folder under their whole names, as\n\
@@ -87,17 +84,22 @@ pub(super) struct Put {
             file that is replaced keeps its permissions; a new one is not executable, since the\n\
             ring keeps names and bytes only. A link stays a link: what it leads to is written.\n\
             \n\
-            Exit code 3: no member has the name, or no name begins so. With several files, what\n\
-            fails is named, and the others are got.",
+            Exit code 3: no member has the name or the version, or no name begins so. With several\n\
+            files, what fails is named, and the others are got.",
     error_code(129, "ended by SIGHUP; nothing half is left"),
     error_code(130, "ended by SIGINT (Ctrl-C); nothing half is left"),
     error_code(143, "ended by SIGTERM; nothing half is left")
 )]
-pub(super) struct Get {
+pub(in crate::client) struct Get {
     /// the file or folder to write to; - is stdout, where several files stand one after the other
     /// (default: stdout, for one file)
     #[argh(option, short = 'o', arg_name = "file")]
     pub output: Option<String>,
+
+    /// get this version of one file: as `log` shows it, or its number there, where 1 is the newest
+    /// and 2 the one before it (default: the newest)
+    #[argh(option, arg_name = "version")]
+    pub version: Option<Chosen>,
 
     /// also all files whose names begin with this; it may end anywhere in a name; repeat it
     #[argh(option, arg_name = "text")]
@@ -124,7 +126,7 @@ pub(super) struct Get {
     example = "{command_name}\n\
                {command_name} img/ --long"
 )]
-pub(super) struct List {
+pub(in crate::client) struct List {
     /// show the size in bytes and the version in front of each name
     #[argh(switch, short = 'l')]
     pub long: bool,
@@ -138,82 +140,72 @@ pub(super) struct List {
     pub prefix: String,
 }
 
-/// Shows the servers of the ring, and which members are gone.
+/// Shows the versions of a file, the newest first.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
-    name = "ring",
+    name = "log",
     help_triggers("-h", "--help"),
-    note = "The first line has the live servers in their order, as the node that was asked knows\n\
-            it: 127.0.1.1:4043(WS1) -> 127.0.1.1:4044(WS2) -> (WS1). Then come all members that\n\
-            it knows: those that are gone may come back, those that left did so in order. READY\n\
-            says whether a member holds what the ring holds, FULL whether its store is, CLOCK\n\
-            how far its clock is from the ring's time; what is not known is `-`."
+    example = "{command_name} index.html\n\
+               {command_name} index.html --json",
+    note = "A line is: the number that `get --version` takes, when it was written by the ring's\n\
+            time, by which node, its bytes or `deleted`, the version, and the beginning of its\n\
+            BLAKE3 hash, or `-` where the node does not hold it. A node keeps the newest three\n\
+            versions of a name, deletions among them, unless its --keep-versions says otherwise.\n\
+            \n\
+            Exit code 3: no member has the name, and none knows that it was deleted."
 )]
-pub(super) struct Ring {
-    /// print one JSON object with all members; null is what is not known
+pub(in crate::client) struct Log {
+    /// print one JSON object: name and versions, and of each number, version, at_ms (milliseconds
+    /// since 1970), node, deleted, bytes and blake3; null is what is not known
     #[argh(switch)]
     pub json: bool,
+
+    /// the name of a file
+    #[argh(positional)]
+    pub name: String,
 }
 
-/// Asks every node of the ring whether it is well, and says so in one line.
+/// Deletes files in the ring. It does not ask whether you are sure.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
-    name = "status",
+    name = "delete",
     help_triggers("-h", "--help"),
-    note = "The first node that answers names the members; each of them is then asked, at the same\n\
-            time. The ring is well when all that did not leave it in order are up and ready, hold\n\
-            the same files, agree on the members, have room, and have the right time. What is wrong\n\
-            is said in a line each. Exit code: 0 the ring is well, 1 it is not, 69 no\n\
-            node answers."
+    example = "{command_name} index.html\n\
+               {command_name} img/ robots.txt\n\
+               {command_name} --prefix tmp-\n\
+               {command_name} page.html --if-version 01a21de07a850000@127.0.1.1:4043",
+    note = "A name that ends in / stands for all names that begin so. The answer is printed:\n\
+            `200 OK version=... copies=K` says that K live members know of the deletion. With\n\
+            several files each answer stands behind its name, and the last line is a summary.\n\
+            Earlier versions stay for a while: `log` has them, and `get --version` gets them back.\n\
+            \n\
+            A delete is safe to repeat, and is repeated when a connection breaks or the answer is\n\
+            504. The first attempt may have deleted the file. So when the repeat finds no file, the\n\
+            versions of the name are read: if the newest is a deletion, that is success.\n\
+            \n\
+            Exit code 3: there is no such file, or no name begins so. With several files, what\n\
+            fails is named, and the others are deleted.",
+    error_code(6, "the newest version is not that of --if-version; nothing was deleted")
 )]
-pub(super) struct Status {
-    /// print one JSON object: well, verdict, problems, and all members
+pub(in crate::client) struct Delete {
+    /// delete only if this is the newest version of the name; for one file (default: whatever
+    /// there is)
+    #[argh(option, arg_name = "version")]
+    pub if_version: Option<Expected>,
+
+    /// also all files whose names begin with this; it may end anywhere in a name, and '' is all
+    /// files; repeat it
+    #[argh(option, arg_name = "text")]
+    pub prefix: Vec<String>,
+
+    /// print one JSON object a line for each file: name, outcome (deleted, missing, failed or
+    /// unknown), and then version and copies, or status and error
     #[argh(switch)]
     pub json: bool,
-}
 
-/// Lets the ring forget a member that is gone and will not come back.
-#[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(
-    subcommand,
-    name = "forget",
-    help_triggers("-h", "--help"),
-    example = "{command_name} 127.0.1.1:4045",
-    note = "Exit code 3: the ring knows no such member. One that is alive is not forgotten."
-)]
-pub(super) struct Forget {
-    /// address and port of the member, as `ring` shows it
-    #[argh(positional, arg_name = "ip:port")]
-    pub member: SocketAddr,
-}
-
-/// Measures the time to a node and back.
-#[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(
-    subcommand,
-    name = "ping",
-    help_triggers("-h", "--help"),
-    example = "{command_name} --count 10",
-    note = "The time to connect is not part of it."
-)]
-pub(super) struct Ping {
-    /// how many round trips to make, one after the other (default: 1)
-    #[argh(option, default = "1")]
-    pub count: u32,
-}
-
-/// Shows a node's ring, store and limits, one key=value a line.
-#[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(
-    subcommand,
-    name = "info",
-    help_triggers("-h", "--help"),
-    note = "PROTOCOL.md says what the keys mean."
-)]
-pub(super) struct Info {
-    /// print one JSON object with all keys
-    #[argh(switch)]
-    pub json: bool,
+    /// names of files in the ring
+    #[argh(positional, arg_name = "name")]
+    pub names: Vec<String>,
 }

@@ -1,0 +1,13 @@
+//! Tar archives, as tar, bsdtar and Python's tarfile write and read them. The headers are tar-core's; the
+//! bytes move here, of one file at a time.
+
+mod read;
+mod write;
+
+pub(super) use self::{
+    read::{ArchiveError, ArchiveReader, Entry, EntryKind},
+    write::ArchiveWriter,
+};
+
+/// The unit of an archive: headers are this long, and contents are filled up to a multiple of it.
+const BLOCK_BYTES: usize = 512;
