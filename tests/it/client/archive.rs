@@ -128,7 +128,8 @@ fn what_tar_and_python_write_is_imported() {
     let by_tar = |format: &str| {
         shell(home.path(), &format!("tar -C in --format={format} -cf a.tar ."));
     };
-    let ways: [(&dyn Fn(&str), &str); 4] = [
+    type Archiver<'a> = &'a dyn Fn(&str);
+    let ways: [(Archiver<'_>, &str); 4] = [
         (&by_tar, "gnu"),
         (&by_tar, "posix"),
         (&by_python, "GNU_FORMAT"),

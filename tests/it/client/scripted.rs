@@ -39,7 +39,7 @@ fn talk(stream: TcpStream, answer: &Answer) {
             return;
         }
         let answered = answer(line.trim_end()).map(|answer| out.write_all(answer.as_bytes()));
-        if !answered.is_some_and(|written| written.is_ok()) {
+        if answered.is_none_or(|written| written.is_err()) {
             return;
         }
         line.clear();
