@@ -27,9 +27,9 @@ use crate::cli::{self, Period, UsageError};
             option. `{command_name} VERB --help` has the options of a verb. Data goes to stdout,\n\
             everything else to stderr, with --json too.",
     error_code(0, "done"),
-    error_code(1, "something failed; stderr says what. Of status: the ring is not well"),
+    error_code(1, "something failed; stderr says what. Of status and verify: not all is well"),
     error_code(2, "the command line or the environment is wrong"),
-    error_code(3, "no member of the ring has the name or the version, or there is no such member"),
+    error_code(3, "no member has the name or the version, or there is no such member"),
     error_code(6, "the newest version is not that of --if-version; nothing was written"),
     error_code(69, "no node could be reached")
 )]

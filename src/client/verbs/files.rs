@@ -14,7 +14,7 @@ use crate::client::chosen::{Chosen, Expected};
                {command_name} index.html --name start.html\n\
                {command_name} site/ robots.txt\n\
                date | {command_name} - --name now.txt\n\
-               {command_name} page.html --if-version 01a21de07a850000@127.0.1.1:4043\n\
+               {command_name} page.html --if-version VERSION\n\
                {command_name} lock --if-version none",
     note = "A file gets its base name; the files of a folder get their paths below that folder.\n\
             Links are followed. What cannot be put is named, the rest is put, and the exit code\n\
@@ -175,7 +175,7 @@ pub(in crate::client) struct Log {
     example = "{command_name} index.html\n\
                {command_name} img/ robots.txt\n\
                {command_name} --prefix tmp-\n\
-               {command_name} page.html --if-version 01a21de07a850000@127.0.1.1:4043",
+               {command_name} page.html --if-version VERSION",
     note = "A name that ends in / stands for all names that begin so. The answer is printed:\n\
             `200 OK version=... copies=K` says that K live members know of the deletion. With\n\
             several files each answer stands behind its name, and the last line is a summary.\n\

@@ -38,8 +38,8 @@ fn talk(stream: TcpStream, answer: &Answer) {
         if input.read_exact(&mut content).is_err() {
             return;
         }
-        let answered = answer(line.trim_end()).map(|answer| out.write_all(answer.as_bytes()));
-        if answered.is_none_or(|written| written.is_err()) {
+        let Some(answer) = answer(line.trim_end()) else { return };
+        if out.write_all(answer.as_bytes()).is_err() {
             return;
         }
         line.clear();
