@@ -50,7 +50,7 @@ pub(super) struct Commits {
     circle: ViewHash,
     /// A write was forwarded since the last.
     is_wanted: bool,
-    /// The last that has come back in this circle.
+    /// The last that has come back.
     back: u64,
     /// Of others: each waits until the store has confirmed everything up to a ticket.
     waiting: VecDeque<(Ticket, Box<Keep>)>,
@@ -65,7 +65,7 @@ impl Commits {
         self.made + 1
     }
 
-    /// Whether this KEEP, or a later one, has come back in this circle.
+    /// Whether this KEEP, or a later one, has come back.
     pub(super) fn has(&self, number: u64) -> bool {
         self.back >= number
     }
@@ -95,7 +95,6 @@ impl Node {
         if self.commits.circle != self.circle {
             self.commits.circle = self.circle;
             self.commits.open.clear();
-            self.commits.back = 0;
         }
         if !self.commits.is_wanted || self.commits.open.len() >= KEEPS_MAX {
             return;
