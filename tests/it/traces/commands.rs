@@ -17,7 +17,9 @@ use crate::{
         plan::{SCRIPT_FILE_BYTES_MAX, duration},
         transcript::{Transcript, address_of, letter, letters},
     },
-    world::{Arrival, Host, KEEP_VERSIONS, Micros, Rng, Timeline, World, encode, ms},
+    world::{
+        Arrival, Host, KEEP_VERSIONS, Micros, Rng, STORE_BYTES_MAX, Timeline, World, encode, ms,
+    },
 };
 
 const RING: &str = "smolring";
@@ -299,7 +301,7 @@ impl Script {
             seed: letter(host).into(),
             started_ms: self.world.hosts[host].wall_ms(self.now()),
         };
-        let room = self.rooms.get(&host).copied().unwrap_or(SCRIPT_FILE_BYTES_MAX);
+        let room = self.rooms.get(&host).copied().unwrap_or(STORE_BYTES_MAX);
         let away = self.now() - self.world.hosts[host].down_since;
         if !keeps_files || away >= self.world.scene.plan.tombstone_ttl {
             self.world.hosts[host].store.clear();
