@@ -13,11 +13,13 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, BinaryHeap},
-    fmt,
     ops::Bound,
 };
 
-pub use super::entry::{EntryKind, IndexEntry};
+pub use super::{
+    digest::Digest,
+    entry::{EntryKind, IndexEntry},
+};
 use super::{
     item::Ticket,
     name::Name,
@@ -29,36 +31,6 @@ use super::{
 pub const BUCKETS: usize = 256;
 /// Bytes that a file costs beyond its name and its content.
 pub const ENTRY_BYTES: usize = 128;
-
-/// The digest of a set of files, independent of their order.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Digest(pub u128);
-
-impl Digest {
-    fn of(name: &Name, version: Version) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&version.stamp.0.to_le_bytes());
-        hasher.update(version.node.to_string().as_bytes());
-        hasher.update(b" ");
-        hasher.update(name.as_str().as_bytes());
-        let bytes = *hasher.finalize().as_bytes();
-        Self(u128::from_le_bytes(*bytes.first_chunk().expect("a hash has 32 bytes")))
-    }
-
-    fn add(&mut self, other: Self) {
-        self.0 = self.0.wrapping_add(other.0);
-    }
-
-    fn subtract(&mut self, other: Self) {
-        self.0 = self.0.wrapping_sub(other.0);
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
-    }
-}
 
 /// What became of a version that was offered to an index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -319,20 +291,22 @@ impl Index {
 
     /// Enters a version that its name takes, whatever room there is.
     fn insert(&mut self, name: &Name, entry: IndexEntry) {
-        self.count(name, &entry, true);
+        let digest = Digest::of(name, entry.version);
+        self.count(name, &entry, digest, true);
         self.change(name, |names| match names.get_mut(name) {
-            Some(held) => held.insert(entry),
-            None => drop(names.insert(name.clone(), Versions::new(entry))),
+            Some(held) => held.insert(entry, digest),
+            None => drop(names.insert(name.clone(), Versions::new(entry, digest))),
         });
     }
 
     /// Takes out one version of a name.
     pub fn remove(&mut self, name: &Name, ticket: Ticket) -> Option<Dropped> {
-        let removed = self.change(name, |names| match names.get_mut(name)?.remove(ticket) {
-            Ok(removed) => removed,
-            Err(()) => names.remove(name).map(|last| *last.newest()),
-        })?;
-        self.count(name, &removed, false);
+        let removed =
+            self.change(name, |names| match names.get_mut(name)?.remove(name, ticket) {
+                Ok(removed) => removed,
+                Err(()) => names.remove(name).map(|last| *last.newest()),
+            })?;
+        self.count(name, &removed, Digest::of(name, removed.version), false);
         Some((name.clone(), removed))
     }
 
@@ -365,7 +339,8 @@ impl Index {
         let bucket = &mut self.buckets[bucket_of(name)];
         let look = |names: &BTreeMap<Name, Versions>| {
             let held = names.get(name);
-            (held.map(|it| *it.newest()), held.map_or(0, Versions::count))
+            let newest = held.map(|it| (*it.newest(), it.newest_digest()));
+            (newest, held.map_or(0, Versions::count))
         };
         let (before, count_before) = look(&bucket.names);
         let result = change(&mut bucket.names);
@@ -373,13 +348,13 @@ impl Index {
         bucket.older += count_after.saturating_sub(1);
         bucket.older -= count_before.saturating_sub(1);
         if before != after {
-            if let Some(before) = before {
-                self.digest.subtract(Digest::of(name, before.version));
+            if let Some((before, digest)) = before {
+                self.digest.subtract(digest);
                 self.files -= usize::from(!before.is_tombstone());
                 self.older_bytes += cost(name, &before);
             }
-            if let Some(after) = after {
-                self.digest.add(Digest::of(name, after.version));
+            if let Some((after, digest)) = after {
+                self.digest.add(digest);
                 self.files += usize::from(!after.is_tombstone());
                 self.older_bytes -= cost(name, &after);
             }
@@ -388,8 +363,7 @@ impl Index {
     }
 
     /// Counts a version that has come or gone.
-    fn count(&mut self, name: &Name, entry: &IndexEntry, has_come: bool) {
-        let digest = Digest::of(name, entry.version);
+    fn count(&mut self, name: &Name, entry: &IndexEntry, digest: Digest, has_come: bool) {
         let bucket = &mut self.buckets[bucket_of(name)];
         let cost = cost(name, entry);
         if has_come {

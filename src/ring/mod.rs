@@ -62,6 +62,7 @@ mod checks;
 mod clocks;
 mod commits;
 pub mod coverage;
+pub mod digest;
 pub mod entry;
 
 pub mod event;

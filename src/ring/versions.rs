@@ -1,23 +1,29 @@
 //! The versions of one name that a node holds: the newest, and a few before it.
 
-use super::{entry::IndexEntry, item::Ticket, version::Version};
+use super::{digest::Digest, entry::IndexEntry, item::Ticket, name::Name, version::Version};
 
 /// At least one version, in order.
 #[derive(Debug)]
 pub struct Versions {
     newest: IndexEntry,
+    newest_digest: Digest,
     /// Those before it, the newest of them first.
     older: Vec<IndexEntry>,
 }
 
 impl Versions {
-    pub(super) fn new(entry: IndexEntry) -> Self {
-        Self { newest: entry, older: Vec::new() }
+    pub(super) fn new(entry: IndexEntry, digest: Digest) -> Self {
+        Self { newest: entry, newest_digest: digest, older: Vec::new() }
     }
 
     /// The newest version.
     pub fn newest(&self) -> &IndexEntry {
         &self.newest
+    }
+
+    /// The digest of the newest version.
+    pub(super) fn newest_digest(&self) -> Digest {
+        self.newest_digest
     }
 
     /// All versions, the newest first.
@@ -47,8 +53,9 @@ impl Versions {
     }
 
     /// Enters a version that it [takes](Self::takes).
-    pub(super) fn insert(&mut self, entry: IndexEntry) {
+    pub(super) fn insert(&mut self, entry: IndexEntry, digest: Digest) {
         if entry.version > self.newest.version {
+            self.newest_digest = digest;
             self.older.insert(0, std::mem::replace(&mut self.newest, entry));
         } else {
             let newer = self.older.iter().take_while(|held| held.version > entry.version);
@@ -57,13 +64,15 @@ impl Versions {
         }
     }
 
-    /// Takes out one version. `Err`: it is the only one, and stays.
-    pub(super) fn remove(&mut self, ticket: Ticket) -> Result<Option<IndexEntry>, ()> {
+    /// Takes out one version of this name. `Err`: it is the only one, and stays.
+    pub(super) fn remove(&mut self, name: &Name, ticket: Ticket) -> Result<Option<IndexEntry>, ()> {
         if self.newest.ticket == ticket {
             if self.older.is_empty() {
                 return Err(());
             }
-            return Ok(Some(std::mem::replace(&mut self.newest, self.older.remove(0))));
+            let next = self.older.remove(0);
+            self.newest_digest = Digest::of(name, next.version);
+            return Ok(Some(std::mem::replace(&mut self.newest, next)));
         }
         let at = self.older.iter().position(|held| held.ticket == ticket);
         Ok(at.map(|at| self.older.remove(at)))
