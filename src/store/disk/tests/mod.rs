@@ -2,7 +2,6 @@
 
 mod damage;
 mod faults;
-mod figures;
 mod gate;
 mod open;
 mod power;
