@@ -6,5 +6,5 @@ use smolring::{
 };
 
 fn main() -> Exit {
-    cli::start("smolring", command::applet)
+    cli::start("smolring", command::log_variables, command::applet)
 }

@@ -12,6 +12,7 @@ mod near;
 #[cfg(test)]
 pub(crate) mod probe;
 mod setting;
+mod stderr;
 mod units;
 
 use std::{
@@ -30,23 +31,30 @@ pub use self::{
     grammar::{Given, SharedOption},
     help::describe,
     setting::{Setting, named_setting, optional, setting, variable},
+    stderr::{fail, say, say_text},
     units::{ByteSize, Period},
 };
 pub(crate) use self::{
     near::nearest,
     setting::{from_environment, wrong_variable},
 };
-use crate::printable::Printable;
-
 /// The `main` of a binary: calls `run` with the name that the program was started by, or else
-/// `fallback`, and with its arguments.
-pub fn start(fallback: &str, run: fn(&str, &[String]) -> Exit) -> Exit {
+/// `fallback`, and with its arguments. `log_variables` tells which variables set the format of the lines
+/// of the program that these arguments are for; none if it has no `--log-format`.
+pub fn start(
+    fallback: &str,
+    log_variables: fn(&str, &[String]) -> &'static [&'static str],
+    run: fn(&str, &[String]) -> Exit,
+) -> Exit {
     let mut args = env::args_os();
     let program = args.next().unwrap_or_default();
     let name = Path::new(&program).file_name().and_then(|name| name.to_str()).unwrap_or(fallback);
-    match args.map(OsString::into_string).collect::<Result<Vec<_>, _>>() {
-        Ok(args) => run(name, &args),
-        Err(bad) => {
+    let args: Vec<OsString> = args.collect();
+    let words: Vec<String> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    stderr::choose_form(&words, log_variables(name, &words));
+    match args.iter().find(|arg| arg.to_str().is_none()) {
+        None => run(name, &words),
+        Some(bad) => {
             let message = format!("the argument {} is not UTF-8", bad.display());
             usage(name, &UsageError(message))
         }
@@ -169,23 +177,6 @@ pub fn print(text: impl Display) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     write!(stdout, "{text}")?;
     stdout.flush()
-}
-
-/// Writes one line to stderr. What would end the line or change a terminal is escaped. A failure of the
-/// writing cannot be reported anywhere.
-pub fn say(name: &str, message: impl Display) {
-    let _ = writeln!(io::stderr(), "{name}: {}", Printable(&message.to_string()));
-}
-
-/// The same for a text of several lines that this program has made.
-pub fn say_text(name: &str, text: impl Display) {
-    let _ = writeln!(io::stderr(), "{name}: {text}");
-}
-
-/// Says why a command failed and returns its exit code.
-pub fn fail(name: &str, exit: Exit, message: impl Display) -> Exit {
-    say(name, message);
-    exit
 }
 
 /// Says what is wrong with the usage, where to read more, and returns the exit code for it.

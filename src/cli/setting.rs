@@ -9,12 +9,10 @@ use std::{
     env,
     ffi::{OsStr, OsString},
     fmt::Display,
-    io::{self, Write},
     str::FromStr,
 };
 
-use super::{UsageError, plain_cause};
-use crate::printable::Printable;
+use super::{UsageError, plain_cause, stderr::say_line};
 
 /// The environment variable of an option.
 pub fn variable(option: &str) -> String {
@@ -80,12 +78,9 @@ pub(crate) fn from_environment(variable: &str) -> Option<OsString> {
         return Some(value);
     }
     let value = value.display().to_string();
-    let value = Printable(&value);
-    // A failure of that cannot be reported anywhere.
-    let _ = writeln!(
-        io::stderr(),
+    say_line(&format!(
         "{variable}={value} is skipped: it looks like what Kubernetes sets for a Service"
-    );
+    ));
     None
 }
 

@@ -57,6 +57,16 @@ const APPLETS: &[Applet] = &[
 /// Prints the names of all commands, one a line: for links, as in `deploy/Dockerfile`.
 const LIST: &str = "--list";
 
+/// The variables that set the format of the log of the command that these arguments are for.
+pub fn log_variables(name: &str, args: &[String]) -> &'static [&'static str] {
+    let applet = find(name).or_else(|| args.iter().find_map(|arg| find(arg)));
+    match applet.map_or("", |(name, ..)| name) {
+        "" | "up" | "ring-client" | "http-get" | "http-post" => &[],
+        "ring-node" => &["SMOLRING_LOG_FORMAT"],
+        _ => &["SMOLRING_LOG_FORMAT", "LOG_FORMAT"],
+    }
+}
+
 /// Runs the command that the first argument names, or the one whose name this program was started
 /// by: a link called `ring-node` is `ring-node`. Blocks as long as that command does.
 pub fn run(name: &str, args: &[String]) -> Exit {
@@ -284,6 +294,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_commands_that_have_a_log_are_those_with_an_option_for_its_format() {
+        for (name, _, run) in APPLETS {
+            let Probed { grammar, .. } = probe(*run, &[]).expect("it reads its arguments");
+            let has_option = grammar.all().iter().any(|(_, rule)| rule.long == "log-format");
+            for args in [&[*name][..], &[parent::FLAG, "7", name], &["--end-with-parent=7", name]] {
+                let args: Vec<String> = args.iter().map(|arg| arg.to_string()).collect();
+                assert_eq!(!log_variables("smolring", &args).is_empty(), has_option, "{args:?}");
+            }
+            assert_eq!(!log_variables(name, &[]).is_empty(), has_option, "{name}");
+        }
+        assert!(log_variables("smolring", &["ring-client".into(), "ring-node".into()]).is_empty());
     }
 
     #[test]

@@ -9,4 +9,4 @@ pub mod ring_node;
 #[cfg(feature = "ring")]
 pub mod up;
 
-pub use applet::run as applet;
+pub use applet::{log_variables, run as applet};

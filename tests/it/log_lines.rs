@@ -80,6 +80,70 @@ fn in_json_every_line_is_an_object_with_a_time() {
 }
 
 #[test]
+fn in_json_what_goes_to_stderr_is_an_object_too() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().port().to_string();
+    let kubernetes = "tcp://10.96.0.12:4043";
+    for (args, variables, code, parts) in [
+        // A port that is taken, also after a variable that is skipped.
+        (
+            &["hello-server", "--ip=127.0.0.1", "--port", &taken, "--log-format=json"][..],
+            &[][..],
+            1,
+            &["in use"][..],
+        ),
+        (
+            &["hello-server"],
+            &[
+                ("SMOLRING_PORT", kubernetes),
+                ("PORT", &taken),
+                ("LOG_FORMAT", "json"),
+                ("SMOLRING_IP", "127.0.0.1"),
+            ],
+            1,
+            &["SMOLRING_PORT=tcp://10.96.0.12:4043 is skipped", "in use"],
+        ),
+        (
+            &["ring-node", "--ip=127.0.0.1"],
+            &[
+                ("SMOLRING_PORT", &taken),
+                ("SMOLRING_PREV_PORT", kubernetes),
+                ("SMOLRING_LOG_FORMAT", "json"),
+            ],
+            1,
+            &["SMOLRING_PREV_PORT=", "in use"],
+        ),
+        // Wrong usage: before and behind the format, and in a variable.
+        (&["echo-service", "--log-format", "json", "--prot=1"], &[], 2, &["did you mean --port?"]),
+        (
+            &["api-server", "--port=\"\n\u{202e}", "--log-format", "json"],
+            &[],
+            2,
+            &["--port \"\n\u{202e}:"],
+        ),
+        (&["facade-service"], &[("PORT", "x"), ("LOG_FORMAT", "json")], 2, &["PORT=x"]),
+        (&["ring-node", "--log-format=json", "--port"], &[], 2, &["needs a value"]),
+    ] {
+        let mut command = smolring(args);
+        command.envs(variables.iter().copied());
+        let output = command.stdout(Stdio::null()).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
+        assert_eq!(text.lines().count(), parts.len(), "{args:?}: {text}");
+        assert!(!text.contains('\u{202e}'), "{text}");
+        for (line, part) in text.lines().zip(parts) {
+            let line: serde_json::Value = serde_json::from_str(line).expect(line);
+            assert!(line["time"].as_str().unwrap().ends_with('Z'), "{line}");
+            assert!(line["message"].as_str().unwrap().contains(part), "{line} has no {part}");
+        }
+    }
+    // A variable that another command's log has is none of the client's.
+    let mut client = smolring(&["ring-client", "list", "--no-such-option"]);
+    let output = client.env("SMOLRING_LOG_FORMAT", "json").output().unwrap();
+    assert!(output.stderr.starts_with(b"smolring ring-client: "), "{output:?}");
+}
+
+#[test]
 fn quiet_shows_no_text_of_a_message() {
     let mut service = Service::start(LOGGING, &["--quiet"]);
     let body = r#"{"id":"1","msg":"a secret"}"#;
