@@ -37,9 +37,8 @@ use super::{
     item::Item,
     limits::MEMBERS_MAX,
     message::{Carried, ForwardGet, ForwardPut, Peer, Status},
-    name::Name,
     node::Node,
-    version::{Stamp, Time},
+    version::{Stamp, Time, Version},
 };
 
 impl Node {
@@ -60,15 +59,18 @@ impl Node {
         };
         if let Some(item) = item {
             let held = self.index.get(&forward.name);
+            let held_version = held.map(|held| held.version);
             // The same version with other bytes: a clock that went back has given it out twice.
             let is_other = |held: &&IndexEntry| {
                 held.version > item.version
                     || (held.version == item.version && held.kind.hash() != item.hash())
             };
             let held = held.filter(is_other).map(|held| held.version);
-            let refused = self.refused.get(&forward.name).filter(|&it| it > item.version);
+            let refused = self.refused.get(&forward.name);
+            let known = held_version.max(refused);
+            let refused = refused.filter(|&it| it > item.version);
             forward.newest = forward.newest.max(held).max(refused);
-            let kept = match self.believes(now, &forward.name, item.version.stamp) {
+            let kept = match self.believes(now, known, item.version.stamp) {
                 true => self.keep(now, &forward.name, item, out),
                 false => Err(Status::Unavailable),
             };
@@ -128,10 +130,8 @@ impl Node {
     }
 
     /// Whether the time of a new write is believed: it is not far ahead of the ring's, or just above
-    /// what is held already.
-    fn believes(&self, now: Time, name: &Name, stamp: Stamp) -> bool {
-        let held = self.index.get(name).map(|held| held.version);
-        let known = held.max(self.refused.get(name));
+    /// what is known of the name already.
+    fn believes(&self, now: Time, known: Option<Version>, stamp: Stamp) -> bool {
         stamp <= self.clocks.latest(now)
             || known.is_some_and(|known| stamp.wall_ms() <= known.stamp.wall_ms() + 1)
     }

@@ -53,14 +53,7 @@ pub type Dropped = (Name, IndexEntry);
 #[derive(Debug)]
 pub struct Index {
     buckets: Vec<Bucket>,
-    /// Of the newest version of each name; of all versions.
-    digest: Digest,
-    history: Digest,
-    /// Names whose newest version is a file.
-    files: usize,
-    /// Of all versions; of those that are not the newest of their name.
-    bytes: usize,
-    older_bytes: usize,
+    totals: Totals,
     bytes_max: usize,
     versions_max: usize,
     /// All tombstones, by their time.
@@ -69,9 +62,28 @@ pub struct Index {
     evicts_at: usize,
 }
 
+/// What is counted over all buckets.
+#[derive(Debug, Default)]
+struct Totals {
+    /// Of the newest version of each name; of all versions.
+    digest: Digest,
+    history: Digest,
+    /// Names whose newest version is a file.
+    files: usize,
+    /// Of all versions; of those that are not the newest of their name.
+    bytes: usize,
+    older_bytes: usize,
+}
+
 #[derive(Debug, Default)]
 struct Bucket {
     names: BTreeMap<Name, Versions>,
+    counts: BucketCounts,
+}
+
+#[derive(Debug, Default)]
+struct BucketCounts {
+    /// Of all versions.
     digest: Digest,
     /// Versions that are not the newest of their name.
     older: usize,
@@ -84,11 +96,7 @@ impl Index {
         let buckets = std::iter::repeat_with(Bucket::default).take(BUCKETS).collect();
         Self {
             buckets,
-            digest: Digest::default(),
-            history: Digest::default(),
-            files: 0,
-            bytes: 0,
-            older_bytes: 0,
+            totals: Totals::default(),
             bytes_max,
             versions_max: versions_max.max(1),
             tombstones: BTreeSet::new(),
@@ -114,29 +122,40 @@ impl Index {
     /// Enters a version, unless the index holds it or enough later ones. Returns what had to make
     /// way for it as well.
     pub fn put(&mut self, name: &Name, entry: IndexEntry) -> (Kept, Vec<Dropped>) {
-        let versions = self.versions(name);
-        if versions.is_some_and(|it| !it.takes(entry.version, self.versions_max)) {
+        let (bytes_max, versions_max) = (self.bytes_max, self.versions_max);
+        let (names, mut counts) = self.parts(name);
+        let (newest_bytes, bytes) = (counts.totals.newest_bytes(), counts.totals.bytes);
+        let cost_of_entry = cost(name, &entry);
+        let Some(held) = names.get_mut(name) else {
+            if newest_bytes + cost_of_entry > bytes_max {
+                return (Kept::Full, Vec::new());
+            }
+            names.insert(name.clone(), counts.first(name, entry));
+            return (Kept::New, self.make_way(name, Vec::new()));
+        };
+        if !held.takes(entry.version, versions_max) {
             return (Kept::Old, Vec::new());
         }
-        let is_newest = versions.is_none_or(|it| it.newest().version < entry.version);
-        if is_newest && !self.has_room(name, entry.kind.bytes().unwrap_or(0)) {
-            return (Kept::Full, Vec::new());
-        }
-        let oldest = versions.filter(|it| it.count() == self.versions_max);
-        let freed = oldest.and_then(Versions::oldest).map_or(0, |it| cost(name, it));
-        if !is_newest && self.bytes - freed + cost(name, &entry) > self.bytes_max {
-            return (Kept::Old, Vec::new());
-        }
+        let kept = match held.newest().version < entry.version {
+            true if newest_bytes - cost(name, held.newest()) + cost_of_entry > bytes_max => {
+                return (Kept::Full, Vec::new());
+            }
+            true => Kept::New,
+            false => {
+                let oldest = held.oldest().filter(|_| held.count() == versions_max);
+                let freed = oldest.map_or(0, |it| cost(name, it));
+                if bytes - freed + cost_of_entry > bytes_max {
+                    return (Kept::Old, Vec::new());
+                }
+                Kept::Older
+            }
+        };
         let mut dropped = Vec::new();
-        self.insert(name, entry);
-        while self.versions(name).is_some_and(|it| it.count() > self.versions_max) {
-            dropped.extend(self.pop_oldest(name));
+        counts.insert(name, held, entry);
+        while held.count() > versions_max {
+            dropped.extend(counts.pop_oldest(name, held).map(|it| (name.clone(), it)));
         }
-        while self.bytes > self.bytes_max {
-            let evicted = self.pop_oldest(name).or_else(|| self.evict());
-            dropped.push(evicted.expect("without older versions it fits"));
-        }
-        (if is_newest { Kept::New } else { Kept::Older }, dropped)
+        (kept, self.make_way(name, dropped))
     }
 
     /// Takes out an entry whose record could not be stored, and puts back what had made way for it,
@@ -154,7 +173,7 @@ impl Index {
             let takes = versions.is_none_or(|it| it.takes(entry.version, self.versions_max));
             let is_newest = versions.is_none_or(|it| it.newest().version < entry.version);
             // The newest was here before, so it stays, whatever may have taken its room since.
-            if takes && (is_newest || self.bytes + cost(&name, &entry) <= self.bytes_max) {
+            if takes && (is_newest || self.totals.bytes + cost(&name, &entry) <= self.bytes_max) {
                 self.insert(&name, entry);
                 while self.versions(&name).is_some_and(|it| it.count() > self.versions_max) {
                     rest.extend(self.pop_oldest(&name));
@@ -199,13 +218,13 @@ impl Index {
     /// way.
     pub fn has_room(&self, name: &Name, content_bytes: usize) -> bool {
         let freed = self.get(name).map_or(0, |held| cost(name, held));
-        let newest = self.bytes - self.older_bytes - freed;
+        let newest = self.totals.newest_bytes() - freed;
         newest + name.as_str().len() + content_bytes + ENTRY_BYTES <= self.bytes_max
     }
 
     /// Whether there is room for an older version of this many bytes, without another that makes way.
     pub fn has_room_beside(&self, name: &Name, content_bytes: usize) -> bool {
-        self.bytes + name.as_str().len() + content_bytes + ENTRY_BYTES <= self.bytes_max
+        self.totals.bytes + name.as_str().len() + content_bytes + ENTRY_BYTES <= self.bytes_max
     }
 
     /// Whether the index holds this version of a name, or would not enter it because of later ones.
@@ -215,17 +234,17 @@ impl Index {
 
     /// How many names there are whose newest version is a file.
     pub fn len(&self) -> usize {
-        self.files
+        self.totals.files
     }
 
     /// Whether nothing is held, not even a tombstone.
     pub fn is_empty(&self) -> bool {
-        self.bytes == 0
+        self.totals.bytes == 0
     }
 
     /// Bytes in use, as counted against the limit.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.totals.bytes
     }
 
     /// The limit of [`bytes`](Self::bytes).
@@ -240,17 +259,17 @@ impl Index {
 
     /// The digest of the newest version of each name.
     pub fn digest(&self) -> Digest {
-        self.digest
+        self.totals.digest
     }
 
     /// The digest of all versions.
     pub fn history(&self) -> Digest {
-        self.history
+        self.totals.history
     }
 
     /// The digest of all versions in each bucket.
     pub fn digests(&self) -> Vec<Digest> {
-        self.buckets.iter().map(|bucket| bucket.digest).collect()
+        self.buckets.iter().map(|bucket| bucket.counts.digest).collect()
     }
 
     /// The names of one bucket that come after `after`, in order, with their versions.
@@ -291,36 +310,49 @@ impl Index {
 
     /// Enters a version that its name takes, whatever room there is.
     fn insert(&mut self, name: &Name, entry: IndexEntry) {
-        let digest = Digest::of(name, entry.version);
-        self.count(name, &entry, digest, true);
-        self.change(name, |names| match names.get_mut(name) {
-            Some(held) => held.insert(entry, digest),
-            None => drop(names.insert(name.clone(), Versions::new(entry, digest))),
-        });
+        let (names, mut counts) = self.parts(name);
+        match names.get_mut(name) {
+            Some(held) => counts.insert(name, held, entry),
+            None => drop(names.insert(name.clone(), counts.first(name, entry))),
+        }
     }
 
     /// Takes out one version of a name.
     pub fn remove(&mut self, name: &Name, ticket: Ticket) -> Option<Dropped> {
-        let removed =
-            self.change(name, |names| match names.get_mut(name)?.remove(name, ticket) {
-                Ok(removed) => removed,
-                Err(()) => names.remove(name).map(|last| *last.newest()),
-            })?;
-        self.count(name, &removed, Digest::of(name, removed.version), false);
+        let (names, mut counts) = self.parts(name);
+        let held = names.get_mut(name)?;
+        let removed = match counts.change(name, held, |held| held.remove(name, ticket)) {
+            Ok(removed) => removed?,
+            Err(()) => {
+                let last = names.remove(name)?;
+                counts.end_newest(name, last.newest(), last.newest_digest());
+                *last.newest()
+            }
+        };
+        counts.has_gone(name, &removed);
         Some((name.clone(), removed))
     }
 
     /// Takes out the oldest version of a name, unless that is the newest too.
     fn pop_oldest(&mut self, name: &Name) -> Option<Dropped> {
-        let oldest = self.versions(name)?.oldest()?.ticket;
-        self.remove(name, oldest)
+        let (names, mut counts) = self.parts(name);
+        counts.pop_oldest(name, names.get_mut(name)?).map(|it| (name.clone(), it))
+    }
+
+    /// Takes out older versions until there is room for what is here, those of this name first.
+    fn make_way(&mut self, name: &Name, mut dropped: Vec<Dropped>) -> Vec<Dropped> {
+        while self.totals.bytes > self.bytes_max {
+            let evicted = self.pop_oldest(name).or_else(|| self.evict());
+            dropped.push(evicted.expect("without older versions it fits"));
+        }
+        dropped
     }
 
     /// Takes out an older version of any name.
     fn evict(&mut self) -> Option<Dropped> {
         for _ in 0..BUCKETS {
             let bucket = &self.buckets[self.evicts_at];
-            if bucket.older > 0 {
+            if bucket.counts.older > 0 {
                 let mut names = bucket.names.iter();
                 let name = names.find(|(_, held)| held.count() > 1).map(|(name, _)| name.clone());
                 return self.pop_oldest(&name.expect("it counts older versions"));
@@ -330,58 +362,103 @@ impl Index {
         None
     }
 
-    /// Changes the versions of one name, and takes note of which is the newest.
+    /// The names of the bucket of this one, and what is counted when their versions change.
+    fn parts(&mut self, name: &Name) -> (&mut BTreeMap<Name, Versions>, Counts<'_>) {
+        let Bucket { names, counts } = &mut self.buckets[bucket_of(name)];
+        let (totals, tombstones) = (&mut self.totals, &mut self.tombstones);
+        (names, Counts { bucket: counts, totals, tombstones })
+    }
+}
+
+/// What is counted when the versions of a name change. A version counts among the older ones from when
+/// it comes, but for the time in which it is the newest.
+struct Counts<'a> {
+    bucket: &'a mut BucketCounts,
+    totals: &'a mut Totals,
+    tombstones: &'a mut BTreeSet<(Version, Name)>,
+}
+
+impl Totals {
+    /// Of the newest version of each name.
+    fn newest_bytes(&self) -> usize {
+        self.bytes - self.older_bytes
+    }
+}
+
+impl Counts<'_> {
+    /// The first version of a name.
+    fn first(&mut self, name: &Name, entry: IndexEntry) -> Versions {
+        let digest = Digest::of(name, entry.version);
+        self.has_come(name, &entry, digest);
+        self.begin_newest(name, &entry, digest);
+        Versions::new(entry, digest)
+    }
+
+    /// Enters a version that these take.
+    fn insert(&mut self, name: &Name, held: &mut Versions, entry: IndexEntry) {
+        let digest = Digest::of(name, entry.version);
+        self.has_come(name, &entry, digest);
+        self.change(name, held, |held| held.insert(entry, digest));
+    }
+
+    /// Takes out the oldest of these, unless it is the only one.
+    fn pop_oldest(&mut self, name: &Name, held: &mut Versions) -> Option<IndexEntry> {
+        let oldest = held.pop_oldest()?;
+        self.has_gone(name, &oldest);
+        Some(oldest)
+    }
+
+    /// Changes the versions of a name, and takes note of which is the newest.
     fn change<T>(
         &mut self,
         name: &Name,
-        change: impl FnOnce(&mut BTreeMap<Name, Versions>) -> T,
+        held: &mut Versions,
+        change: impl FnOnce(&mut Versions) -> T,
     ) -> T {
-        let bucket = &mut self.buckets[bucket_of(name)];
-        let look = |names: &BTreeMap<Name, Versions>| {
-            let held = names.get(name);
-            let newest = held.map(|it| (*it.newest(), it.newest_digest()));
-            (newest, held.map_or(0, Versions::count))
-        };
-        let (before, count_before) = look(&bucket.names);
-        let result = change(&mut bucket.names);
-        let (after, count_after) = look(&bucket.names);
-        bucket.older += count_after.saturating_sub(1);
-        bucket.older -= count_before.saturating_sub(1);
-        if before != after {
-            if let Some((before, digest)) = before {
-                self.digest.subtract(digest);
-                self.files -= usize::from(!before.is_tombstone());
-                self.older_bytes += cost(name, &before);
-            }
-            if let Some((after, digest)) = after {
-                self.digest.add(digest);
-                self.files += usize::from(!after.is_tombstone());
-                self.older_bytes -= cost(name, &after);
-            }
+        let (before, digest) = (*held.newest(), held.newest_digest());
+        let result = change(held);
+        if held.newest().ticket != before.ticket {
+            self.end_newest(name, &before, digest);
+            self.begin_newest(name, held.newest(), held.newest_digest());
         }
         result
     }
 
-    /// Counts a version that has come or gone.
-    fn count(&mut self, name: &Name, entry: &IndexEntry, digest: Digest, has_come: bool) {
-        let bucket = &mut self.buckets[bucket_of(name)];
-        let cost = cost(name, entry);
-        if has_come {
-            bucket.digest.add(digest);
-            self.history.add(digest);
-            self.bytes += cost;
-            self.older_bytes += cost;
-        } else {
-            bucket.digest.subtract(digest);
-            self.history.subtract(digest);
-            self.bytes -= cost;
-            self.older_bytes -= cost;
-        }
+    fn has_come(&mut self, name: &Name, entry: &IndexEntry, digest: Digest) {
+        self.bucket.digest.add(digest);
+        self.bucket.older += 1;
+        self.totals.history.add(digest);
+        self.totals.bytes += cost(name, entry);
+        self.totals.older_bytes += cost(name, entry);
         if entry.is_tombstone() {
-            let key = (entry.version, name.clone());
-            let _ =
-                if has_come { self.tombstones.insert(key) } else { self.tombstones.remove(&key) };
+            self.tombstones.insert((entry.version, name.clone()));
         }
+    }
+
+    fn has_gone(&mut self, name: &Name, entry: &IndexEntry) {
+        let digest = Digest::of(name, entry.version);
+        self.bucket.digest.subtract(digest);
+        self.bucket.older -= 1;
+        self.totals.history.subtract(digest);
+        self.totals.bytes -= cost(name, entry);
+        self.totals.older_bytes -= cost(name, entry);
+        if entry.is_tombstone() {
+            self.tombstones.remove(&(entry.version, name.clone()));
+        }
+    }
+
+    fn begin_newest(&mut self, name: &Name, entry: &IndexEntry, digest: Digest) {
+        self.bucket.older -= 1;
+        self.totals.digest.add(digest);
+        self.totals.files += usize::from(!entry.is_tombstone());
+        self.totals.older_bytes -= cost(name, entry);
+    }
+
+    fn end_newest(&mut self, name: &Name, entry: &IndexEntry, digest: Digest) {
+        self.bucket.older += 1;
+        self.totals.digest.subtract(digest);
+        self.totals.files -= usize::from(!entry.is_tombstone());
+        self.totals.older_bytes += cost(name, entry);
     }
 }
 

@@ -46,6 +46,11 @@ impl Versions {
         self.older.last()
     }
 
+    /// Takes out the oldest version, unless that is the only one.
+    pub(super) fn pop_oldest(&mut self) -> Option<IndexEntry> {
+        self.older.pop()
+    }
+
     /// Whether a version would be among the newest `most`, and is not held yet.
     pub(super) fn takes(&self, version: Version, most: usize) -> bool {
         let newer = self.iter().take_while(|held| held.version > version).count();

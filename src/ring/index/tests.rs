@@ -104,7 +104,7 @@ fn a_forgotten_tombstone_takes_what_it_has_deleted_with_it_and_nothing_later() {
     index.forget_deleted(Stamp(10), |_| false);
     assert_eq!((index.get(&name("b")), index.len()), (None, 1));
     assert_eq!(index.bytes(), ENTRY_BYTES + 1 + 4);
-    assert_eq!((index.digest(), index.older_bytes), (index.history(), 0));
+    assert_eq!((index.digest(), index.totals.older_bytes), (index.history(), 0));
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn what_could_not_be_stored_gives_back_what_it_replaced() {
     assert_eq!(index.get(&name("a")).unwrap().version.stamp, Stamp(3));
     index.take_back(&name("a"), Ticket(3), Vec::new());
     assert_eq!((index.digest(), index.bytes(), index.len()), (Digest::default(), 0, 0));
-    assert_eq!((index.history(), index.older_bytes), (Digest::default(), 0));
+    assert_eq!((index.history(), index.totals.older_bytes), (Digest::default(), 0));
 }
 
 #[test]

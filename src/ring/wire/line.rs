@@ -4,24 +4,53 @@ use std::{fmt, io::Write as _, str::FromStr};
 
 use super::name::{Name, NameError};
 
+/// Words that are found once, when a line is taken apart. A FORWARD has fewer; words beyond these are
+/// found each time that they are looked for.
+const WORDS: usize = 16;
+
 /// A line without its LF, borrowed from the bytes that were read.
 #[derive(Clone, Copy, Debug)]
 pub struct Line<'a> {
-    words: &'a str,
+    first: [&'a str; WORDS],
+    count: usize,
+    more: Words<'a>,
     text: &'a str,
+}
+
+/// Words with spaces between them, one or more.
+#[derive(Clone, Copy, Debug)]
+struct Words<'a>(&'a str);
+
+impl<'a> Iterator for Words<'a> {
+    type Item = &'a str;
+
+    // Byte by byte: words are too short for a search to pay.
+    fn next(&mut self) -> Option<&'a str> {
+        let start = self.0.bytes().position(|byte| byte != b' ')?;
+        let rest = &self.0[start..];
+        let end = rest.bytes().position(|byte| byte == b' ').unwrap_or(rest.len());
+        let word;
+        (word, self.0) = rest.split_at(end);
+        Some(word)
+    }
 }
 
 impl<'a> Line<'a> {
     /// Takes a line apart. The line may end in CR; its LF is already gone.
     pub fn new(line: &'a str) -> Self {
         let line = line.strip_suffix('\r').unwrap_or(line);
-        let (words, text) = line.split_once(" : ").unwrap_or((line, ""));
-        Self { words, text }
+        let (words, text) = split_text(line);
+        let (mut first, mut count, mut more) = ([""; WORDS], 0, Words(words));
+        for (place, word) in first.iter_mut().zip(&mut more) {
+            *place = word;
+            count += 1;
+        }
+        Self { first, count, more, text }
     }
 
     /// The words in front of the text, keys among them.
     pub fn words(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.words.split(' ').filter(|word| !word.is_empty())
+        self.first.into_iter().take(self.count).chain(self.more)
     }
 
     /// The n-th word: 0 is the verb or the status.
@@ -38,8 +67,15 @@ impl<'a> Line<'a> {
 
     /// The value of a key, if the line has it.
     pub fn key(&self, key: &str) -> Option<&'a str> {
-        let value = |word: &'a str| word.strip_prefix(key)?.strip_prefix('=');
-        self.words().find_map(value)
+        let value = |word: &'a str| {
+            let has_sign = word.as_bytes().get(key.len()) == Some(&b'=');
+            (has_sign && word.starts_with(key)).then(|| &word[key.len() + 1..])
+        };
+        self.first[..self.count]
+            .iter()
+            .copied()
+            .find_map(value)
+            .or_else(|| self.more.clone().find_map(value))
     }
 
     /// The value of a key, parsed; `Err` names the key.
@@ -84,6 +120,12 @@ impl<'a> Line<'a> {
     }
 }
 
+/// The words of a line, and what follows the first ` : `.
+fn split_text(line: &str) -> (&str, &str) {
+    let colon = line.as_bytes().windows(3).position(|it| it == b" : ");
+    colon.map_or((line, ""), |at| (&line[..at], &line[at + 3..]))
+}
+
 /// A key that a line must have and has not, or whose value does not parse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the key {0}= is missing or has no valid value")]
@@ -120,6 +162,23 @@ mod tests {
         assert_eq!(Line::new("PUT a len=+1").number("len"), Err(BadKey("len")));
         assert_eq!(Line::new("PUT a").number("len"), Err(BadKey("len")));
         assert_eq!(Line::new("").word(0), None);
+        assert_eq!(Line::new("  GET   a  ").words().collect::<Vec<_>>(), ["GET", "a"]);
+        assert_eq!(Line::new("a: b :c  : d : e").text(), "d : e");
+    }
+
+    #[test]
+    fn a_line_may_have_any_number_of_words() {
+        for count in [0, 1, WORDS - 1, WORDS, WORDS + 1, 3 * WORDS] {
+            let words: Vec<String> = (0..count).map(|n| format!("k{n}={n}")).collect();
+            let text = words.join("  ");
+            let line = Line::new(&text);
+            assert!(line.words().eq(words.iter()), "{text}");
+            for n in 0..count {
+                assert_eq!(line.word(n), Some(&*words[n]));
+                assert_eq!(line.number(format!("k{n}").leak()), Ok(n as u64));
+            }
+            assert_eq!((line.word(count), line.key("k"), line.key("k99")), (None, None, None));
+        }
     }
 
     #[test]
