@@ -42,15 +42,8 @@ impl Protocol {
         })
     }
 
-    /// What a client says first.
-    fn hello(self) -> &'static [u8] {
-        match self {
-            Nats => b"CONNECT {\"verbose\":false}\r\nSUB acks 1\r\n",
-            _ => b"",
-        }
-    }
-
-    fn put(self, out: &mut Vec<u8>, name: &str, content: &[u8]) {
+    /// `acks` is where NATS sends the answers of this client.
+    fn put(self, out: &mut Vec<u8>, name: &str, content: &[u8], acks: &str) {
         let length = content.len();
         let (name_length, end) = (name.len(), if self == Ring { "" } else { "\r\n" });
         let _ = match self {
@@ -59,7 +52,7 @@ impl Protocol {
                 write!(out, "*3\r\n$3\r\nSET\r\n${name_length}\r\n{name}\r\n${length}\r\n")
             }
             Memcached => write!(out, "set {name} 0 0 {length}\r\n"),
-            Nats => write!(out, "PUB $KV.bench.{name} acks {length}\r\n"),
+            Nats => write!(out, "PUB $KV.bench.{name} {acks} {length}\r\n"),
         };
         out.extend_from_slice(content);
         out.extend_from_slice(end.as_bytes());
@@ -115,9 +108,12 @@ impl Protocol {
     }
 }
 
-/// `MSG acks 1 LENGTH`, and JSON with the number of what was put.
+/// `MSG ACKS 1 LENGTH`, and JSON with the number of what was put.
 fn ack_length(got: &[u8], line: &str) -> Outcome<Option<usize>> {
-    let length = line.trim_end().strip_prefix("MSG acks 1 ").ok_or("no ack")?;
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let ["MSG", _, "1", length] = words[..] else {
+        return Err(format!("a wrong answer: {line}").into());
+    };
     let end = line.len() + 1 + length.parse::<usize>()?;
     let Some(said) = got.get(line.len() + 1..end) else { return Ok(None) };
     let said = str::from_utf8(said)?;
@@ -137,9 +133,7 @@ impl Connection {
     async fn new(protocol: Protocol, port: u16) -> Outcome<Connection> {
         let stream = TcpStream::connect(("127.0.0.1", port)).await?;
         stream.set_nodelay(true)?;
-        let mut it = Connection { protocol, stream, got: BytesMut::with_capacity(64 * 1024) };
-        it.stream.write_all(protocol.hello()).await?;
-        Ok(it)
+        Ok(Connection { protocol, stream, got: BytesMut::with_capacity(64 * 1024) })
     }
 
     async fn take(&mut self, wanted: Wanted) -> Outcome<()> {
@@ -177,6 +171,11 @@ pub async fn client(
     client: usize,
 ) -> Outcome<(usize, Vec<Duration>)> {
     let mut connection = Connection::new(protocol, job.port).await?;
+    let acks = format!("acks.{}.{client}", std::process::id());
+    if protocol == Nats {
+        let hello = format!("CONNECT {{\"verbose\":false}}\r\nSUB {acks} 1\r\n");
+        connection.stream.write_all(hello.as_bytes()).await?;
+    }
     let (mut content, mut out, mut wanted) = (CONTENT, Vec::new(), Vec::new());
     let mut turn = job.start(client).await;
     while turn.goes_on() {
@@ -186,7 +185,7 @@ pub async fn client(
             let number = turn.next();
             if job.is_put {
                 fill(&mut content, number, turn.count);
-                protocol.put(&mut out, &name(number), &content);
+                protocol.put(&mut out, &name(number), &content, &acks);
                 wanted.push(Wanted::Put);
             } else {
                 protocol.get(&mut out, &name(number));
