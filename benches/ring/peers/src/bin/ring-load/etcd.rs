@@ -40,7 +40,7 @@ pub async fn client(job: &Job, number: usize) -> Outcome<(usize, Vec<Duration>)>
     let mut turn = job.start(number).await;
     let (mut content, mut revision) = (CONTENT, 0);
     while turn.goes_on() {
-        let number = turn.next();
+        let number = turn.next_name();
         fill(&mut content, number, turn.count);
         let key = name(number).into_bytes();
         let asked = Instant::now();

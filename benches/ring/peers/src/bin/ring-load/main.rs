@@ -60,7 +60,7 @@ impl Turn<'_> {
     }
 
     /// The number of a name: one after the other, each client from another one on.
-    pub fn next(&mut self) -> usize {
+    pub fn next_name(&mut self) -> usize {
         self.count += 1;
         self.number = (self.number + 1) % NAMES;
         self.number

@@ -182,7 +182,7 @@ pub async fn client(
         out.clear();
         wanted.clear();
         for _ in 0..job.pipeline {
-            let number = turn.next();
+            let number = turn.next_name();
             if job.is_put {
                 fill(&mut content, number, turn.count);
                 protocol.put(&mut out, &name(number), &content, &acks);
