@@ -15,16 +15,20 @@
 //! that it could not keep. What was lost on a link, a change of the circle follows, and unfinished
 //! writes go round again with a KEEP behind them, as everything does (see `forward.rs`).
 //!
+//! A large content may still be on its way to a member (see `arriving.rs`). Then the KEEP says that its
+//! write is pending, nothing else waits for it, and the creator sends another a little later.
+//!
 //! Where no member keeps files on a disk there is no KEEP.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
+    time::Duration,
 };
 
 use super::{
-    event::{LinkId, Output, StoreFault},
-    item::Ticket,
+    event::{LinkId, Output},
+    item::{ArrivalId, Ticket},
     limits::MEMBERS_MAX,
     message::{Failed, Keep, OpId, Peer, Status},
     node::Node,
@@ -37,6 +41,10 @@ const KEEPS_MAX: usize = 4;
 /// KEEPs of other members that wait for this node's store. Beyond that, the first that waits is
 /// dropped: a later one of its creator waits behind it.
 const WAITING_MAX: usize = 2 * KEEPS_MAX * MEMBERS_MAX;
+/// A KEEP that finds something pending is followed by another after this, doubled each time.
+const AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// How often that is doubled.
+const DOUBLINGS_MAX: u32 = 4;
 /// Writes of one creator that failed and are named; if there are more, all count as failed.
 const FAILED_MAX: usize = 64;
 
@@ -52,8 +60,12 @@ pub(super) struct Commits {
     is_wanted: bool,
     /// The last that has come back.
     back: u64,
-    /// Of others: each waits until the store has confirmed everything up to a ticket.
-    waiting: VecDeque<(Ticket, Box<Keep>)>,
+    /// When the next is sent because of writes that were pending, and how often that was so in a row.
+    again_at: Option<Time>,
+    in_vain: u32,
+    /// Of others: each waits until the store has confirmed everything up to a ticket, and a moment for
+    /// contents that had begun to come.
+    waiting: VecDeque<(Ticket, ArrivalId, Box<Keep>)>,
     /// What the store could not keep, by the node that made the version.
     failed: BTreeMap<SocketAddr, (Status, Failed)>,
 }
@@ -70,12 +82,28 @@ impl Commits {
         self.back >= number
     }
 
-    /// The store could not keep a version.
-    pub(super) fn note_failure(&mut self, version: Version, fault: StoreFault) {
-        let status = match fault {
-            StoreFault::Full => Status::InsufficientStorage,
-            StoreFault::Broken => Status::Unavailable,
-        };
+    /// Whether a KEEP waits here.
+    pub(super) fn holds_keeps(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// When another is to be sent.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.again_at
+    }
+
+    /// Another KEEP is to be sent soon, because something was pending. Returns its number at the
+    /// earliest.
+    pub(super) fn ask_again(&mut self, now: Time) -> u64 {
+        if self.again_at.is_none() {
+            self.again_at = Some(now + AGAIN_AFTER * 2u32.pow(self.in_vain));
+            self.in_vain = (self.in_vain + 1).min(DOUBLINGS_MAX);
+        }
+        self.made + 1
+    }
+
+    /// The store could not keep a version, or its content did not come.
+    pub(super) fn note_failure(&mut self, version: Version, status: Status) {
         if self.failed.len() >= MEMBERS_MAX && !self.failed.contains_key(&version.node) {
             self.failed.pop_first();
         }
@@ -95,6 +123,7 @@ impl Node {
         if self.commits.circle != self.circle {
             self.commits.circle = self.circle;
             self.commits.open.clear();
+            self.commits.in_vain = 0;
         }
         if !self.commits.is_wanted || self.commits.open.len() >= KEEPS_MAX {
             return;
@@ -104,8 +133,8 @@ impl Node {
         self.commits.made += 1;
         self.commits.open.push_back(self.commits.made);
         let op = OpId { creator: self.config.address, count: self.commits.made };
-        let (view, failed) = (self.circle, Failed::default());
-        let keep = Keep { op, view, hops: 0, refused: None, failed };
+        let (view, failed, pending) = (self.circle, Failed::default(), Failed::default());
+        let keep = Keep { op, view, hops: 0, refused: None, failed, pending };
         self.say(link, Peer::Keep(Box::new(keep)), out);
     }
 
@@ -126,16 +155,21 @@ impl Node {
         if self.commits.waiting.len() >= WAITING_MAX {
             self.commits.waiting.pop_front();
         }
-        self.commits.waiting.push_back((self.storing.last_ticket(), keep));
-        self.pass_keeps(out);
+        let last = (self.storing.last_ticket(), self.arriving.last());
+        self.commits.waiting.push_back((last.0, last.1, keep));
+        self.pass_keeps(now, out);
     }
 
     /// Passes on the KEEPs before which the store has confirmed everything.
-    pub(super) fn pass_keeps(&mut self, out: &mut Vec<Output>) {
-        while let Some((after, _)) = self.commits.waiting.front()
+    pub(super) fn pass_keeps(&mut self, now: Time, out: &mut Vec<Output>) {
+        if self.commits.holds_keeps() {
+            self.drop_old_arrivals(now, out);
+        }
+        while let Some((after, last, _)) = self.commits.waiting.front()
             && self.storing.is_confirmed_up_to(*after)
+            && !self.arriving.holds_keep(now, *last)
         {
-            let (_, mut keep) = self.commits.waiting.pop_front().expect("it was looked at");
+            let (_, _, mut keep) = self.commits.waiting.pop_front().expect("it was looked at");
             let Some(next) = self.next.as_ref().filter(|_| keep.view == self.circle) else {
                 continue;
             };
@@ -144,6 +178,8 @@ impl Node {
                 keep.refused.get_or_insert((status, self.config.address));
                 keep.failed.add_all(failed, FAILED_MAX);
             }
+            let pending = self.arriving.pending(keep.op.creator, FAILED_MAX);
+            keep.pending.add_all(pending, FAILED_MAX);
             keep.hops += 1;
             self.say(link, Peer::Keep(keep), out);
         }
@@ -151,13 +187,24 @@ impl Node {
 
     /// A KEEP of this node has gone all round.
     fn keep_returned(&mut self, now: Time, keep: &Keep, out: &mut Vec<Output>) {
-        let Keep { op, view, hops, refused, failed } = keep;
+        let Keep { op, view, hops, refused, failed, pending } = keep;
         let is_whole = hops.saturating_add(1) == self.live;
         if *view != self.circle || self.commits.circle != self.circle || !is_whole {
             return;
         }
         self.commits.open.retain(|&it| it > op.count);
         self.commits.back = self.commits.back.max(op.count);
-        self.kept(now, op.count, refused.map(|refused| (refused, failed)), out);
+        let in_vain = self.commits.in_vain;
+        self.kept(now, op.count, refused.map(|refused| (refused, failed)), pending, out);
+        if self.commits.again_at.is_none() && self.commits.in_vain == in_vain {
+            self.commits.in_vain = 0;
+        }
+    }
+
+    /// Sends another KEEP where that is due.
+    pub(super) fn commit_due(&mut self, now: Time) {
+        if self.commits.again_at.take_if(|at| now >= *at).is_some() {
+            self.commits.is_wanted = true;
+        }
     }
 }

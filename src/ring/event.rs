@@ -4,8 +4,8 @@ use std::{fmt, net::SocketAddr};
 
 use super::{
     clocks,
-    item::{Ticket, Value},
-    message::{Answer, Envelope, Request},
+    item::{ArrivalId, Ticket, Value},
+    message::{Answer, Condition, Envelope, Request},
     name::Name,
     version::Version,
     view::{MemberState, View},
@@ -66,6 +66,22 @@ pub enum Input {
         /// Whether it is kept. If not, the store has forgotten it.
         result: Result<(), StoreFault>,
     },
+    /// A client's file has arrived in the store in pieces, and is to be kept on every node. Exactly one
+    /// [`Output::Reply`] follows, at once or later. If the content was not handed to the store by then
+    /// ([`Output::Store`]), it is not needed.
+    Put {
+        /// For the reply.
+        id: RequestId,
+        /// The file.
+        put: ArrivedPut,
+    },
+    /// What [`Output::Pull`] asked for is here, all of it and with that hash, or does not come.
+    Pulled {
+        /// Which.
+        arrival: ArrivalId,
+        /// Whether it is here. If not, what has come so far may stay: the same may be asked for again.
+        result: Result<(), PullFault>,
+    },
     /// The store has found that the content of a file is damaged. The node goes on without it, and asks
     /// the ring for it.
     Damaged {
@@ -82,6 +98,30 @@ pub enum Input {
     /// Finish what is in flight, leave the ring gracefully, and say [`Output::Left`]: after the
     /// request timeout and the check timeout at the latest.
     Leave,
+}
+
+/// A client's PUT whose content is in the store.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ArrivedPut {
+    /// The file's name.
+    pub name: Name,
+    /// Its content in the store.
+    pub arrival: ArrivalId,
+    /// BLAKE3 of the content.
+    pub hash: blake3::Hash,
+    /// Its length.
+    pub bytes: usize,
+    /// What must be so, or nothing is written.
+    pub only_if: Option<Condition>,
+}
+
+/// Why a content that was to be pulled did not come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PullFault {
+    /// The other node was not reached, does not have it, or broke off; or what came was damaged.
+    Broken,
+    /// The store could not take it.
+    Store(StoreFault),
 }
 
 /// Why a store could not keep the content of a file.
@@ -121,6 +161,27 @@ pub enum Output {
     Disconnect {
         /// Which link.
         link: LinkId,
+    },
+    /// Pull the content of one version of a name from another node, over a connection of its own, into
+    /// the store: from where an earlier attempt of this name ended. [`Input::Pulled`] follows.
+    Pull {
+        /// Its name in the store.
+        arrival: ArrivalId,
+        /// Where it is, or is arriving as well.
+        from: SocketAddr,
+        /// The file's name.
+        name: Name,
+        /// Which write of that.
+        version: Version,
+        /// BLAKE3 of it.
+        hash: blake3::Hash,
+        /// Its length.
+        bytes: usize,
+    },
+    /// Stop pulling a content, and forget what has come of it. Nothing more is heard of it.
+    GiveUp {
+        /// Which.
+        arrival: ArrivalId,
     },
     /// Keep one version of a name. It can be read from now on, whether or not it is confirmed.
     Store {

@@ -34,7 +34,7 @@ use super::{
     coverage::Lacks,
     event::{LinkId, Output},
     index::IndexEntry,
-    item::Item,
+    item::{Body, Item},
     limits::MEMBERS_MAX,
     message::{Carried, ForwardGet, ForwardPut, Peer, Status},
     node::Node,
@@ -71,7 +71,7 @@ impl Node {
             let refused = refused.filter(|&it| it > item.version);
             forward.newest = forward.newest.max(held).max(refused);
             let kept = match self.believes(now, known, item.version.stamp) {
-                true => self.keep(now, &forward.name, item, out),
+                true => self.keep(now, &forward.name, item, forward.instead, out),
                 false => Err(Status::Unavailable),
             };
             if let Some(instead) = forward.instead.filter(|_| kept.is_ok()) {
@@ -91,6 +91,11 @@ impl Node {
         }
         forward.copies += 1;
         let link = next.link;
+        if let Some(item) = forward.carried.item_mut()
+            && matches!(item.body(), Some(Body::Apart { .. }))
+        {
+            *item = item.clone().apart(self.config.address);
+        }
         self.has_taken_part = true;
         self.say(link, Peer::ForwardPut(forward), out);
     }
@@ -104,7 +109,7 @@ impl Node {
     ) {
         if let Some(item) = &forward.found {
             // Where it cannot be kept, it is still passed on.
-            let _ = self.keep(now, &forward.name, item.clone(), out);
+            let _ = self.keep(now, &forward.name, item.clone(), None, out);
         }
         let held = match forward.wanted {
             Some(version) => self.index.version(&forward.name, version),
@@ -113,7 +118,9 @@ impl Node {
         if let Some(held) = held
             && forward.found.as_ref().is_none_or(|found| found.version < held.version)
         {
-            forward.found = Some(held.item());
+            let item = held.item();
+            let is_large = self.goes_apart(item.len());
+            forward.found = Some(if is_large { item.apart(self.config.address) } else { item });
         }
         if forward.op.creator == self.config.address {
             return self.get_returned(now, *forward, out);

@@ -1,9 +1,10 @@
 //! One version of a name: a file, or the mark that the name was deleted (a tombstone).
 //!
 //! The core decides by versions, lengths and hashes, and never looks into contents. The content of
-//! a file is in memory; or in the store, and only its [`Ticket`] is known here; or still to come.
+//! a file is in memory; or in the store, and only its [`Ticket`] is known here; or still to come; or
+//! only elsewhere.
 
-use std::{fmt, ops::Deref};
+use std::{fmt, net::SocketAddr, ops::Deref};
 
 use bytes::Bytes;
 
@@ -68,6 +69,11 @@ impl fmt::Debug for Content {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Ticket(pub u64);
 
+/// Names a large content that comes in pieces, from when it begins to come until a version has it or
+/// it is given up. None is used twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ArrivalId(pub u64);
+
 /// Where the content of a file is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Body {
@@ -85,6 +91,20 @@ pub enum Body {
         /// Its length.
         bytes: usize,
     },
+    /// It came in pieces, and all of it is in the store; no version has it yet.
+    Arrived {
+        /// Its name there.
+        arrival: ArrivalId,
+        /// Its length.
+        bytes: usize,
+    },
+    /// It is too large for the links between nodes: a node that lacks it pulls it.
+    Apart {
+        /// From this one.
+        at: SocketAddr,
+        /// Its length.
+        bytes: usize,
+    },
 }
 
 impl Body {
@@ -92,7 +112,10 @@ impl Body {
     pub fn len(&self) -> usize {
         match self {
             Self::Whole(content) => content.len(),
-            Self::Stored { bytes, .. } | Self::Coming { bytes } => *bytes,
+            Self::Stored { bytes, .. }
+            | Self::Coming { bytes }
+            | Self::Arrived { bytes, .. }
+            | Self::Apart { bytes, .. } => *bytes,
         }
     }
 
@@ -109,9 +132,7 @@ impl Body {
     pub fn content(&self) -> &Content {
         match self {
             Self::Whole(content) => content,
-            Self::Stored { .. } | Self::Coming { .. } => {
-                panic!("the content is not here: {self:?}")
-            }
+            _ => panic!("the content is not here: {self:?}"),
         }
     }
 }
@@ -184,6 +205,23 @@ impl Item {
         self.len() == 0
     }
 
+    /// How much of the content this holds in memory.
+    pub fn bytes_in_memory(&self) -> usize {
+        match self.body() {
+            Some(Body::Whole(content)) => content.len(),
+            _ => 0,
+        }
+    }
+
+    /// The same version, for a message to a node that can pull its content from this one.
+    pub fn apart(mut self, at: SocketAddr) -> Self {
+        let bytes = self.len();
+        if let ItemValue::File { body, .. } = &mut self.value {
+            *body = Body::Apart { at, bytes };
+        }
+        self
+    }
+
     /// The content has arrived.
     pub fn complete(&mut self, content: Content) {
         if let ItemValue::File { body, .. } = &mut self.value {
@@ -210,6 +248,15 @@ pub enum Value {
         hash: blake3::Hash,
         /// The bytes.
         content: Content,
+    },
+    /// A content that came in pieces. The arrival is over then, also if it cannot be kept.
+    Arrived {
+        /// Which.
+        arrival: ArrivalId,
+        /// BLAKE3 of it.
+        hash: blake3::Hash,
+        /// Its length.
+        bytes: usize,
     },
     /// The mark that the name was deleted.
     Tombstone,

@@ -13,7 +13,7 @@ use super::{
     event::{Event, Output, RequestId, StoreFault},
     index::{Dropped, EntryKind, Index, IndexEntry, Kept},
     item::{Body, Item, ItemValue, Ticket, Value},
-    limits::{INCARNATION_MAX, OPERATION_BYTES_MAX, OPERATIONS_MAX},
+    limits::{FILE_BYTES_CEILING, INCARNATION_MAX, OPERATION_BYTES_MAX, OPERATIONS_MAX},
     message::{Answer, Refusal, Request, Status},
     name::Name,
     node::Node,
@@ -45,14 +45,10 @@ struct Unconfirmed {
     name: Name,
     version: Version,
     kind: EntryKind,
+    /// What of it is in memory until then.
+    bytes: usize,
     /// What had to make way for it.
     dropped: Vec<Dropped>,
-}
-
-impl Unconfirmed {
-    fn bytes(&self) -> usize {
-        self.kind.bytes().unwrap_or(0)
-    }
 }
 
 /// What a client will be answered when its file is kept.
@@ -137,7 +133,7 @@ impl Storing {
     }
 
     fn begin(&mut self, ticket: Ticket, unconfirmed: Unconfirmed) {
-        self.bytes += unconfirmed.bytes();
+        self.bytes += unconfirmed.bytes;
         self.open.insert(ticket, unconfirmed);
     }
 
@@ -155,7 +151,7 @@ impl Storing {
 
     fn end(&mut self, ticket: Ticket) -> Option<Unconfirmed> {
         let unconfirmed = self.open.remove(&ticket)?;
-        self.bytes -= unconfirmed.bytes();
+        self.bytes -= unconfirmed.bytes;
         Some(unconfirmed)
     }
 }
@@ -199,19 +195,25 @@ impl Node {
         self.file(now, name, item, out)
     }
 
-    /// Keeps what another node sent, if it is newer than what is here.
+    /// Keeps what another node sent, if it is newer than what is here. A version that had another number
+    /// before takes the place of that one.
     pub(super) fn keep(
         &mut self,
         now: Time,
         name: &Name,
         item: Item,
+        instead: Option<Version>,
         out: &mut Vec<Output>,
     ) -> Result<Kept, Status> {
         if item.version.stamp.wall_ms() > INCARNATION_MAX {
             return Err(Status::Unavailable);
         }
         self.clock.observe(item.version.stamp, self.clocks.latest(now));
-        match self.file(now, name, item, out) {
+        let kept = match item.body() {
+            Some(Body::Apart { .. }) => self.arrive(now, name, &item, instead, out),
+            _ => self.file(now, name, item, out),
+        };
+        match kept {
             Kept::Full => Err(Status::InsufficientStorage),
             kept => Ok(kept),
         }
@@ -242,22 +244,44 @@ impl Node {
 
     /// Whether a file of this many bytes would fit under this name.
     pub(super) fn has_room(&self, now: Time, name: &Name, bytes: usize) -> bool {
-        self.index.has_room(name, bytes) && self.storing.has_room(now, bytes)
+        let in_memory = if self.goes_apart(bytes) { 0 } else { bytes };
+        self.index.has_room(name, bytes)
+            && self.storing.has_room(now, in_memory)
+            && (self.config.keeps || bytes <= FILE_BYTES_CEILING)
+    }
+
+    /// There is no room for a version.
+    pub(super) fn refuse_version(
+        &mut self,
+        name: &Name,
+        version: Version,
+        bytes: usize,
+        out: &mut Vec<Output>,
+    ) {
+        let was_full = !self.refused.is_empty();
+        self.refused.add(name, version, Some(bytes));
+        self.note_room(was_full, out);
     }
 
     /// Enters a version into the index if that takes it, and hands it to the store.
-    fn file(&mut self, now: Time, name: &Name, item: Item, out: &mut Vec<Output>) -> Kept {
+    pub(super) fn file(&mut self, now: Time, name: &Name, item: Item, out: &mut Vec<Output>) -> Kept {
         let version = item.version;
         let (value, kind) = match item.value {
             ItemValue::File { hash, body: Body::Whole(content) } => {
                 let kind = EntryKind::File { hash, bytes: content.len() };
                 (Value::Content { hash, content }, kind)
             }
+            ItemValue::File { hash, body: Body::Arrived { arrival, bytes } } => {
+                (Value::Arrived { arrival, hash, bytes }, EntryKind::File { hash, bytes })
+            }
             // It is in this node's own store already.
             ItemValue::File { .. } => return Kept::Old,
             ItemValue::Tombstone => (Value::Tombstone, EntryKind::Tombstone),
         };
-        let bytes = kind.bytes().unwrap_or(0);
+        let bytes = match &value {
+            Value::Content { content, .. } => content.len(),
+            Value::Arrived { .. } | Value::Tombstone => 0,
+        };
         let was_full = !self.refused.is_empty();
         let ticket = self.storing.ticket();
         let (kept, dropped) = match self.storing.has_room(now, bytes) {
@@ -277,7 +301,7 @@ impl Node {
         if !matches!(kept, Kept::New | Kept::Older) {
             return kept;
         }
-        let unconfirmed = Unconfirmed { name: name.clone(), version, kind, dropped };
+        let unconfirmed = Unconfirmed { name: name.clone(), version, kind, bytes, dropped };
         self.storing.begin(ticket, unconfirmed);
         out.push(Output::Store { ticket, name: name.clone(), version, value });
         kept
@@ -292,7 +316,7 @@ impl Node {
         out: &mut Vec<Output>,
     ) {
         let Some(unconfirmed) = self.storing.end(ticket) else { return };
-        let Unconfirmed { name, version, kind, dropped } = unconfirmed;
+        let Unconfirmed { name, version, kind, dropped, .. } = unconfirmed;
         let replies = self.storing.replies_to(ticket);
         let Err(fault) = result else {
             self.storing.failures = 0;
@@ -301,9 +325,14 @@ impl Node {
             }
             discard(dropped, out);
             out.extend(replies.into_iter().map(Reply::output));
-            return self.pass_keeps(out);
+            self.arrivals_stored(now, ticket, None, out);
+            return self.pass_keeps(now, out);
         };
-        self.commits.note_failure(version, fault);
+        let status = match fault {
+            StoreFault::Full => Status::InsufficientStorage,
+            StoreFault::Broken => Status::Unavailable,
+        };
+        self.commits.note_failure(version, status);
         if self.storing.fault.replace(fault) != Some(fault) {
             out.push(Output::Notify(Event::StoreFails { fault }));
         }
@@ -331,7 +360,8 @@ impl Node {
             let reason = format!("{why}; other members may have kept it");
             out.push(reply.refused(status, reason));
         }
-        self.pass_keeps(out);
+        self.arrivals_stored(now, ticket, Some(status), out);
+        self.pass_keeps(now, out);
     }
 
     /// A content is damaged: what it belongs to is not here any more.

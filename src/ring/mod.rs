@@ -58,6 +58,7 @@
 //! There are no transactions and no compare-and-set. Each node holds everything, so the ring holds
 //! no more than its smallest node. Nodes believe each other: there is no authentication.
 
+mod arriving;
 mod checks;
 mod clocks;
 mod commits;
@@ -89,6 +90,8 @@ pub mod versions;
 pub mod view;
 pub mod wire;
 
-pub use event::{Event, Input, LinkId, LinkTarget, Output, RequestId, StoreFault};
+pub use event::{
+    ArrivedPut, Event, Input, LinkId, LinkTarget, Output, PullFault, RequestId, StoreFault,
+};
 pub use node::{Config, LastSeen, Node};
 pub use wire::{codec, line, message, name};

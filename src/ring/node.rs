@@ -18,6 +18,7 @@ use std::{
 };
 
 use super::{
+    arriving::Arriving,
     checks::Reports,
     clocks::Clocks,
     commits::Commits,
@@ -76,6 +77,9 @@ pub struct Config {
     pub min_copies: usize,
     /// The largest file that a client may put.
     pub max_file_bytes: usize,
+    /// Where all members keep files on disks, a content of this length or more is not sent with its
+    /// message: those that lack it pull it.
+    pub apart_bytes: usize,
     /// How long a tombstone is held, by the time of its write. It should be the same at all members.
     pub tombstone_ttl: Duration,
     /// Whether the store keeps files on a disk: a PUT is then answered when it is there.
@@ -149,6 +153,7 @@ pub struct Node {
     pub(super) seeking: Seeking,
     pub(super) operations: Operations,
     pub(super) commits: Commits,
+    pub(super) arriving: Arriving,
     pub(super) waiting: Waiting,
     pub(super) catchup: Catchup,
     pub(super) reports: Reports,
@@ -237,6 +242,7 @@ impl Node {
             seeking: Seeking::default(),
             operations: Operations::new(config.seed),
             commits: Commits::default(),
+            arriving: Arriving::default(),
             waiting: Waiting::default(),
             catchup: Catchup::default(),
             reports: Reports::default(),
@@ -292,6 +298,8 @@ impl Node {
             Input::Progress { link } => self.heard(now, link, false),
             Input::LinkDown { link, why } => self.link_down(now, link, why, out),
             Input::Stored { ticket, result } => self.stored(now, ticket, result, out),
+            Input::Put { id, put } => self.put_arrived(now, id, put, out),
+            Input::Pulled { arrival, result } => self.pulled(now, arrival, result, out),
             Input::Damaged { ticket, asked_by } => self.damaged(now, ticket, asked_by, out),
             Input::Wake => self.wake(now, out),
             Input::Retire => self.retires = true,
@@ -342,6 +350,8 @@ impl Node {
             self.waiting.deadline(),
             self.storing.deadline(),
             self.catchup.deadline(self.config.check_timeout),
+            self.arriving.deadline(self.woken_at, self.commits.holds_keeps()),
+            self.commits.deadline(),
             self.joining_deadline(),
             self.seeking_deadline(),
             leaving,
@@ -402,6 +412,12 @@ impl Node {
     /// Whether this node is in a ring and holds what was acknowledged there.
     pub fn is_ready(&self) -> bool {
         self.ready && self.is_member()
+    }
+
+    /// Whether a client's file of this length is to arrive in the store in pieces ([`Input::Put`]), and
+    /// not in memory.
+    pub fn takes_apart(&self, bytes: usize) -> bool {
+        self.goes_apart(bytes)
     }
 
     /// Whether there are files in its ring that this node had no room for.
@@ -574,6 +590,8 @@ impl Node {
         self.waiting_due(now, out);
         self.storing_due(now, out);
         self.catchup_timeout(now);
+        self.arriving_due(now, out);
+        self.commit_due(now);
         self.join_on(now, out);
         self.unsettled |= self.claimable.take_if(|until| now >= *until).is_some();
         if now >= self.check_at {

@@ -12,7 +12,7 @@ use super::{
     coverage::Lacks,
     event::{Output, RequestId},
     index::IndexEntry,
-    item::Item,
+    item::{Body, Item},
     keeping::Reply,
     limits::{BYTES_PER_SECOND_MIN, OPERATION_BYTES_MAX, OPERATIONS_MAX},
     message::{Answer, Carried, Failed, ForwardGet, ForwardPut, OpId, Peer, Refusal, Status},
@@ -88,6 +88,10 @@ impl Task {
     fn bytes(&self) -> usize {
         self.written().map_or(0, Item::len)
     }
+
+    fn bytes_in_memory(&self) -> usize {
+        self.written().map_or(0, Item::bytes_in_memory)
+    }
 }
 
 impl Operations {
@@ -128,6 +132,12 @@ impl Operations {
         (self.usual * 4).max(PATIENCE_MIN)
     }
 
+    /// A version that is on its way round.
+    pub(super) fn written(&self, name: &Name, version: Version) -> Option<&Item> {
+        let puts = self.open.values().filter(|it| it.name == *name);
+        puts.filter_map(|it| it.what.written()).find(|item| item.version == version)
+    }
+
     /// The highest stamp of the PUTs of this name that are under way.
     pub(super) fn highest(&self, name: &Name) -> Option<Stamp> {
         let puts = self.open.values().filter(|it| it.name == *name);
@@ -136,7 +146,7 @@ impl Operations {
 
     fn begin(&mut self, operation: Operation) -> u64 {
         self.made = self.made.wrapping_add(1);
-        self.bytes += operation.what.bytes();
+        self.bytes += operation.what.bytes_in_memory();
         if self.open.is_empty() {
             self.doubt_at = Some(operation.begun + self.patience());
         }
@@ -152,7 +162,7 @@ impl Operations {
     fn end(&mut self, count: u64) -> Option<Operation> {
         let operation = self.open.remove(&count)?;
         self.early.remove(&(operation.until, count));
-        self.bytes -= operation.what.bytes();
+        self.bytes -= operation.what.bytes_in_memory();
         Some(operation)
     }
 
@@ -253,6 +263,12 @@ impl Node {
 
     fn send_operation(&mut self, count: u64, out: &mut Vec<Output>) {
         let link = self.next_link();
+        let (at, all_keep) = (self.config.address, self.keepers == self.live);
+        let body = self.operations.open.get(&count).and_then(|it| it.what.written()?.body());
+        if !all_keep && matches!(body, Some(Body::Arrived { .. })) {
+            // A member has come that has no disk and cannot pull it. Put again, it comes in memory.
+            return self.give_up_on(count, out);
+        }
         let (Some(operation), Some(link)) = (self.operations.open.get_mut(&count), link) else {
             return;
         };
@@ -267,6 +283,9 @@ impl Node {
             Task::Write(item) => {
                 let version = item.version;
                 let carried = match item.body() {
+                    Some(Body::Arrived { .. }) => {
+                        Carried::Content(item.clone().apart(at))
+                    }
                     Some(_) => Carried::Content(item.clone()),
                     None => Carried::Tombstone,
                 };
@@ -367,6 +386,7 @@ impl Node {
             self.give_up_on(count, out);
         }
         self.storing_due(Time(u64::MAX), out);
+        self.abandon_arrivals(out);
     }
 
     fn give_up_on(&mut self, count: u64, out: &mut Vec<Output>) {
@@ -421,8 +441,12 @@ impl Node {
         let (name, Task::Write(item)) = (operation.name.clone(), operation.what.clone()) else {
             return;
         };
-        // Its own disk works while the others' do.
-        self.keep_closed(now, &name, item, out);
+        // Its own disk works while the others' do. What has arrived in pieces is on it already, and others
+        // pull it from there.
+        self.has_taken_part = true;
+        if !matches!(item.body(), Some(Body::Arrived { .. })) {
+            self.keep_closed(now, &name, item, out);
+        }
         self.finish_kept(now, op.count, out);
     }
 
@@ -432,6 +456,7 @@ impl Node {
         now: Time,
         number: u64,
         refused: Option<((Status, SocketAddr), &Failed)>,
+        pending: &Failed,
         out: &mut Vec<Output>,
     ) {
         let mut closed = Vec::new();
@@ -442,6 +467,12 @@ impl Node {
                 && failed.has(put.version.stamp)
             {
                 operation.failed.get_or_insert(by);
+            }
+            if operation.keep <= number
+                && operation.failed.is_none()
+                && pending.has(put.version.stamp)
+            {
+                operation.keep = self.commits.ask_again(now);
             }
             if operation.keep <= number && operation.closed.is_some() {
                 closed.push(count);
@@ -522,6 +553,18 @@ impl Node {
                     format!("no live member holds all that {} had; try again", gone.join(", "));
                 Answer::Refused(Refusal::new(Status::Unavailable, reason))
             }
+            // It is pulled, since this node lacks it.
+            Some(item) if matches!(item.body(), Some(Body::Apart { .. })) => {
+                let version = item.version;
+                let held = self.held(&name, Some(version));
+                match (held, self.coming(&name, version)) {
+                    (None, Some(arrival)) => {
+                        let (id, until) = (operation.request, operation.until);
+                        return self.await_arrival(arrival, id, until, out);
+                    }
+                    (held, _) => self.found(&name, wanted, held),
+                }
+            }
             found => self.found(&name, wanted, found),
         };
         out.push(Output::Reply { id: operation.request, answer });
@@ -581,6 +624,7 @@ fn could_not_keep(status: Status, by: SocketAddr) -> Answer {
         Status::InsufficientStorage => {
             format!("{by} is full: its disk, or its --max-store-bytes")
         }
+        Status::Timeout => format!("the content did not come to {by} in time"),
         _ => format!("the disk of {by} fails"),
     };
     let reason = format!("{why}; other members have kept the file");

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 
 use super::{
     clocks,
-    event::{Output, RequestId},
-    item::{Content, Item},
-    limits::{OPERATIONS_MAX, READY_WAIT},
+    event::{ArrivedPut, Output, RequestId},
+    item::{Body, Content, Item, ItemValue},
+    limits::{FILE_BYTES_CEILING, OPERATIONS_MAX, READY_WAIT},
     message::{Answer, Condition, FileRow, Info, Refusal, Request, Status},
     name::Name,
     node::{Node, Phase},
@@ -76,13 +76,33 @@ impl Node {
         only_if: Option<Condition>,
         out: &mut Vec<Output>,
     ) -> Option<Answer> {
-        let may = self.may_put(now, &name, &content).and_then(|()| self.allows(&name, only_if));
+        let may = self.may_put(now, &name, content.len(), only_if);
         match may.and_then(|()| self.version(now, &name)) {
             Ok(version) => {
                 self.begin(now, id, name, Task::Write(Item::file(version, content)), out)
             }
             Err(refusal) => Some(Answer::Refused(refusal)),
         }
+    }
+
+    /// A file that has arrived in the store is put.
+    pub(super) fn put_arrived(
+        &mut self,
+        now: Time,
+        id: RequestId,
+        put: ArrivedPut,
+        out: &mut Vec<Output>,
+    ) {
+        let ArrivedPut { name, arrival, hash, bytes, only_if } = put;
+        let may = self.may_put(now, &name, bytes, only_if);
+        let answer = match may.and_then(|()| self.version(now, &name)) {
+            Ok(version) => {
+                let value = ItemValue::File { hash, body: Body::Arrived { arrival, bytes } };
+                self.begin(now, id, name, Task::Write(Item { version, value }), out)
+            }
+            Err(refusal) => Some(Answer::Refused(refusal)),
+        };
+        out.extend(answer.map(|answer| Output::Reply { id, answer }));
     }
 
     fn delete(
@@ -140,17 +160,29 @@ impl Node {
         Ok(())
     }
 
-    fn may_put(&self, now: Time, name: &Name, content: &Content) -> Result<(), Refusal> {
+    /// Whether a file of this many bytes would be taken now. Its content need not be here yet.
+    pub fn may_put(
+        &self,
+        now: Time,
+        name: &Name,
+        bytes: usize,
+        only_if: Option<Condition>,
+    ) -> Result<(), Refusal> {
         self.may_write()?;
-        if content.len() > self.config.max_file_bytes {
-            let reason = size::beyond(content.len() as u64, self.config.max_file_bytes);
+        if bytes > self.config.max_file_bytes {
+            let reason = size::beyond(bytes as u64, self.config.max_file_bytes);
             return Err(Refusal::new(Status::ContentTooLarge, reason));
         }
-        if !self.has_room(now, name, content.len()) {
+        if bytes > FILE_BYTES_CEILING && !self.goes_apart(bytes) {
+            let most = size::in_words(FILE_BYTES_CEILING as u64);
+            let reason = format!("a member keeps files in memory, and takes at most {most}");
+            return Err(Refusal::new(Status::ContentTooLarge, reason));
+        }
+        if !self.has_room(now, name, bytes) {
             let (status, why) = self.why_full();
             return Err(Refusal::new(status, why));
         }
-        Ok(())
+        self.allows(name, only_if)
     }
 
     /// The version of a new write of this name: later than all that this node has seen of the name,

@@ -17,9 +17,11 @@
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use super::{
+    arriving::Awaited,
     coverage::Covers,
     event::{Event, LinkId, Output},
     index::{Digest, IndexEntry, Kept},
+    item::{ArrivalId, Body, Item},
     limits::SYNC_WINDOW_REQUESTS,
     message::{FileRow, Peer, Sync},
     name::Name,
@@ -72,8 +74,12 @@ struct Session {
     /// Questions about names and digests that are not answered.
     questions: usize,
     pulled: usize,
+    /// Large contents that are on their way.
+    awaited: Awaited,
     /// Whether there was no room for something.
     has_refused: bool,
+    /// Whether a large content did not come.
+    has_failed: bool,
 }
 
 /// A version to be pulled.
@@ -90,7 +96,8 @@ impl Catchup {
     }
 
     pub(super) fn deadline(&self, timeout: Duration) -> Option<Time> {
-        self.session.as_ref().map(|session| session.heard + timeout)
+        let asking = self.session.as_ref().filter(|session| session.is_asking());
+        asking.map(|session| session.heard + timeout)
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -206,7 +213,9 @@ impl Node {
             pulling_bytes: 0,
             questions: 1,
             pulled: 0,
+            awaited: Awaited::new(),
             has_refused: false,
+            has_failed: false,
         });
         self.say(link, Peer::Sync(Sync::Buckets), out);
     }
@@ -226,6 +235,11 @@ impl Node {
             Sync::Pull { name, version } => {
                 let held = self.index.version(&name, version).or_else(|| self.index.get(&name));
                 let item = held.map(IndexEntry::item);
+                let is_large = item.as_ref().is_some_and(|it| it.len() >= self.config.apart_bytes);
+                let item = match item {
+                    Some(item) if is_large && self.keeps_at(link) => Some(item.apart(self.config.address)),
+                    item => item,
+                };
                 Sync::Item { name, item }
             }
             answer => return self.sync_answer(now, link, answer, out),
@@ -236,7 +250,9 @@ impl Node {
     /// A member that no longer answers is given up; the next CHECK begins again.
     pub(super) fn catchup_timeout(&mut self, now: Time) {
         let timeout = self.config.check_timeout;
-        self.catchup.session.take_if(|session| now >= session.heard + timeout);
+        self.catchup
+            .session
+            .take_if(|session| session.is_asking() && now >= session.heard + timeout);
     }
 
     fn names(&self, bucket: u8, after: Option<&Name>) -> Sync {
@@ -280,7 +296,12 @@ impl Node {
                 let asked = session.pulling.pop_front();
                 let Some(asked) = asked.filter(|asked| asked.name == name) else { return };
                 session.pulling_bytes -= asked.bytes;
-                match item.map(|item| self.keep(now, &name, item, out)) {
+                let is_apart = |item: &Item| matches!(item.body(), Some(Body::Apart { .. }));
+                let apart = item.as_ref().filter(|it| is_apart(it)).map(|it| it.version);
+                let kept = item.map(|item| self.keep(now, &name, item, None, out));
+                // Until it is here, or does not come, the session is not done.
+                session.awaited.extend(apart.and_then(|version| self.coming(&name, version)));
+                match kept {
                     Some(Ok(Kept::New | Kept::Older)) => session.pulled += 1,
                     Some(Err(_)) => session.has_refused = true,
                     _ => {}
@@ -294,6 +315,31 @@ impl Node {
         } else {
             self.catchup.session = Some(session);
         }
+    }
+
+    /// A large content is here, or does not come.
+    pub(super) fn arrival_ended(
+        &mut self,
+        now: Time,
+        arrival: ArrivalId,
+        is_kept: bool,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(session) = &mut self.catchup.session else { return };
+        if !session.awaited.remove(&arrival) {
+            return;
+        }
+        session.heard = now;
+        session.has_failed |= !is_kept;
+        if let Some(session) = self.catchup.session.take_if(|session| session.is_done()) {
+            self.session_done(now, &session, out);
+        }
+    }
+
+    /// Whether the node at the other end of a link keeps files on a disk, and can pull contents.
+    fn keeps_at(&self, link: LinkId) -> bool {
+        let peer = self.links.get(&link).and_then(|entry| entry.peer);
+        peer.and_then(|peer| self.view.get(peer)).is_some_and(|member| member.keeps)
     }
 
     /// Notes which of another member's versions this node lacks, so that they are asked for. Where the
@@ -339,10 +385,11 @@ impl Node {
         if session.pulled > 0 {
             out.push(Output::Notify(Event::CaughtUp { files: session.pulled }));
         }
-        if !session.has_refused {
+        if !session.has_refused && !session.has_failed {
             self.refused.all_known();
         }
-        let has_learned = self.learn(&session.offer) && self.covers_more(now, out);
+        let has_learned =
+            !session.has_failed && self.learn(&session.offer) && self.covers_more(now, out);
         if session.pulled > 0 || has_learned {
             // The successor may lack the same, and need not wait for the next round.
             self.begin_check(now, out);
@@ -390,5 +437,11 @@ impl Session {
             && self.pulling.is_empty()
             && self.wanted.is_empty()
             && self.buckets.is_empty()
+            && self.awaited.is_empty()
+    }
+
+    /// Whether the other member is to answer something.
+    fn is_asking(&self) -> bool {
+        self.questions > 0 || !self.pulling.is_empty()
     }
 }

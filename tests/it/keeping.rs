@@ -54,7 +54,11 @@ impl Keeper {
                 Output::Reply { id, answer } => self.answers.push((id, answer)),
                 Output::Notify(event) => self.events.push(event),
                 Output::Left => self.has_left = true,
-                Output::Connect { .. } | Output::Send { .. } | Output::Disconnect { .. } => {
+                Output::Connect { .. }
+                | Output::Send { .. }
+                | Output::Disconnect { .. }
+                | Output::Pull { .. }
+                | Output::GiveUp { .. } => {
                     panic!("there is no other node")
                 }
             }

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, net::SocketAddr};
 
 use super::{
-    item::{item, push_item},
+    item::{apart, item, push_item},
     line::{BadKey, Line, push_line},
     name::Name,
     op::OpId,
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::ring::{
     coverage::Lacks,
-    item::{Content, Item, ItemValue},
+    item::{Body, Content, Item, ItemValue},
     version::{Stamp, Version},
     view::ViewHash,
 };
@@ -107,6 +107,10 @@ impl ForwardPut {
         let head = format_args!("FORWARD {kind} {name} op={op} view={view} version={version}");
         let head = format_args!("{head} copies={copies}{more} stamp={stamp}");
         if let Some(ItemValue::File { hash, body }) = carried.item().map(|item| &item.value) {
+            if let Body::Apart { at, bytes } = *body {
+                push_line(out, format_args!("{head}{}", apart(*hash, at, bytes)));
+                return None;
+            }
             let content = body.content();
             push_line(out, format_args!("{head} blake3={hash} len={}", content.len()));
             return Some(content);

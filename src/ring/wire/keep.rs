@@ -25,9 +25,11 @@ pub struct Keep {
     pub refused: Option<(Status, SocketAddr)>,
     /// What it and others could not keep.
     pub failed: Failed,
+    /// What a member lacks whose content is still on its way to it.
+    pub pending: Failed,
 }
 
-/// Writes of one node that others could not keep.
+/// Writes of one node that others could not keep, or not yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Failed {
     /// Those with these times.
@@ -59,6 +61,28 @@ impl Failed {
         }
     }
 
+    fn push(&self, key: &str, out: &mut String) {
+        let stamps = match self {
+            Self::All => ALL.to_owned(),
+            Self::Some(stamps) if stamps.is_empty() => return,
+            Self::Some(stamps) => {
+                stamps.iter().map(Stamp::to_string).collect::<Vec<_>>().join(",")
+            }
+        };
+        let _ = write!(out, " {key}={stamps}");
+    }
+
+    fn read(line: Line<'_>, key: &'static str) -> Result<Self, BadKey> {
+        match line.key(key) {
+            None => Ok(Self::default()),
+            Some(ALL) => Ok(Self::All),
+            Some(stamps) => {
+                let stamps: Result<_, _> = stamps.split(',').map(str::parse).collect();
+                Ok(Self::Some(stamps.map_err(|()| BadKey(key))?))
+            }
+        }
+    }
+
     /// Adds all of the other.
     pub fn add_all(&mut self, other: Self, most: usize) {
         match other {
@@ -70,19 +94,13 @@ impl Failed {
 
 impl Keep {
     pub(super) fn encode(&self, stamp: Stamp, out: &mut Vec<u8>) {
-        let Self { op, view, hops, refused, failed } = self;
+        let Self { op, view, hops, refused, failed, pending } = self;
         let mut more = String::new();
         if let Some((status, by)) = refused {
             let _ = write!(more, " refused={} by={by}", status.words().0);
         }
-        match failed {
-            Failed::All => more += " failed=all",
-            Failed::Some(stamps) if stamps.is_empty() => {}
-            Failed::Some(stamps) => {
-                let stamps: Vec<_> = stamps.iter().map(Stamp::to_string).collect();
-                let _ = write!(more, " failed={}", stamps.join(","));
-            }
-        }
+        failed.push("failed", &mut more);
+        pending.push("pending", &mut more);
         push_line(out, format_args!("KEEP op={op} view={view} hops={hops}{more} stamp={stamp}"));
     }
 }
@@ -95,19 +113,12 @@ pub(super) fn keep(line: Line<'_>) -> Result<Keep, Reject> {
             Some((status, line.parsed("by")?))
         }
     };
-    let failed = match line.key("failed") {
-        None => Failed::default(),
-        Some(ALL) => Failed::All,
-        Some(stamps) => {
-            let stamps: Result<_, _> = stamps.split(',').map(str::parse).collect();
-            Failed::Some(stamps.map_err(|()| BadKey("failed"))?)
-        }
-    };
     Ok(Keep {
         op: line.parsed("op")?,
         view: ViewHash(line.hex("view")?),
         hops: line.number("hops")? as usize,
         refused,
-        failed,
+        failed: Failed::read(line, "failed")?,
+        pending: Failed::read(line, "pending")?,
     })
 }

@@ -32,7 +32,10 @@ impl Message {
     pub(super) fn brings_file(&self) -> bool {
         match self {
             Self::Request(request) => matches!(request, Request::Put { .. }),
-            Self::Peer(envelope) => envelope.message.item().is_some_and(|it| it.body().is_some()),
+            Self::Peer(envelope) => {
+                let body = envelope.message.item().and_then(Item::body);
+                matches!(body, Some(Body::Coming { .. }))
+            }
         }
     }
 

@@ -64,7 +64,10 @@ pub(super) fn examples() -> Vec<Message> {
     let lacks = Some(Lacks { bits: 1 << 127, pairs: u64::MAX });
     let found = ForwardGet { lacks, found: Some(item.clone()), ..get.clone() };
     let tombstone = Item::tombstone(version);
-    let keep = Keep { op, view: hash, hops: 1, refused: None, failed: Failed::default() };
+    let (none, pending) = (Failed::default(), Failed::Some([Stamp(2), Stamp(3)].into()));
+    let keep =
+        Keep { op, view: hash, hops: 1, refused: None, failed: none, pending: Failed::default() };
+    let not_yet = Keep { pending, ..keep.clone() };
     let failed = Failed::Some([Stamp(1), Stamp(u64::MAX)].into());
     let refused = Some((Status::InsufficientStorage, gone));
     let not_kept = Keep { refused, failed, ..keep.clone() };
@@ -144,6 +147,7 @@ pub(super) fn examples() -> Vec<Message> {
         Peer::ForwardGet(Box::new(deleted)),
         Peer::Keep(Box::new(keep)),
         Peer::Keep(Box::new(not_kept)),
+        Peer::Keep(Box::new(not_yet)),
         Peer::Keep(Box::new(nothing_kept)),
         Peer::Sync(Sync::Buckets),
         Peer::Sync(Sync::Digests { digests: vec![digest; BUCKETS] }),
@@ -265,19 +269,22 @@ fn put() -> impl Strategy<Value = ForwardPut> {
 }
 
 fn keep() -> impl Strategy<Value = Keep> {
-    let failed = prop_oneof![
-        Just(Failed::All),
-        btree_set(any::<u64>().prop_map(Stamp), 0..5).prop_map(Failed::Some),
-    ];
+    let failed = || {
+        prop_oneof![
+            Just(Failed::All),
+            btree_set(any::<u64>().prop_map(Stamp), 0..5).prop_map(Failed::Some),
+        ]
+    };
     let status = select(vec![Status::Unavailable, Status::InsufficientStorage]);
     let refused = option::of((status, any_address()));
-    (any_op(), any::<u64>(), any::<usize>(), refused, failed).prop_map(
-        |(op, view, hops, refused, failed)| Keep {
+    (any_op(), any::<u64>(), any::<usize>(), refused, failed(), failed()).prop_map(
+        |(op, view, hops, refused, failed, pending)| Keep {
             op,
             view: ViewHash(view),
             hops,
             refused,
             failed,
+            pending,
         },
     )
 }
@@ -368,10 +375,12 @@ fn any_digest() -> impl Strategy<Value = Digest> {
 }
 
 fn any_item() -> impl Strategy<Value = Item> {
-    (any_version(), option::of(vec(any::<u8>(), 0..500))).prop_map(|(version, content)| {
-        match content {
-            Some(content) => Item::file(version, content.into()),
-            None => Item::tombstone(version),
+    let content = option::of(vec(any::<u8>(), 0..500));
+    (any_version(), content, option::of(any_address())).prop_map(|(version, content, apart)| {
+        match (content, apart) {
+            (Some(content), None) => Item::file(version, content.into()),
+            (Some(content), Some(at)) => Item::file(version, content.into()).apart(at),
+            (None, _) => Item::tombstone(version),
         }
     })
 }

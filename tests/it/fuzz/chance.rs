@@ -91,6 +91,10 @@ impl World<Fuzz> {
                     true => Failed::All,
                     false => Failed::Some([self.version(source).stamp].into()),
                 },
+                pending: match source.flag() {
+                    true => Failed::All,
+                    false => Failed::Some([self.version(source).stamp].into()),
+                },
             })),
             6 => Peer::Refuse {
                 node: source.address(),
@@ -283,6 +287,7 @@ impl Source<'_> {
     }
 
     fn file(&mut self, version: Version) -> Item {
-        Item::file(version, vec![b'y'; self.pick(&[0, 1, 100, 500])].into())
+        let item = Item::file(version, vec![b'y'; self.pick(&[0, 1, 100, 500])].into());
+        if self.byte() % 4 == 0 { item.apart(self.address()) } else { item }
     }
 }

@@ -119,6 +119,7 @@ impl World<Fuzz> {
             give_up_after: GIVE_UP_AFTER,
             min_copies: usize::from(source.byte() % 3),
             max_file_bytes: FILE_BYTES_MAX,
+            apart_bytes: 100,
             tombstone_ttl: Duration::from_secs(20),
             keeps: source.flag(),
             last_seen: None,

@@ -417,6 +417,8 @@ impl Checker {
             );
         }
         let closed = self.closed.remove(&(creator.index, pending.life, name.clone(), version));
+        // It may have waited for a KEEP when that circle changed.
+        let closed = closed.filter(|it| it.len() == copies);
         let is_alone = copies == 1 && self.is_store_slow;
         let circle = match closed {
             // Others may have come while its store was busy.

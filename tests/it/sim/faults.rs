@@ -234,6 +234,7 @@ impl World<Sim> {
             route.slow_until = now;
         }
         self.network.refusing_until.fill(now);
+        self.network.is_rough = false;
         self.scene.disks.iter_mut().for_each(|disk| disk.fault = None);
         self.release();
         for host in &mut self.hosts {

@@ -78,6 +78,7 @@ impl World<Sim> {
             request_timeout: duration(self.scene.plan.request_timeout),
             min_copies: self.scene.plan.min_copies,
             max_file_bytes: self.scene.plan.file_bytes_max,
+            apart_bytes: self.scene.plan.apart_bytes,
             tombstone_ttl: duration(self.scene.plan.tombstone_ttl),
             keeps: self.scene.plan.keeps(index),
             last_seen,

@@ -34,6 +34,8 @@ pub struct Plan {
     pub keep_versions: usize,
     /// Which hosts keep files on a disk, a bit each.
     pub keepers: u64,
+    /// From which length on contents are pulled, where all keep files on disks.
+    pub apart_bytes: usize,
     /// Whether these go back to their ring by themselves, and not because an operator names a member.
     pub returns: bool,
     pub file_bytes_max: usize,
@@ -153,6 +155,7 @@ impl Plan {
             healing_max: ms(90_000),
             is_calm_short: false,
             is_patient: rng.chance(15),
+            apart_bytes: rng.pick(&[usize::MAX, 20, 200]),
         }
     }
 
@@ -174,6 +177,7 @@ impl Plan {
             stock: 0,
             first_fault_at: ms(1_000_000),
             calm_at: ms(1_000_000),
+            apart_bytes: usize::MAX,
             ..Self::stormy(rng)
         }
     }
@@ -226,6 +230,8 @@ impl Plan {
             stock: 0,
             patience: Some(patience),
             faults_come_in_pairs,
+            // A slow transfer takes longer.
+            apart_bytes: usize::MAX,
             ..self
         }
     }

@@ -172,7 +172,9 @@ impl World<Sim> {
         }
         let delays = self.scene.disks.iter().filter_map(|disk| disk.delay);
         let disks = 4 * delays.fold(self.scene.plan.store_delay, Micros::max);
-        self.run_until(self.time.now + self.scene.plan.check_interval + disks);
+        // What is pulled may go round twice, with a few KEEPs behind it.
+        let intervals = if self.scene.plan.apart_bytes < usize::MAX { 3 } else { 1 };
+        self.run_until(self.time.now + intervals * self.scene.plan.check_interval + disks);
         self.scene.checker.check_last_puts(live.len(), self.scene.plan.min_copies);
         for &host in &live {
             self.ask_last_gets(host);

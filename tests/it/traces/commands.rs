@@ -293,6 +293,7 @@ impl Script {
             request_timeout: duration(plan.request_timeout),
             forget_after: FORGET_AFTER,
             give_up_after: duration(plan.give_up_after),
+            apart_bytes: plan.apart_bytes,
             tombstone_ttl: duration(plan.tombstone_ttl),
             keeps: plan.keeps(host),
             last_seen: self.world.hosts[host].last_seen.clone().filter(|_| plan.keeps(host)),

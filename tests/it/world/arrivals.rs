@@ -28,7 +28,10 @@ impl<S: Scene> World<S> {
             }
             Arrival::Request { id, request } => {
                 S::takes_request(self, id);
-                self.step(index, Input::Request { id, request });
+                self.take_request(index, id, request);
+            }
+            Arrival::Pulled { arrival, result } => {
+                self.step(index, Input::Pulled { arrival, result });
             }
             Arrival::Stored => {
                 if let Some((ticket, result)) = self.hosts[index].store.say() {

@@ -8,14 +8,16 @@ use std::{
 };
 
 use smolring::ring::{
-    Config, LastSeen, LinkId, Node, RequestId,
+    Config, LastSeen, LinkId, Node, PullFault, RequestId,
     index::Index,
+    item::ArrivalId,
     limits::{FORGET_AFTER, GIVE_UP_AFTER, TOMBSTONE_TTL},
     message::Request,
 };
 
 use super::{
     network::{ConnectionId, Segment},
+    pulls::Pull,
     store::Store,
     timeline::{Micros, ms},
 };
@@ -87,6 +89,9 @@ pub struct Running {
     pub stores_until: Micros,
     /// How many of them it sends at once.
     pub stored_at_once: usize,
+    /// What it pulls, and what its clients have sent in pieces.
+    pub pulls: BTreeMap<ArrivalId, Pull>,
+    pub uploads: BTreeMap<RequestId, ArrivalId>,
 }
 
 /// What arrives at a host.
@@ -102,6 +107,11 @@ pub enum Arrival {
     },
     /// The store reports what became of the oldest thing that it was given.
     Stored,
+    /// A content that was pulled is here, or does not come.
+    Pulled {
+        arrival: ArrivalId,
+        result: Result<(), PullFault>,
+    },
 }
 
 impl Host {
@@ -184,6 +194,7 @@ pub fn lone_config(address: SocketAddr) -> Config {
         give_up_after: GIVE_UP_AFTER,
         min_copies: 1,
         max_file_bytes: 1 << 20,
+        apart_bytes: usize::MAX,
         tombstone_ttl: TOMBSTONE_TTL,
         keeps: false,
         last_seen: None,
@@ -212,6 +223,8 @@ impl Running {
             wake_at: None,
             stores_until: 0,
             stored_at_once: 0,
+            pulls: BTreeMap::new(),
+            uploads: BTreeMap::new(),
         }
     }
 

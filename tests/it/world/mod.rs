@@ -12,6 +12,7 @@
 use smolring::ring::{
     Config, Event as Note, Input, LinkId, Node, Output, RequestId, StoreFault,
     index::Index,
+    item::ArrivalId,
     message::{Answer, Envelope},
     version::Time,
 };
@@ -19,6 +20,7 @@ use smolring::ring::{
 mod arrivals;
 mod host;
 mod network;
+mod pulls;
 mod store;
 mod timeline;
 mod wire;
@@ -45,6 +47,8 @@ pub enum Event<E> {
     Resume { host: usize, life: u32 },
     /// A store reports what became of the content of a file.
     Stored { host: usize, life: u32 },
+    /// A content that is pulled may be here.
+    Pull { host: usize, life: u32, arrival: ArrivalId },
     /// Something that only this scene plans.
     Scene(E),
 }
@@ -168,6 +172,7 @@ impl<S: Scene> World<S> {
             Some(Event::Dial { connection }) => self.dial(connection),
             Some(Event::Resume { host, life }) => self.resume(host, life),
             Some(Event::Stored { host, life }) => self.deliver(host, life, Arrival::Stored),
+            Some(Event::Pull { host, life, arrival }) => self.pull(host, life, arrival),
             Some(Event::Scene(event)) => S::happen(self, event),
             None => {}
         }
@@ -328,6 +333,9 @@ impl<S: Scene> World<S> {
         let life = self.hosts[index].life;
         match output {
             Output::Reply { id, mut answer } => {
+                if let Some(arrival) = self.running(index).uploads.remove(&id) {
+                    self.hosts[index].store.arrivals.remove(&arrival);
+                }
                 answer.read(|ticket| self.hosts[index].store.read(ticket));
                 S::answers(self, index, id, &answer);
             }
@@ -358,6 +366,13 @@ impl<S: Scene> World<S> {
                 } else {
                     self.time.at(at, Event::Stored { host: index, life });
                 }
+            }
+            Output::Pull { arrival, from, name, version, hash, .. } => {
+                self.begin_pull(index, arrival, pulls::Pull { from, name, version, hash });
+            }
+            Output::GiveUp { arrival } => {
+                self.running(index).pulls.remove(&arrival);
+                self.hosts[index].store.arrivals.remove(&arrival);
             }
             Output::Discard { ticket } => self.hosts[index].store.discard(ticket),
             Output::Disconnect { link } => {

@@ -106,6 +106,8 @@ pub struct Network {
     /// Every message arrives whole and after just the latency, what is sent before a connection is
     /// taken included; what is stopped by a pause or a block waits until it is released.
     pub is_exact: bool,
+    /// Connections on which contents are pulled break off, or are slow, now and then.
+    pub is_rough: bool,
     /// The share of connects that are lost on their way, in percent; the driver then tries another
     /// socket.
     pub swallowed: u64,
@@ -121,6 +123,7 @@ impl Network {
             refusing_until: vec![0; hosts],
             latency,
             is_exact,
+            is_rough: !is_exact,
             swallowed: 0,
             file_bytes_max,
             made: 0,

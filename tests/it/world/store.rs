@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use smolring::ring::{
     StoreFault,
     index::{EntryKind, Index, IndexEntry},
-    item::{Content, Ticket, Value},
+    item::{ArrivalId, Content, Ticket, Value},
     name::Name,
     version::Version,
 };
@@ -14,6 +14,8 @@ use smolring::ring::{
 #[derive(Default)]
 pub struct Store {
     files: BTreeMap<Ticket, StoredFile>,
+    /// Contents that have come in pieces, and that no version has yet.
+    pub arrivals: BTreeMap<ArrivalId, Content>,
     /// What it will report, in order.
     pub(super) unsaid: VecDeque<(Ticket, Result<(), StoreFault>)>,
 }
@@ -35,6 +37,13 @@ impl Store {
     }
 
     pub(super) fn keep(&mut self, ticket: Ticket, name: Name, version: Version, value: Value) {
+        let value = match value {
+            Value::Arrived { arrival, hash, .. } => {
+                let content = self.arrivals.remove(&arrival).expect("it has arrived");
+                Value::Content { hash, content }
+            }
+            value => value,
+        };
         let file = StoredFile { name, version, value, is_confirmed: false };
         let before = self.files.insert(ticket, file);
         assert!(before.is_none(), "{ticket:?} is used twice");
@@ -58,7 +67,7 @@ impl Store {
         let file = self.files.get(&ticket);
         match &file.unwrap_or_else(|| panic!("{ticket:?} is read and not there")).value {
             Value::Content { content, .. } => content.clone(),
-            Value::Tombstone => panic!("{ticket:?} is read and is a tombstone"),
+            Value::Arrived { .. } | Value::Tombstone => panic!("{ticket:?} is read and is a tombstone"),
         }
     }
 
@@ -84,6 +93,7 @@ impl Store {
     pub(super) fn end_life(&mut self) -> bool {
         let before = self.files.len();
         self.unsaid.clear();
+        self.arrivals.clear();
         self.files.retain(|_, file| file.is_confirmed);
         self.files.len() < before
     }
@@ -97,7 +107,7 @@ impl Store {
                 Value::Content { hash, content } => {
                     EntryKind::File { hash: *hash, bytes: content.len() }
                 }
-                Value::Tombstone => EntryKind::Tombstone,
+                Value::Arrived { .. } | Value::Tombstone => EntryKind::Tombstone,
             };
             index.put(&file.name, IndexEntry { version: file.version, kind, ticket });
         }

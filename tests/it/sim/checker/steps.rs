@@ -69,7 +69,12 @@ impl Checker {
         self.inspect_index(now, host, up.node.index());
         for output in wanted {
             match output {
-                Output::Store { name, version, value: Value::Content { content, .. }, .. } => {
+                Output::Store { name, version, value, .. } if *value != Value::Tombstone => {
+                    let content = match value {
+                        Value::Content { content, .. } => content,
+                        Value::Arrived { arrival, .. } => &host.store.arrivals[arrival],
+                        Value::Tombstone => continue,
+                    };
                     let put = self.put_of(content);
                     let put = put.unwrap_or_else(|| panic!("{host} holds what nobody has put"));
                     self.learn(put, name, *version);
