@@ -5,12 +5,12 @@ use bytes::{Bytes, BytesMut};
 use crate::{
     ring::{
         Node, StoreFault,
-        item::{Body, Content, Item, ItemValue, Ticket, Value},
+        item::{ArrivalId, Body, Content, Item, ItemValue, Ticket, Value},
         message::{Answer, Refusal, Status},
         name::Name,
         version::Version,
     },
-    store::disk::{DiskStore, Read, ReadError, Report, SavedNode, Write},
+    store::disk::{DiskStore, Read, ReadError, Report, SavedNode, TransferId, Write, WriteValue},
 };
 
 /// A store on a disk.
@@ -18,7 +18,14 @@ pub(super) struct Disk(pub(super) DiskStore);
 
 impl Disk {
     pub(super) fn write(&self, ticket: Ticket, name: Name, version: Version, value: Value) {
-        self.0.write(Write { ticket, name, version, value: value.into() });
+        let value = match value {
+            Value::Arrived { arrival: ArrivalId(id), hash, bytes } => {
+                let transfer = TransferId(id);
+                WriteValue::Transferred { transfer, hash, bytes: bytes as u64 }
+            }
+            value => value.into(),
+        };
+        self.0.write(Write { ticket, name, version, value });
     }
 
     pub(super) fn discard(&self, ticket: Ticket) {

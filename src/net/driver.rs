@@ -24,7 +24,7 @@ use super::{
     link::OpenLink,
 };
 use crate::ring::{
-    Event, Input, LinkId, Node, Output, RequestId, StoreFault,
+    Event, Input, LinkId, Node, Output, PullFault, RequestId, StoreFault,
     item::Ticket,
     message::{Answer, Envelope, Item, Request},
     name::Name,
@@ -461,6 +461,11 @@ impl Turn<'_> {
                     state.stored.push_back((ticket, result));
                 }
             },
+            // No content is pulled yet: `Config::apart_bytes` is never reached. Another node may ask for it.
+            Output::Pull { arrival, .. } => {
+                self.input_later(Input::Pulled { arrival, result: Err(PullFault::Broken) });
+            }
+            Output::GiveUp { .. } => {}
             Output::Discard { ticket } => match &self.driver.disk {
                 Some(disk) => disk.discard(ticket),
                 None => state.memory.discard(ticket),

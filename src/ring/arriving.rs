@@ -174,6 +174,7 @@ impl Node {
         }
         if let Some(coming) = self.arriving.find(name, version) {
             let coming = self.arriving.all.get_mut(&coming).expect("it was found");
+            coming.instead = coming.instead.or(instead);
             if matches!(coming.state, ComingState::Waits(_)) {
                 (coming.at, coming.state) = (at, ComingState::Waits(now));
                 self.pull_next(now, out);
@@ -246,7 +247,8 @@ impl Node {
         match result {
             Ok(()) => {
                 let (hash, bytes) = (coming.hash, coming.bytes);
-                let (name, version, instead) = (coming.name.clone(), coming.version, coming.instead);
+                let (name, version, instead) =
+                    (coming.name.clone(), coming.version, coming.instead);
                 let value = ItemValue::File { hash, body: Body::Arrived { arrival, bytes } };
                 match self.file(now, &name, Item { version, value }, out) {
                     Kept::New | Kept::Older => {
@@ -375,13 +377,7 @@ impl Node {
         self.end_arrival(now, arrival, fault.is_none(), out);
     }
 
-    fn end_arrival(
-        &mut self,
-        now: Time,
-        arrival: ArrivalId,
-        is_kept: bool,
-        out: &mut Vec<Output>,
-    ) {
+    fn end_arrival(&mut self, now: Time, arrival: ArrivalId, is_kept: bool, out: &mut Vec<Output>) {
         let Some(coming) = self.arriving.all.remove(&arrival) else { return };
         for (id, _) in coming.replies {
             let held = self.index.version(&coming.name, coming.version);

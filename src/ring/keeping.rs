@@ -264,7 +264,13 @@ impl Node {
     }
 
     /// Enters a version into the index if that takes it, and hands it to the store.
-    pub(super) fn file(&mut self, now: Time, name: &Name, item: Item, out: &mut Vec<Output>) -> Kept {
+    pub(super) fn file(
+        &mut self,
+        now: Time,
+        name: &Name,
+        item: Item,
+        out: &mut Vec<Output>,
+    ) -> Kept {
         let version = item.version;
         let (value, kind) = match item.value {
             ItemValue::File { hash, body: Body::Whole(content) } => {

@@ -283,9 +283,7 @@ impl Node {
             Task::Write(item) => {
                 let version = item.version;
                 let carried = match item.body() {
-                    Some(Body::Arrived { .. }) => {
-                        Carried::Content(item.clone().apart(at))
-                    }
+                    Some(Body::Arrived { .. }) => Carried::Content(item.clone().apart(at)),
                     Some(_) => Carried::Content(item.clone()),
                     None => Carried::Tombstone,
                 };

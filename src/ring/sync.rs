@@ -237,7 +237,9 @@ impl Node {
                 let item = held.map(IndexEntry::item);
                 let is_large = item.as_ref().is_some_and(|it| it.len() >= self.config.apart_bytes);
                 let item = match item {
-                    Some(item) if is_large && self.keeps_at(link) => Some(item.apart(self.config.address)),
+                    Some(item) if is_large && self.keeps_at(link) => {
+                        Some(item.apart(self.config.address))
+                    }
                     item => item,
                 };
                 Sync::Item { name, item }

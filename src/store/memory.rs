@@ -18,10 +18,12 @@ pub struct MemoryStore {
 
 impl MemoryStore {
     /// Keeps the content of a file, without a copy. The node makes sure that there is room. Of a
-    /// tombstone there is nothing to keep.
+    /// tombstone there is nothing to keep. What has arrived in pieces is not in memory.
     pub fn keep(&mut self, ticket: Ticket, value: Value) -> Result<(), StoreFault> {
-        if let Value::Content { content, .. } = value {
-            self.contents.insert(ticket, content);
+        match value {
+            Value::Content { content, .. } => drop(self.contents.insert(ticket, content)),
+            Value::Arrived { .. } => return Err(StoreFault::Broken),
+            Value::Tombstone => {}
         }
         Ok(())
     }

@@ -152,6 +152,7 @@ impl Settings {
             give_up_after: self.give_up_after,
             min_copies: self.min_copies,
             max_file_bytes: self.max_file_bytes,
+            apart_bytes: usize::MAX,
             tombstone_ttl: self.tombstone_ttl,
             keeps: self.data.is_some(),
             last_seen: None,

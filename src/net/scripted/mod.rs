@@ -135,6 +135,7 @@ impl Alone {
             give_up_after: GIVE_UP_AFTER,
             min_copies: 1,
             max_file_bytes: FILE_BYTES_MAX,
+            apart_bytes: usize::MAX,
             tombstone_ttl: TOMBSTONE_TTL,
             keeps: false,
             last_seen: None,

@@ -65,9 +65,7 @@ impl Failed {
         let stamps = match self {
             Self::All => ALL.to_owned(),
             Self::Some(stamps) if stamps.is_empty() => return,
-            Self::Some(stamps) => {
-                stamps.iter().map(Stamp::to_string).collect::<Vec<_>>().join(",")
-            }
+            Self::Some(stamps) => stamps.iter().map(Stamp::to_string).collect::<Vec<_>>().join(","),
         };
         let _ = write!(out, " {key}={stamps}");
     }

@@ -376,13 +376,13 @@ fn any_digest() -> impl Strategy<Value = Digest> {
 
 fn any_item() -> impl Strategy<Value = Item> {
     let content = option::of(vec(any::<u8>(), 0..500));
-    (any_version(), content, option::of(any_address())).prop_map(|(version, content, apart)| {
-        match (content, apart) {
+    (any_version(), content, option::of(any_address())).prop_map(
+        |(version, content, apart)| match (content, apart) {
             (Some(content), None) => Item::file(version, content.into()),
             (Some(content), Some(at)) => Item::file(version, content.into()).apart(at),
             (None, _) => Item::tombstone(version),
-        }
-    })
+        },
+    )
 }
 
 fn any_view() -> impl Strategy<Value = View> {

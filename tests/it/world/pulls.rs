@@ -115,7 +115,9 @@ impl<S: Scene> World<S> {
         let up = host.up().expect("it can be reached");
         match up.node.content_of(&pull.name, pull.version) {
             Some((_, Body::Stored { ticket, .. })) => Ok(Some(host.store.read(ticket))),
-            Some((_, Body::Arrived { arrival, .. })) => Ok(host.store.arrivals.get(&arrival).cloned()),
+            Some((_, Body::Arrived { arrival, .. })) => {
+                Ok(host.store.arrivals.get(&arrival).cloned())
+            }
             Some((_, Body::Whole(content))) => Ok(Some(content)),
             _ => Err(PullFault::Broken),
         }

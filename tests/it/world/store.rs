@@ -67,7 +67,9 @@ impl Store {
         let file = self.files.get(&ticket);
         match &file.unwrap_or_else(|| panic!("{ticket:?} is read and not there")).value {
             Value::Content { content, .. } => content.clone(),
-            Value::Arrived { .. } | Value::Tombstone => panic!("{ticket:?} is read and is a tombstone"),
+            Value::Arrived { .. } | Value::Tombstone => {
+                panic!("{ticket:?} is read and is a tombstone")
+            }
         }
     }
 

@@ -73,7 +73,10 @@ impl<E> Timeline<E> {
 }
 
 fn is_under_way<E>(event: &Event<E>) -> bool {
-    matches!(event, Event::Arrive { .. } | Event::Dial { .. } | Event::Stored { .. } | Event::Pull { .. })
+    matches!(
+        event,
+        Event::Arrive { .. } | Event::Dial { .. } | Event::Stored { .. } | Event::Pull { .. }
+    )
 }
 
 /// SplitMix64 (Steele, Lea, Flood, 2014).
