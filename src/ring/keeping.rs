@@ -153,6 +153,24 @@ impl Storing {
         replies
     }
 
+    /// What the index has no place for stays in the store while another record of its name is not
+    /// confirmed: if that fails, it is needed. Returns the rest.
+    fn hold_back(&mut self, dropped: Vec<Dropped>) -> Vec<Dropped> {
+        let mut rest = Vec::new();
+        for (name, entry) in dropped {
+            match self.open.values_mut().rev().find(|it| it.name == name) {
+                Some(last) => last.dropped.push((name, entry)),
+                None => rest.push((name, entry)),
+            }
+        }
+        rest
+    }
+
+    /// Whether the store has yet to confirm anything of this name.
+    fn has_name(&self, name: &Name) -> bool {
+        self.open.values().any(|it| it.name == *name)
+    }
+
     fn end(&mut self, ticket: Ticket) -> Option<Unconfirmed> {
         let unconfirmed = self.open.remove(&ticket)?;
         self.bytes -= unconfirmed.bytes();
@@ -292,7 +310,7 @@ impl Node {
         out: &mut Vec<Output>,
     ) {
         let Some(unconfirmed) = self.storing.end(ticket) else { return };
-        let Unconfirmed { name, version, kind, dropped } = unconfirmed;
+        let Unconfirmed { name, version, kind, mut dropped } = unconfirmed;
         let replies = self.storing.replies_to(ticket);
         let Err(fault) = result else {
             self.storing.failures = 0;
@@ -307,6 +325,8 @@ impl Node {
         if self.storing.fault.replace(fault) != Some(fault) {
             out.push(Output::Notify(Event::StoreFails { fault }));
         }
+        // It may have been held back for itself.
+        dropped.retain(|(_, it)| it.ticket != ticket);
         // Stores confirm in order. So what this one has had to make way for is not confirmed either,
         // and what made way for this one now makes way for that.
         let mut later = self.storing.open.values_mut().map(|it| &mut it.dropped);
@@ -315,7 +335,10 @@ impl Node {
                 later.retain(|(_, it)| it.ticket != ticket);
                 later.extend(dropped);
             }
-            None => discard(self.index.take_back(&name, ticket, dropped), out),
+            None => {
+                let rest = self.index.take_back(&name, ticket, dropped);
+                discard(self.storing.hold_back(rest), out);
+            }
         }
         let was_full = !self.refused.is_empty();
         let is_nowhere = version.node == self.config.address && self.live == 1;
@@ -383,7 +406,7 @@ impl Node {
         discard(self.index.forget_deleted(before, |ticket| storing.has(ticket)), out);
         // There was no room for some, and what they have deleted may still be here.
         let was_full = !self.refused.is_empty();
-        for (name, version) in self.refused.forget_deleted(before) {
+        for (name, version) in self.refused.forget_deleted(before, |it| storing.has_name(it)) {
             discard(self.index.forget_up_to(&name, version), out);
         }
         self.note_room(was_full, out);

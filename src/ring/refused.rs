@@ -50,11 +50,15 @@ impl Refused {
         }
     }
 
-    /// Forgets tombstones that are older than `before`.
-    pub(super) fn forget_deleted(&mut self, before: Stamp) -> Vec<(Name, Version)> {
+    /// Forgets tombstones that are older than `before`, but those of names for which `is_busy` says so.
+    pub(super) fn forget_deleted(
+        &mut self,
+        before: Stamp,
+        is_busy: impl Fn(&Name) -> bool,
+    ) -> Vec<(Name, Version)> {
         let is_old =
             |(version, bytes): &(Version, Option<usize>)| bytes.is_none() && version.stamp < before;
-        let old = self.files.iter().filter(|(_, it)| is_old(it));
+        let old = self.files.iter().filter(|(name, it)| is_old(it) && !is_busy(name));
         let old: Vec<_> = old.map(|(name, it)| (name.clone(), it.0)).collect();
         for (name, _) in &old {
             self.files.remove(name);

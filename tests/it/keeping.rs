@@ -3,11 +3,16 @@
 
 use smolring::ring::{
     Event, Input, Node, Output, RequestId, StoreFault,
+    coverage::Covers,
     index::Index,
-    item::{Body, Ticket},
-    message::{Answer, Request, Status},
+    item::{Body, Item, Ticket},
+    limits::PROTOCOL,
+    message::{
+        Answer, Carried, Envelope, ForwardPut, Greeting, OpId, Peer, Request, Role, Status,
+    },
     name::Name,
-    version::{Time, Version},
+    version::{Stamp, Time, Version},
+    view::{Member, View, ViewHash},
 };
 
 use crate::world::lone_config;
@@ -29,9 +34,14 @@ struct Keeper {
 
 impl Keeper {
     fn new() -> Self {
+        Self::with_versions(1)
+    }
+
+    /// It keeps up to so many versions of a name.
+    fn with_versions(versions_max: usize) -> Self {
         let config = lone_config(([10, 0, 0, 1], 4043).into());
         let mut keeper = Self {
-            node: Node::new(config, Index::new(1 << 20, 1)),
+            node: Node::new(config, Index::new(1 << 20, versions_max)),
             now_us: 0,
             requests: 0,
             stored: Vec::new(),
@@ -54,10 +64,38 @@ impl Keeper {
                 Output::Reply { id, answer } => self.answers.push((id, answer)),
                 Output::Notify(event) => self.events.push(event),
                 Output::Left => self.has_left = true,
-                Output::Connect { .. } | Output::Send { .. } | Output::Disconnect { .. } => {
-                    panic!("there is no other node")
-                }
+                Output::Connect { .. } | Output::Send { .. } | Output::Disconnect { .. } => {}
             }
+        }
+    }
+
+    /// Another node forwards these versions of one file, the second of each pair in place of the first.
+    fn is_forwarded(&mut self, versions: &[(Option<Version>, Version)]) {
+        let link = self.node.accept().expect("there is room for a link");
+        let node = ([10, 0, 0, 2], 4043).into();
+        let mut view = View::default();
+        view.set(node, Member::alive(1, 0));
+        let (role, protocol, ring) = (Role::Visitor, PROTOCOL, "smolring".into());
+        let (clock_ms, knew, covers) = (0, 0, Covers::default());
+        let greeting = Greeting { node, role, protocol, ring, clock_ms, knew, view, covers };
+        let mut messages = vec![Peer::Meet(Box::new(greeting))];
+        for (n, &(instead, version)) in versions.iter().enumerate() {
+            let forward = ForwardPut {
+                op: OpId { creator: node, count: n as u64 },
+                view: ViewHash(1),
+                name: name(),
+                version,
+                copies: 1,
+                instead,
+                newest: None,
+                refused: None,
+                carried: Carried::Content(Item::file(version, "text".into())),
+            };
+            messages.push(Peer::ForwardPut(Box::new(forward)));
+        }
+        for message in messages {
+            let message = Envelope { stamp: Stamp::at_ms(0), message };
+            self.handle(Input::Received { link, message });
         }
     }
 
@@ -195,6 +233,30 @@ fn of_several_that_are_under_way_only_those_are_lost_that_the_store_cannot_keep(
         let kept = (0..3).filter(|&nth| !fails(nth) && Some(nth) != last);
         let kept: Vec<_> = kept.map(|nth| keeper.stored[nth].0).collect();
         assert_eq!(keeper.discarded, kept, "{failing:b}");
+    }
+}
+
+#[test]
+fn what_a_failed_write_has_replaced_is_kept_though_it_has_come_again_and_is_not_confirmed() {
+    let node = ([10, 0, 0, 2], 4043).into();
+    let [v1, v2, v3, v4] = [1, 2, 3, 4].map(|ms| Version { stamp: Stamp::at_ms(ms), node });
+    for comes_to_stay in [false, true] {
+        let mut keeper = Keeper::with_versions(2);
+        keeper.is_forwarded(&[(None, v1)]);
+        keeper.store_says(0, Ok(()));
+        // The last has come by catching up: the index has room for it again, and the store still has it.
+        keeper.is_forwarded(&[(None, v2), (None, v3), (Some(v3), v4), (None, v1)]);
+        for nth in 1..4 {
+            keeper.store_says(nth, Err(StoreFault::Full));
+        }
+        assert_eq!(keeper.discarded, []);
+        let last = if comes_to_stay { Ok(()) } else { Err(StoreFault::Full) };
+        keeper.store_says(4, last);
+        let held = if comes_to_stay { 4 } else { 0 };
+        let entry = keeper.node.index().get(&name()).expect("it was confirmed");
+        assert_eq!((entry.version, entry.ticket), (v1, keeper.stored[held].0));
+        let discarded = if comes_to_stay { vec![keeper.stored[0].0] } else { Vec::new() };
+        assert_eq!(keeper.discarded, discarded);
     }
 }
 
