@@ -325,6 +325,7 @@ impl Node {
         // The others go on without it, and raise no number for that. So it has to follow all that
         // they cover, even what it brought itself.
         self.learned = Covers::default();
+        self.refused.start_over();
         if self.view.brought().all(|(member, _)| member == self.config.address) {
             self.own.start_over(self.me.brings);
         }

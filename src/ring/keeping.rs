@@ -344,8 +344,10 @@ impl Node {
         let is_nowhere = version.node == self.config.address && self.live == 1;
         if !is_nowhere && self.index.get(&name).is_none_or(|held| held.version < version) {
             self.refused.add(&name, version, kind.bytes());
+            self.note_room(was_full, out);
+            self.refused.failed(ticket);
+            self.catchup.could_not_keep();
         }
-        self.note_room(was_full, out);
         let delay = self.config.check_interval * 2u32.pow(self.storing.failures);
         self.storing.failures = (self.storing.failures + 1).min(DOUBLINGS_MAX);
         self.storing.not_before = now + delay;
@@ -383,6 +385,7 @@ impl Node {
         }
         out.push(Output::Notify(Event::Damaged { name: name.clone() }));
         self.note_room(was_full, out);
+        self.refused.start_over();
         if let Some(id) = asked_by {
             let version = Some(held.version).filter(|_| !is_newest);
             self.request(now, id, Request::Get { name, version }, out);
@@ -440,6 +443,9 @@ impl Node {
     pub(super) fn note_room(&mut self, was_full: bool, out: &mut Vec<Output>) {
         let is_full = !self.refused.is_empty();
         if is_full != was_full {
+            if is_full {
+                self.refused.begin(self.learned.clone());
+            }
             out.push(Output::Notify(if is_full { Event::Full } else { Event::Roomy }));
         }
     }

@@ -1,10 +1,18 @@
 //! Versions that a full node had no room for.
+//!
+//! Nothing that was refused on its way round was acknowledged in that circle. So what a node covered
+//! before, it still has, and others can take it from there; what it has compared since without having
+//! to refuse anything, it has as well. When that is all that was ever brought, no member can have
+//! acknowledged what is still refused: it is nowhere, and is forgotten.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use super::{
+    coverage::Covers,
+    item::Ticket,
     name::Name,
     version::{Stamp, Version},
+    view::View,
 };
 
 /// Refused versions that one full node remembers.
@@ -18,6 +26,10 @@ pub(super) struct Refused {
     files: BTreeMap<Name, (Version, Option<usize>)>,
     /// There were more than it remembers.
     has_forgotten: bool,
+    /// What it has learned and does have, while anything is refused.
+    sound: Covers,
+    /// What the store was given last when this node learned something.
+    learned_at: Ticket,
 }
 
 impl Refused {
@@ -83,6 +95,53 @@ impl Refused {
 
     /// A comparison with another member has found nothing that had no room.
     pub(super) fn all_known(&mut self) {
+        self.has_forgotten = false;
+    }
+
+    /// What the node has learned and does have, though there are files that it has not.
+    pub(super) fn sound(&self) -> &Covers {
+        &self.sound
+    }
+
+    /// The first is refused; until then the node has had all that it has learned.
+    pub(super) fn begin(&mut self, learned: Covers) {
+        self.sound = learned;
+    }
+
+    /// The node has all that another member covers. What the store has been given may still fail.
+    pub(super) fn learned(&mut self, covers: &Covers, last_ticket: Ticket) {
+        if self.sound.add_all(covers) {
+            self.learned_at = last_ticket;
+        }
+    }
+
+    /// A member has raised its number in the circle of this node.
+    pub(super) fn note_raise(&mut self, member: SocketAddr, from: u64, brings: u64) {
+        if self.sound.has(member, from) {
+            self.sound.add(member, brings);
+        }
+    }
+
+    /// The store could not keep this. If the node has learned something since, it lacks some of that.
+    pub(super) fn failed(&mut self, ticket: Ticket) {
+        if ticket <= self.learned_at {
+            self.start_over();
+        }
+    }
+
+    /// The node has to compare again what it has learned.
+    pub(super) fn start_over(&mut self) {
+        self.sound = Covers::default();
+    }
+
+    /// Drops what is known of addresses that are not in the view.
+    pub(super) fn prune(&mut self, view: &View) {
+        self.sound.prune(view);
+    }
+
+    /// What was refused is nowhere.
+    pub(super) fn clear(&mut self) {
+        self.files.clear();
         self.has_forgotten = false;
     }
 }
