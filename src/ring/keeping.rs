@@ -16,7 +16,7 @@ use super::{
     limits::{INCARNATION_MAX, OPERATION_BYTES_MAX, OPERATIONS_MAX},
     message::{Answer, Refusal, Request, Status},
     name::Name,
-    node::Node,
+    node::{Node, Phase},
     size,
     version::{Stamp, Time, Version},
 };
@@ -399,9 +399,9 @@ impl Node {
     }
 
     /// Forgets tombstones that are old enough, and what they have deleted. A node whose clock is wrong
-    /// does not know which are.
+    /// does not know which are, nor does one that has yet to hear the time of its ring.
     pub(super) fn forget_deleted(&mut self, now: Time, out: &mut Vec<Output>) {
-        if self.clocks.is_off().is_some() {
+        if self.clocks.is_off().is_some() || self.phase == Phase::Joining {
             return;
         }
         let before = self.tombstones_since(now);
