@@ -122,8 +122,7 @@ impl Node {
             return;
         }
         let mut offer = entry.offer.clone();
-        let may_have_all = |it: Option<&Report>| it.is_none_or(|it| it.ready && !it.full);
-        if pred_is_full && self.before(may_have_all).is_some() {
+        if pred_is_full && self.may_have_roomy_mate() {
             // Another one has more: also what was kept though a full member could not keep it.
             offer.keep_only(entry.peer);
         }
@@ -137,7 +136,7 @@ impl Node {
         }
         let pair = (theirs, (self.index.digest(), self.index.history()));
         if pair.0.0 == pair.1.0 {
-            if self.has_followed(&offer, out) && self.covers_more(now, out) {
+            if self.has_followed(&offer, pred_is_full, out) && self.covers_more(now, out) {
                 self.begin_check(now, out);
             }
             if pair.0 == pair.1 && !pred_is_full {
@@ -166,11 +165,13 @@ impl Node {
     }
 
     /// This node has all that another member covers. Says whether that is news.
-    fn has_followed(&mut self, offer: &Covers, out: &mut Vec<Output>) -> bool {
+    fn has_followed(&mut self, offer: &Covers, is_full: bool, out: &mut Vec<Output>) -> bool {
         self.refused.learned(offer, self.storing.last_ticket());
         let is_news = self.learn(offer);
-        // A full node that has all that was ever brought lacks only what no member has acknowledged.
-        if !self.refused.is_empty() && self.has_all_brought() {
+        // A full node that has all that was ever brought lacks only what was not acknowledged. A member
+        // with room may have that all the same.
+        let may_be_there = is_full && self.may_have_roomy_mate();
+        if !self.refused.is_empty() && !may_be_there && self.has_all_brought() {
             self.refused.clear();
             self.note_room(true, out);
             self.unsettled = true;
@@ -223,6 +224,11 @@ impl Node {
             self.visit(now, member, out);
         }
         roomy.is_some() || self.before(|it| it.is_none()).is_some()
+    }
+
+    /// Whether another member is ready and not full, as far as this node knows.
+    fn may_have_roomy_mate(&self) -> bool {
+        self.before(|it| it.is_none_or(|it| it.ready && !it.full)).is_some()
     }
 
     /// The nearest member before this one that reports this of itself.
@@ -399,7 +405,10 @@ impl Node {
         }
         let is_news = match session.has_refused {
             true => self.learn(&session.offer),
-            false => self.has_followed(&session.offer, out),
+            false => {
+                let is_full = self.reports.of.get(&session.with).is_some_and(|it| it.full);
+                self.has_followed(&session.offer, is_full, out)
+            }
         };
         let has_learned = is_news && self.covers_more(now, out);
         if session.pulled > 0 || has_learned {
