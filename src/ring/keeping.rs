@@ -47,6 +47,8 @@ struct Unconfirmed {
     kind: EntryKind,
     /// What had to make way for it.
     dropped: Vec<Dropped>,
+    /// Earlier writes of its name that were not entered because of it.
+    outdone: Vec<Version>,
 }
 
 impl Unconfirmed {
@@ -292,13 +294,30 @@ impl Node {
             Kept::New | Kept::Older | Kept::Old => self.refused.kept(name, version),
         }
         self.note_room(was_full, out);
+        if kept == Kept::Old {
+            self.note_outdone(name, version);
+        }
         if !matches!(kept, Kept::New | Kept::Older) {
             return kept;
         }
-        let unconfirmed = Unconfirmed { name: name.clone(), version, kind, dropped };
+        let outdone = Vec::new();
+        let unconfirmed = Unconfirmed { name: name.clone(), version, kind, dropped, outdone };
         self.storing.begin(ticket, unconfirmed);
         out.push(Output::Store { ticket, name: name.clone(), version, value });
         kept
+    }
+
+    /// A write is not entered since a later one of its name is here. If that is not confirmed, both depend
+    /// on it. Returns whether this node has the write, or a later one.
+    fn note_outdone(&mut self, name: &Name, version: Version) -> bool {
+        let newest = self.index.get(name).filter(|held| held.version >= version);
+        let Some(newest) = newest else { return false };
+        if let Some(unconfirmed) = self.storing.open.get_mut(&newest.ticket)
+            && unconfirmed.outdone.len() < OPERATIONS_MAX
+        {
+            unconfirmed.outdone.push(version);
+        }
+        true
     }
 
     /// The store has kept what it was given, or could not.
@@ -310,7 +329,7 @@ impl Node {
         out: &mut Vec<Output>,
     ) {
         let Some(unconfirmed) = self.storing.end(ticket) else { return };
-        let Unconfirmed { name, version, kind, mut dropped } = unconfirmed;
+        let Unconfirmed { name, version, kind, mut dropped, outdone } = unconfirmed;
         let replies = self.storing.replies_to(ticket);
         let Err(fault) = result else {
             self.storing.failures = 0;
@@ -338,6 +357,11 @@ impl Node {
             None => {
                 let rest = self.index.take_back(&name, ticket, dropped);
                 discard(self.storing.hold_back(rest), out);
+            }
+        }
+        for outdone in outdone {
+            if !self.note_outdone(&name, outdone) {
+                self.commits.note_failure(outdone, fault);
             }
         }
         let was_full = !self.refused.is_empty();
