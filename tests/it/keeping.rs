@@ -7,9 +7,7 @@ use smolring::ring::{
     index::Index,
     item::{Body, Item, Ticket},
     limits::PROTOCOL,
-    message::{
-        Answer, Carried, Envelope, ForwardPut, Greeting, OpId, Peer, Request, Role, Status,
-    },
+    message::{Answer, Carried, Envelope, ForwardPut, Greeting, OpId, Peer, Request, Role, Status},
     name::Name,
     version::{Stamp, Time, Version},
     view::{Member, View, ViewHash},
