@@ -234,9 +234,9 @@ impl Node {
     /// The nearest member before this one that reports this of itself.
     fn before(&self, is_so: impl Fn(Option<&Report>) -> bool) -> Option<SocketAddr> {
         let mut before = self.config.address;
-        while let Some(member) = self.view.predecessor(before)
-            && member != self.config.address
-        {
+        // A node that leaves is in the circle no more: it would go round for ever.
+        for _ in 0..self.live {
+            let member = self.view.predecessor(before).filter(|it| *it != self.config.address)?;
             if is_so(self.reports.of.get(&member)) {
                 return Some(member);
             }
