@@ -125,6 +125,8 @@ pub struct Checker {
     /// PUTs whose contents do not have their numbers.
     contents: BTreeMap<Vec<u8>, u64>,
     pub tombstone_ttl: Micros,
+    /// Parts of the ring are apart for so long that one may bring back what the other has deleted.
+    pub forgets_while_apart: bool,
     /// Which hosts keep files on a disk, a bit each.
     pub keepers: u64,
     /// Whether a clock may jump so far back that stamps are given out again.
@@ -171,6 +173,7 @@ impl Checker {
             put_versions: BTreeMap::new(),
             tombstones: BTreeSet::new(),
             tombstone_ttl: plan.tombstone_ttl,
+            forgets_while_apart: false,
             keepers: plan.keepers,
             contents: BTreeMap::new(),
             may_repeat: plan.faults.contains(&Fault::ClockJump),
@@ -480,7 +483,9 @@ impl Checker {
     /// deletion.
     pub(super) fn is_deleted(&self, name: &Name, version: Version, read: Option<Version>) -> bool {
         let mut later = self.tombstones.range((name.clone(), version)..);
-        read.is_none() && later.next().is_some_and(|(it, _)| it == name)
+        let is_brought_back =
+            self.forgets_while_apart && self.tombstones.contains(&(name.clone(), version));
+        is_brought_back || (read.is_none() && later.next().is_some_and(|(it, _)| it == name))
     }
 
     /// What others in the ring promised to have must be found, if they still run.

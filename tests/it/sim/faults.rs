@@ -5,6 +5,9 @@ use smolring::ring::StoreFault;
 use super::scene::{Event, Sim};
 use crate::world::{Host, Micros, Running, World, ms};
 
+/// Between two blackouts a ring has this much time to form and to acknowledge something.
+const BLACKOUT_GAP: Micros = ms(4000);
+
 /// What can go wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
@@ -126,7 +129,8 @@ impl World<Sim> {
                     false => self.crash_as_planned(host, planned),
                 }
             }
-            Fault::Blackout => {
+            Fault::Blackout if self.time.now >= self.scene.next_blackout => {
+                self.scene.next_blackout = self.time.now + length + BLACKOUT_GAP;
                 self.tell(None, || "# all lose power".to_owned());
                 for host in 0..self.hosts.len() {
                     if self.hosts[host].is_up() {

@@ -87,6 +87,34 @@ impl World<Sim> {
         Parted { well, parted, lists: world.scene.checker.lists - lists }
     }
 
+    /// Two parts of a ring cannot reach each other for longer than deletions are remembered, while clients
+    /// put, get and delete at both. Then they are one again.
+    pub fn part_for_long(seed: u64, hosts: usize, shows: Shows) -> Report {
+        let mut time = Timeline::new(seed, false);
+        let seconds = |count: u64| ms(count * 1000);
+        let plan = Plan {
+            tombstone_ttl: seconds(10),
+            keepers: 0,
+            calm_at: seconds(70),
+            ..Plan::quiet(&mut time.rng, hosts)
+        };
+        let mut world = Self::of_seed(plan, time, shows);
+        let guard = Where(seed);
+        world.scene.checker.forgets_while_apart = true;
+        world.set_the_stage();
+        world.run_until(seconds(20));
+        world.tell(None, || "# n0 is on one side, all others are on the other".to_owned());
+        let routes: Vec<_> = (1..hosts).flat_map(|it| [(0, it), (it, 0)]).collect();
+        for &(from, to) in &routes {
+            world.network.routes[from][to].blocked_until = seconds(60);
+        }
+        world.break_routes(&routes);
+        world.run_until(seconds(70));
+        let report = world.calm();
+        std::mem::forget(guard);
+        report
+    }
+
     fn set_the_stage(&mut self) {
         let plan = self.scene.plan.clone();
         self.tell(None, || format!("{plan:?}"));
