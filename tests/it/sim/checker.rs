@@ -119,7 +119,7 @@ pub struct Checker {
     /// The name of each PUT, and the PUT of each version. A PUT may have several: its creator raises
     /// the version above what others hold.
     pub(super) put_names: BTreeMap<u64, Name>,
-    put_versions: BTreeMap<(Name, Version), u64>,
+    pub(super) put_versions: BTreeMap<(Name, Version), u64>,
     /// Versions that say that their name was deleted.
     pub(super) tombstones: BTreeSet<(Name, Version)>,
     /// PUTs whose contents do not have their numbers.
@@ -131,7 +131,7 @@ pub struct Checker {
     pub keepers: u64,
     /// Whether a clock may jump so far back that stamps are given out again.
     may_repeat: bool,
-    acked: BTreeSet<u64>,
+    pub(super) acked: BTreeSet<u64>,
     /// Stores do not confirm at once.
     pub is_store_slow: bool,
     /// The circles that PUTs have closed while the creator's store may not yet have confirmed.
