@@ -59,8 +59,9 @@ pub(super) struct Joining {
     itself: BTreeSet<usize>,
     /// Candidates that have said that they are joining too, and which nodes these are.
     fellows: BTreeMap<LinkTarget, SocketAddr>,
-    /// Nodes that have asked this one to take them in while it is joining, and when they last did.
-    asked_by: BTreeMap<SocketAddr, Time>,
+    /// Nodes that have asked this one to take them in while it is joining, when they last did, and whether
+    /// they come with files.
+    asked_by: BTreeMap<SocketAddr, (Time, bool)>,
     /// Other members that have greeted this node: they know it from an earlier life.
     callers: BTreeSet<SocketAddr>,
     /// Members of the ring in which this node was in its last life, while it is not in one again.
@@ -105,9 +106,9 @@ impl Joining {
     }
 
     /// A node that is joining too has asked this one to take it in.
-    fn note_asked(&mut self, now: Time, node: SocketAddr) {
+    fn note_asked(&mut self, now: Time, node: SocketAddr, brings: bool) {
         if self.asked_by.len() < MEMBERS_MAX || self.asked_by.contains_key(&node) {
-            self.asked_by.insert(node, now);
+            self.asked_by.insert(node, (now, brings));
         }
     }
 
@@ -181,8 +182,13 @@ impl Node {
         let waits = now.since(self.joining.since);
         let patience = waited * LOWER_BEGINS_WITHIN;
         let Joining { fellows, asked_by, .. } = &self.joining;
-        let is_asked = asked_by.values().any(|&at| now.since(at) < patience * 2);
-        let is_lower = |other: &SocketAddr| *other < self.config.address;
+        let is_asked = asked_by.values().any(|&(at, _)| now.since(at) < patience * 2);
+        // One that has been in a ring begins before one that is new.
+        let is_lower = |other: &SocketAddr| {
+            let brings = self.me.brings > 0;
+            let is_theirs = asked_by.get(other).map_or(brings, |&(_, it)| it);
+            (!is_theirs, *other) < (!brings, self.config.address)
+        };
         let has_lower = fellows.values().any(is_lower);
         let is_lowest = !has_lower && !asked_by.keys().any(is_lower);
         let is_next = is_lowest || (waits >= patience && !has_lower) || waits >= patience * 2;
@@ -424,7 +430,8 @@ impl Node {
         let node = greeting.node;
         let why_not = match self.phase {
             Phase::Joining => {
-                self.joining.note_asked(now, node);
+                let brings = greeting.view.get(node).is_some_and(|it| it.brings > 0);
+                self.joining.note_asked(now, node, brings);
                 Some("it is still joining itself".to_owned())
             }
             Phase::Member
