@@ -338,6 +338,10 @@ impl Node {
             }
             discard(dropped, out);
             out.extend(replies.into_iter().map(Reply::output));
+            if self.refused.settles_with(ticket) {
+                // Others can follow now what has come with this.
+                self.begin_check(now, out);
+            }
             return self.pass_keeps(out);
         };
         self.commits.note_failure(version, fault);

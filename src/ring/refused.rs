@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use super::{
     coverage::Covers,
     item::Ticket,
+    keeping::Storing,
     name::Name,
     version::{Stamp, Version},
     view::View,
@@ -30,6 +31,8 @@ pub(super) struct Refused {
     sound: Covers,
     /// What the store was given last when this node learned something.
     learned_at: Ticket,
+    /// What it had learned when the store had last confirmed all of that.
+    settled: Covers,
 }
 
 impl Refused {
@@ -109,10 +112,22 @@ impl Refused {
     }
 
     /// The node has all that another member covers. What the store has been given may still fail.
-    pub(super) fn learned(&mut self, covers: &Covers, last_ticket: Ticket) {
+    pub(super) fn learned(&mut self, covers: &Covers, storing: &Storing) {
+        let before = self.settled(storing).is_none().then(|| self.sound.clone());
         if self.sound.add_all(covers) {
-            self.learned_at = last_ticket;
+            self.learned_at = storing.last_ticket();
+            self.settled = before.unwrap_or_else(|| std::mem::take(&mut self.settled));
         }
+    }
+
+    /// What the node had learned before, if the store has yet to confirm what has come with the rest.
+    pub(super) fn settled(&self, storing: &Storing) -> Option<&Covers> {
+        (!storing.is_confirmed_up_to(self.learned_at)).then_some(&self.settled)
+    }
+
+    /// Whether the store has now confirmed all that has come with what the node has learned.
+    pub(super) fn settles_with(&self, ticket: Ticket) -> bool {
+        ticket == self.learned_at
     }
 
     /// A member has raised its number in the circle of this node.
@@ -131,7 +146,7 @@ impl Refused {
 
     /// The node has to compare again what it has learned.
     pub(super) fn start_over(&mut self) {
-        self.sound = Covers::default();
+        (self.sound, self.settled) = (Covers::default(), Covers::default());
     }
 
     /// Drops what is known of addresses that are not in the view.
