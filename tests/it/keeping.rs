@@ -1,13 +1,18 @@
 //! A node whose store is slow, full or broken: what its client is answered, and what can still be
 //! read. One node in virtual time; the test is its store.
 
+use std::net::SocketAddr;
+
 use smolring::ring::{
-    Event, Input, Node, Output, RequestId, StoreFault,
+    Event, Input, LinkId, Node, Output, RequestId, StoreFault,
     coverage::Covers,
     index::Index,
     item::{Body, Item, Ticket},
     limits::PROTOCOL,
-    message::{Answer, Carried, Envelope, ForwardPut, Greeting, OpId, Peer, Request, Role, Status},
+    message::{
+        Answer, Carried, Envelope, Failed, ForwardPut, Greeting, Keep, OpId, Peer, Request, Role,
+        Status,
+    },
     name::Name,
     version::{Stamp, Time, Version},
     view::{Member, View, ViewHash},
@@ -27,6 +32,7 @@ struct Keeper {
     discarded: Vec<Ticket>,
     answers: Vec<(RequestId, Answer)>,
     events: Vec<Event>,
+    sent: Vec<Peer>,
     has_left: bool,
 }
 
@@ -46,6 +52,7 @@ impl Keeper {
             discarded: Vec::new(),
             answers: Vec::new(),
             events: Vec::new(),
+            sent: Vec::new(),
             has_left: false,
         };
         keeper.handle(Input::Wake);
@@ -62,24 +69,25 @@ impl Keeper {
                 Output::Reply { id, answer } => self.answers.push((id, answer)),
                 Output::Notify(event) => self.events.push(event),
                 Output::Left => self.has_left = true,
-                Output::Connect { .. } | Output::Send { .. } | Output::Disconnect { .. } => {}
+                Output::Send { message, .. } => self.sent.push(message.message),
+                Output::Connect { .. } | Output::Disconnect { .. } => {}
             }
         }
     }
 
-    /// Another node forwards these versions of one file, the second of each pair in place of the first.
-    fn is_forwarded(&mut self, versions: &[(Option<Version>, Version)]) {
+    /// Another node greets this one, and forwards these versions of one file, the second of each pair in
+    /// place of the first. Returns the link.
+    fn is_forwarded(&mut self, role: Role, versions: &[(Option<Version>, Version)]) -> LinkId {
         let link = self.node.accept().expect("there is room for a link");
-        let node = ([10, 0, 0, 2], 4043).into();
         let mut view = View::default();
-        view.set(node, Member::alive(1, 0));
-        let (role, protocol, ring) = (Role::Visitor, PROTOCOL, "smolring".into());
+        view.set(other(), Member::alive(1, 0));
+        let (node, protocol, ring) = (other(), PROTOCOL, "smolring".into());
         let (clock_ms, knew, covers) = (0, 0, Covers::default());
         let greeting = Greeting { node, role, protocol, ring, clock_ms, knew, view, covers };
-        let mut messages = vec![Peer::Meet(Box::new(greeting))];
+        self.hears(link, Peer::Meet(Box::new(greeting)));
         for (n, &(instead, version)) in versions.iter().enumerate() {
             let forward = ForwardPut {
-                op: OpId { creator: node, count: n as u64 },
+                op: OpId { creator: other(), count: n as u64 },
                 view: ViewHash(1),
                 name: name(),
                 version,
@@ -89,12 +97,14 @@ impl Keeper {
                 refused: None,
                 carried: Carried::Content(Item::file(version, "text".into())),
             };
-            messages.push(Peer::ForwardPut(Box::new(forward)));
+            self.hears(link, Peer::ForwardPut(Box::new(forward)));
         }
-        for message in messages {
-            let message = Envelope { stamp: Stamp::at_ms(0), message };
-            self.handle(Input::Received { link, message });
-        }
+        link
+    }
+
+    fn hears(&mut self, link: LinkId, message: Peer) {
+        let message = Envelope { stamp: Stamp::at_ms(0), message };
+        self.handle(Input::Received { link, message });
     }
 
     fn ask(&mut self, request: Request) -> RequestId {
@@ -153,6 +163,11 @@ impl Keeper {
         }
         self.now_us = end_us;
     }
+}
+
+/// A node that says something to this one.
+fn other() -> SocketAddr {
+    ([10, 0, 0, 2], 4043).into()
 }
 
 fn name() -> Name {
@@ -236,14 +251,14 @@ fn of_several_that_are_under_way_only_those_are_lost_that_the_store_cannot_keep(
 
 #[test]
 fn what_a_failed_write_has_replaced_is_kept_though_it_has_come_again_and_is_not_confirmed() {
-    let node = ([10, 0, 0, 2], 4043).into();
-    let [v1, v2, v3, v4] = [1, 2, 3, 4].map(|ms| Version { stamp: Stamp::at_ms(ms), node });
+    let version = |ms| Version { stamp: Stamp::at_ms(ms), node: other() };
+    let [v1, v2, v3, v4] = [1, 2, 3, 4].map(version);
     for comes_to_stay in [false, true] {
         let mut keeper = Keeper::with_versions(2);
-        keeper.is_forwarded(&[(None, v1)]);
+        keeper.is_forwarded(Role::Visitor, &[(None, v1)]);
         keeper.store_says(0, Ok(()));
         // The last has come by catching up: the index has room for it again, and the store still has it.
-        keeper.is_forwarded(&[(None, v2), (None, v3), (Some(v3), v4), (None, v1)]);
+        keeper.is_forwarded(Role::Visitor, &[(None, v2), (None, v3), (Some(v3), v4), (None, v1)]);
         for nth in 1..4 {
             keeper.store_says(nth, Err(StoreFault::Full));
         }
@@ -256,6 +271,24 @@ fn what_a_failed_write_has_replaced_is_kept_though_it_has_come_again_and_is_not_
         let discarded = if comes_to_stay { vec![keeper.stored[0].0] } else { Vec::new() };
         assert_eq!(keeper.discarded, discarded);
     }
+}
+
+#[test]
+fn a_write_that_was_not_entered_for_a_later_one_fails_with_that() {
+    let version = |ms| Version { stamp: Stamp::at_ms(ms), node: other() };
+    let mut keeper = Keeper::new();
+    let link = keeper.is_forwarded(Role::Member, &[(None, version(2)), (None, version(1))]);
+    let (op, view) = (OpId { creator: other(), count: 1 }, keeper.node.view().circle_hash());
+    let (refused, failed) = (None, Failed::default());
+    keeper.hears(link, Peer::Keep(Box::new(Keep { op, view, hops: 0, refused, failed })));
+    keeper.store_says(0, Err(StoreFault::Full));
+    let keeps = keeper.sent.iter().filter_map(|it| match it {
+        Peer::Keep(keep) => Some(keep.failed.clone()),
+        _ => None,
+    });
+    let mut both = Failed::default();
+    [2, 1].map(|ms| both.add(version(ms).stamp, 2));
+    assert_eq!(keeps.collect::<Vec<_>>(), [both]);
 }
 
 #[test]
