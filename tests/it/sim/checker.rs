@@ -422,9 +422,10 @@ impl Checker {
         let closed = self.closed.remove(&(creator.index, pending.life, name.clone(), version));
         let is_alone = copies == 1 && self.is_store_slow;
         let circle = match closed {
-            // Others may have come while its store was busy.
-            None if is_alone => vec![creator.address],
-            closed => closed.unwrap_or_else(|| members_of(creator)),
+            Some(closed) if closed.len() == copies || !is_alone => closed,
+            // Others may have gone since the circle closed, or come while its store was busy.
+            _ if is_alone => vec![creator.address],
+            _ => members_of(creator),
         };
         assert_eq!(copies, circle.len(), "{creator} counts copies wrong");
         assert!(copies >= self.min_copies, "{creator} acknowledges {copies} copies");
