@@ -339,6 +339,9 @@ impl Node {
         self.joining.callers.clear();
         self.show_me();
         self.absorb(now, view, out);
+        // A ring that knows one of them has gone on with what they had.
+        let knows = |it: &LastSeen| it.members.iter().any(|member| view.get(*member).is_some());
+        self.joining.last_seen.take_if(|it| knows(it));
         self.name_last_seen();
         self.note_change(out);
         self.close(link, out);
