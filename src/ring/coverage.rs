@@ -58,6 +58,11 @@ impl Covers {
         pairs.fold(false, |news, (&member, &brings)| self.add(member, brings) || news)
     }
 
+    /// Keeps what this member brings.
+    pub fn keep_only(&mut self, member: Option<SocketAddr>) {
+        self.0.retain(|it, _| Some(*it) == member);
+    }
+
     /// Drops entries for addresses that are not in the view.
     pub fn prune(&mut self, view: &View) {
         self.0.retain(|&member, _| view.get(member).is_some());

@@ -66,7 +66,7 @@ impl fmt::Debug for Content {
 /// Names the content of a file in the store of one node, from the
 /// [`Output::Store`](super::Output::Store) that hands it over until the
 /// [`Output::Discard`](super::Output::Discard) that ends it. None is used twice.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct Ticket(pub u64);
 
 /// Names a large content that comes in pieces, from when it begins to come until a version has it or

@@ -13,7 +13,9 @@
 //! A node that comes back with files on its disk asks the members that it has last seen. It begins no
 //! ring alone: any of them may have gone on without it. Of several that are back, the one with the
 //! lowest address begins, and counts the others as gone with what they may have. So they are waited for
-//! like members of a ring that died in it; see `giving_up.rs`.
+//! like members of a ring that died in it; see `giving_up.rs`. If the lowest does not begin, since no
+//! other asks it or it has ended, another does later. A member of a ring that seeks a node which is
+//! joining is asked too.
 //!
 //! A node that the others declare gone again and again comes back this way as well.
 
@@ -38,6 +40,10 @@ use super::{
 /// After this long without an answer the next candidate is asked as well.
 const NEXT_CANDIDATE: Duration = Duration::from_millis(250);
 
+/// A node that is joining leaves it for this many times the usual wait to one with a lower address to
+/// begin the ring.
+const LOWER_BEGINS_WITHIN: u32 = 2;
+
 /// What is known on the way into a ring.
 #[derive(Debug, Default)]
 pub(super) struct Joining {
@@ -51,12 +57,13 @@ pub(super) struct Joining {
     failed: BTreeMap<LinkTarget, String>,
     /// Candidates that are this node itself.
     itself: BTreeSet<usize>,
-    /// Nodes that have said that they are joining too.
-    fellows: BTreeSet<SocketAddr>,
-    /// Such a node has asked this one to take it in.
-    is_asked: bool,
-    /// Configured members that have said that they are joining too.
-    joining: BTreeSet<usize>,
+    /// Candidates that have said that they are joining too, and which nodes these are.
+    fellows: BTreeMap<LinkTarget, SocketAddr>,
+    /// Nodes that have asked this one to take them in while it is joining, when they last did, and whether
+    /// they come with files.
+    asked_by: BTreeMap<SocketAddr, (Time, bool)>,
+    /// Other members that have greeted this node: they know it from an earlier life.
+    callers: BTreeSet<SocketAddr>,
     /// Members of the ring in which this node was in its last life, while it is not in one again.
     last_seen: Option<LastSeen>,
     /// The last reason for waiting that was reported.
@@ -93,13 +100,15 @@ impl Joining {
         now.since(self.in_since.unwrap_or_default())
     }
 
-    /// The n-th candidate did not take this node in.
-    pub(super) fn was_refused(&mut self, n: usize, node: SocketAddr, is_joining: bool) {
-        if is_joining {
-            self.fellows.insert(node);
-            self.joining.insert(n);
-        } else {
-            self.joining.remove(&n);
+    /// A candidate has answered that it is joining too.
+    pub(super) fn found_fellow(&mut self, place: LinkTarget, node: SocketAddr) {
+        self.fellows.insert(place, node);
+    }
+
+    /// A node that is joining too has asked this one to take it in.
+    fn note_asked(&mut self, now: Time, node: SocketAddr, brings: bool) {
+        if self.asked_by.len() < MEMBERS_MAX || self.asked_by.contains_key(&node) {
+            self.asked_by.insert(node, (now, brings));
         }
     }
 
@@ -122,8 +131,9 @@ impl Node {
         let known = self.view.members().map(|(member, _)| member);
         let known = known.filter(|&member| member != self.config.address);
         let last_seen = self.joining.last_seen.iter().flat_map(|it| it.members.iter().copied());
+        let callers = self.joining.callers.iter().copied();
         let told = configured.map(LinkTarget::Prev).chain(last_seen.map(LinkTarget::Node));
-        told.chain(known.map(LinkTarget::Node)).collect()
+        told.chain(callers.chain(known).map(LinkTarget::Node)).collect()
     }
 
     /// Asks the next candidate, or begins a ring.
@@ -148,11 +158,10 @@ impl Node {
             return self.say_what_for(out);
         }
         let place = candidates[self.joining.candidate];
-        let n = self.joining.candidate;
         self.joining.candidate += 1;
         self.joining.at = now + NEXT_CANDIDATE.min(self.config.check_interval / 4);
         if !self.short_links.leads_to(place) {
-            self.open_short_link(now, Purpose::Join(n), place, Role::Newcomer, out);
+            self.open_short_link(now, Purpose::Join, place, Role::Newcomer, out);
         }
     }
 
@@ -168,15 +177,28 @@ impl Node {
             // It has been in a ring of which no member is left to take it in.
             return true;
         }
-        let me = self.config.address;
-        let is_lowest = self.joining.fellows.iter().all(|&fellow| me < fellow);
+        // A lower one that does not begin may not be asked by any, or may have ended. The next is the
+        // lowest of those that this node has asked; and any in the end, since two rings would meet.
+        let waits = now.since(self.joining.since);
+        let patience = waited * LOWER_BEGINS_WITHIN;
+        let Joining { fellows, asked_by, .. } = &self.joining;
+        let is_asked = asked_by.values().any(|&(at, _)| now.since(at) < patience * 2);
+        // One that has been in a ring begins before one that is new.
+        let is_lower = |other: &SocketAddr| {
+            let brings = self.me.brings > 0;
+            let is_theirs = asked_by.get(other).map_or(brings, |&(_, it)| it);
+            (!is_theirs, *other) < (!brings, self.config.address)
+        };
+        let has_lower = fellows.values().any(is_lower);
+        let is_lowest = !has_lower && !asked_by.keys().any(is_lower);
+        let is_next = is_lowest || (waits >= patience && !has_lower) || waits >= patience * 2;
+        let is_next = is_asked && is_next;
         if self.joining.last_seen.is_some() {
-            return self.joining.is_asked && is_lowest;
+            return is_next;
         }
         // All that it was told of are waiting, one of them for this node: a circle.
-        let all_wait = (0..candidates.len()).all(|n| self.joining.joining.contains(&n));
-        let is_circle =
-            all_wait && is_lowest && self.joining.is_asked && self.joining.itself.is_empty();
+        let all_wait = candidates.iter().all(|place| self.joining.fellows.contains_key(place));
+        let is_circle = all_wait && is_next && self.joining.itself.is_empty();
         self.joining.itself.contains(&0) || (is_circle && !candidates.is_empty())
     }
 
@@ -191,27 +213,36 @@ impl Node {
             self.me.brings = self.me.incarnation.max(self.me.brings + 1);
             self.own.raised(self.me.brings);
         }
-        if let Some(LastSeen { members, alive_ms, .. }) = self.joining.last_seen.take() {
-            // Each may have acknowledged something until then, and even without this node.
-            let state = MemberState::Gone { since_ms: alive_ms, cause: Cause::Unknown };
-            for member in members {
-                self.view.set(member, Member { state, brings: alive_ms, ..Member::alive(0, 0) });
-            }
-        }
+        self.name_last_seen();
         self.show_me();
         self.close_join_links(out);
         self.unsettled = true;
         self.note_change(out);
     }
 
+    /// Members of its last ring of which this one knows nothing count as gone. Each may have
+    /// acknowledged something until this node was last there, and even without it.
+    fn name_last_seen(&mut self) {
+        let Some(LastSeen { members, alive_ms, .. }) = self.joining.last_seen.take() else {
+            return;
+        };
+        let state = MemberState::Gone { since_ms: alive_ms, cause: Cause::Unknown };
+        for member in members {
+            if self.view.get(member).is_none() {
+                self.view.set(member, Member { state, brings: alive_ms, ..Member::alive(0, 0) });
+            }
+        }
+    }
+
     fn close_join_links(&mut self, out: &mut Vec<Output>) {
-        for link in self.short_links.links(|it| matches!(it, Purpose::Join(_))) {
+        for link in self.short_links.links(|it| it == Purpose::Join) {
             self.short_links.end(link);
             self.close(link, out);
         }
     }
 
     pub(super) fn join_failed(&mut self, now: Time, place: LinkTarget, why: String) {
+        self.joining.fellows.remove(&place);
         self.joining.failed.insert(place, why);
         // With several to ask there is no need to wait for the clock.
         if self.joining.candidate > 0 {
@@ -252,16 +283,20 @@ impl Node {
         out: &mut Vec<Output>,
     ) {
         let seen = view.get(self.config.address);
-        let is_answer = matches!(self.short_links.get(link), Some(short) if matches!(short.purpose, Purpose::Join(_)));
+        let is_answer =
+            matches!(self.short_links.get(link), Some(short) if short.purpose == Purpose::Join);
         if let Some(entry) = seen.filter(|entry| is_answer && entry.is_alive()) {
             return self.was_taken_in(now, link, entry, view, out);
         }
         // There is a ring: this node need not begin one, at least for a while.
         self.joining.since = now;
+        if let Some(peer) = self.links.get(&link).and_then(|entry| entry.peer) {
+            self.note_caller(peer);
+        }
         if let Some(short) = self.short_links.get(link)
-            && let Purpose::Join(n) = short.purpose
+            && short.purpose == Purpose::Join
         {
-            self.joining.joining.remove(&n);
+            self.joining.fellows.remove(&short.place);
         }
         if let Some(entry) = seen {
             self.me.incarnation = self.me.incarnation.max(entry.incarnation.saturating_add(1));
@@ -269,6 +304,16 @@ impl Node {
         }
         if is_first {
             self.say(link, self.greeting(now, link, Role::Visitor), out);
+        }
+    }
+
+    /// A member that is no candidate yet can take this node in as well.
+    fn note_caller(&mut self, member: SocketAddr) {
+        let mut configured = (0..self.config.prevs.len()).filter_map(|n| self.prev_address(n));
+        let is_candidate = configured.any(|it| it == member)
+            || self.candidates().contains(&LinkTarget::Node(member));
+        if !is_candidate && self.joining.callers.len() < MEMBERS_MAX {
+            self.joining.callers.insert(member);
         }
     }
 
@@ -290,10 +335,15 @@ impl Node {
         self.me.incarnation = self.me.incarnation.max(entry.incarnation);
         self.phase = Phase::Member;
         self.joining.in_since = Some(now);
-        self.joining.last_seen = None;
         self.joining.failed.clear();
+        self.joining.callers.clear();
         self.show_me();
         self.absorb(now, view, out);
+        // A ring that knows one of them has gone on with what they had.
+        let knows = |it: &LastSeen| it.members.iter().any(|member| view.get(*member).is_some());
+        self.joining.last_seen.take_if(|it| knows(it));
+        self.name_last_seen();
+        self.note_change(out);
         self.close(link, out);
         self.close_join_links(out);
         // Nodes on other links may be waiting for it.
@@ -325,6 +375,7 @@ impl Node {
         // The others go on without it, and raise no number for that. So it has to follow all that
         // they cover, even what it brought itself.
         self.learned = Covers::default();
+        self.refused.start_over();
         if self.view.brought().all(|(member, _)| member == self.config.address) {
             self.own.start_over(self.me.brings);
         }
@@ -382,8 +433,8 @@ impl Node {
         let node = greeting.node;
         let why_not = match self.phase {
             Phase::Joining => {
-                self.joining.fellows.insert(node);
-                self.joining.is_asked = true;
+                let brings = greeting.view.get(node).is_some_and(|it| it.brings > 0);
+                self.joining.note_asked(now, node, brings);
                 Some("it is still joining itself".to_owned())
             }
             Phase::Member

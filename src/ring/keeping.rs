@@ -16,7 +16,7 @@ use super::{
     limits::{FILE_BYTES_CEILING, INCARNATION_MAX, OPERATION_BYTES_MAX, OPERATIONS_MAX},
     message::{Answer, Refusal, Request, Status},
     name::Name,
-    node::Node,
+    node::{Node, Phase},
     size,
     version::{Stamp, Time, Version},
 };
@@ -49,6 +49,8 @@ struct Unconfirmed {
     bytes: usize,
     /// What had to make way for it.
     dropped: Vec<Dropped>,
+    /// Earlier writes of its name that were not entered because of it.
+    outdone: Vec<Version>,
 }
 
 /// What a client will be answered when its file is kept.
@@ -147,6 +149,24 @@ impl Storing {
             replies.push(reply);
         }
         replies
+    }
+
+    /// What the index has no place for stays in the store while another record of its name is not
+    /// confirmed: if that fails, it is needed. Returns the rest.
+    fn hold_back(&mut self, dropped: Vec<Dropped>) -> Vec<Dropped> {
+        let mut rest = Vec::new();
+        for (name, entry) in dropped {
+            match self.open.values_mut().rev().find(|it| it.name == name) {
+                Some(last) => last.dropped.push((name, entry)),
+                None => rest.push((name, entry)),
+            }
+        }
+        rest
+    }
+
+    /// Whether the store has yet to confirm anything of this name.
+    fn has_name(&self, name: &Name) -> bool {
+        self.open.values().any(|it| it.name == *name)
     }
 
     fn end(&mut self, ticket: Ticket) -> Option<Unconfirmed> {
@@ -304,13 +324,31 @@ impl Node {
             Kept::New | Kept::Older | Kept::Old => self.refused.kept(name, version),
         }
         self.note_room(was_full, out);
+        if kept == Kept::Old {
+            self.note_outdone(name, version);
+        }
         if !matches!(kept, Kept::New | Kept::Older) {
             return kept;
         }
-        let unconfirmed = Unconfirmed { name: name.clone(), version, kind, bytes, dropped };
+        let outdone = Vec::new();
+        let unconfirmed =
+            Unconfirmed { name: name.clone(), version, kind, bytes, dropped, outdone };
         self.storing.begin(ticket, unconfirmed);
         out.push(Output::Store { ticket, name: name.clone(), version, value });
         kept
+    }
+
+    /// A write is not entered since a later one of its name is here. If that is not confirmed, both depend
+    /// on it. Returns whether this node has the write, or a later one.
+    fn note_outdone(&mut self, name: &Name, version: Version) -> bool {
+        let newest = self.index.get(name).filter(|held| held.version >= version);
+        let Some(newest) = newest else { return false };
+        if let Some(unconfirmed) = self.storing.open.get_mut(&newest.ticket)
+            && unconfirmed.outdone.len() < OPERATIONS_MAX
+        {
+            unconfirmed.outdone.push(version);
+        }
+        true
     }
 
     /// The store has kept what it was given, or could not.
@@ -322,7 +360,7 @@ impl Node {
         out: &mut Vec<Output>,
     ) {
         let Some(unconfirmed) = self.storing.end(ticket) else { return };
-        let Unconfirmed { name, version, kind, dropped, .. } = unconfirmed;
+        let Unconfirmed { name, version, kind, mut dropped, outdone, .. } = unconfirmed;
         let replies = self.storing.replies_to(ticket);
         let Err(fault) = result else {
             self.storing.failures = 0;
@@ -332,6 +370,10 @@ impl Node {
             discard(dropped, out);
             out.extend(replies.into_iter().map(Reply::output));
             self.arrivals_stored(now, ticket, None, out);
+            if self.refused.settles_with(ticket) {
+                // Others can follow now what has come with this.
+                self.begin_check(now, out);
+            }
             return self.pass_keeps(now, out);
         };
         let status = match fault {
@@ -342,6 +384,8 @@ impl Node {
         if self.storing.fault.replace(fault) != Some(fault) {
             out.push(Output::Notify(Event::StoreFails { fault }));
         }
+        // It may have been held back for itself.
+        dropped.retain(|(_, it)| it.ticket != ticket);
         // Stores confirm in order. So what this one has had to make way for is not confirmed either,
         // and what made way for this one now makes way for that.
         let mut later = self.storing.open.values_mut().map(|it| &mut it.dropped);
@@ -350,14 +394,24 @@ impl Node {
                 later.retain(|(_, it)| it.ticket != ticket);
                 later.extend(dropped);
             }
-            None => discard(self.index.take_back(&name, ticket, dropped), out),
+            None => {
+                let rest = self.index.take_back(&name, ticket, dropped);
+                discard(self.storing.hold_back(rest), out);
+            }
+        }
+        for outdone in outdone {
+            if !self.note_outdone(&name, outdone) {
+                self.commits.note_failure(outdone, status);
+            }
         }
         let was_full = !self.refused.is_empty();
         let is_nowhere = version.node == self.config.address && self.live == 1;
         if !is_nowhere && self.index.get(&name).is_none_or(|held| held.version < version) {
             self.refused.add(&name, version, kind.bytes());
+            self.note_room(was_full, out);
+            self.refused.failed(ticket);
+            self.catchup.could_not_keep();
         }
-        self.note_room(was_full, out);
         let delay = self.config.check_interval * 2u32.pow(self.storing.failures);
         self.storing.failures = (self.storing.failures + 1).min(DOUBLINGS_MAX);
         self.storing.not_before = now + delay;
@@ -396,6 +450,7 @@ impl Node {
         }
         out.push(Output::Notify(Event::Damaged { name: name.clone() }));
         self.note_room(was_full, out);
+        self.refused.start_over();
         if let Some(id) = asked_by {
             let version = Some(held.version).filter(|_| !is_newest);
             self.request(now, id, Request::Get { name, version }, out);
@@ -409,9 +464,9 @@ impl Node {
     }
 
     /// Forgets tombstones that are old enough, and what they have deleted. A node whose clock is wrong
-    /// does not know which are.
+    /// does not know which are, nor does one that has yet to hear the time of its ring.
     pub(super) fn forget_deleted(&mut self, now: Time, out: &mut Vec<Output>) {
-        if self.clocks.is_off().is_some() {
+        if self.clocks.is_off().is_some() || self.phase == Phase::Joining {
             return;
         }
         let before = self.tombstones_since(now);
@@ -419,7 +474,7 @@ impl Node {
         discard(self.index.forget_deleted(before, |ticket| storing.has(ticket)), out);
         // There was no room for some, and what they have deleted may still be here.
         let was_full = !self.refused.is_empty();
-        for (name, version) in self.refused.forget_deleted(before) {
+        for (name, version) in self.refused.forget_deleted(before, |it| storing.has_name(it)) {
             discard(self.index.forget_up_to(&name, version), out);
         }
         self.note_room(was_full, out);
@@ -453,6 +508,9 @@ impl Node {
     pub(super) fn note_room(&mut self, was_full: bool, out: &mut Vec<Output>) {
         let is_full = !self.refused.is_empty();
         if is_full != was_full {
+            if is_full {
+                self.refused.begin(self.learned.clone());
+            }
             out.push(Output::Notify(if is_full { Event::Full } else { Event::Roomy }));
         }
     }

@@ -38,17 +38,19 @@ impl Node {
         }))
     }
 
-    /// What others may take from this node. A full one lacks files that others brought; but whatever
+    /// What others may take from this node. A full one may lack files that others brought; but whatever
     /// was acknowledged with it as a member, it has.
     pub(super) fn offered(&self) -> Covers {
-        if self.refused.is_empty() {
-            return self.covers.clone();
-        }
-        let mut own = Covers::default();
+        let mut sound = match self.refused.settled(&self.storing) {
+            // Until the store has confirmed what it has pulled, it may have to go back.
+            Some(settled) => settled.clone(),
+            None if self.refused.is_empty() => return self.covers.clone(),
+            None => self.refused.sound().clone(),
+        };
         if self.covers.has(self.config.address, self.me.brings) {
-            own.add(self.config.address, self.me.brings);
+            sound.add(self.config.address, self.me.brings);
         }
-        own
+        sound
     }
 
     /// The other end of a link says which node it is and which members it knows.
@@ -283,6 +285,7 @@ impl Node {
             if is_here && !was_given_up && self.covers.has(member, entry.from) {
                 self.unsettled |= self.learned.add(member, entry.brings);
                 self.covers.add(member, entry.brings);
+                self.refused.note_raise(member, entry.from, entry.brings);
             }
         }
     }
@@ -374,6 +377,7 @@ impl Node {
         if circle != self.circle {
             self.clocks.keep_live(&self.view);
             self.learned.prune(&self.view);
+            self.refused.prune(&self.view);
             out.push(Output::Notify(Event::List(self.view.clone())));
         }
     }

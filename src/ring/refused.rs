@@ -1,10 +1,19 @@
 //! Versions that a full node had no room for.
+//!
+//! Nothing that was refused on its way round was acknowledged in that circle. So what a node covered
+//! before, it still has, and others can take it from there; what it has compared since without having
+//! to refuse anything, it has as well. When that is all that was ever brought, no member can have
+//! acknowledged what is still refused: it is nowhere, and is forgotten.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use super::{
+    coverage::Covers,
+    item::Ticket,
+    keeping::Storing,
     name::Name,
     version::{Stamp, Version},
+    view::View,
 };
 
 /// Refused versions that one full node remembers.
@@ -18,6 +27,12 @@ pub(super) struct Refused {
     files: BTreeMap<Name, (Version, Option<usize>)>,
     /// There were more than it remembers.
     has_forgotten: bool,
+    /// What it has learned and does have, while anything is refused.
+    sound: Covers,
+    /// What the store was given last when this node learned something.
+    learned_at: Ticket,
+    /// What it had learned when the store had last confirmed all of that.
+    settled: Covers,
 }
 
 impl Refused {
@@ -50,11 +65,15 @@ impl Refused {
         }
     }
 
-    /// Forgets tombstones that are older than `before`.
-    pub(super) fn forget_deleted(&mut self, before: Stamp) -> Vec<(Name, Version)> {
+    /// Forgets tombstones that are older than `before`, but those of names for which `is_busy` says so.
+    pub(super) fn forget_deleted(
+        &mut self,
+        before: Stamp,
+        is_busy: impl Fn(&Name) -> bool,
+    ) -> Vec<(Name, Version)> {
         let is_old =
             |(version, bytes): &(Version, Option<usize>)| bytes.is_none() && version.stamp < before;
-        let old = self.files.iter().filter(|(_, it)| is_old(it));
+        let old = self.files.iter().filter(|(name, it)| is_old(it) && !is_busy(name));
         let old: Vec<_> = old.map(|(name, it)| (name.clone(), it.0)).collect();
         for (name, _) in &old {
             self.files.remove(name);
@@ -79,6 +98,65 @@ impl Refused {
 
     /// A comparison with another member has found nothing that had no room.
     pub(super) fn all_known(&mut self) {
+        self.has_forgotten = false;
+    }
+
+    /// What the node has learned and does have, though there are files that it has not.
+    pub(super) fn sound(&self) -> &Covers {
+        &self.sound
+    }
+
+    /// The first is refused; until then the node has had all that it has learned.
+    pub(super) fn begin(&mut self, learned: Covers) {
+        self.sound = learned;
+    }
+
+    /// The node has all that another member covers. What the store has been given may still fail.
+    pub(super) fn learned(&mut self, covers: &Covers, storing: &Storing) {
+        let before = self.settled(storing).is_none().then(|| self.sound.clone());
+        if self.sound.add_all(covers) {
+            self.learned_at = storing.last_ticket();
+            self.settled = before.unwrap_or_else(|| std::mem::take(&mut self.settled));
+        }
+    }
+
+    /// What the node had learned before, if the store has yet to confirm what has come with the rest.
+    pub(super) fn settled(&self, storing: &Storing) -> Option<&Covers> {
+        (!storing.is_confirmed_up_to(self.learned_at)).then_some(&self.settled)
+    }
+
+    /// Whether the store has now confirmed all that has come with what the node has learned.
+    pub(super) fn settles_with(&self, ticket: Ticket) -> bool {
+        ticket == self.learned_at
+    }
+
+    /// A member has raised its number in the circle of this node.
+    pub(super) fn note_raise(&mut self, member: SocketAddr, from: u64, brings: u64) {
+        if self.sound.has(member, from) {
+            self.sound.add(member, brings);
+        }
+    }
+
+    /// The store could not keep this. If the node has learned something since, it lacks some of that.
+    pub(super) fn failed(&mut self, ticket: Ticket) {
+        if ticket <= self.learned_at {
+            self.start_over();
+        }
+    }
+
+    /// The node has to compare again what it has learned.
+    pub(super) fn start_over(&mut self) {
+        (self.sound, self.settled) = (Covers::default(), Covers::default());
+    }
+
+    /// Drops what is known of addresses that are not in the view.
+    pub(super) fn prune(&mut self, view: &View) {
+        self.sound.prune(view);
+    }
+
+    /// What was refused is nowhere.
+    pub(super) fn clear(&mut self) {
+        self.files.clear();
         self.has_forgotten = false;
     }
 }

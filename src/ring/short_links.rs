@@ -28,8 +28,8 @@ const LONG_GONE_MS: u64 = 600_000;
 /// What a short link is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Purpose {
-    /// To be taken in: the n-th candidate.
-    Join(usize),
+    /// To be taken in.
+    Join,
     /// Whether a newcomer, which waits on another link, is where it says.
     Vet(LinkId),
     /// Whether a gone member is back, or another ring can be found.
@@ -214,10 +214,10 @@ impl Node {
             }
             Purpose::Visit => self.visit_begins(now, link, out),
             // It is not in a ring, or no longer: it will come by itself.
-            Purpose::Seek | Purpose::Join(_) => {
+            Purpose::Seek | Purpose::Join => {
                 self.short_links.end(link);
                 self.close(link, out);
-                if matches!(short.purpose, Purpose::Join(_)) {
+                if short.purpose == Purpose::Join {
                     self.join_failed(now, short.place, "it is still joining itself".into());
                 }
             }
@@ -240,7 +240,7 @@ impl Node {
         }
         let Some(short) = self.short_links.end(link) else { return };
         match short.purpose {
-            Purpose::Join(_) => self.join_failed(now, short.place, why.to_owned()),
+            Purpose::Join => self.join_failed(now, short.place, why.to_owned()),
             Purpose::Vet(newcomer) => self.vet_failed(now, newcomer, short.place, why, out),
             Purpose::Visit => self.visit_failed(),
             Purpose::Seek | Purpose::Scout => {}
@@ -396,14 +396,17 @@ impl Node {
         why: String,
         out: &mut Vec<Output>,
     ) {
-        let purpose = self.short_links.get(link).map(|short| short.purpose);
-        match purpose {
-            Some(Purpose::Join(n)) => self.joining.was_refused(n, node, is_joining),
-            Some(Purpose::Vet(_)) => {}
-            _ => self.mention(node, &format!("it says: {why}"), out),
+        let short = self.short_links.get(link);
+        let is_join = short.is_some_and(|short| short.purpose == Purpose::Join);
+        let is_vet = short.is_some_and(|short| matches!(short.purpose, Purpose::Vet(_)));
+        if !is_join && !is_vet {
+            self.mention(node, &format!("it says: {why}"), out);
         }
         out.push(Output::Disconnect { link });
         self.link_down(now, link, why, out);
+        if let Some(short) = short.filter(|_| is_join && is_joining) {
+            self.joining.found_fellow(short.place, node);
+        }
     }
 
     pub(super) fn say_waiting(&mut self, why: String, out: &mut Vec<Output>) {

@@ -23,7 +23,7 @@ use super::{
     index::{Digest, IndexEntry, Kept},
     item::{ArrivalId, Body, Item},
     limits::SYNC_WINDOW_REQUESTS,
-    message::{FileRow, Peer, Sync},
+    message::{FileRow, Peer, Report, Sync},
     name::Name,
     node::Node,
     short_links::Purpose,
@@ -103,6 +103,13 @@ impl Catchup {
     pub(super) fn is_busy(&self) -> bool {
         self.session.is_some()
     }
+
+    /// The store could not keep something, which may have come by this session.
+    pub(super) fn could_not_keep(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.has_refused = true;
+        }
+    }
 }
 
 impl Node {
@@ -121,20 +128,25 @@ impl Node {
         if entry.peer != predecessor || self.catchup.session.is_some() {
             return;
         }
-        let offer = entry.offer.clone();
+        let mut offer = entry.offer.clone();
+        if pred_is_full && self.may_have_roomy_mate() {
+            // Another one has more: also what was kept though a full member could not keep it.
+            offer.keep_only(entry.peer);
+        }
         let gives = self.gains_by(&offer);
         if pred_is_full
             && !gives
             && self.covers.lacks(&self.view, self.config.address).next().is_some()
+            && self.visit_before(now, out)
         {
-            return self.visit_before(now, out);
+            return;
         }
         let pair = (theirs, (self.index.digest(), self.index.history()));
         if pair.0.0 == pair.1.0 {
-            if self.learn(&offer) && self.covers_more(now, out) {
+            if self.has_followed(&offer, pred_is_full, out) && self.covers_more(now, out) {
                 self.begin_check(now, out);
             }
-            if pair.0 == pair.1 {
+            if pair.0 == pair.1 && !pred_is_full {
                 self.catchup = Catchup::default();
                 return;
             }
@@ -151,11 +163,43 @@ impl Node {
         if !gives && !is_news && now < self.catchup.not_before {
             return;
         }
-        if pred_is_full && !gives {
-            // What it lacks, others may have.
-            return self.visit_before(now, out);
+        // What a full predecessor lacks, others may have. But it may have what this full node lacks.
+        let has_more = !self.refused.is_empty() && !self.has_all_of(&offer);
+        if pred_is_full && !gives && !has_more && self.visit_before(now, out) {
+            return;
         }
         self.begin_session(now, link, offer, out);
+    }
+
+    /// This node has all that another member covers. Says whether that is news.
+    fn has_followed(&mut self, offer: &Covers, is_full: bool, out: &mut Vec<Output>) -> bool {
+        self.refused.learned(offer, &self.storing);
+        let is_news = self.learn(offer);
+        // A full node that has all that was ever brought lacks only what was not acknowledged. A member
+        // with room may have that all the same.
+        let may_be_there = is_full && self.may_have_roomy_mate();
+        if !self.refused.is_empty() && !may_be_there && self.has_all_brought() {
+            self.refused.clear();
+            self.note_room(true, out);
+            self.unsettled = true;
+        }
+        is_news
+    }
+
+    /// Whether this node, which is full, has nevertheless all that any member brings.
+    fn has_all_brought(&self) -> bool {
+        let me = self.config.address;
+        let mut sound = self.refused.sound().clone();
+        if self.own.is_covered(sound.of(me)) {
+            sound.add(me, self.me.brings);
+        }
+        sound.lacks(&self.view, me).next().is_none()
+    }
+
+    /// Whether this node, which is full, has nevertheless all that another one offers.
+    fn has_all_of(&self, offer: &Covers) -> bool {
+        let offered = self.offered();
+        self.view.brought().all(|(member, _)| offered.of(member) >= offer.of(member))
     }
 
     /// Whether what was learned makes this node cover more than before.
@@ -175,20 +219,37 @@ impl Node {
             || (!self.own.is_covered(learned) && offer.of(me) > learned)
     }
 
-    /// Visits the nearest member before this one that is not full.
-    fn visit_before(&mut self, now: Time, out: &mut Vec<Output>) {
+    /// Visits the nearest member before this one that is not full. Says whether there is one, or may be.
+    fn visit_before(&mut self, now: Time, out: &mut Vec<Output>) -> bool {
         if self.short_links.count(|it| it == Purpose::Visit) > 0 {
-            return;
+            return true;
         }
+        let has_all = |it: Option<&Report>| it.is_some_and(|it| it.ready && !it.full);
+        let is_roomy = |it: Option<&Report>| it.is_some_and(|it| !it.full);
+        let roomy = self.before(has_all).or_else(|| self.before(is_roomy));
+        if let Some(member) = roomy {
+            self.visit(now, member, out);
+        }
+        roomy.is_some() || self.before(|it| it.is_none()).is_some()
+    }
+
+    /// Whether another member is ready and not full, as far as this node knows.
+    fn may_have_roomy_mate(&self) -> bool {
+        self.before(|it| it.is_none_or(|it| it.ready && !it.full)).is_some()
+    }
+
+    /// The nearest member before this one that reports this of itself.
+    fn before(&self, is_so: impl Fn(Option<&Report>) -> bool) -> Option<SocketAddr> {
         let mut before = self.config.address;
-        while let Some(member) = self.view.predecessor(before)
-            && member != self.config.address
-        {
-            if self.reports.of.get(&member).is_some_and(|report| !report.full) {
-                return self.visit(now, member, out);
+        // A node that leaves is in the circle no more: it would go round for ever.
+        for _ in 0..self.live {
+            let member = self.view.predecessor(before).filter(|it| *it != self.config.address)?;
+            if is_so(self.reports.of.get(&member)) {
+                return Some(member);
             }
             before = member;
         }
+        None
     }
 
     /// A member that is visited has answered.
@@ -390,8 +451,16 @@ impl Node {
         if !session.has_refused && !session.has_failed {
             self.refused.all_known();
         }
-        let has_learned =
-            !session.has_failed && self.learn(&session.offer) && self.covers_more(now, out);
+        let is_news = match session.has_refused {
+            // It does not have all that the other has.
+            _ if session.has_failed => false,
+            true => self.learn(&session.offer),
+            false => {
+                let is_full = self.reports.of.get(&session.with).is_some_and(|it| it.full);
+                self.has_followed(&session.offer, is_full, out)
+            }
+        };
+        let has_learned = is_news && self.covers_more(now, out);
         if session.pulled > 0 || has_learned {
             // The successor may lack the same, and need not wait for the next round.
             self.begin_check(now, out);

@@ -1,13 +1,21 @@
 //! A node whose store is slow, full or broken: what its client is answered, and what can still be
 //! read. One node in virtual time; the test is its store.
 
+use std::net::SocketAddr;
+
 use smolring::ring::{
-    Event, Input, Node, Output, RequestId, StoreFault,
+    Event, Input, LinkId, Node, Output, RequestId, StoreFault,
+    coverage::Covers,
     index::Index,
-    item::{Body, Ticket},
-    message::{Answer, Request, Status},
+    item::{Body, Item, Ticket},
+    limits::PROTOCOL,
+    message::{
+        Answer, Carried, Envelope, Failed, ForwardPut, Greeting, Keep, OpId, Peer, Request, Role,
+        Status,
+    },
     name::Name,
-    version::{Time, Version},
+    version::{Stamp, Time, Version},
+    view::{Member, View, ViewHash},
 };
 
 use crate::world::lone_config;
@@ -24,20 +32,27 @@ struct Keeper {
     discarded: Vec<Ticket>,
     answers: Vec<(RequestId, Answer)>,
     events: Vec<Event>,
+    sent: Vec<Peer>,
     has_left: bool,
 }
 
 impl Keeper {
     fn new() -> Self {
+        Self::with_versions(1)
+    }
+
+    /// It keeps up to so many versions of a name.
+    fn with_versions(versions_max: usize) -> Self {
         let config = lone_config(([10, 0, 0, 1], 4043).into());
         let mut keeper = Self {
-            node: Node::new(config, Index::new(1 << 20, 1)),
+            node: Node::new(config, Index::new(1 << 20, versions_max)),
             now_us: 0,
             requests: 0,
             stored: Vec::new(),
             discarded: Vec::new(),
             answers: Vec::new(),
             events: Vec::new(),
+            sent: Vec::new(),
             has_left: false,
         };
         keeper.handle(Input::Wake);
@@ -54,15 +69,43 @@ impl Keeper {
                 Output::Reply { id, answer } => self.answers.push((id, answer)),
                 Output::Notify(event) => self.events.push(event),
                 Output::Left => self.has_left = true,
-                Output::Connect { .. }
-                | Output::Send { .. }
-                | Output::Disconnect { .. }
-                | Output::Pull { .. }
-                | Output::GiveUp { .. } => {
-                    panic!("there is no other node")
-                }
+                Output::Send { message, .. } => self.sent.push(message.message),
+                Output::Connect { .. } | Output::Disconnect { .. } => {}
+                Output::Pull { .. } | Output::GiveUp { .. } => panic!("nothing is so large"),
             }
         }
+    }
+
+    /// Another node greets this one, and forwards these versions of one file, the second of each pair in
+    /// place of the first. Returns the link.
+    fn is_forwarded(&mut self, role: Role, versions: &[(Option<Version>, Version)]) -> LinkId {
+        let link = self.node.accept().expect("there is room for a link");
+        let mut view = View::default();
+        view.set(other(), Member::alive(1, 0));
+        let (node, protocol, ring) = (other(), PROTOCOL, "smolring".into());
+        let (clock_ms, knew, covers) = (0, 0, Covers::default());
+        let greeting = Greeting { node, role, protocol, ring, clock_ms, knew, view, covers };
+        self.hears(link, Peer::Meet(Box::new(greeting)));
+        for (n, &(instead, version)) in versions.iter().enumerate() {
+            let forward = ForwardPut {
+                op: OpId { creator: other(), count: n as u64 },
+                view: ViewHash(1),
+                name: name(),
+                version,
+                copies: 1,
+                instead,
+                newest: None,
+                refused: None,
+                carried: Carried::Content(Item::file(version, "text".into())),
+            };
+            self.hears(link, Peer::ForwardPut(Box::new(forward)));
+        }
+        link
+    }
+
+    fn hears(&mut self, link: LinkId, message: Peer) {
+        let message = Envelope { stamp: Stamp::at_ms(0), message };
+        self.handle(Input::Received { link, message });
     }
 
     fn ask(&mut self, request: Request) -> RequestId {
@@ -121,6 +164,11 @@ impl Keeper {
         }
         self.now_us = end_us;
     }
+}
+
+/// A node that says something to this one.
+fn other() -> SocketAddr {
+    ([10, 0, 0, 2], 4043).into()
 }
 
 fn name() -> Name {
@@ -200,6 +248,49 @@ fn of_several_that_are_under_way_only_those_are_lost_that_the_store_cannot_keep(
         let kept: Vec<_> = kept.map(|nth| keeper.stored[nth].0).collect();
         assert_eq!(keeper.discarded, kept, "{failing:b}");
     }
+}
+
+#[test]
+fn what_a_failed_write_has_replaced_is_kept_though_it_has_come_again_and_is_not_confirmed() {
+    let version = |ms| Version { stamp: Stamp::at_ms(ms), node: other() };
+    let [v1, v2, v3, v4] = [1, 2, 3, 4].map(version);
+    for comes_to_stay in [false, true] {
+        let mut keeper = Keeper::with_versions(2);
+        keeper.is_forwarded(Role::Visitor, &[(None, v1)]);
+        keeper.store_says(0, Ok(()));
+        // The last has come by catching up: the index has room for it again, and the store still has it.
+        keeper.is_forwarded(Role::Visitor, &[(None, v2), (None, v3), (Some(v3), v4), (None, v1)]);
+        for nth in 1..4 {
+            keeper.store_says(nth, Err(StoreFault::Full));
+        }
+        assert_eq!(keeper.discarded, []);
+        let last = if comes_to_stay { Ok(()) } else { Err(StoreFault::Full) };
+        keeper.store_says(4, last);
+        let held = if comes_to_stay { 4 } else { 0 };
+        let entry = keeper.node.index().get(&name()).expect("it was confirmed");
+        assert_eq!((entry.version, entry.ticket), (v1, keeper.stored[held].0));
+        let discarded = if comes_to_stay { vec![keeper.stored[0].0] } else { Vec::new() };
+        assert_eq!(keeper.discarded, discarded);
+    }
+}
+
+#[test]
+fn a_write_that_was_not_entered_for_a_later_one_fails_with_that() {
+    let version = |ms| Version { stamp: Stamp::at_ms(ms), node: other() };
+    let mut keeper = Keeper::new();
+    let link = keeper.is_forwarded(Role::Member, &[(None, version(2)), (None, version(1))]);
+    let (op, view) = (OpId { creator: other(), count: 1 }, keeper.node.view().circle_hash());
+    let (refused, failed) = (None, Failed::default());
+    let pending = Failed::default();
+    keeper.hears(link, Peer::Keep(Box::new(Keep { op, view, hops: 0, refused, failed, pending })));
+    keeper.store_says(0, Err(StoreFault::Full));
+    let keeps = keeper.sent.iter().filter_map(|it| match it {
+        Peer::Keep(keep) => Some(keep.failed.clone()),
+        _ => None,
+    });
+    let mut both = Failed::default();
+    [2, 1].map(|ms| both.add(version(ms).stamp, 2));
+    assert_eq!(keeps.collect::<Vec<_>>(), [both]);
 }
 
 #[test]

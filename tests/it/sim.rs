@@ -1,7 +1,7 @@
 //! The deterministic simulator: a whole ring in one thread, in virtual time, from one seed.
 //!
-//! First, everything that can go wrong does: nodes crash, with and without what they held, or are
-//! paused; networks part, slow down, lose and refuse connections and break them in mid-message;
+//! First, everything that can go wrong does: nodes crash, with and without what they held, one at a
+//! time or all at once, or are paused; networks part, slow down, lose and refuse connections and break them in mid-message;
 //! clocks differ and jump; stores are full; nodes leave. All the while clients put and get. Then
 //! comes calm, and these must hold:
 //!
@@ -12,6 +12,8 @@
 //!   every node that agrees with one that holds it about their ring, and everywhere where no fault of
 //!   the run can part the ring; and a PUT that starts there gets a later version;
 //! - when a node leaves gracefully, no file is lost that only it held;
+//! - what was acknowledged while all members of the circle kept their files on disks is there after all
+//!   have lost their power at once, and what was deleted so stays deleted;
 //! - nothing grows: links, queues, views; with no requests only CHECK and CHECKED travel, and no
 //!   node handles a FORWARD more often than its creator has sent it.
 //!
@@ -93,6 +95,16 @@ fn two_members_that_cannot_reach_each_other_cost_the_others_little() {
         eprintln!("seed {seed}: {parted:?}");
         assert!(parted.parted * 3 >= parted.well, "seed {seed}: {parted:?}");
         assert!(parted.lists <= 60, "seed {seed}: {parted:?}");
+    }
+}
+
+#[test]
+fn parts_that_were_apart_for_longer_than_deletions_are_remembered_become_one() {
+    let seeds = variable("SMOLRING_SEED").map_or(0..6, |seed: u64| seed..seed + 1);
+    for seed in seeds {
+        let shows =
+            if variable::<u64>("SMOLRING_SEED").is_some() { Shows::Main } else { Shows::Nothing };
+        World::part_for_long(seed, 2 + (seed % 3) as usize, shows);
     }
 }
 

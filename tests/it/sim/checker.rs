@@ -119,17 +119,19 @@ pub struct Checker {
     /// The name of each PUT, and the PUT of each version. A PUT may have several: its creator raises
     /// the version above what others hold.
     pub(super) put_names: BTreeMap<u64, Name>,
-    put_versions: BTreeMap<(Name, Version), u64>,
+    pub(super) put_versions: BTreeMap<(Name, Version), u64>,
     /// Versions that say that their name was deleted.
     pub(super) tombstones: BTreeSet<(Name, Version)>,
     /// PUTs whose contents do not have their numbers.
     contents: BTreeMap<Vec<u8>, u64>,
     pub tombstone_ttl: Micros,
+    /// Parts of the ring are apart for so long that one may bring back what the other has deleted.
+    pub forgets_while_apart: bool,
     /// Which hosts keep files on a disk, a bit each.
     pub keepers: u64,
     /// Whether a clock may jump so far back that stamps are given out again.
     may_repeat: bool,
-    acked: BTreeSet<u64>,
+    pub(super) acked: BTreeSet<u64>,
     /// Stores do not confirm at once.
     pub is_store_slow: bool,
     /// The circles that PUTs have closed while the creator's store may not yet have confirmed.
@@ -171,6 +173,7 @@ impl Checker {
             put_versions: BTreeMap::new(),
             tombstones: BTreeSet::new(),
             tombstone_ttl: plan.tombstone_ttl,
+            forgets_while_apart: false,
             keepers: plan.keepers,
             contents: BTreeMap::new(),
             may_repeat: plan.faults.contains(&Fault::ClockJump),
@@ -421,9 +424,10 @@ impl Checker {
         let closed = closed.filter(|it| it.len() == copies);
         let is_alone = copies == 1 && self.is_store_slow;
         let circle = match closed {
-            // Others may have come while its store was busy.
-            None if is_alone => vec![creator.address],
-            closed => closed.unwrap_or_else(|| members_of(creator)),
+            Some(closed) if closed.len() == copies || !is_alone => closed,
+            // Others may have gone since the circle closed, or come while its store was busy.
+            _ if is_alone => vec![creator.address],
+            _ => members_of(creator),
         };
         assert_eq!(copies, circle.len(), "{creator} counts copies wrong");
         assert!(copies >= self.min_copies, "{creator} acknowledges {copies} copies");
@@ -482,7 +486,9 @@ impl Checker {
     /// deletion.
     pub(super) fn is_deleted(&self, name: &Name, version: Version, read: Option<Version>) -> bool {
         let mut later = self.tombstones.range((name.clone(), version)..);
-        read.is_none() && later.next().is_some_and(|(it, _)| it == name)
+        let is_brought_back =
+            self.forgets_while_apart && self.tombstones.contains(&(name.clone(), version));
+        is_brought_back || (read.is_none() && later.next().is_some_and(|(it, _)| it == name))
     }
 
     /// What others in the ring promised to have must be found, if they still run.

@@ -3,7 +3,10 @@
 use smolring::ring::StoreFault;
 
 use super::scene::{Event, Sim};
-use crate::world::{Micros, World, ms};
+use crate::world::{Host, Micros, Running, World, ms};
+
+/// Between two blackouts a ring has this much time to form and to acknowledge something.
+const BLACKOUT_GAP: Micros = ms(4000);
 
 /// What can go wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,6 +17,8 @@ pub enum Fault {
     CrashAndForget,
     /// A machine loses its power: nothing tells the others that its connections are gone.
     PowerCut,
+    /// All machines lose their power at once. They come back one after the other, in any order.
+    Blackout,
     /// A node does nothing for a while.
     Pause,
     /// Nothing passes between two groups.
@@ -49,10 +54,11 @@ pub struct PlannedCrash {
 }
 
 impl Fault {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Crash,
         Self::CrashAndForget,
         Self::PowerCut,
+        Self::Blackout,
         Self::Pause,
         Self::Partition,
         Self::OneWay,
@@ -66,10 +72,11 @@ impl Fault {
     ];
 
     /// Faults after which no two members go on without knowing of each other.
-    pub const WHOLE: [Self; 7] = [
+    pub const WHOLE: [Self; 8] = [
         Self::Crash,
         Self::CrashAndForget,
         Self::PowerCut,
+        Self::Blackout,
         Self::Leave,
         Self::ClockJump,
         Self::Pause,
@@ -77,10 +84,11 @@ impl Fault {
     ];
 
     /// Faults after which a member counts as gone only if it is. Rings never part.
-    pub const HONEST: [Self; 6] = [
+    pub const HONEST: [Self; 7] = [
         Self::Crash,
         Self::CrashAndForget,
         Self::PowerCut,
+        Self::Blackout,
         Self::Leave,
         Self::ClockJump,
         Self::Disk,
@@ -119,6 +127,18 @@ impl World<Sim> {
                 match self.time.rng.chance(50) {
                     true => self.scene.crashes[host] = Some(planned),
                     false => self.crash_as_planned(host, planned),
+                }
+            }
+            Fault::Blackout if self.time.now >= self.scene.next_blackout => {
+                self.scene.next_blackout = self.time.now + length + BLACKOUT_GAP;
+                self.tell(None, || "# all lose power".to_owned());
+                for host in 0..self.hosts.len() {
+                    if self.hosts[host].is_up() {
+                        let length = self.time.rng.range(ms(1), length.max(ms(2)));
+                        let keeps = self.scene.plan.keeps(host);
+                        let planned = PlannedCrash { outputs: 0, is_silent: true, length, keeps };
+                        self.crash_as_planned(host, planned);
+                    }
                 }
             }
             Fault::Disk => {
@@ -255,6 +275,32 @@ impl World<Sim> {
             }
         }
         self.restart_stranded();
+    }
+
+    /// Where some stay down, others may wait for these: an operator reads what they wait for, and has them
+    /// go on without. Where all are up they find each other.
+    pub fn go_on_without_the_dead(&mut self) {
+        if self.hosts.iter().all(Host::is_up) {
+            return;
+        }
+        let live = |it: &&Host| it.up().is_some_and(|up| up.leaves_since.is_none());
+        let joined = |it: &&Host| it.up().is_some_and(Running::has_joined);
+        let ring = self.hosts.iter().find(joined).map(|it| it.index);
+        let waiting: Vec<_> = self.hosts.iter().filter(live).filter(|it| !joined(it)).collect();
+        let waiting: Vec<_> = waiting.into_iter().map(|it| it.index).collect();
+        match (ring, waiting.first()) {
+            (None, Some(&first)) => {
+                self.crash(first, false);
+                self.start_as(first, true, Some(None));
+            }
+            (Some(ring), _) => {
+                for host in waiting {
+                    self.crash(host, false);
+                    self.start_as(host, true, Some(Some(ring)));
+                }
+            }
+            _ => {}
+        }
     }
 
     /// A node that waits for one that will not come is started after another one.

@@ -29,6 +29,11 @@ impl World<Sim> {
 
     /// A host begins a life with what it holds, or with nothing.
     pub fn start(&mut self, index: usize, keeps: bool) {
+        self.start_as(index, keeps, None);
+    }
+
+    /// The same. The operator may say after which member, or that it is to begin a ring.
+    pub fn start_as(&mut self, index: usize, keeps: bool, told: Option<Option<usize>>) {
         if self.hosts[index].is_up() {
             return;
         }
@@ -49,17 +54,19 @@ impl World<Sim> {
         let held = self.hosts[index].store.open(room, keep_versions);
         let has_ring = self.returns_by_itself(index);
         // One that keeps files goes back to its ring by itself.
-        let prev = match has_ring && self.time.rng.chance(50) {
-            true => None,
-            false => self.choose_prev(index),
+        let prev = match told {
+            Some(prev) => prev,
+            None if has_ring && self.time.rng.chance(80) => None,
+            None => self.choose_prev(index),
         };
-        if prev.is_none() && !has_ring {
+        if prev.is_none() && !has_ring && told.is_none() {
             self.restart_waiting_nodes();
         }
         // An operator who is sure that there is no ring need not have the node wait for one.
-        let bootstrap = !has_ring
+        let may_bootstrap = !has_ring
             && prev.is_none()
             && (self.scene.plan.patience.is_some() || self.time.rng.chance(50));
+        let bootstrap = told == Some(None) || may_bootstrap;
         let last_seen = self.hosts[index].last_seen.clone();
         let last_seen = last_seen.filter(|_| has_ring);
         let host = &mut self.hosts[index];
@@ -88,6 +95,7 @@ impl World<Sim> {
         let files = held.len();
         self.tell(Some(index), || match prev {
             Some(prev) => format!("starts after n{prev} with {files} files"),
+            None if has_ring => format!("starts again with {files} files"),
             None => format!("starts a ring with {files} files"),
         });
         self.begin_life(index, config, held);
@@ -128,11 +136,12 @@ impl World<Sim> {
         }
         let joined = |it: &&Host| it.index != index && it.up().is_some_and(Running::has_joined);
         let joined: Vec<_> = self.hosts.iter().filter(joined).map(|it| it.index).collect();
-        // Those that go back to their ring by themselves will soon be in it.
-        let returns =
-            |it: &&Host| it.index != index && it.is_up() && self.returns_by_itself(it.index);
+        // Those that go back to their ring by themselves will be in it, once they are started.
+        let returns = |it: &&Host| it.index != index && self.returns_by_itself(it.index);
         let returning: Vec<_> = self.hosts.iter().filter(returns).map(|it| it.index).collect();
-        self.time.rng.pick_any(if joined.is_empty() { &returning } else { &joined })
+        let up: Vec<_> = returning.iter().copied().filter(|&it| self.hosts[it].is_up()).collect();
+        let best = [joined, up, returning].into_iter().find(|it| !it.is_empty());
+        self.time.rng.pick_any(&best.unwrap_or_default())
     }
 
     /// Where a new ring begins, the operator restarts the nodes that wait for an old one; else

@@ -139,7 +139,7 @@ impl Plan {
             tombstone_ttl,
             keep_versions: rng.pick(&[1, 2, 3, 3]),
             keepers: rng.pick(&[0, 0, ALL_KEEP, ALL_KEEP, 0b101]),
-            returns: false,
+            returns: rng.chance(60),
             file_bytes_max: 64 << 10,
             latency: rng.pick(&[50, ms(1), ms(20)]),
             thinking: rng.pick(&[ms(50), ms(300), ms(1000)]),

@@ -12,6 +12,9 @@ use super::{
 };
 use crate::world::{Host, Micros, Timeline, World, ms};
 
+/// After this much calm an operator looks at nodes that are in no ring.
+const OPERATOR_LOOKS_AFTER: Micros = ms(15_000);
+
 /// What one seed has seen.
 pub struct Report {
     /// How long after the last fault the ring was one again.
@@ -84,6 +87,34 @@ impl World<Sim> {
         Parted { well, parted, lists: world.scene.checker.lists - lists }
     }
 
+    /// Two parts of a ring cannot reach each other for longer than deletions are remembered, while clients
+    /// put, get and delete at both. Then they are one again.
+    pub fn part_for_long(seed: u64, hosts: usize, shows: Shows) -> Report {
+        let mut time = Timeline::new(seed, false);
+        let seconds = |count: u64| ms(count * 1000);
+        let plan = Plan {
+            tombstone_ttl: seconds(10),
+            keepers: 0,
+            calm_at: seconds(70),
+            ..Plan::quiet(&mut time.rng, hosts)
+        };
+        let mut world = Self::of_seed(plan, time, shows);
+        let guard = Where(seed);
+        world.scene.checker.forgets_while_apart = true;
+        world.set_the_stage();
+        world.run_until(seconds(20));
+        world.tell(None, || "# n0 is on one side, all others are on the other".to_owned());
+        let routes: Vec<_> = (1..hosts).flat_map(|it| [(0, it), (it, 0)]).collect();
+        for &(from, to) in &routes {
+            world.network.routes[from][to].blocked_until = seconds(60);
+        }
+        world.break_routes(&routes);
+        world.run_until(seconds(70));
+        let report = world.calm();
+        std::mem::forget(guard);
+        report
+    }
+
     fn set_the_stage(&mut self) {
         let plan = self.scene.plan.clone();
         self.tell(None, || format!("{plan:?}"));
@@ -108,9 +139,14 @@ impl World<Sim> {
         let (interval, is_short) = (self.scene.plan.check_interval, self.scene.plan.is_calm_short);
         let deadline = calm_at + self.scene.plan.healing_max;
         let mut is_still = !self.scene.plan.is_tireless;
+        let mut operator_looks_at = calm_at + OPERATOR_LOOKS_AFTER;
         while let Err(why) = self.scene.checker.is_one_ring(&self.hosts, is_still) {
             assert!(self.time.now < deadline, "the ring has not healed: {why}");
             self.run_until(self.time.now + interval / 4);
+            if self.time.now >= operator_looks_at {
+                operator_looks_at += OPERATOR_LOOKS_AFTER;
+                self.go_on_without_the_dead();
+            }
             if self.time.now >= calm_at + interval && is_still {
                 self.end_clients();
             }
@@ -150,6 +186,7 @@ impl World<Sim> {
                 // Older versions follow when there is time; and members forget a deletion one after the
                 // other, within an interval.
                 self.run_until(self.time.now + 3 * interval);
+                self.scene.checker.silences += 3;
                 healed = self.scene.checker.is_healed(&self.hosts);
             }
             assert_eq!(healed, Ok(()), "the ring did not stay healed");

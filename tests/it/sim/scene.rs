@@ -39,6 +39,8 @@ pub struct Sim {
     pub checker: Checker,
     /// For each host, a crash that is to come in the middle of what it does.
     pub crashes: Vec<Option<PlannedCrash>>,
+    /// All may lose their power again from then on.
+    pub next_blackout: Micros,
     pub shows: Shows,
     /// How the store of each host behaves.
     pub disks: Vec<Disk>,
@@ -81,7 +83,18 @@ impl Sim {
         let (clients, checker) = (Vec::new(), Checker::new(&plan));
         let crashes = vec![None; hosts.len()];
         let (disks, transcript, steps) = (vec![Disk::default(); hosts.len()], None, None);
-        let scene = Self { plan, clients, checker, crashes, shows, disks, transcript, steps };
+        let next_blackout = 0;
+        let scene = Self {
+            plan,
+            clients,
+            checker,
+            crashes,
+            next_blackout,
+            shows,
+            disks,
+            transcript,
+            steps,
+        };
         World::new(time, network, hosts, scene)
     }
 }

@@ -163,6 +163,7 @@ impl Script {
             ["ttl", time] => {
                 self.world.scene.plan.tombstone_ttl = seconds(time);
                 self.world.scene.checker.tombstone_ttl = seconds(time);
+                self.world.scene.checker.forgets_while_apart = true;
                 return false;
             }
             ["list", _] => {

@@ -212,7 +212,12 @@ impl<S: Scene> World<S> {
             return;
         }
         host.remember();
-        let has_lost = host.store.end_life();
+        // What was on its way to the disk may have come there, up to any record.
+        let survive = match (host.store.unconfirmed(), self.network.is_exact) {
+            (0, _) | (_, true) => 0,
+            (open, false) => self.time.rng.index(open + 1),
+        };
+        let has_lost = host.store.end_life(survive);
         let held = host.store.open(STORE_BYTES_MAX, host.keep_versions);
         host.state = State::Down { held, is_silent };
         host.down_since = self.time.now;

@@ -91,11 +91,19 @@ impl Store {
         versions.map(|(_, version)| version).max()
     }
 
-    /// A life has ended. Returns whether the content of a file was lost that was not confirmed.
-    pub(super) fn end_life(&mut self) -> bool {
+    /// How many records it has not confirmed.
+    pub(super) fn unconfirmed(&self) -> usize {
+        self.files.values().filter(|file| !file.is_confirmed).count()
+    }
+
+    /// A life has ended. Of what was not confirmed, the first so many records are there all the same.
+    /// Returns whether the content of a file was lost that was not confirmed.
+    pub(super) fn end_life(&mut self, survive: usize) -> bool {
         let before = self.files.len();
         self.unsaid.clear();
         self.arrivals.clear();
+        let open = self.files.values_mut().filter(|file| !file.is_confirmed);
+        open.take(survive).for_each(|file| file.is_confirmed = true);
         self.files.retain(|_, file| file.is_confirmed);
         self.files.len() < before
     }

@@ -96,10 +96,13 @@ impl Checker {
     fn inspect_index(&mut self, now: Micros, host: &Host, index: &Index) {
         // By which clock a ring goes is not known here; faults do not turn clocks further than this.
         let now_ms = EPOCH_MS + now / 1000 + CLOCK_OFF_MS_MAX;
+        // A deletion that is forgotten takes all before it along, also where there was no room for it.
         let is_forgotten = |name: &Name, version: Version| {
-            let ends_ms = version.stamp.wall_ms() + self.tombstone_ttl / 1000;
-            self.tombstones.contains(&(name.clone(), version))
-                && (ends_ms <= now_ms || self.may_repeat)
+            let later = self.tombstones.range((name.clone(), version)..);
+            let mut deletions = later.take_while(|(it, _)| it == name);
+            deletions.any(|(_, it)| {
+                it.stamp.wall_ms() + self.tombstone_ttl / 1000 <= now_ms || self.may_repeat
+            })
         };
         let seen = &mut self.seen[host.index];
         if seen.life == host.life && seen.digest == index.digest() {
