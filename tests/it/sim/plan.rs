@@ -86,7 +86,10 @@ pub struct Plan {
 impl Plan {
     pub fn new(rng: &mut Rng) -> Self {
         let plan = Self::stormy(rng);
-        if rng.chance(15) { plan.gentle(rng) } else { plan }
+        let plan = if rng.chance(15) { plan.gentle(rng) } else { plan };
+        // Of nodes that come back, two that do not know each other may each begin a ring; soon these meet.
+        let never_splits = plan.never_splits && (!plan.returns || plan.keepers == 0);
+        Self { never_splits, ..plan }
     }
 
     /// Whether a host keeps files on a disk.
