@@ -14,7 +14,8 @@ use super::{
     transcript::Transcript,
 };
 use crate::world::{
-    Arrival, ConnectionId, Host, Micros, Network, Scene, Sending, Timeline, World, first_line, ms,
+    Arrival, ConnectionId, Host, Micros, Network, Pull, Scene, Sending, Timeline, World,
+    first_line, ms,
 };
 
 /// What the simulator plans.
@@ -174,6 +175,20 @@ impl Scene for Sim {
     fn closes(world: &mut World<Self>, host: usize, to: usize) {
         if let Some(transcript) = &mut world.scene.transcript {
             transcript.closes(world.time.now, host, to);
+        }
+    }
+
+    fn pulls(world: &mut World<Self>, host: usize, pull: &Pull, is_here: Option<bool>) {
+        let from = world.hosts.iter().position(|it| it.address == pull.from);
+        let Some(from) = from else { return };
+        let what = match is_here {
+            None => "pulls",
+            Some(true) => "has pulled",
+            Some(false) => "does not get",
+        };
+        world.tell(Some(host), || format!("{what} {} of n{from}", pull.name));
+        if let Some(transcript) = &mut world.scene.transcript {
+            transcript.pulls(world.time.now, host, from, &format!("{what} {}", pull.name.wire()));
         }
     }
 

@@ -9,7 +9,9 @@ use smolring::ring::{
     Event,
     codec::Encode,
     coverage::Covers,
-    message::{Answer, Envelope, FileRow, Greeting, Item, Message, OpId, Peer, Request, Sync},
+    message::{
+        Answer, Body, Envelope, FileRow, Greeting, Item, Message, OpId, Peer, Request, Sync,
+    },
     view::{MemberState, View},
 };
 
@@ -64,6 +66,11 @@ impl Transcript {
 
     pub fn closes(&mut self, at_us: u64, host: usize, to: usize) {
         self.line(at_us, format!("{} -| {}", letter(host), letter(to)));
+    }
+
+    /// A content travels on a connection of its own.
+    pub fn pulls(&mut self, at_us: u64, host: usize, from: usize, what: &str) {
+        self.line(at_us, format!("{}: {what} from {}", letter(host), letter(from)));
     }
 
     /// A connection that the other end has closed is not shown.
@@ -132,8 +139,11 @@ impl Transcript {
                 files.iter().map(row).collect()
             }
             Some(peer) => {
-                let body = peer.item().and_then(Item::body);
-                body.map_or(String::new(), |body| quoted(body.content()))
+                match peer.item().and_then(Item::body) {
+                    // The content is not sent with it.
+                    None | Some(Body::Apart { .. }) => String::new(),
+                    Some(body) => quoted(body.content()),
+                }
             }
             None => match message {
                 Message::Request(Request::Put { content, .. }) => quoted(content.bytes()),

@@ -160,6 +160,10 @@ impl Script {
                 self.world.scene.checker.has_small_store |= disk.fault.is_some();
                 return false;
             }
+            ["apart", bytes] => {
+                self.world.scene.plan.apart_bytes = bytes.parse().expect(command);
+                return false;
+            }
             ["ttl", time] => {
                 self.world.scene.plan.tombstone_ttl = seconds(time);
                 self.world.scene.checker.tombstone_ttl = seconds(time);

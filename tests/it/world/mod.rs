@@ -29,6 +29,7 @@ pub use host::{
     Arrival, EPOCH_MS, Host, KEEP_VERSIONS, Running, STORE_BYTES_MAX, State, lone_config,
 };
 pub use network::{ConnectionId, Network};
+pub use pulls::Pull;
 pub use timeline::{Micros, Rng, Timeline, ms};
 pub use wire::{encode, encode_peer, first_line};
 
@@ -89,6 +90,9 @@ pub trait Scene: Sized {
 
     /// A node closes its connection to a host.
     fn closes(_world: &mut World<Self>, _host: usize, _to: usize) {}
+
+    /// A host begins to pull a content from another, or has it (`true`), or does not get it (`false`).
+    fn pulls(_world: &mut World<Self>, _host: usize, _pull: &Pull, _is_here: Option<bool>) {}
 
     /// A message has arrived; the node is to be given it.
     fn hears(world: &mut World<Self>, host: usize, link: LinkId, message: Envelope) {
@@ -373,7 +377,7 @@ impl<S: Scene> World<S> {
                 }
             }
             Output::Pull { arrival, from, name, version, hash, .. } => {
-                self.begin_pull(index, arrival, pulls::Pull { from, name, version, hash });
+                self.begin_pull(index, arrival, Pull { from, name, version, hash });
             }
             Output::GiveUp { arrival } => {
                 self.running(index).pulls.remove(&arrival);

@@ -63,6 +63,7 @@ impl<S: Scene> World<S> {
 
     pub(super) fn begin_pull(&mut self, index: usize, arrival: ArrivalId, pull: Pull) {
         let (life, is_exact) = (self.hosts[index].life, self.network.is_exact);
+        S::pulls(self, index, &pull, None);
         self.running(index).pulls.insert(arrival, pull);
         let rng = &mut self.time.rng;
         let delay = match is_exact {
@@ -100,10 +101,12 @@ impl<S: Scene> World<S> {
                 assert_eq!(content.hash(), pull.hash, "n{source:?} gives out another content");
                 self.running(index).pulls.remove(&arrival);
                 self.hosts[index].store.arrivals.insert(arrival, content);
+                S::pulls(self, index, &pull, Some(true));
                 self.deliver(index, life, Arrival::Pulled { arrival, result: Ok(()) });
             }
             Err(fault) => {
                 self.running(index).pulls.remove(&arrival);
+                S::pulls(self, index, &pull, Some(false));
                 self.deliver(index, life, Arrival::Pulled { arrival, result: Err(fault) });
             }
         }
