@@ -338,7 +338,7 @@ impl Node {
             }
             discard(dropped, out);
             out.extend(replies.into_iter().map(Reply::output));
-            if self.refused.settles_with(ticket) {
+            if self.refused.learned_at() == ticket {
                 // Others can follow now what has come with this.
                 self.begin_check(now, out);
             }
