@@ -370,7 +370,7 @@ impl Node {
             discard(dropped, out);
             out.extend(replies.into_iter().map(Reply::output));
             self.arrivals_stored(now, ticket, None, out);
-            if self.refused.settles_with(ticket) {
+            if self.refused.learned_at() == ticket {
                 // Others can follow now what has come with this.
                 self.begin_check(now, out);
             }

@@ -41,11 +41,11 @@ impl Node {
     /// What others may take from this node. A full one may lack files that others brought; but whatever
     /// was acknowledged with it as a member, it has.
     pub(super) fn offered(&self) -> Covers {
-        let mut sound = match self.refused.settled(&self.storing) {
+        let mut sound = match self.storing.is_confirmed_up_to(self.refused.learned_at()) {
             // Until the store has confirmed what it has pulled, it may have to go back.
-            Some(settled) => settled.clone(),
-            None if self.refused.is_empty() => return self.covers.clone(),
-            None => self.refused.sound().clone(),
+            false => self.refused.settled().clone(),
+            true if self.refused.is_empty() => return self.covers.clone(),
+            true => self.refused.sound().clone(),
         };
         if self.covers.has(self.config.address, self.me.brings) {
             sound.add(self.config.address, self.me.brings);

@@ -10,7 +10,6 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use super::{
     coverage::Covers,
     item::Ticket,
-    keeping::Storing,
     name::Name,
     version::{Stamp, Version},
     view::View,
@@ -112,22 +111,22 @@ impl Refused {
     }
 
     /// The node has all that another member covers. What the store has been given may still fail.
-    pub(super) fn learned(&mut self, covers: &Covers, storing: &Storing) {
-        let before = self.settled(storing).is_none().then(|| self.sound.clone());
+    pub(super) fn learned(&mut self, covers: &Covers, last_ticket: Ticket, is_settled: bool) {
+        let before = is_settled.then(|| self.sound.clone());
         if self.sound.add_all(covers) {
-            self.learned_at = storing.last_ticket();
+            self.learned_at = last_ticket;
             self.settled = before.unwrap_or_else(|| std::mem::take(&mut self.settled));
         }
     }
 
-    /// What the node had learned before, if the store has yet to confirm what has come with the rest.
-    pub(super) fn settled(&self, storing: &Storing) -> Option<&Covers> {
-        (!storing.is_confirmed_up_to(self.learned_at)).then_some(&self.settled)
+    /// What the store was given last when this node learned something.
+    pub(super) fn learned_at(&self) -> Ticket {
+        self.learned_at
     }
 
-    /// Whether the store has now confirmed all that has come with what the node has learned.
-    pub(super) fn settles_with(&self, ticket: Ticket) -> bool {
-        ticket == self.learned_at
+    /// What the node had learned when the store had last confirmed all of that.
+    pub(super) fn settled(&self) -> &Covers {
+        &self.settled
     }
 
     /// A member has raised its number in the circle of this node.

@@ -173,7 +173,8 @@ impl Node {
 
     /// This node has all that another member covers. Says whether that is news.
     fn has_followed(&mut self, offer: &Covers, is_full: bool, out: &mut Vec<Output>) -> bool {
-        self.refused.learned(offer, &self.storing);
+        let is_settled = self.storing.is_confirmed_up_to(self.refused.learned_at());
+        self.refused.learned(offer, self.storing.last_ticket(), is_settled);
         let is_news = self.learn(offer);
         // A full node that has all that was ever brought lacks only what was not acknowledged. A member
         // with room may have that all the same.
