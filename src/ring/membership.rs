@@ -467,4 +467,38 @@ impl Node {
         self.note_change(out);
         Answer::Forgotten { address }
     }
+
+    /// A node that is out of the circle and still linked to this one may not know that it is out.
+    pub(super) fn tell_who_is_out(&mut self, now: Time, out: &mut Vec<Output>) {
+        if self.phase == Phase::Joining {
+            return;
+        }
+        let mut to_tell = Vec::new();
+        for (&link, entry) in
+            self.links.iter_mut().filter(|(link, _)| !self.short_links.is_short(**link))
+        {
+            let peer = entry.peer.and_then(|peer| self.view.get(peer));
+            let is_out = peer.is_some_and(|peer| !peer.is_alive());
+            if is_out && !entry.is_told_out {
+                to_tell.push(link);
+            }
+            entry.is_told_out = is_out;
+        }
+        for link in to_tell {
+            self.tell(now, link, out);
+        }
+    }
+
+    /// This node knows that it cannot reach its successor: it declares that one dead or, if it has
+    /// just come between the two neighbours, stays out itself.
+    pub(super) fn do_without(&mut self, now: Time, member: SocketAddr, out: &mut Vec<Output>) {
+        if self.came_between(now, member) {
+            let why = format!("it cannot reach its successor {member}");
+            self.stay_out(now, why, out);
+        } else {
+            let why = "it still cannot be reached from here".to_owned();
+            self.declare_dead(now, member, Cause::Broken, why, out);
+        }
+        self.tend(now, out);
+    }
 }

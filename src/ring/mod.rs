@@ -79,6 +79,7 @@ mod links;
 mod membership;
 pub mod node;
 mod operations;
+mod reading;
 mod refused;
 mod requests;
 mod rng;

@@ -38,6 +38,7 @@ const CIRCLES: &[&[&str]] = &[
         "ring/links",
         "ring/membership",
         "ring/operations",
+        "ring/reading",
         "ring/requests",
         "ring/sync",
     ],

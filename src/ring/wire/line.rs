@@ -173,8 +173,8 @@ mod tests {
             let text = words.join("  ");
             let line = Line::new(&text);
             assert!(line.words().eq(words.iter()), "{text}");
-            for n in 0..count {
-                assert_eq!(line.word(n), Some(&*words[n]));
+            for (n, word) in words.iter().enumerate() {
+                assert_eq!(line.word(n), Some(&**word));
                 assert_eq!(line.number(format!("k{n}").leak()), Ok(n as u64));
             }
             assert_eq!((line.word(count), line.key("k"), line.key("k99")), (None, None, None));
