@@ -2,22 +2,30 @@
 
 use std::collections::VecDeque;
 
-use super::{flight::WaitingPlace, outbox::Outbox};
+use super::{flight::WaitingPlace, outbox::Outbox, streamed::Streamed};
 use crate::ring::message::Answer;
 
 /// The requests of one connection that are not yet answered.
 #[derive(Default)]
 pub(super) struct Answers {
     /// One per request, oldest first; `Some` when the answer waits for an older one.
-    waiting: VecDeque<Option<Answer>>,
+    waiting: VecDeque<Option<Ready>>,
     /// Number of the oldest.
     first: u32,
+    /// The answer that is just leaving, piece by piece. Those behind it wait.
+    pub(super) streamed: Option<Streamed>,
+}
+
+/// An answer that is ready.
+enum Ready {
+    Whole(Answer),
+    Streamed(Streamed),
 }
 
 impl Answers {
     /// Requests that wait.
     pub(super) fn len(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + usize::from(self.streamed.is_some())
     }
 
     /// Registers the next request and numbers it.
@@ -28,21 +36,51 @@ impl Answers {
 
     /// Takes the answer to a request, and moves what is now in order to the outbox.
     pub(super) fn answer(&mut self, number: u32, answer: Answer, outbox: &mut Outbox) {
+        self.ready(number, Ready::Whole(answer), outbox);
+    }
+
+    /// The same of one that leaves piece by piece.
+    pub(super) fn answer_streamed(&mut self, number: u32, answer: Streamed, outbox: &mut Outbox) {
+        self.ready(number, Ready::Streamed(answer), outbox);
+    }
+
+    /// The answer that was leaving is out, but for what is in the outbox.
+    pub(super) fn end_streamed(&mut self, outbox: &mut Outbox) {
+        self.streamed = None;
+        self.advance(outbox);
+    }
+
+    fn ready(&mut self, number: u32, answer: Ready, outbox: &mut Outbox) {
         let index = number.wrapping_sub(self.first) as usize;
-        if index > 0 {
+        if index > 0 || self.streamed.is_some() {
             if let Some(slot) = self.waiting.get_mut(index) {
                 *slot = Some(answer);
             }
             return;
         }
         if self.waiting.pop_front().is_some() {
-            self.first = self.first.wrapping_add(1);
-            outbox.push(&answer, WaitingPlace::Client);
+            self.leave(answer, outbox);
         }
-        while let Some(Some(answer)) = self.waiting.front() {
-            outbox.push(answer, WaitingPlace::Client);
+        self.advance(outbox);
+    }
+
+    fn advance(&mut self, outbox: &mut Outbox) {
+        while self.streamed.is_none()
+            && let Some(answer) = self.waiting.front_mut().and_then(Option::take)
+        {
             self.waiting.pop_front();
-            self.first = self.first.wrapping_add(1);
+            self.leave(answer, outbox);
+        }
+    }
+
+    fn leave(&mut self, answer: Ready, outbox: &mut Outbox) {
+        self.first = self.first.wrapping_add(1);
+        match answer {
+            Ready::Whole(answer) => outbox.push(&answer, WaitingPlace::Client),
+            Ready::Streamed(streamed) => {
+                streamed.push_head(outbox);
+                self.streamed = Some(streamed).filter(|it| !it.is_done());
+            }
         }
     }
 }

@@ -13,6 +13,7 @@ use super::{
     flight::{Flight, WaitingPlace},
     limits::{LINGER, STALL},
     outbox::Outbox,
+    streamed::Streamed,
 };
 use crate::ring::{
     LinkId,
@@ -75,6 +76,14 @@ impl NetConnection {
     /// Takes the answer to the request of this number.
     pub(super) fn answer(&self, number: u32, answer: Answer) {
         self.answers.borrow_mut().answer(number, answer, &mut self.outbox.borrow_mut());
+        self.wake();
+    }
+
+    /// Takes an answer that leaves piece by piece.
+    pub(super) fn answer_streamed(&self, number: u32, answer: Streamed) {
+        let mut answers = self.answers.borrow_mut();
+        answers.answer_streamed(number, answer, &mut self.outbox.borrow_mut());
+        drop(answers);
         self.wake();
     }
 

@@ -2,6 +2,10 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::{
+    streamed::{Piece, Streamed},
+    transfers::{self, Transfers},
+};
 use crate::{
     ring::{
         Node, StoreFault,
@@ -14,22 +18,75 @@ use crate::{
 };
 
 /// A store on a disk.
-pub(super) struct Disk(pub(super) DiskStore);
+pub(super) struct Disk {
+    store: DiskStore,
+    transfers: Transfers,
+}
 
 impl Disk {
+    pub(super) fn new(store: DiskStore) -> Self {
+        Self { store, transfers: Transfers::default() }
+    }
+
+    // ---- contents that come in pieces
+
+    /// Begins one, or goes on with it. Returns how much of it is here.
+    pub(super) async fn begin(&self, arrival: ArrivalId) -> Result<u64, StoreFault> {
+        self.transfers.begin(&self.store, arrival).await
+    }
+
+    pub(super) fn append(&self, arrival: ArrivalId, bytes: Bytes) {
+        self.transfers.append(&self.store, arrival, bytes);
+    }
+
+    /// Waits until no more than `ahead` bytes are still to be written. Returns how many are.
+    pub(super) async fn written(&self, arrival: ArrivalId, ahead: u64) -> Result<u64, StoreFault> {
+        self.transfers.written(arrival, ahead).await
+    }
+
+    /// All has come. Returns its hash.
+    pub(super) async fn finish(&self, arrival: ArrivalId) -> Result<blake3::Hash, StoreFault> {
+        self.transfers.finish(&self.store, arrival).await
+    }
+
+    pub(super) fn abort(&self, arrival: ArrivalId) {
+        self.transfers.abort(&self.store, arrival);
+    }
+
+    /// The next piece of what is sent piece by piece; `body` is where it is at the moment.
+    pub(super) fn piece(&self, streamed: &Streamed, body: &Body) -> Piece {
+        let (at, most) = (streamed.at(), streamed.piece_bytes());
+        let (read, may_grow) = match *body {
+            Body::Stored { ticket, .. } => (self.store.read(ticket, at, most), false),
+            Body::Arrived { arrival, .. } => {
+                (self.store.read_transfer(transfers::id(arrival), at, most), true)
+            }
+            _ => return Piece::Now(Err(ReadError::Gone)),
+        };
+        match read {
+            Read::Now(Ok(bytes)) if bytes.is_empty() && may_grow => Piece::NotYet,
+            Read::Now(read) => Piece::Now(read),
+            Read::Later(read) => Piece::Later(Box::pin(read.result())),
+        }
+    }
+
+    // ---- versions
+
     pub(super) fn write(&self, ticket: Ticket, name: Name, version: Version, value: Value) {
         let value = match value {
-            Value::Arrived { arrival: ArrivalId(id), hash, bytes } => {
+            Value::Arrived { arrival, hash, bytes } => {
+                let ArrivalId(id) = arrival;
                 let transfer = TransferId(id);
+                self.transfers.end(arrival);
                 WriteValue::Transferred { transfer, hash, bytes: bytes as u64 }
             }
             value => value.into(),
         };
-        self.0.write(Write { ticket, name, version, value });
+        self.store.write(Write { ticket, name, version, value });
     }
 
     pub(super) fn discard(&self, ticket: Ticket) {
-        self.0.discard(ticket);
+        self.store.discard(ticket);
     }
 
     /// Reads the content of a file, unless it is here. Returns whether it is then: it may have to be
@@ -38,7 +95,7 @@ impl Disk {
         let Some((ticket, bytes)) = stored(item) else { return Ok(true) };
         let mut content = BytesMut::new();
         loop {
-            match self.0.read(ticket, content.len() as u64, bytes - content.len()) {
+            match self.store.read(ticket, content.len() as u64, bytes - content.len()) {
                 Read::Now(read) => {
                     let read = read?;
                     if read.len() == bytes {
@@ -64,7 +121,7 @@ impl Disk {
         let Some((ticket, bytes)) = stored(item) else { return Ok(()) };
         let mut content = BytesMut::with_capacity(bytes);
         while content.len() < bytes {
-            let read = self.0.read(ticket, content.len() as u64, bytes - content.len());
+            let read = self.store.read(ticket, content.len() as u64, bytes - content.len());
             let read = match read {
                 Read::Now(read) => read?,
                 Read::Later(read) => read.result().await?,
@@ -81,7 +138,8 @@ impl Disk {
     /// What became of writes, in their order. Waits for the first.
     pub(super) async fn reports(&self) -> Vec<(Ticket, Result<(), StoreFault>)> {
         loop {
-            let reports = self.0.reports().await.into_iter();
+            let reports = self.store.reports().await.into_iter();
+            let reports = reports.inspect(|report| self.transfers.note(report));
             let written: Vec<_> = reports
                 .filter_map(|report| match report {
                     Report::Written { ticket, result } => Some((ticket, result)),
@@ -99,12 +157,12 @@ impl Disk {
     pub(super) fn save(&self, node: &Node) {
         if let Some((incarnation, members, alive_ms)) = node.to_remember() {
             let (ring, address) = (node.ring_name().to_owned(), node.address());
-            self.0.save_node(SavedNode { ring, address, incarnation, members, alive_ms });
+            self.store.save_node(SavedNode { ring, address, incarnation, members, alive_ms });
         }
     }
 
     pub(super) fn close(&self) {
-        self.0.close();
+        self.store.close();
     }
 }
 

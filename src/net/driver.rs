@@ -13,19 +13,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use smol::{LocalExecutor, future};
+use smol::{LocalExecutor, Task, future};
 
 use super::{
     clock::{self, Alarm},
     connection::{NetConnection, Role},
     disk::{self, Disk},
     flight::{Flight, Held, WaitingPlace},
-    limits::{FAREWELL, FAREWELL_LOOK, LATE, LINGER, READ_BYTES_MAX, SAVE_EVERY, SWEEP},
+    limits::{
+        FAREWELL, FAREWELL_LOOK, LATE, LINGER, READ_BYTES_MAX, SAVE_EVERY, STREAMED_BYTES_MIN,
+        SWEEP,
+    },
     link::OpenLink,
+    pull::{self, Pull},
+    streamed::{Piece, StreamSource, Streamed},
 };
 use crate::ring::{
-    Event, Input, LinkId, Node, Output, PullFault, RequestId, StoreFault,
-    item::Ticket,
+    Event, Input, LinkId, Node, Output, RequestId, StoreFault,
+    item::{ArrivalId, Body, Ticket},
     message::{Answer, Envelope, Item, Request},
     name::Name,
     version::Time,
@@ -65,6 +70,8 @@ struct DriverState {
     connections: HashMap<u32, Rc<NetConnection>>,
     connections_made: u32,
     links: HashMap<LinkId, Rc<NetConnection>>,
+    /// Contents that are pulled. A task that is dropped ends.
+    pulls: HashMap<ArrivalId, Task<()>>,
     /// The contents of the PUTs that are under way, by the number of the request.
     puts: HashMap<u64, Held>,
     on_event: Box<dyn FnMut(&Event)>,
@@ -115,6 +122,7 @@ impl Driver {
                 connections: HashMap::new(),
                 connections_made: 0,
                 links: HashMap::new(),
+                pulls: HashMap::new(),
                 puts: HashMap::new(),
                 on_event,
                 alarm: Time(u64::MAX),
@@ -310,6 +318,43 @@ impl Driver {
         }
     }
 
+    /// Where files are kept, if not in memory.
+    pub(super) fn disk(&self) -> Option<&Disk> {
+        self.disk.as_ref()
+    }
+
+    /// A content is no longer pulled.
+    pub(super) fn pull_ended(&self, arrival: ArrivalId) {
+        // The task is just ending, and must not be cancelled in the midst of that.
+        self.state.borrow_mut().pulls.remove(&arrival).into_iter().for_each(Task::detach);
+    }
+
+    /// The next piece of what a connection sends piece by piece.
+    pub(super) fn piece(self: &Rc<Self>, streamed: &Streamed) -> Piece {
+        match (&self.disk, self.place(streamed)) {
+            (Some(disk), Some(body)) => disk.piece(streamed, &body),
+            _ => Piece::Now(Err(ReadError::Gone)),
+        }
+    }
+
+    /// A content that was being sent is damaged: the ring is asked for it.
+    pub(super) fn is_damaged(self: &Rc<Self>, streamed: &Streamed) {
+        if let Some(Body::Stored { ticket, .. }) = self.place(streamed) {
+            self.drive(Input::Damaged { ticket, asked_by: None });
+        }
+    }
+
+    /// Where a content is at the moment.
+    fn place(&self, streamed: &Streamed) -> Option<Body> {
+        match &streamed.source {
+            StreamSource::Stored(body) => Some(body.clone()),
+            StreamSource::Version(name) => {
+                let state = self.state.borrow();
+                state.node.content_of(name, streamed.version()).map(|(_, body)| body)
+            }
+        }
+    }
+
     /// Everything that was handed to the disk is on it, and the folder is given up. Blocks.
     pub(super) fn close_disk(&self) {
         if let Some(disk) = &self.disk {
@@ -386,6 +431,13 @@ impl Turn<'_> {
     /// A client's request; the answer goes into the connection's outbox, now or later.
     pub(super) fn request(&mut self, connection: &NetConnection, request: Request) {
         let number = connection.answers.borrow_mut().expect();
+        if let Request::Pull { name, version, from } = &request
+            && self.driver.disk.is_some()
+            && let Some((hash, body)) = self.state.node.content_of(name, *version)
+        {
+            let rest = Streamed::rest(name.clone(), *version, hash, *from, body.len() as u64);
+            return connection.answer_streamed(number, rest);
+        }
         let id = RequestId(u64::from(connection.id) << 32 | u64::from(number));
         if let Request::Put { content, .. } = &request {
             let held = self.driver.flight.hold(content.bytes(), WaitingPlace::Operation);
@@ -461,11 +513,15 @@ impl Turn<'_> {
                     state.stored.push_back((ticket, result));
                 }
             },
-            // No content is pulled yet: `Config::apart_bytes` is never reached. Another node may ask for it.
-            Output::Pull { arrival, .. } => {
-                self.input_later(Input::Pulled { arrival, result: Err(PullFault::Broken) });
+            Output::Pull { arrival, from, name, version, hash, bytes } => {
+                let pull = Pull { from, name, version, hash, bytes: bytes as u64 };
+                let run = pull::run(self.driver.clone(), arrival, pull);
+                state.pulls.insert(arrival, self.driver.executor.spawn(run));
             }
-            Output::GiveUp { .. } => {}
+            Output::GiveUp { arrival } => {
+                state.pulls.remove(&arrival);
+                self.driver.disk.iter().for_each(|disk| disk.abort(arrival));
+            }
             Output::Discard { ticket } => match &self.driver.disk {
                 Some(disk) => disk.discard(ticket),
                 None => state.memory.discard(ticket),
@@ -493,6 +549,14 @@ impl Turn<'_> {
             return self.answer(id, answer);
         };
         let Answer::Found(item) = &mut answer else { return self.answer(id, answer) };
+        if item.len() > STREAMED_BYTES_MIN
+            && let Some(streamed) = Streamed::file(item)
+        {
+            if let Some(connection) = self.state.connections.get(&((id.0 >> 32) as u32)) {
+                connection.answer_streamed(id.0 as u32, streamed);
+            }
+            return;
+        }
         match disk.read_now(item) {
             Ok(true) => self.answer(id, answer),
             Ok(false) => self.reply_later(id, item.clone()),

@@ -38,6 +38,18 @@ pub const LINK_SYSTEM_BYTES: usize = 512 << 10;
 pub const COPIED_CONTENT_BYTES_MAX: usize = 16 << 10;
 /// Capacity that an empty outbox keeps; above it, a new buffer is begun.
 pub const OUTBOX_KEPT_BYTES_MAX: usize = 64 << 10;
+/// A file on a disk that is longer than this is sent piece by piece, as it is read.
+pub const STREAMED_BYTES_MIN: usize = 1 << 20;
+/// One piece.
+pub const PIECE_BYTES_MAX: usize = 128 << 10;
+/// Pieces of one connection in a row.
+pub const PIECES_PER_TURN_MAX: usize = 4;
+/// Pieces are read while less than this waits to leave.
+pub const STREAM_AHEAD_BYTES: usize = 256 << 10;
+/// Bytes of a content that is pulled which the disk may have yet to write.
+pub const PULL_AHEAD_BYTES: u64 = 1 << 20;
+/// How long a node that a content is pulled from may send nothing: it may itself be receiving it.
+pub const PULL_SILENCE: Duration = Duration::from_secs(20);
 /// After half a message, or with answers not taken, and no progress for this long: 408, or closed.
 pub const STALL: Duration = Duration::from_secs(10);
 /// How long a connection is still read after the last answer, so that the answer is not lost.

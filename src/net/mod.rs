@@ -10,6 +10,8 @@
 //!     disk        a store on a disk: reads that take time, what it reports
 //!     answers     answers in the order of the requests
 //!     outbox      bytes on their way out
+//!     streamed    a content that leaves piece by piece
+//!     pull        a content that is pulled from another node; transfers: how much of it is here
 //!     flight      what is on its way in memory, and the budget for it
 //!     clock       what time it is
 //! ```
@@ -29,11 +31,14 @@ mod http;
 pub mod limits;
 mod link;
 mod outbox;
+mod pull;
 #[cfg(test)]
 mod scripted;
 mod server;
 mod stream;
+mod streamed;
 mod task;
+mod transfers;
 
 pub use clock::wall_ms;
 pub use server::{Bound, DEFAULT_IP, DEFAULT_PORT, Limits};

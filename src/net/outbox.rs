@@ -7,6 +7,8 @@ use std::{
     rc::Rc,
 };
 
+use bytes::Bytes;
+
 use super::{
     flight::{Flight, Held, WaitingPlace},
     limits::{COPIED_CONTENT_BYTES_MAX, OUTBOX_KEPT_BYTES_MAX},
@@ -72,6 +74,13 @@ impl Outbox {
             let held = self.flight.hold(content.bytes(), place);
             self.segments.push_back(Segment::Content(held));
         }
+    }
+
+    /// Appends a piece of a content. Nothing is copied.
+    pub(super) fn push_piece(&mut self, piece: &Bytes) {
+        self.seal();
+        self.bytes += piece.len();
+        self.segments.push_back(Segment::Content(self.flight.hold(piece, WaitingPlace::Client)));
     }
 
     pub(super) fn push_bytes(&mut self, bytes: &[u8]) {

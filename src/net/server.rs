@@ -159,7 +159,7 @@ impl Bound {
                     alive_ms: it.alive_ms,
                     is_whole,
                 });
-                (Some(Disk(store)), index)
+                (Some(Disk::new(store)), index)
             }
             None => (None, Index::new(limits.store_bytes_max, limits.keep_versions)),
         };

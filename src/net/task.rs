@@ -22,16 +22,18 @@ use super::{
     flight::Half,
     http,
     limits::{
-        PIPELINE_REQUESTS_MAX, READS_PER_TURN_MAX, TURN_LOOK, TURN_REQUESTS_MAX,
-        UNREAD_ANSWER_BYTES_MAX, WRITES_PER_TURN_MAX,
+        PIECES_PER_TURN_MAX, PIPELINE_REQUESTS_MAX, READS_PER_TURN_MAX, STREAM_AHEAD_BYTES,
+        TURN_LOOK, TURN_REQUESTS_MAX, UNREAD_ANSWER_BYTES_MAX, WRITES_PER_TURN_MAX,
     },
     stream::Stream,
+    streamed::Feeding,
 };
 use crate::ring::{
     Input,
     codec::{Decoder, Reject},
     message::{Message, Peer, Refusal, Request, Status},
 };
+use crate::store::disk::ReadError;
 
 /// Runs a connection until its end.
 pub(super) async fn run(driver: Rc<Driver>, connection: Rc<NetConnection>, stream: impl Stream) {
@@ -53,6 +55,7 @@ pub(super) async fn run(driver: Rc<Driver>, connection: Rc<NetConnection>, strea
         has_ended: false,
         content: None,
         retry: None,
+        feeding: Feeding::default(),
     };
     let end = future::poll_fn(|cx| task.poll(cx)).await;
     drop(task);
@@ -85,13 +88,21 @@ struct Task<S> {
     content: Option<Half>,
     /// Wakes the task to ask whether that may go on.
     retry: Option<Alarm>,
+    /// The next piece of an answer that leaves piece by piece.
+    feeding: Feeding,
 }
 
 impl<S: Stream> Task<S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.connection.keep_waker(cx);
         loop {
+            self.feed(cx)?;
             let is_flushed = self.flush(cx)?;
+            if is_flushed && self.has_more() {
+                // Others have their turn before the next pieces.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             match self.connection.stage.get() {
                 Stage::Ended => return Poll::Ready(Ok(())),
                 Stage::Finishing if is_flushed && self.connection.answers.borrow().len() == 0 => {
@@ -136,6 +147,46 @@ impl<S: Stream> Task<S> {
             ready!(self.stream.poll_readable(cx))?;
             self.read()?;
         }
+    }
+
+    /// Whether more of an answer could be read from the disk at once.
+    fn has_more(&self) -> bool {
+        self.connection.answers.borrow().streamed.is_some() && !self.feeding.waits()
+    }
+
+    /// Reads more of an answer that leaves piece by piece, unless enough waits already.
+    fn feed(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        for _ in 0..PIECES_PER_TURN_MAX {
+            let mut answers = self.connection.answers.borrow_mut();
+            let mut outbox = self.connection.outbox.borrow_mut();
+            let Some(streamed) = &mut answers.streamed else { return Ok(()) };
+            if outbox.bytes() >= STREAM_AHEAD_BYTES {
+                return Ok(());
+            }
+            let Poll::Ready(read) = self.feeding.poll(cx, || self.driver.piece(streamed)) else {
+                return Ok(());
+            };
+            match read {
+                // Its length was promised, so the connection can only break.
+                Err(why) => {
+                    let streamed = streamed.clone();
+                    drop((answers, outbox));
+                    if matches!(why, ReadError::Damaged) {
+                        self.driver.is_damaged(&streamed);
+                    }
+                    return Err(io::Error::other(why));
+                }
+                Ok(piece) if piece.is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(piece) => {
+                    streamed.advance(piece.len());
+                    outbox.push_piece(&piece);
+                    if streamed.is_done() {
+                        answers.end_streamed(&mut outbox);
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Writes what the other end takes. Returns whether that was all.

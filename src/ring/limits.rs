@@ -12,6 +12,9 @@ pub const LINE_BYTES_MAX: usize = 4096;
 pub const NAME_BYTES_MAX: usize = 1024;
 /// Members that a view holds at most, live and gone ones together.
 pub const MEMBERS_MAX: usize = 128;
+/// A content of this length or more is pulled over a connection of its own, from disk to disk, rather
+/// than sent with a message.
+pub const APART_BYTES: usize = 64 << 10;
 /// Names that one LIST answers at most.
 pub const LIST_NAMES_MAX: usize = 1000;
 /// Largest file that a node takes from another, whatever its own `max_file_bytes` says to clients.

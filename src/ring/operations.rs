@@ -11,7 +11,6 @@ use std::{
 use super::{
     coverage::Lacks,
     event::{Output, RequestId},
-    index::IndexEntry,
     item::{Body, Item},
     keeping::Reply,
     limits::{BYTES_PER_SECOND_MIN, OPERATION_BYTES_MAX, OPERATIONS_MAX},

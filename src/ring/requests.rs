@@ -50,6 +50,11 @@ impl Node {
             }
             Request::Delete { name, only_if } => self.delete(now, id, name, only_if, out),
             Request::Get { name, version } => self.get(now, id, name, version, out),
+            // Its driver answers those that it can.
+            Request::Pull { name, .. } => {
+                let reason = format!("{} cannot be pulled from here", name.wire());
+                Some(Answer::Refused(Refusal::new(Status::NotFound, reason)))
+            }
             Request::Log { name } => self.log(now, id, name),
             Request::List { prefix, after, limit, hashes } => {
                 self.list(now, id, prefix, after, limit, hashes)

@@ -400,9 +400,11 @@ impl Node {
         }
     }
 
-    /// Whether the node at the other end of a link keeps files on a disk, and can pull contents.
+    /// Whether the node at the other end of a link keeps files on a disk as this one does, and can pull
+    /// contents.
     fn keeps_at(&self, link: LinkId) -> bool {
         let peer = self.links.get(&link).and_then(|entry| entry.peer);
+        let peer = peer.filter(|_| self.config.keeps);
         peer.and_then(|peer| self.view.get(peer)).is_some_and(|member| member.keeps)
     }
 

@@ -25,13 +25,19 @@ const KILLS: u64 = 36;
 struct DiskRing {
     folders: TempDir,
     addresses: [SocketAddr; 3],
+    options: &'static [&'static str],
     nodes: Vec<Process>,
 }
 
 impl DiskRing {
     fn start() -> Self {
+        Self::with(&[])
+    }
+
+    fn with(options: &'static [&'static str]) -> Self {
         let folders = TempDir::new().expect("there is room");
-        let mut ring = Self { folders, addresses: free_addresses(&own_ip()), nodes: Vec::new() };
+        let addresses = free_addresses(&own_ip());
+        let mut ring = Self { folders, addresses, options, nodes: Vec::new() };
         for i in 0..3 {
             let prev = ring.addresses[0].to_string();
             let prev: &[&str] = if i == 0 { &[] } else { &["--prev", &prev] };
@@ -51,7 +57,7 @@ impl DiskRing {
         let folder = self.folder(i).display().to_string();
         let (ip, port) = (self.addresses[i].ip().to_string(), self.addresses[i].port().to_string());
         let own = ["--ip", &ip, "--port", &port, "--data", &folder];
-        Process::start(&[&own, &QUICK[..], options].concat(), &[])
+        Process::start(&[&own, &QUICK[..], self.options, options].concat(), &[])
     }
 
     /// Starts a node on its folder, and tells it of no other.
@@ -180,6 +186,47 @@ fn a_content_that_is_damaged_is_not_served_and_comes_from_another_node() {
             (answer.status() == 200).then(|| assert!(answer.body == *content, "{name}"))
         });
     }
+}
+
+#[test]
+fn a_node_that_catches_up_pulls_large_files_and_holds_a_few_pieces_of_them() {
+    const MIB: usize = 1 << 20;
+    let options = &["--max-file-bytes", "128MiB", "--max-flight-bytes", "512MiB"];
+    let mut ring = DiskRing::with(options);
+    let [a, b, _] = ring.addresses;
+    ring.kill(2);
+    ring.nodes[0].wait_for_list(&[a, b]);
+    ring.nodes[1].wait_for_list(&[b, a]);
+    let files: Vec<(String, Vec<u8>)> = [100 * MIB, 20 * MIB, 70_000]
+        .into_iter()
+        .map(|bytes| (format!("of-{bytes}"), (0..bytes).map(|i| (i * i >> 7) as u8).collect()))
+        .collect();
+    for (name, content) in &files {
+        assert_eq!(ring.client(0).put(name, content).status(), 200);
+    }
+    ring.restart(2);
+    ring.settle();
+    let mut client = ring.client(2);
+    for (name, content) in &files {
+        assert!(client.get(name) == *content, "{name}");
+    }
+    // What is left of one from a byte on, as nodes ask each other for it; and what follows in one write.
+    let (name, content) = &files[1];
+    let log = client.ask(&format!("LOG {name}"));
+    let version = log.text().split("version=").nth(1).unwrap().split(' ').next().unwrap();
+    let from = content.len() - 3 * MIB - 5;
+    client.send(format!("PULL {name} version={version} from={from}\nPING\nGET {name}\nPING\n"));
+    let rest = client.answer();
+    assert_eq!((rest.status(), rest.key("version")), (200, Some(version)));
+    assert!(rest.body == content[from..], "{}", rest.body.len());
+    assert_eq!(client.answer().status(), 200);
+    assert!(client.answer().body == *content);
+    assert_eq!(client.answer().status(), 200);
+    let at_end = client.ask(&format!("PULL {name} version={version} from={}", content.len() + 1));
+    assert_eq!((at_end.status(), at_end.body.len()), (200, 0));
+    assert_eq!(client.ask(&format!("PULL no version={version}")).status(), 404);
+    let peak = ring.nodes[2].peak_bytes().expect("this system tells");
+    assert!(peak < 48 << 20, "{} MiB", peak >> 20);
 }
 
 /// Changes a byte wherever these are in the files of a folder.

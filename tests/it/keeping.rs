@@ -289,7 +289,9 @@ fn a_write_that_was_not_entered_for_a_later_one_fails_with_that() {
         _ => None,
     });
     let mut both = Failed::default();
-    [2, 1].map(|ms| both.add(version(ms).stamp, 2));
+    for ms in [2, 1] {
+        both.add(version(ms).stamp, 2);
+    }
     assert_eq!(keeps.collect::<Vec<_>>(), [both]);
 }
 

@@ -15,8 +15,8 @@ use crate::{
     ring::{
         Config,
         limits::{
-            CHECK_INTERVAL_MAX, FILE_BYTES_CEILING, FORGET_AFTER, GIVE_UP_AFTER, KEEP_VERSIONS,
-            KEEP_VERSIONS_MAX, MEMBERS_MAX, TOMBSTONE_TTL,
+            APART_BYTES, CHECK_INTERVAL_MAX, FILE_BYTES_CEILING, FORGET_AFTER, GIVE_UP_AFTER,
+            KEEP_VERSIONS, KEEP_VERSIONS_MAX, MEMBERS_MAX, TOMBSTONE_TTL,
         },
     },
     serve::LogFormat,
@@ -152,7 +152,7 @@ impl Settings {
             give_up_after: self.give_up_after,
             min_copies: self.min_copies,
             max_file_bytes: self.max_file_bytes,
-            apart_bytes: usize::MAX,
+            apart_bytes: APART_BYTES,
             tombstone_ttl: self.tombstone_ttl,
             keeps: self.data.is_some(),
             last_seen: None,

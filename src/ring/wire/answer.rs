@@ -105,8 +105,7 @@ impl Encode for Answer {
             }
             Self::Found(Item { version, value: ItemValue::File { hash, body } }) => {
                 let content = body.content();
-                let len = content.len();
-                push_line(out, format_args!("200 OK len={len} version={version} blake3={hash}"));
+                push_found(out, content.len() as u64, *version, *hash);
                 return Some(content);
             }
             // No node answers like this.
@@ -147,6 +146,11 @@ impl Encode for Answer {
         }
         None
     }
+}
+
+/// Appends the line in front of a content, or of the rest of one.
+pub(crate) fn push_found(out: &mut Vec<u8>, len: u64, version: Version, hash: blake3::Hash) {
+    push_line(out, format_args!("200 OK len={len} version={version} blake3={hash}"));
 }
 
 fn push_info(out: &mut Vec<u8>, info: &Info) {

@@ -1,6 +1,7 @@
 //! Every message of the protocol by its type: what clients ask and are answered, and what nodes say
 //! to each other.
 
+pub(crate) use super::answer::push_found;
 pub use super::{
     answer::{Answer, Info},
     check::Check,

@@ -29,6 +29,15 @@ pub enum Request {
         /// Which version of it; else the newest.
         version: Option<Version>,
     },
+    /// The rest of the content of one version, from a byte on. Nodes ask each other for it.
+    Pull {
+        /// The file's name.
+        name: Name,
+        /// Which version of it.
+        version: Version,
+        /// The first byte.
+        from: u64,
+    },
     /// Delete this file on every node.
     Delete {
         /// The file's name.
@@ -106,6 +115,10 @@ impl Encode for Request {
                 let version = version.map_or(String::new(), |it| format!(" version={it}"));
                 push_line(out, format_args!("GET {}{version}", name.wire()));
             }
+            Self::Pull { name, version, from } => {
+                let name = name.wire();
+                push_line(out, format_args!("PULL {name} version={version} from={from}"));
+            }
             Self::Delete { name, only_if } => {
                 let only_if = Condition::key(*only_if);
                 push_line(out, format_args!("DELETE {}{only_if}", name.wire()));
@@ -157,6 +170,11 @@ pub(super) fn put(line: Line<'_>) -> Result<Request, Reject> {
 
 pub(super) fn get(line: Line<'_>) -> Result<Request, Reject> {
     Ok(Request::Get { name: line.name(1)?, version: line.optional("version")? })
+}
+
+pub(super) fn pull(line: Line<'_>) -> Result<Request, Reject> {
+    let from = line.number_or("from", 0)?;
+    Ok(Request::Pull { name: line.name(1)?, version: line.parsed("version")?, from })
 }
 
 pub(super) fn delete(line: Line<'_>) -> Result<Request, Reject> {

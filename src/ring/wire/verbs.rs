@@ -51,6 +51,7 @@ static VERBS: &[Verb] = &[
     // From clients, in the order in which a refusal names them.
     ask("PUT", Upload, request::put),
     ask("GET", Nothing, request::get),
+    ask("PULL", Nothing, request::pull),
     ask("DELETE", Nothing, request::delete),
     ask("LOG", Nothing, request::log),
     ask("LIST", Nothing, request::list),

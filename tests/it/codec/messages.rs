@@ -120,6 +120,7 @@ pub(super) fn examples() -> Vec<Message> {
         Request::Put { name: name.clone(), content: Content::default(), only_if: None },
         Request::Get { name: name.clone(), version: None },
         Request::Get { name: name.clone(), version: Some(version) },
+        Request::Pull { name: name.clone(), version, from: u64::MAX },
         Request::Delete { name: name.clone(), only_if: None },
         Request::Delete { name: name.clone(), only_if: Some(Condition::Absent) },
         Request::Log { name: name.clone() },
@@ -184,6 +185,11 @@ fn request() -> impl Strategy<Value = Request> {
         }),
         (any_name(), option::of(any_version()))
             .prop_map(|(name, version)| Request::Get { name, version }),
+        (any_name(), any_version(), any::<u64>()).prop_map(|(name, version, from)| Request::Pull {
+            name,
+            version,
+            from
+        }),
         (any_name(), condition()).prop_map(|(name, only_if)| Request::Delete { name, only_if }),
         any_name().prop_map(|name| Request::Log { name }),
         ("\\PC{0,50}", "\\PC{0,50}", 0_usize..=1000, any::<bool>()).prop_map(

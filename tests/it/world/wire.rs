@@ -46,6 +46,9 @@ fn encode_request(request: &Request) -> Vec<u8> {
         Request::Get { name, version: Some(version) } => {
             format!("GET {} version={version}\n", name.wire())
         }
+        Request::Pull { name, version, from } => {
+            format!("PULL {} version={version} from={from}\n", name.wire())
+        }
         Request::Delete { name, only_if } => {
             format!("DELETE {}{}\n", name.wire(), encode_condition(only_if))
         }
