@@ -13,10 +13,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use smol::future;
 
 use super::{
-    human::{shown, span},
+    human::{about, shown, span},
     meter::{Meter, State},
 };
-use crate::{cli::counted, ring::size};
+use crate::cli::counted;
 
 /// What ends sooner than this is not shown.
 const AFTER: Duration = Duration::from_millis(500);
@@ -127,15 +127,15 @@ fn text(state: &State, per_second: f64, columns: usize) -> String {
         };
     }
     let done = match bytes_total {
-        Some(total) => format!("{} of {}", size::in_words(*bytes), size::in_words(*total)),
-        None => size::in_words(*bytes),
+        Some(total) => format!("{} of {}", about(*bytes), about(*total)),
+        None => about(*bytes),
     };
     rest += &format!("  {done}");
     let left = bytes_total.map(|total| total.saturating_sub(*bytes));
     if left == Some(0) {
         rest += "  waiting for the answer";
     } else {
-        rest += &format!("  {}/s", size::in_words(per_second as u64));
+        rest += &format!("  {}/s", about(per_second as u64));
         // A number that is far too large says nothing.
         let ms = left.map(|left| left as f64 / per_second * 1e3).filter(|ms| *ms < 1e11);
         if let Some(ms) = ms {

@@ -86,7 +86,10 @@ impl<S: Sink> Filling<S> {
 }
 
 /// A sink that is being written to.
-pub(super) struct Writing<S: Sink>(Task<(Box<Filled<S>>, Result<(), S::Failure>)>);
+pub(super) struct Writing<S: Sink>(Task<Written<S>>);
+
+/// The sink again, and whether all was written.
+type Written<S> = (Box<Filled<S>>, Result<(), <S as Sink>::Failure>);
 
 impl<S: Sink> Writing<S> {
     /// Waits until all that was given is written, and says what hash that has. The other end must be

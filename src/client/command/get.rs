@@ -60,7 +60,8 @@ pub(super) async fn get(
         };
         let names = names.names;
         let get = Files { called, saver: &saver, target: &target, is_json: verb.json, meter };
-        let is_shown = !verb.json && !(matches!(target, Target::Stdout) && is_terminal());
+        let is_in_the_way = matches!(target, Target::Stdout) && is_terminal();
+        let is_shown = !(verb.json || is_in_the_way);
         progress::show(&get.meter, is_shown, async {
             if wanted.is_lone() {
                 return get.one(&mut client, &names[0], verb.version).await;

@@ -211,12 +211,12 @@ fn read(mut reader: ArchiveReader<File>, feed: Feed) -> Result<ArchiveReader<Fil
     let mut result = Ok(());
     let next = |part: &mut [u8]| {
         result = reader.content(part);
-        // What is wrong with the archive is said when it ends.
-        let why = |error: &mut ArchiveError| Error::File {
+        // It is also what the import ends with.
+        let why = |error: &ArchiveError| Error::File {
             path: "the archive".into(),
             cause: error.to_string(),
         };
-        result.as_mut().map(|()| ()).map_err(why)
+        result.as_ref().map_err(why).copied()
     };
     feed.run(next, || Ok(()));
     result.map(|()| reader)

@@ -87,16 +87,15 @@ fn a_large_file_is_never_whole_in_memory() {
     let mut put = client(&["put", "-", "--name", "in"]);
     put.stdin(File::open(at("in/large")).unwrap());
     small(put);
-    let piped = |command: &mut Command| {
+    let piped = |mut command: Command, from: &str| {
         let mut cat = Command::new("cat");
-        let mut cat = cat.arg(at("in/large")).stdout(Stdio::piped()).spawn().unwrap();
+        let mut cat = cat.arg(at(from)).stdout(Stdio::piped()).spawn().unwrap();
         command.stdin(cat.stdout.take().unwrap());
-        cat
+        let output = small(command);
+        assert!(cat.wait().unwrap().success());
+        output
     };
-    let mut put = client(&["put", "-", "--name", "piped"]);
-    let mut cat = piped(&mut put);
-    small(put);
-    assert!(cat.wait().unwrap().success());
+    piped(client(&["put", "-", "--name", "piped"]), "in/large");
     for name in ["in", "piped"] {
         done(&["get", name, "-o", &path("got"), "--node", &node]);
         same("got");
@@ -121,13 +120,9 @@ fn a_large_file_is_never_whole_in_memory() {
     // From a file and from a pipe, what is there unchanged, what is new, and what has as many bytes.
     let import = |is_piped: bool, prefix: &str| {
         let from = if is_piped { "-".to_owned() } else { path("backup.tar") };
-        let mut import = client(&["import", &from, "--prefix", prefix]);
-        if is_piped {
-            let mut cat = Command::new("cat");
-            let cat = cat.arg(at("backup.tar")).stdout(Stdio::piped()).spawn().unwrap();
-            import.stdin(cat.stdout.unwrap());
-        }
-        text(small(import)).lines().last().unwrap().to_owned()
+        let import = client(&["import", &from, "--prefix", prefix]);
+        let said = if is_piped { piped(import, "backup.tar") } else { small(import) };
+        text(said).lines().last().unwrap().to_owned()
     };
     for is_piped in [false, true] {
         let prefix = format!("again-{is_piped}/");
