@@ -83,7 +83,7 @@ pub(super) fn print(text: impl Display) -> Result<(), Failure> {
 
 /// Prints a text in which nothing has to be escaped, or may be.
 pub(super) fn print_as_it_is(text: impl Display) -> Result<(), Failure> {
-    cli::print(text).map_err(Failure::Stdout)
+    print_beside(text).map_err(Failure::Stdout)
 }
 
 /// One document, on a line of its own.
