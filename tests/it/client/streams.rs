@@ -221,10 +221,10 @@ fn a_long_transfer_is_a_line_on_a_terminal_and_nowhere_else() {
         assert!(state.contains("MiB of 16MiB  ") && state.contains(" left"), "{state:?}");
         assert!(console::measure_text_width(state.trim_end()) < 50, "{state:?}");
     }
-    // It is gone when the answer comes.
-    let last = shown.trim_end().rsplit(['\r', '\n']).next().unwrap();
-    let last = console::strip_ansi_codes(last);
-    assert!(last.starts_with("200 OK version="), "{shown:?}");
+    // It makes room for the answer, and is gone in the end.
+    let erased: Vec<&str> = shown.split("\x1b[2K").collect();
+    assert!(erased.iter().any(|it| it.starts_with("200 OK version=")), "{shown:?}");
+    assert_eq!(erased.last().unwrap().trim(), "", "{shown:?}");
 
     let put_json = [&put[..], &["--json"]].concat();
     assert!(!on_a_terminal(&put_json).contains("MiB"));
