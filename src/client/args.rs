@@ -25,7 +25,8 @@ use crate::cli::{self, Period, UsageError};
                {command_name} -put index.html -i 127.0.1.1 -p 4043    (the old form)",
     note = "The options above may stand before or after the verb. After `--` nothing is an\n\
             option. `{command_name} VERB --help` has the options of a verb. Data goes to stdout,\n\
-            everything else to stderr, with --json too.",
+            everything else to stderr, with --json too. What takes longer than half a second says\n\
+            how far it is, in one line that goes away, if stderr is a terminal; not with --json.",
     error_code(0, "done"),
     error_code(1, "something failed; stderr says what. Of status and verify: not all is well"),
     error_code(2, "the command line or the environment is wrong"),
@@ -48,7 +49,8 @@ pub(super) struct Options {
     #[argh(option, arg_name = "host:port")]
     node: Vec<Node>,
 
-    /// how long to wait while nothing moves: 500ms, 15s, 2m; a plain number is seconds
+    /// how long to wait while nothing moves, in either direction: 500ms, 15s, 2m; a plain number
+    /// is seconds
     /// (default: 15s; environment: SMOLRING_TIMEOUT)
     #[argh(option)]
     timeout: Option<Period>,

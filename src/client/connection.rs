@@ -14,11 +14,17 @@ use smol::{
 };
 
 use super::{
+    content::Body,
     error::Error,
+    meter::Meter,
     node::Node,
-    reply::{Head, Reply, head},
+    pieces::{Pour, Supply},
+    reply::{Opening, Reply, opening},
 };
-use crate::{connect::connect_within, ring::wire::reply::text_line};
+use crate::{
+    connect::connect_within,
+    ring::{limits::FILE_BYTES_CEILING, wire::reply::text_line},
+};
 
 /// Bytes that one read takes at most.
 const READ_BYTES: usize = 64 << 10;
@@ -34,6 +40,7 @@ pub struct Timeouts {
     pub connect: Duration,
     /// For the next byte to move, in either direction. A whole request may last this long, and
     /// for each 64 KiB of its content a second more on the way to the node and one round the ring.
+    /// What this side takes to read or write a file does not count.
     pub silence: Duration,
 }
 
@@ -95,27 +102,85 @@ impl Connection {
 
     /// Like [`request`](Self::request), for a line that is known to be valid.
     pub(super) async fn exchange(&mut self, line: &[u8], content: &[u8]) -> Result<Reply, Error> {
+        let answer = self.begin(line, &mut Body::Bytes(content)).await?;
+        self.rest(answer).await
+    }
+
+    /// Sends a request and reads the line of the answer. What follows that line is to be taken by
+    /// [`rest`](Self::rest) or [`rest_into`](Self::rest_into).
+    pub(super) async fn begin(
+        &mut self,
+        line: &[u8],
+        body: &mut Body<'_>,
+    ) -> Result<Answer, Error> {
         if !self.usable {
             return Err(Error::Closed { node: self.node.clone() });
         }
         // If this future is dropped half-way, half a message has been sent.
         self.usable = false;
-        let progress = Progress::new(self.timeouts.silence, content.len());
-        let receiving = receive(self.stream.clone(), &mut self.buffer, &progress);
+        let progress = Progress::new(self.timeouts.silence, body.bytes());
+        let receiving = receive_line(self.stream.clone(), &mut self.buffer, &progress);
         let sending = async {
-            let result = send(self.stream.clone(), line, content, &progress).await;
-            progress.is_sent.set(result.is_ok());
-            // Even when sending failed, a last answer may have arrived: `receiving` finds that, or
-            // the end of the stream.
+            match send(self.stream.clone(), line, body, &progress).await {
+                Ok(()) => progress.is_sent.set(true),
+                Err(NotSent::Unread(error)) => return Err(Broken::Unread(error)),
+                // A last answer may have arrived nevertheless: `receiving` finds that, or the end of
+                // the stream.
+                Err(NotSent::Io) => {}
+            }
             future::pending().await
         };
         let result = future::or(receiving, future::or(sending, progress.expire())).await;
-        self.usable = progress.is_sent.get() && result.is_ok();
-        result.map_err(|broken| match broken {
+        let is_sent = progress.is_sent.get();
+        let (opening, line) = result.map_err(|broken| self.error(broken))?;
+        Ok(Answer { status: opening.status, line, bytes: opening.body_bytes, is_sent })
+    }
+
+    /// The rest of an answer, as a whole.
+    pub(super) async fn rest(&mut self, answer: Answer) -> Result<Reply, Error> {
+        let Answer { status, line, bytes, is_sent } = answer;
+        let bytes = usize::try_from(bytes).ok().filter(|bytes| *bytes <= FILE_BYTES_CEILING);
+        let bytes = bytes.ok_or_else(|| self.bad("a len= beyond all limits".into()))?;
+        let progress = Progress::new(self.timeouts.silence, bytes as u64);
+        let receiving = receive_whole(self.stream.clone(), &mut self.buffer, bytes, &progress);
+        let result = future::or(receiving, progress.expire()).await;
+        let body = result.map_err(|broken| self.error(broken))?;
+        self.usable = is_sent;
+        Ok(Reply { status, line, body })
+    }
+
+    /// The rest of an answer, in pieces: all but the first bytes, which are left out. Ends early
+    /// where no piece is taken any more; the connection is not [usable](Self::usable) then.
+    pub(super) async fn rest_into(
+        &mut self,
+        answer: &Answer,
+        left_out: u64,
+        pour: Pour,
+        mut note: impl FnMut(usize),
+    ) -> Result<(), Error> {
+        let progress = Progress::new(self.timeouts.silence, answer.bytes);
+        let parts = Parts { left: answer.bytes, left_out };
+        let receiving = receive_pieces(
+            self.stream.clone(),
+            &mut self.buffer,
+            parts,
+            pour,
+            &mut note,
+            &progress,
+        );
+        let result = future::or(receiving, progress.expire()).await;
+        let is_whole = result.map_err(|broken| self.error(broken))?;
+        self.usable = answer.is_sent && is_whole;
+        Ok(())
+    }
+
+    fn error(&self, broken: Broken) -> Error {
+        match broken {
             Broken::Closed => Error::Closed { node: self.node.clone() },
             Broken::TimedOut(after) => Error::TimedOut { node: self.node.clone(), after },
             Broken::Bad(what) => self.bad(what.to_owned()),
-        })
+            Broken::Unread(error) => error,
+        }
     }
 
     pub(super) fn bad(&self, what: String) -> Error {
@@ -123,11 +188,36 @@ impl Connection {
     }
 }
 
+/// The line of an answer, without its line end, and what follows it.
+pub(super) struct Answer {
+    pub status: u16,
+    pub line: String,
+    /// Bytes that follow.
+    pub bytes: u64,
+    /// The whole request has been sent.
+    is_sent: bool,
+}
+
 /// Why no answer came.
 enum Broken {
     Closed,
     TimedOut(Duration),
     Bad(&'static str),
+    /// What was to be sent could not be read.
+    Unread(Error),
+}
+
+/// Why not all of a request was sent.
+enum NotSent {
+    Io,
+    /// It could not be read.
+    Unread(Error),
+}
+
+impl From<io::Error> for NotSent {
+    fn from(_: io::Error) -> Self {
+        Self::Io
+    }
 }
 
 /// When bytes last moved, and by when the whole request must be over.
@@ -135,38 +225,58 @@ struct Progress {
     silence: Duration,
     begun: Instant,
     moved: Cell<Instant>,
-    bytes: Cell<usize>,
+    bytes: u64,
     /// The whole request has been given to the system.
     is_sent: Cell<bool>,
+    /// It is this side that is waited for: its disk, or whoever reads what it writes.
+    is_here: Cell<bool>,
+    /// How long that has been so, in units of the silence.
+    waited_here: Cell<Duration>,
 }
 
 impl Progress {
-    fn new(silence: Duration, content_bytes: usize) -> Self {
+    fn new(silence: Duration, content_bytes: u64) -> Self {
         let now = Instant::now();
-        let (moved, bytes) = (Cell::new(now), Cell::new(content_bytes));
-        Self { silence, begun: now, moved, bytes, is_sent: Cell::new(false) }
+        Self {
+            silence,
+            begun: now,
+            moved: Cell::new(now),
+            bytes: content_bytes,
+            is_sent: Cell::new(false),
+            is_here: Cell::new(false),
+            waited_here: Cell::new(Duration::ZERO),
+        }
     }
 
     fn note(&self) {
         self.moved.set(Instant::now());
     }
 
-    /// More bytes are to come than was known before, so the request may take longer.
-    fn expect(&self, bytes: usize) {
-        self.bytes.set(self.bytes.get() + bytes);
+    /// Waits for this side, however long that takes.
+    async fn wait_here<T>(&self, wait: impl Future<Output = T>) -> T {
+        self.is_here.set(true);
+        let done = wait.await;
+        self.is_here.set(false);
+        self.note();
+        done
     }
 
     /// Ends when nothing has moved for too long, or all of it has taken too long.
     async fn expire<T>(&self) -> Result<T, Broken> {
         loop {
-            let whole = Duration::from_secs(self.bytes.get() as u64 / SLOWEST_BYTES_PER_SECOND);
+            let whole = Duration::from_secs(self.bytes / SLOWEST_BYTES_PER_SECOND);
             // What has been sent must still go round the ring, perhaps over slower lines.
             let silence = if self.is_sent.get() { self.silence + whole } else { self.silence };
-            let limit = (self.moved.get() + silence).min(self.begun + self.silence + whole * 2);
-            if Instant::now() >= limit {
+            let all = self.silence + whole * 2 + self.waited_here.get();
+            let limit = (self.moved.get() + silence).min(self.begun + all);
+            if Instant::now() < limit {
+                Timer::at(limit).await;
+            } else if self.is_here.get() {
+                self.waited_here.set(self.waited_here.get() + self.silence);
+                self.note();
+            } else {
                 return Err(Broken::TimedOut(self.begun.elapsed().max(self.silence)));
             }
-            Timer::at(limit).await;
         }
     }
 }
@@ -174,42 +284,136 @@ impl Progress {
 async fn send(
     mut stream: TcpStream,
     line: &[u8],
-    content: &[u8],
+    body: &mut Body<'_>,
     progress: &Progress,
-) -> io::Result<()> {
+) -> Result<(), NotSent> {
+    let content = match body {
+        Body::Bytes(content) => *content,
+        Body::Supply(supply, meter) => {
+            send_bytes(&mut stream, line, progress).await?;
+            return send_pieces(&mut stream, supply, meter, progress).await;
+        }
+    };
     let mut first = line.to_vec();
     let inline = if content.len() <= ONE_WRITE_BYTES { content.len() } else { 0 };
     first.extend_from_slice(&content[..inline]);
-    for mut bytes in [first.as_slice(), &content[inline..]] {
-        while !bytes.is_empty() {
-            let written = stream.write(bytes).await?;
-            bytes = &bytes[written..];
-            progress.note();
-        }
+    send_bytes(&mut stream, &first, progress).await?;
+    Ok(send_bytes(&mut stream, &content[inline..], progress).await?)
+}
+
+async fn send_bytes(
+    stream: &mut TcpStream,
+    mut bytes: &[u8],
+    progress: &Progress,
+) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let written = stream.write(bytes).await?;
+        bytes = &bytes[written..];
+        progress.note();
     }
     Ok(())
 }
 
-async fn receive(
+async fn send_pieces(
+    stream: &mut TcpStream,
+    supply: &mut Supply,
+    meter: &Meter,
+    progress: &Progress,
+) -> Result<(), NotSent> {
+    while supply.sent < supply.bytes {
+        let piece = progress.wait_here(supply.next()).await.ok_or(NotSent::Io)?;
+        let piece = piece.map_err(NotSent::Unread)?;
+        let mut bytes = piece.bytes();
+        while !bytes.is_empty() {
+            let written = stream.write(bytes).await?;
+            bytes = &bytes[written..];
+            progress.note();
+            supply.sent += written as u64;
+            meter.moved(written as u64);
+        }
+        supply.give_back(piece);
+    }
+    Ok(())
+}
+
+async fn receive_line(
     mut stream: TcpStream,
     buffer: &mut Vec<u8>,
     progress: &Progress,
-) -> Result<Reply, Broken> {
-    let Head { status, line_bytes, body_bytes } = loop {
-        match head(buffer).map_err(Broken::Bad)? {
-            Some(head) => break head,
+) -> Result<(Opening, String), Broken> {
+    let opening = loop {
+        match opening(buffer).map_err(Broken::Bad)? {
+            Some(opening) => break opening,
             None => fill(&mut stream, buffer, READ_BYTES, progress).await?,
         }
     };
-    progress.expect(body_bytes);
-    let mut body = buffer.split_off(line_bytes);
-    let line = text_line(&buffer[..line_bytes - 1]).map_err(Broken::Bad)?.to_owned();
-    while body.len() < body_bytes {
-        let missing = body_bytes - body.len();
+    let rest = buffer.split_off(opening.line_bytes);
+    let line = std::mem::replace(buffer, rest);
+    let line = text_line(&line[..opening.line_bytes - 1]).map_err(Broken::Bad)?;
+    Ok((opening, line.to_owned()))
+}
+
+async fn receive_whole(
+    mut stream: TcpStream,
+    buffer: &mut Vec<u8>,
+    bytes: usize,
+    progress: &Progress,
+) -> Result<Vec<u8>, Broken> {
+    let mut body = std::mem::take(buffer);
+    while body.len() < bytes {
+        let missing = bytes - body.len();
         fill(&mut stream, &mut body, missing.min(READ_BYTES), progress).await?;
     }
-    *buffer = body.split_off(body_bytes);
-    Ok(Reply { status, line, body })
+    *buffer = body.split_off(bytes);
+    Ok(body)
+}
+
+/// What is still to come of a content, and how much of that is left out.
+struct Parts {
+    left: u64,
+    left_out: u64,
+}
+
+/// Whether all of it was taken.
+async fn receive_pieces(
+    mut stream: TcpStream,
+    buffer: &mut Vec<u8>,
+    parts: Parts,
+    pour: Pour,
+    note: &mut impl FnMut(usize),
+    progress: &Progress,
+) -> Result<bool, Broken> {
+    let Parts { mut left, mut left_out } = parts;
+    while left > 0 {
+        let Some(mut piece) = progress.wait_here(pour.empty()).await else { return Ok(false) };
+        while left > 0 {
+            let room = piece.room(left);
+            if room.is_empty() {
+                break;
+            }
+            let read = match buffer.len().min(room.len()) {
+                0 => stream.read(room).await.unwrap_or(0),
+                there => {
+                    room[..there].copy_from_slice(&buffer[..there]);
+                    buffer.drain(..there);
+                    there
+                }
+            };
+            if read == 0 {
+                // What has come is of use where the rest can follow.
+                pour.push(piece).await;
+                return Err(Broken::Closed);
+            }
+            progress.note();
+            let without = left_out.min(read as u64);
+            piece.add(read, without as usize);
+            left -= read as u64;
+            left_out -= without;
+            note(read - without as usize);
+        }
+        pour.push(piece).await;
+    }
+    Ok(true)
 }
 
 /// Appends what one read brings, `limit` bytes at most.

@@ -1,6 +1,8 @@
 //! Why a request did not succeed.
 
-use std::time::Duration;
+use std::{fmt, path::Path, time::Duration};
+
+use super::human::shown;
 
 /// Why a request did not succeed. Each variant says what is known about the ring's state.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -49,7 +51,7 @@ pub enum Error {
         /// The answer line without the status.
         text: String,
     },
-    /// A file on this side cannot be read; nothing was sent.
+    /// A file on this side cannot be read; nothing whole was sent.
     #[error("cannot read {path}: {cause}")]
     File {
         /// The file or folder.
@@ -57,6 +59,25 @@ pub enum Error {
         /// What the operating system said.
         cause: String,
     },
+    /// A file on this side changes; nothing whole was sent.
+    #[error("cannot read {path}: it changes while it is read; try again when nothing writes it")]
+    Changed {
+        /// The file.
+        path: String,
+    },
+    /// The request did not succeed, and cannot be made again at another node: its content came over
+    /// a pipe, or went to one.
+    #[error("{error}. Another node was not asked: {why}")]
+    Once {
+        /// Why it did not succeed.
+        error: Box<Self>,
+        /// Why it is not made again.
+        why: &'static str,
+    },
+}
+
+pub(super) fn unreadable(path: &Path, cause: &dyn fmt::Display) -> Error {
+    Error::File { path: shown(&path.display().to_string()), cause: cause.to_string() }
 }
 
 impl Error {
@@ -66,7 +87,7 @@ impl Error {
             Self::Unreachable { .. } | Self::TimedOut { .. } | Self::Closed { .. } => true,
             Self::BadAnswer { .. } => true,
             Self::Status { status, .. } => *status == 503,
-            Self::File { .. } => false,
+            Self::File { .. } | Self::Changed { .. } | Self::Once { .. } => false,
         }
     }
 
@@ -74,6 +95,7 @@ impl Error {
     pub fn status(&self) -> Option<u16> {
         match self {
             Self::Status { status, .. } => Some(*status),
+            Self::Once { error, .. } => error.status(),
             _ => None,
         }
     }
@@ -87,6 +109,8 @@ impl Error {
             Self::BadAnswer { what, .. } => format!("a bad answer: {what}"),
             Self::Status { status, text, .. } => format!("{status} {text}"),
             Self::File { cause, .. } => cause.clone(),
+            Self::Changed { .. } => "it changes while it is read".into(),
+            Self::Once { error, .. } => error.cause(),
         }
     }
 
@@ -95,7 +119,8 @@ impl Error {
         match self {
             Self::TimedOut { .. } | Self::Closed { .. } | Self::BadAnswer { .. } => true,
             Self::Status { status, .. } => matches!(status, 504 | 507),
-            Self::Unreachable { .. } | Self::File { .. } => false,
+            Self::Once { error, .. } => error.outcome_unknown(),
+            Self::Unreachable { .. } | Self::File { .. } | Self::Changed { .. } => false,
         }
     }
 }

@@ -6,11 +6,15 @@ use blake3::Hash;
 
 use super::{
     connection::{Connection, Timeouts},
+    content::Content,
     error::Error,
+    local::READS_MAX,
     member::Member,
+    meter::Meter,
     node::Node,
     reply::Reply,
-    requests::{File, Held, Page, Pong},
+    requests::{Fetched, File, Held, Page, Pong},
+    sink::{Filling, Sink},
 };
 use crate::ring::{
     message::{Condition, FileRow},
@@ -40,7 +44,8 @@ impl Client {
 
     /// Stores a file; see [`Connection::put`].
     pub async fn put(&mut self, name: &Name, content: &[u8]) -> Result<Reply, Error> {
-        self.ask(async |node| node.put(name, content).await).await
+        let mut content = Content::Whole(content.into());
+        self.put_content(name, &mut content, None, &Meter::default()).await
     }
 
     /// Fetches a file; see [`Connection::get`].
@@ -64,21 +69,79 @@ impl Client {
         content: &[u8],
         only_if: Condition,
     ) -> Result<Reply, Error> {
+        let mut content = Content::Whole(content.into());
+        self.put_content(name, &mut content, Some(only_if), &Meter::default()).await
+    }
+
+    /// Stores a content that may be read while it is sent, like [`put`](Self::put) and
+    /// [`put_if`](Self::put_if). One that changes meanwhile is read again from its start. One that
+    /// comes only once is sent to one node only.
+    pub(super) async fn put_content(
+        &mut self,
+        name: &Name,
+        content: &mut Content<'_>,
+        only_if: Option<Condition>,
+        meter: &Meter,
+    ) -> Result<Reply, Error> {
         let mut may_be_done = false;
-        self.ask(async |node| match node.put_if(name, content, Some(only_if)).await {
-            Err(error) if may_be_done && error.status() == Some(412) => {
-                let log = node.log(name).await?;
-                let hash = blake3::hash(content);
-                let is_this = |row: &FileRow| row.hash == Some(hash);
-                let is_done = log.first().is_some_and(is_this) && follows(only_if, log.get(1));
-                if is_done { Ok(done_before(log[0].version, "put")) } else { Err(error) }
+        let mut put = async |node: &mut Connection, content: &mut Content<'_>| {
+            let mut body = content.body(meter);
+            meter.one_has(body.bytes());
+            match (node.put_body(name, &mut body, only_if).await, only_if) {
+                (Err(error), Some(only_if)) if may_be_done && error.status() == Some(412) => {
+                    let log = node.log(name).await?;
+                    let hash = content.hash().await?;
+                    let is_this = |row: &FileRow| hash.is_some() && row.hash == hash;
+                    let is_done = log.first().is_some_and(is_this) && follows(only_if, log.get(1));
+                    if is_done { Ok(done_before(log[0].version, "put")) } else { Err(error) }
+                }
+                (Err(error), _) if content.has_come() && error.next_node_may_help() => {
+                    let why = "the content came over a pipe, and cannot be sent a second time";
+                    Err(Error::Once { error: error.into(), why })
+                }
+                (result, _) => {
+                    may_be_done |= result.as_ref().is_err_and(Error::outcome_unknown);
+                    result
+                }
             }
-            result => {
-                may_be_done |= result.as_ref().is_err_and(Error::outcome_unknown);
-                result
+        };
+        let mut result = self.ask(async |node| put(node, content).await).await;
+        for _ in 1..READS_MAX {
+            if !matches!(result, Err(Error::Changed { .. })) || !content.renew().await? {
+                break;
             }
-        })
-        .await
+            result = self.ask(async |node| put(node, content).await).await;
+        }
+        if let (Ok(_), Content::Whole(bytes)) = (&result, content) {
+            meter.moved(bytes.len() as u64);
+        }
+        result
+    }
+
+    /// Fetches a file, or one version of it. A small one is returned; a large one goes to a sink. An
+    /// inner error is the sink's.
+    pub(super) async fn get_into<S: Sink>(
+        &mut self,
+        name: &Name,
+        version: Option<Version>,
+        to: &mut Filling<S>,
+        meter: &Meter,
+    ) -> Result<Result<Fetched, S::Failure>, Error> {
+        loop {
+            let before = to.pinned().map(|(_, taken)| taken);
+            let result = self.ask(async |node| node.get_into(name, version, to, meter).await).await;
+            let now = to.pinned().map(|(_, taken)| taken);
+            match result {
+                // A node does not wait for long for who reads what is written here. The rest follows.
+                Err(error) if error.next_node_may_help() && now > before => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// What a node lists of a name; see [`Connection::listed`].
+    pub(super) async fn listed(&mut self, name: &Name) -> Result<Option<FileRow>, Error> {
+        self.ask(async |node| node.listed(name).await).await
     }
 
     /// Deletes a file; see [`Connection::delete`]. It is repeated once where the outcome is unknown.

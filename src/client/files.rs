@@ -2,21 +2,18 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
-    fs::{self, File},
+    fmt, fs,
     io::{self, Read},
     path::{Path, PathBuf},
 };
 
 pub use super::tree::Skipped;
 use super::{
-    error::Error,
+    content::{self, Content},
+    error::{Error, unreadable},
     tree::{Found, LocalFile, Tree, given_file, in_one_line},
 };
-use crate::{
-    cli::ByteSize,
-    ring::{limits::FILE_BYTES_CEILING, name::Name},
-};
+use crate::ring::name::Name;
 
 /// A file to put, and the name that it gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +31,8 @@ pub enum Origin {
     Path(PathBuf),
     /// In memory.
     Bytes(Vec<u8>),
+    /// They come from stdin; read only when they are put.
+    Stdin,
 }
 
 /// What was found under some paths.
@@ -140,31 +139,37 @@ impl Collected {
 }
 
 impl Source {
-    /// Reads the bytes; blocks on the file system.
+    /// Reads all bytes, however many there are; blocks on the file system.
     pub fn read(&self) -> Result<Vec<u8>, Error> {
         match &self.origin {
             Origin::Bytes(bytes) => Ok(bytes.clone()),
-            Origin::Path(path) => File::open(path)
-                .and_then(|mut file| read_bounded(&mut file))
-                .map_err(|cause| unreadable(path, &cause)),
+            Origin::Path(path) => fs::read(path).map_err(|cause| unreadable(path, &cause)),
+            Origin::Stdin => {
+                let mut bytes = Vec::new();
+                let read = io::stdin().lock().read_to_end(&mut bytes);
+                read.map_err(|cause| unreadable(Path::new("stdin"), &cause))?;
+                Ok(bytes)
+            }
         }
     }
-}
 
-/// Reads to the end, but not more than a node could ever take.
-pub(super) fn read_bounded(from: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    from.take(FILE_BYTES_CEILING as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > FILE_BYTES_CEILING {
-        let most = ByteSize(FILE_BYTES_CEILING as u64);
-        let message = format!("it is larger than {most}, which no node takes");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+    /// Opens the file, and reads it if it is small. Blocks on the file system.
+    pub(super) fn open(&self) -> Result<Content<'static>, Error> {
+        match &self.origin {
+            Origin::Bytes(bytes) => Ok(Content::Whole(bytes.clone().into())),
+            Origin::Path(path) => content::open(path),
+            Origin::Stdin => content::open_stdin(),
+        }
     }
-    Ok(bytes)
-}
 
-pub(super) fn unreadable(path: &Path, cause: &dyn fmt::Display) -> Error {
-    Error::File { path: in_one_line(path), cause: cause.to_string() }
+    /// Its size, if that is known. Blocks on the file system.
+    pub(super) fn bytes(&self) -> Option<u64> {
+        match &self.origin {
+            Origin::Bytes(bytes) => Some(bytes.len() as u64),
+            Origin::Path(path) => fs::metadata(path).ok().map(|it| it.len()),
+            Origin::Stdin => None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -196,7 +201,8 @@ mod tests {
         assert_eq!(names(&found), expected);
         assert_eq!(found.skipped.len(), 4, "{:?}", found.skipped);
         assert!(found.skipped.iter().all(|it| it.is_special), "{:?}", found.skipped);
-        assert_eq!(found.sources[1].read().unwrap(), b"hi");
+        let index = found.sources[1].open().unwrap();
+        assert!(matches!(index, Content::Whole(bytes) if *bytes == *b"hi"));
     }
 
     #[test]

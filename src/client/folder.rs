@@ -46,6 +46,27 @@ struct Shared {
     twins: BTreeSet<(u64, u64)>,
 }
 
+impl Shared {
+    /// Whether a file was being written; it is not any more.
+    fn forget(&mut self, aside: &str) -> bool {
+        let at = self.aside.iter().position(|(_, name)| name == aside);
+        at.map(|at| self.aside.swap_remove(at)).is_some()
+    }
+}
+
+/// A file that is being written.
+#[derive(Debug)]
+pub(super) struct BegunFile {
+    /// To write to.
+    pub file: File,
+    folder: Arc<OwnedFd>,
+    /// Its name until it is whole.
+    aside: String,
+    last: String,
+    /// The permissions of the file that it replaces.
+    mode: Option<Mode>,
+}
+
 /// What is known to be in the place of a file that is to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -99,14 +120,55 @@ impl Folder {
         content: &[u8],
         modified: SystemTime,
     ) -> Result<(), Obstacle> {
+        let mut begun = self.begin(name, place, replaces_links)?;
+        match begun.file.write_all(content) {
+            Ok(()) => self.finish(begun, modified),
+            Err(error) => Err(self.give_up(&begun, error.into())),
+        }
+    }
+
+    /// Begins a file that is written in parts, as [`write`](Self::write) does.
+    pub fn begin(
+        &self,
+        name: &str,
+        place: Place,
+        replaces_links: bool,
+    ) -> Result<BegunFile, Obstacle> {
         for _ in 1..OPENS_MAX {
-            match self.try_write(name, place, replaces_links, content, modified) {
+            match self.try_begin(name, place, replaces_links) {
                 // A folder that has become empty is removed at the same time.
                 Err(Obstacle::System(error)) if error.kind() == io::ErrorKind::NotFound => {}
                 result => return result,
             }
         }
-        self.try_write(name, place, replaces_links, content, modified)
+        self.try_begin(name, place, replaces_links)
+    }
+
+    /// The file is whole: it takes its place, with this time of modification.
+    pub fn finish(&self, begun: BegunFile, modified: SystemTime) -> Result<(), Obstacle> {
+        let BegunFile { file, folder, aside, last, mode } = begun;
+        let set = mode.map_or(Ok(()), |mode| fchmod(&file, mode).map_err(io::Error::from));
+        // Not every file system has it, and the bytes matter more.
+        let _ = file.set_modified(modified);
+        let mut shared = self.shared();
+        if !shared.forget(&aside) {
+            return Err(io::Error::from(io::ErrorKind::Interrupted).into());
+        }
+        let renamed =
+            set.and_then(|()| renameat(&*folder, &aside, &*folder, last).map_err(io::Error::from));
+        if renamed.is_err() {
+            // Best effort: the first error is the one to report.
+            let _ = unlinkat(&*folder, &aside, AtFlags::empty());
+        }
+        Ok(renamed?)
+    }
+
+    /// Removes what was begun and has failed. Returns the error.
+    pub fn give_up<E>(&self, begun: &BegunFile, error: E) -> E {
+        if self.shared().forget(&begun.aside) {
+            let _ = unlinkat(&*begun.folder, &begun.aside, AtFlags::empty());
+        }
+        error
     }
 
     /// Whether [`write`](Self::write) would find something in its way. Changes nothing.
@@ -165,41 +227,18 @@ impl Folder {
         }
     }
 
-    fn try_write(
+    fn try_begin(
         &self,
         name: &str,
         place: Place,
         replaces_links: bool,
-        content: &[u8],
-        modified: SystemTime,
-    ) -> Result<(), Obstacle> {
+    ) -> Result<BegunFile, Obstacle> {
         let (folders, last) = split(name);
         let mut path = self.enter(&folders, true)?;
         let folder = path.pop().expect("the root is in it");
-        let existing = self.existing(&folder, last, place, replaces_links)?;
-        let (aside, mut file) = self.create_aside(&folder)?;
-        let mut write = || {
-            file.write_all(content)?;
-            if let Some(mode) = existing {
-                fchmod(&file, mode)?;
-            }
-            // Not every file system has it, and the bytes matter more.
-            let _ = file.set_modified(modified);
-            Ok::<_, io::Error>(())
-        };
-        let written = write();
-        let mut shared = self.shared();
-        let Some(at) = shared.aside.iter().position(|(_, name)| *name == aside) else {
-            return Err(io::Error::from(io::ErrorKind::Interrupted).into());
-        };
-        shared.aside.swap_remove(at);
-        let renamed = written
-            .and_then(|()| renameat(&*folder, &aside, &*folder, last).map_err(io::Error::from));
-        if renamed.is_err() {
-            // Best effort: the first error is the one to report.
-            let _ = unlinkat(&*folder, &aside, AtFlags::empty());
-        }
-        Ok(renamed?)
+        let mode = self.existing(&folder, last, place, replaces_links)?;
+        let (aside, file) = self.create_aside(&folder)?;
+        Ok(BegunFile { file, folder, aside, last: last.to_owned(), mode })
     }
 
     /// Opens folder after folder; the last is the innermost. `makes`: those that are missing are made.

@@ -28,6 +28,16 @@ pub(super) fn ago(since_ms: u64, now_ms: u64) -> String {
     }
 }
 
+/// A size that changes while it is shown, in its largest unit: `900 bytes`, `126.1MiB`, `2GiB`.
+pub(super) fn about(bytes: u64) -> String {
+    let units = [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match units.into_iter().find(|(_, scale)| bytes >= *scale) {
+        Some((unit, scale)) if bytes.is_multiple_of(scale) => format!("{}{unit}", bytes / scale),
+        Some((unit, scale)) => format!("{:.1}{unit}", bytes as f64 / scale as f64),
+        None => format!("{bytes} byte{}", if bytes == 1 { "" } else { "s" }),
+    }
+}
+
 /// How far a clock is off: `+0.2 s`, `10 min behind`.
 pub(super) fn clock(off_ms: i64) -> String {
     match (off_ms.unsigned_abs(), off_ms < 0) {
@@ -63,6 +73,20 @@ mod tests {
         }
         assert_eq!(ago(1_000_000, 1_180_000), "3 min ago");
         assert_eq!((ago(5, 900), ago(900, 5)), ("just now".into(), "just now".into()));
+    }
+
+    #[test]
+    fn sizes_keep_their_unit() {
+        for (bytes, text) in [
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (1023, "1023 bytes"),
+            (2237, "2.2KiB"),
+            (129_152 << 10, "126.1MiB"),
+            (2 << 30, "2GiB"),
+        ] {
+            assert_eq!(about(bytes), text);
+        }
     }
 
     #[test]

@@ -4,28 +4,23 @@ use std::{
     fs::{self, File, Metadata},
     io::{self, Read},
     path::{Path, PathBuf},
+    time::SystemTime,
     vec,
 };
 
 use blake3::{Hash, Hasher};
 
 use super::{
-    error::Error,
-    files::{read_bounded, unreadable},
-    tree::{Found, Tree},
+    error::{Error, unreadable},
+    tree::{Found, Tree, in_one_line},
 };
 
 /// How often a file is read that changes meanwhile.
-const READS_MAX: usize = 3;
+pub(super) const READS_MAX: usize = 3;
 /// Bytes of a file that are in memory while it is hashed.
 const HASHED_BYTES: usize = 64 << 10;
 /// Things that are found in one turn.
 const FOUND_MAX: usize = 256;
-
-/// The content of a file, all of it as it was at one time. Blocks on the file system.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    unchanged(path, |file, _| read_bounded(file))
-}
 
 /// The hash of a file, if it has this size. Blocks on the file system.
 pub(super) fn hash(path: &Path, bytes: u64) -> Result<Option<Hash>, Error> {
@@ -53,7 +48,7 @@ fn hash_all(file: &mut File) -> io::Result<Hash> {
 }
 
 /// Reads until the file is the same after it as before.
-fn unchanged<T>(
+pub(super) fn unchanged<T>(
     path: &Path,
     read: impl Fn(&mut File, &Metadata) -> io::Result<T>,
 ) -> Result<T, Error> {
@@ -61,7 +56,7 @@ fn unchanged<T>(
         let mut file = File::open(path)?;
         let before = file.metadata()?;
         if !before.is_file() {
-            return Err(io::Error::other("it is no regular file any more"));
+            return Err(no_file());
         }
         let content = read(&mut file, &before)?;
         // The path may lead to another file by now.
@@ -75,15 +70,27 @@ fn unchanged<T>(
             Err(cause) => return Err(unreadable(path, &cause)),
         }
     }
-    let why = "it changes while it is read; try again when nothing writes it";
-    Err(unreadable(path, &why))
+    Err(Error::Changed { path: in_one_line(path) })
+}
+
+pub(super) fn no_file() -> io::Error {
+    io::Error::other("it is no regular file any more")
 }
 
 /// What is different after a change.
-fn trace(metadata: &Metadata) -> impl PartialEq + use<> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Trace {
+    number: u64,
+    bytes: u64,
+    modified: Option<SystemTime>,
+    changed: (i64, i64),
+}
+
+pub(super) fn trace(metadata: &Metadata) -> Trace {
     use std::os::unix::fs::MetadataExt;
-    let (at, nanos) = (metadata.ctime(), metadata.ctime_nsec());
-    (metadata.ino(), metadata.len(), metadata.modified().ok(), at, nanos)
+    let changed = (metadata.ctime(), metadata.ctime_nsec());
+    let (number, bytes) = (metadata.ino(), metadata.len());
+    Trace { number, bytes, modified: metadata.modified().ok(), changed }
 }
 
 /// What a folder has in it, found on another thread.
@@ -143,7 +150,6 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         fs::write(&path, "one").unwrap();
-        assert_eq!(read(&path).unwrap(), b"one");
         assert_eq!(hash(&path, 3).unwrap(), Some(blake3::hash(b"one")));
         assert_eq!(hash(&path, 4).unwrap(), None);
 
@@ -152,7 +158,8 @@ mod tests {
             reads.set(0);
             unchanged(&path, |file, _| {
                 reads.set(reads.get() + 1);
-                let content = read_bounded(file)?;
+                let mut content = Vec::new();
+                file.read_to_end(&mut content)?;
                 if reads.get() < last {
                     File::options().append(true).open(&path)?.write_all(b"x")?;
                 }

@@ -1,16 +1,17 @@
 //! What `ring-client` does: a small library to talk to a ring, and the command on top of it.
 //!
 //! A [`Connection`] speaks the client part of PROTOCOL.md to one node. A [`Client`] knows several
-//! nodes and moves on when one is down. [`upload()`] puts many files, [`download()`] gets
-//! many, and [`bench`](bench::run) measures a ring. All of it runs on one thread of the smol runtime; contents are kept in memory.
+//! nodes and moves on when one is down. [`upload()`] puts many files, and [`bench`](bench::run) measures a ring. All of it runs on one thread of the smol runtime;
+//! disks are read and written on others. Of a large content a few pieces are in memory.
 
 mod archive;
 mod args;
 pub mod bench;
 mod chosen;
 mod command;
+mod compare;
 mod connection;
-mod download;
+mod content;
 mod error;
 mod failover;
 mod files;
@@ -19,11 +20,17 @@ mod human;
 mod local;
 mod member;
 mod merged;
+mod meter;
 mod node;
 mod pages;
+mod pieces;
+mod progress;
 mod reply;
 mod requests;
 mod save;
+mod sink;
+#[cfg(test)]
+mod streams;
 mod tree;
 mod upload;
 mod verbs;
@@ -32,7 +39,6 @@ mod workers;
 pub use args::is_verb;
 pub use command::run;
 pub use connection::{Connection, Timeouts};
-pub use download::download;
 pub use error::Error;
 pub use failover::Client;
 pub use files::{Collected, Origin, Skipped, Source, collect, collect_folder};

@@ -7,16 +7,28 @@ use std::{
 
 use blake3::Hash;
 
-use super::{connection::Connection, error::Error, member::Member, reply::Reply};
+use super::{
+    connection::Connection,
+    content::Body,
+    error::Error,
+    member::Member,
+    meter::Meter,
+    pieces::WHOLE_BYTES_MAX,
+    reply::Reply,
+    sink::{Filling, Of, Sink},
+};
 use crate::ring::{
     codec::Encode,
     limits::{LINE_BYTES_MAX, LIST_NAMES_MAX, NAME_BYTES_MAX},
-    line::BadKey,
+    line::{BadKey, Line},
     message::{Condition, FileRow, Request},
     name::Name,
     version::Version,
     wire::request::push_put,
 };
+
+/// Why a content that is written to a pipe is not asked for again.
+const WRITTEN: &str = "what was written cannot be taken back";
 
 /// A file as a node sent it; its hash was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +59,38 @@ pub struct Page {
     pub entries: Vec<ListedFile>,
     /// Whether names follow after the last one.
     pub more: bool,
+}
+
+/// What came of a GET. The hash was checked.
+#[derive(Clone, Debug)]
+pub(super) enum Fetched {
+    /// A small file.
+    Whole(File),
+    /// A large one, all of which went to the sink.
+    Large(Of),
+}
+
+impl Fetched {
+    pub fn version(&self) -> Version {
+        match self {
+            Self::Whole(file) => file.version,
+            Self::Large(of) => of.version,
+        }
+    }
+
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Whole(file) => file.content.len() as u64,
+            Self::Large(of) => of.bytes,
+        }
+    }
+
+    pub fn hash(&self) -> Hash {
+        match self {
+            Self::Whole(file) => blake3::hash(&file.content),
+            Self::Large(of) => of.hash,
+        }
+    }
 }
 
 /// What a node holds of a name, beside a file with a hash.
@@ -83,9 +127,29 @@ impl Connection {
         content: &[u8],
         only_if: Option<Condition>,
     ) -> Result<Reply, Error> {
+        self.put_body(name, &mut Body::Bytes(content), only_if).await
+    }
+
+    /// The same with a content that may be read while it is sent. What was counted of one that was
+    /// not put is taken back.
+    pub(super) async fn put_body(
+        &mut self,
+        name: &Name,
+        body: &mut Body<'_>,
+        only_if: Option<Condition>,
+    ) -> Result<Reply, Error> {
         let mut line = Vec::new();
-        push_put(&mut line, name, content.len(), only_if);
-        self.succeed(&line, content).await
+        let bytes = usize::try_from(body.bytes()).unwrap_or(usize::MAX);
+        push_put(&mut line, name, bytes, only_if);
+        let answer = self.begin(&line, body).await;
+        let result = match answer {
+            Ok(answer) => self.rest(answer).await.and_then(|reply| self.succeeded(reply)),
+            Err(error) => Err(error),
+        };
+        if let (Err(_), Body::Supply(supply, meter)) = (&result, body) {
+            meter.back(supply.sent);
+        }
+        result
     }
 
     /// Fetches a file and checks its hash. Status 404: no member has it.
@@ -102,6 +166,79 @@ impl Connection {
         let reply = self.ask(&Request::Get { name: name.clone(), version }).await?;
         let version = reply.version_of_file().map_err(|what| self.bad(what))?;
         Ok(File { content: reply.body, version })
+    }
+
+    /// Fetches a file, or one version of it. A small one is returned, and counted; a large one goes to
+    /// a sink. What was counted of one that did not become whole is taken back. An inner error is the
+    /// sink's.
+    pub(super) async fn get_into<S: Sink>(
+        &mut self,
+        name: &Name,
+        version: Option<Version>,
+        to: &mut Filling<S>,
+        meter: &Meter,
+    ) -> Result<Result<Fetched, S::Failure>, Error> {
+        let pinned = to.pinned();
+        let version = pinned.map(|(of, _)| of.version).or(version);
+        let mut line = Vec::new();
+        Request::Get { name: name.clone(), version }.encode(&mut line);
+        let answer = self.begin(&line, &mut Body::Bytes(&[])).await?;
+        let is_small = answer.bytes <= WHOLE_BYTES_MAX as u64 && pinned.is_none();
+        if answer.status != 200 || is_small {
+            let reply = self.rest(answer).await?;
+            let reply = self.succeeded(reply).map_err(|error| match pinned {
+                Some(_) if !error.next_node_may_help() => {
+                    Error::Once { error: error.into(), why: WRITTEN }
+                }
+                _ => error,
+            })?;
+            let version = reply.version_of_file().map_err(|what| self.bad(what))?;
+            meter.moved(reply.body.len() as u64);
+            return Ok(Ok(Fetched::Whole(File { content: reply.body, version })));
+        }
+        let of = self.of(&answer.line, answer.bytes)?;
+        if pinned.is_some_and(|(begun, _)| begun != of) {
+            return Err(self.bad("another content of the same version".into()));
+        }
+        let taken = pinned.map_or(0, |(_, taken)| taken);
+        meter.one_has(of.bytes);
+        let (pour, writing) = to.write(of);
+        let mut counted = 0;
+        let count = |bytes: usize| {
+            counted += bytes as u64;
+            meter.moved(bytes as u64);
+        };
+        let received = self.rest_into(&answer, taken, pour, count).await;
+        let written = writing.end(to).await;
+        let is_right = matches!((&received, &written), (Ok(()), Ok(hash)) if *hash == of.hash);
+        if !is_right {
+            // What is there stays where the rest can follow.
+            let stays = to.pinned().map_or(0, |(_, now)| now - taken);
+            meter.back(counted.saturating_sub(stays));
+        }
+        let hash = match written {
+            Err(failure) => return Ok(Err(failure)),
+            Ok(hash) => hash,
+        };
+        received?;
+        if hash == of.hash {
+            return Ok(Ok(Fetched::Large(of)));
+        }
+        let error = self.bad("the content does not have the hash that it should have".into());
+        match to.pinned() {
+            None => Err(error),
+            Some(_) => Err(Error::Once { error: error.into(), why: WRITTEN }),
+        }
+    }
+
+    /// Which content an answer to GET announces.
+    fn of(&self, line: &str, bytes: u64) -> Result<Of, Error> {
+        let line = Line::new(line);
+        let version = line.key("version").and_then(|it| it.parse().ok());
+        let hash = line.key("blake3").and_then(|it| Hash::from_hex(it).ok());
+        let bad = |key| self.bad(BadKey(key).to_string());
+        let version = version.ok_or_else(|| bad("version"))?;
+        Ok(Of { version, bytes, hash: hash.ok_or_else(|| bad("blake3"))? })
     }
 
     /// Deletes a file in the ring. The answer has the keys `version` and `copies`. Status 404: no
@@ -181,17 +318,22 @@ impl Connection {
 
     /// Whether the node holds a file of this name with this hash, and in which version.
     pub async fn held(&mut self, name: &Name, hash: Hash) -> Result<Held, Error> {
-        let (prefix, after) = (name.to_string(), String::new());
-        // Of all names that begin like this one, this one is the first.
-        let reply = self.ask(&Request::List { prefix, after, limit: 1, hashes: true }).await?;
-        let files = reply.files().map_err(|what| self.bad(what))?;
-        Ok(match files.into_iter().find(|listed| listed.name == *name) {
+        Ok(match self.listed(name).await? {
             Some(FileRow { version, hash: Some(listed), .. }) if listed == hash => {
                 Held::Same(version)
             }
             Some(FileRow { hash: None, .. }) => Held::Unknown,
             _ => Held::Other,
         })
+    }
+
+    /// What the node lists of a name.
+    pub(super) async fn listed(&mut self, name: &Name) -> Result<Option<FileRow>, Error> {
+        let (prefix, after) = (name.to_string(), String::new());
+        // Of all names that begin like this one, this one is the first.
+        let reply = self.ask(&Request::List { prefix, after, limit: 1, hashes: true }).await?;
+        let files = reply.files().map_err(|what| self.bad(what))?;
+        Ok(files.into_iter().find(|listed| listed.name == *name))
     }
 
     /// The members that the node knows: live ones first, in the order of the ring.
@@ -229,6 +371,10 @@ impl Connection {
     /// Like [`request`](Self::request), with every status but 200 an error.
     async fn succeed(&mut self, line: &[u8], content: &[u8]) -> Result<Reply, Error> {
         let reply = self.exchange(line, content).await?;
+        self.succeeded(reply)
+    }
+
+    fn succeeded(&self, reply: Reply) -> Result<Reply, Error> {
         if reply.status == 200 {
             return Ok(reply);
         }

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File},
-    io::{self, Write},
+    io::{self, Seek, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
@@ -38,6 +38,13 @@ struct Aside {
     has_ended: bool,
 }
 
+impl Begun {
+    /// Whether what is written to it can be taken back.
+    pub fn is_aside(&self) -> bool {
+        self.aside.is_some()
+    }
+}
+
 impl Saver {
     /// Writes a file so that it is there whole or not at all, with this time of modification where
     /// the file system has one. A file that is replaced keeps its permissions. A link stays a link:
@@ -46,13 +53,10 @@ impl Saver {
     pub fn save(&self, path: &Path, content: &[u8], modified: SystemTime) -> io::Result<()> {
         let mut begun = self.begin(path)?;
         let mut written = begun.file.write_all(content);
-        if written.is_ok() && begun.aside.is_some() {
-            // Not every file system has it, and the bytes matter more.
-            let _ = begun.file.set_modified(modified);
-        } else if written.is_err() {
+        if written.is_err() {
             written = written.map_err(|error| self.give_up(&begun, error));
         }
-        written.and_then(|()| self.finish(begun))
+        written.and_then(|()| self.finish(begun, Some(modified)))
     }
 
     /// Begins a file that is written in parts.
@@ -76,9 +80,13 @@ impl Saver {
         Ok(begun)
     }
 
-    /// The file is whole: it takes its place.
-    pub fn finish(&self, begun: Begun) -> io::Result<()> {
+    /// The file is whole: it takes its place, with this time of modification if one is given.
+    pub fn finish(&self, begun: Begun, modified: Option<SystemTime>) -> io::Result<()> {
         let Some(aside) = &begun.aside else { return Ok(()) };
+        if let Some(modified) = modified {
+            // Not every file system has it, and the bytes matter more.
+            let _ = begun.file.set_modified(modified);
+        }
         let mut all = self.all();
         if !all.paths.remove(aside) {
             return Err(io::ErrorKind::Interrupted.into());
@@ -150,6 +158,12 @@ pub(super) fn temporary_name() -> String {
 pub(super) fn is_temporary(base: &[u8]) -> bool {
     let middle = base.strip_prefix(BEGIN.as_bytes()).and_then(|it| it.strip_suffix(END.as_bytes()));
     middle.is_some_and(|it| it.len() == DIGITS && it.iter().all(u8::is_ascii_hexdigit))
+}
+
+/// Takes back what was written to a file.
+pub(super) fn empty(file: &mut File) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()
 }
 
 /// What a link leads to, whether that exists or not.

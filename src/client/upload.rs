@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    connection::Timeouts, error::Error, failover::Client, files::Source, node::Node, reply::Reply,
-    requests::Held, workers,
+    compare::held, connection::Timeouts, content::Content, error::Error, failover::Client,
+    files::Source, meter::Meter, node::Node, reply::Reply, requests::Held, workers,
 };
 use crate::ring::{message::Condition, version::Version};
 
@@ -45,6 +45,7 @@ struct UploadShared<'a, R> {
     /// Whether each file is compared before it is sent.
     compares: Cell<bool>,
     only_if: Option<Condition>,
+    meter: &'a Meter,
     report: RefCell<R>,
 }
 
@@ -60,6 +61,18 @@ pub async fn upload(
     selection: Selection,
     report: impl FnMut(&Source, Result<Uploaded, Error>),
 ) -> usize {
+    upload_counted(nodes, timeouts, sources, selection, &Meter::default(), report).await
+}
+
+/// The same, with what moves counted.
+pub(super) async fn upload_counted(
+    nodes: &[Node],
+    timeouts: Timeouts,
+    sources: Vec<Source>,
+    selection: Selection,
+    meter: &Meter,
+    report: impl FnMut(&Source, Result<Uploaded, Error>),
+) -> usize {
     let files = sources.len();
     let waiting = RefCell::new(sources.into_iter());
     let (compares, report) = (Cell::new(selection == Selection::Changed), RefCell::new(report));
@@ -67,7 +80,7 @@ pub async fn upload(
         Selection::If(condition) => Some(condition),
         Selection::All | Selection::Changed => None,
     };
-    let shared = UploadShared { nodes, timeouts, waiting, compares, only_if, report };
+    let shared = UploadShared { nodes, timeouts, waiting, compares, only_if, meter, report };
     workers::run(files, || work(&shared)).await;
     shared.waiting.into_inner().len()
 }
@@ -76,19 +89,16 @@ async fn work<R: FnMut(&Source, Result<Uploaded, Error>)>(shared: &UploadShared<
     let mut client = Client::new(shared.nodes.to_vec(), shared.timeouts);
     loop {
         let Some(source) = shared.waiting.borrow_mut().next() else { return };
-        let compares = shared.compares.get();
         let (source, content) = smol::unblock(move || {
-            let content = source.read().map(|content| {
-                let hash = compares.then(|| blake3::hash(&content));
-                (content, hash)
-            });
+            let content = source.open();
             (source, content)
         })
         .await;
         let result = match content {
-            Ok((content, hash)) => put(shared, &mut client, &source, &content, hash).await,
+            Ok(mut content) => put(shared, &mut client, &source, &mut content).await,
             Err(error) => Err(error),
         };
+        shared.meter.file_done();
         let hopeless = matches!(result, Err(Error::Unreachable { .. }));
         (shared.report.borrow_mut())(&source, result);
         if hopeless {
@@ -101,22 +111,38 @@ async fn put<R>(
     shared: &UploadShared<'_, R>,
     client: &mut Client,
     source: &Source,
-    content: &[u8],
-    hash: Option<blake3::Hash>,
+    content: &mut Content<'_>,
 ) -> Result<Uploaded, Error> {
-    if let Some(hash) = hash {
-        match client.held(&source.name, hash).await {
+    let bytes = content.bytes();
+    let result = try_put(shared, client, source, content).await;
+    if !matches!(result, Ok(Uploaded::Put { .. })) {
+        shared.meter.spared(bytes);
+    }
+    result
+}
+
+async fn try_put<R>(
+    shared: &UploadShared<'_, R>,
+    client: &mut Client,
+    source: &Source,
+    content: &mut Content<'_>,
+) -> Result<Uploaded, Error> {
+    if shared.compares.get() {
+        match held(client, &source.name, content).await {
             Ok(Held::Same(version)) => return Ok(Uploaded::Unchanged(version)),
             Ok(Held::Other) => {}
-            Err(error @ Error::Unreachable { .. }) => return Err(error),
+            Err(error)
+                if matches!(
+                    error,
+                    Error::Unreachable { .. } | Error::File { .. } | Error::Changed { .. }
+                ) =>
+            {
+                return Err(error);
+            }
             // The same would come of the next comparison, perhaps after a wait.
             Ok(Held::Unknown) | Err(_) => shared.compares.set(false),
         }
     }
-    let bytes = content.len() as u64;
-    let reply = match shared.only_if {
-        None => client.put(&source.name, content).await?,
-        Some(condition) => client.put_if(&source.name, content, condition).await?,
-    };
-    Ok(Uploaded::Put { reply, bytes })
+    let reply = client.put_content(&source.name, content, shared.only_if, shared.meter).await?;
+    Ok(Uploaded::Put { reply, bytes: content.bytes() })
 }

@@ -8,6 +8,7 @@ mod pull;
 mod push;
 mod scripted;
 mod status;
+mod streams;
 mod verify;
 mod versions;
 

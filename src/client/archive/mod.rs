@@ -1,5 +1,5 @@
 //! Tar archives, as tar, bsdtar and Python's tarfile write and read them. The headers are tar-core's; the
-//! bytes move here, of one file at a time.
+//! bytes move here: a small file as a whole, a large one in parts.
 
 mod read;
 mod write;

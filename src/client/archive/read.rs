@@ -8,7 +8,7 @@ use tar_core::{
 };
 
 use super::BLOCK_BYTES;
-use crate::ring::limits::FILE_BYTES_CEILING;
+use crate::client::pieces::WHOLE_BYTES_MAX;
 
 /// Bytes of all headers of one entry, long names and pax headers included.
 const HEADER_BYTES_MAX: usize = 256 << 10;
@@ -24,6 +24,9 @@ pub(in crate::client) struct ArchiveReader<R> {
     buffer: Vec<u8>,
     /// Bytes that were taken out of the buffer.
     taken: u64,
+    /// What is still to be read of the content of a large file, and of what it is filled up with.
+    left: u64,
+    padding: usize,
     has_ended: bool,
 }
 
@@ -39,6 +42,8 @@ pub(in crate::client) struct Entry {
 pub(in crate::client) enum EntryKind {
     /// A file, with all its bytes.
     File(Vec<u8>),
+    /// A large file. Its bytes, so many of them, are there to be read.
+    Large(u64),
     Folder,
     /// What has no bytes of its own, or not in a form that is read here; what it is.
     Other(&'static str),
@@ -70,11 +75,44 @@ impl<R: Read> ArchiveReader<R> {
         // A time or an owner that makes no sense keeps no file from being read. A size does: see
         // `size_is_sound`.
         parser.set_ignore_pax_errors(true);
-        Self { from, parser, buffer: Vec::new(), taken: 0, has_ended: false }
+        Self { from, parser, buffer: Vec::new(), taken: 0, left: 0, padding: 0, has_ended: false }
     }
 
-    /// The next entry, or `None` after the end mark.
+    /// How many bytes of the archive have been read, as entries and contents.
+    pub fn position(&self) -> u64 {
+        self.taken
+    }
+
+    /// Fills this with the next bytes of a large file.
+    pub fn content(&mut self, part: &mut [u8]) -> Result<(), ArchiveError> {
+        let mut filled = 0;
+        while filled < part.len() {
+            let room = &mut part[filled..];
+            let read = match self.buffer.len().min(room.len()) {
+                0 => match self.from.read(room) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+                    Ok(0) => return Err(self.cut(0)),
+                    read => read?,
+                },
+                there => {
+                    room[..there].copy_from_slice(&self.buffer[..there]);
+                    self.buffer.drain(..there);
+                    there
+                }
+            };
+            filled += read;
+            self.taken += read as u64;
+            self.left = self.left.saturating_sub(read as u64);
+        }
+        Ok(())
+    }
+
+    /// The next entry, or `None` after the end mark. What was not read of a large file is passed over.
     pub fn next(&mut self) -> Result<Option<Entry>, ArchiveError> {
+        self.skip_bytes(self.left)?;
+        self.fill(self.padding)?;
+        self.take(self.padding);
+        (self.left, self.padding) = (0, 0);
         let mut wanted = BLOCK_BYTES;
         while !self.has_ended {
             self.fill(wanted)?;
@@ -113,12 +151,12 @@ impl<R: Read> ArchiveReader<R> {
                         self.skip(bytes)?;
                         EntryKind::Folder
                     }
-                    Ok(Wanted::File) if bytes <= FILE_BYTES_CEILING as u64 => {
-                        EntryKind::File(self.content(bytes as usize)?)
+                    Ok(Wanted::File) if bytes <= WHOLE_BYTES_MAX as u64 => {
+                        EntryKind::File(self.whole(bytes as usize)?)
                     }
                     Ok(Wanted::File) => {
-                        self.skip(bytes)?;
-                        EntryKind::Other("a file that is larger than any node takes")
+                        (self.left, self.padding) = (bytes, padding(bytes));
+                        EntryKind::Large(bytes)
                     }
                     Err(what) => {
                         self.skip(bytes)?;
@@ -167,7 +205,7 @@ impl<R: Read> ArchiveReader<R> {
         self.taken += bytes as u64;
     }
 
-    fn content(&mut self, bytes: usize) -> Result<Vec<u8>, ArchiveError> {
+    fn whole(&mut self, bytes: usize) -> Result<Vec<u8>, ArchiveError> {
         // It grows as bytes come: the size is only what the archive says.
         let mut content = Vec::new();
         while content.len() < bytes {
@@ -181,6 +219,11 @@ impl<R: Read> ArchiveReader<R> {
     }
 
     fn skip(&mut self, bytes: u64) -> Result<(), ArchiveError> {
+        self.skip_bytes(bytes)?;
+        self.skip_padding(bytes)
+    }
+
+    fn skip_bytes(&mut self, bytes: u64) -> Result<(), ArchiveError> {
         let mut left = bytes;
         while left > 0 {
             self.fill(1)?;
@@ -188,11 +231,11 @@ impl<R: Read> ArchiveReader<R> {
             self.take(part);
             left -= part as u64;
         }
-        self.skip_padding(bytes)
+        Ok(())
     }
 
     fn skip_padding(&mut self, bytes: u64) -> Result<(), ArchiveError> {
-        let padding = (BLOCK_BYTES - (bytes % BLOCK_BYTES as u64) as usize) % BLOCK_BYTES;
+        let padding = padding(bytes);
         self.fill(padding)?;
         self.take(padding);
         Ok(())
@@ -208,6 +251,11 @@ impl<R: Read> ArchiveReader<R> {
     fn damaged(&self, why: String) -> ArchiveError {
         ArchiveError::Damaged { at: self.taken, why }
     }
+}
+
+/// What a content of so many bytes is filled up with.
+fn padding(bytes: u64) -> usize {
+    (BLOCK_BYTES - (bytes % BLOCK_BYTES as u64) as usize) % BLOCK_BYTES
 }
 
 enum Wanted {
@@ -309,6 +357,32 @@ mod tests {
     }
 
     #[test]
+    fn a_large_file_is_read_in_parts_or_passed_over() {
+        let large: Vec<u8> =
+            (0..WHOLE_BYTES_MAX as u32 + 300).map(|i| (i.wrapping_mul(i) >> 8) as u8).collect();
+        let mut writer = ArchiveWriter::new(Vec::new());
+        writer.file("large", &large, 0).unwrap();
+        writer.file("small", b"small", 0).unwrap();
+        let bytes = writer.finish().unwrap();
+        for read in [0, 1, 70_000, large.len()] {
+            let mut reader = ArchiveReader::new(&bytes[..]);
+            let entry = reader.next().unwrap().unwrap();
+            assert_eq!(entry.kind, EntryKind::Large(large.len() as u64));
+            assert_eq!(reader.position(), BLOCK_BYTES as u64);
+            let mut content = vec![0; read];
+            content.chunks_mut(999).for_each(|part| reader.content(part).unwrap());
+            assert!(content == large[..read], "{read}");
+            let small = reader.next().unwrap().unwrap();
+            assert_eq!(small.kind, EntryKind::File(b"small".to_vec()), "{read}");
+            assert!(reader.next().unwrap().is_none());
+        }
+        let mut reader = ArchiveReader::new(&bytes[..1000]);
+        reader.next().unwrap();
+        let cut = reader.content(&mut vec![0; large.len()]);
+        assert!(matches!(cut, Err(ArchiveError::Cut(1000))), "{cut:?}");
+    }
+
+    #[test]
     fn a_damaged_header_is_found_and_so_is_what_is_no_archive() {
         let mut bytes = archive();
         bytes[1024] ^= 1;
@@ -348,9 +422,12 @@ mod tests {
         assert!(entries.is_empty() && error.is_some(), "{entries:?}");
         // A file of 8 GiB that is not there.
         let large = header(b'0', "file", (1 << 33) - 1);
-        assert!(matches!(read(&large).1, Some(ArchiveError::Cut(_))));
+        let (entries, error) = read(&large);
+        assert!(matches!(&entries[..], [Entry { kind: EntryKind::Large(8589934591), .. }]));
+        assert!(matches!(error, Some(ArchiveError::Cut(_))));
         let mut reader =
             ArchiveReader::new(io::empty().chain(&large[..]).chain(io::repeat(1).take(9)));
+        assert!(matches!(reader.next(), Ok(Some(_))));
         assert!(matches!(reader.next(), Err(ArchiveError::Cut(521))));
     }
 }

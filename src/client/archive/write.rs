@@ -25,9 +25,24 @@ impl<W: Write> ArchiveWriter<W> {
 
     /// Appends a file. `modified_s` is in seconds since 1970.
     pub fn file(&mut self, name: &str, content: &[u8], modified_s: u64) -> io::Result<()> {
-        let header = header(name, content.len() as u64, modified_s)?;
-        self.write(&header)?;
-        self.write(content)?;
+        self.begin(name, content.len() as u64, modified_s)?;
+        self.part(content)?;
+        self.end()
+    }
+
+    /// Begins a file whose content of so many bytes follows in parts.
+    pub fn begin(&mut self, name: &str, bytes: u64, modified_s: u64) -> io::Result<()> {
+        let header = header(name, bytes, modified_s)?;
+        self.write(&header)
+    }
+
+    /// The next part of the content.
+    pub fn part(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write(bytes)
+    }
+
+    /// All parts are there.
+    pub fn end(&mut self) -> io::Result<()> {
         self.fill(BLOCK_BYTES)
     }
 

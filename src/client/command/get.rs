@@ -3,25 +3,36 @@
 use std::{
     cell::RefCell,
     fs,
-    io::{self, Write as _},
+    io::{self, IsTerminal, Write as _},
+    ops::ControlFlow,
     path::{Path, PathBuf},
 };
 
 use serde_json::{Value, json};
-use smol::future;
 
 use super::{
-    outcome::{Failure, cannot_write, exit_of, print, print_json, put_at, worse},
+    ending::until_signal,
+    outcome::{Failure, cannot_write, exit_of, print, print_json, put_at, say, worse},
     wanted::Wanted,
 };
 use crate::{
-    cli::{self, Exit, UsageError, counted},
+    cli::{Exit, UsageError, counted},
     client::{
-        chosen::Chosen, connection::Timeouts, download::download, error::Error, failover::Client,
-        human::shown, node::Node, requests::File, save::Saver, verbs::Get,
+        chosen::Chosen,
+        connection::Timeouts,
+        error::Error,
+        failover::Client,
+        human::shown,
+        meter::Meter,
+        node::Node,
+        progress,
+        requests::Fetched,
+        save::{Begun, Saver, empty},
+        sink::{Filling, Of, Sink},
+        verbs::Get,
+        workers,
     },
     ring::{name::Name, size, version::Version},
-    serve::signals::EndSignals,
 };
 
 pub(super) async fn get(
@@ -39,27 +50,35 @@ pub(super) async fn get(
     let mut client = Client::new(nodes.to_vec(), timeouts);
     let work = async {
         let (names, exit) = wanted.names(called, &mut client).await?;
-        let get = Files { called, saver: &saver, target: &target, is_json: verb.json };
-        if wanted.is_lone() {
-            return get.one(&mut client, &names[0], verb.version).await;
-        }
-        let got = match target {
-            _ if names.is_empty() => exit,
-            Target::Stdout => get.in_turn(&mut client, &names).await?,
-            _ => get.at_once(nodes, timeouts, names).await?,
+        let meter = match &names.names[..] {
+            [name] if wanted.is_lone() => Meter::of_one(name.as_str()),
+            all => {
+                let meter = Meter::default();
+                meter.expect(Some(all.len()), names.bytes);
+                meter
+            }
         };
-        Ok(worse(exit, got))
+        let names = names.names;
+        let get = Files { called, saver: &saver, target: &target, is_json: verb.json, meter };
+        let is_in_the_way = matches!(target, Target::Stdout) && is_terminal();
+        let is_shown = !(verb.json || is_in_the_way);
+        progress::show(&get.meter, is_shown, async {
+            if wanted.is_lone() {
+                return get.one(&mut client, &names[0], verb.version).await;
+            }
+            let got = match target {
+                _ if names.is_empty() => exit,
+                Target::Stdout => get.in_turn(&mut client, &names).await?,
+                _ => get.at_once(nodes, timeouts, names).await?,
+            };
+            Ok(worse(exit, got))
+        })
+        .await
     };
     if !target.is_on_disk() {
         return work.await;
     }
-    let Ok(mut signals) = EndSignals::listen() else { return work.await };
-    let interrupted = async {
-        let signal = signals.next().await;
-        saver.end();
-        Err(Failure::Interrupted(signal))
-    };
-    future::or(work, interrupted).await
+    until_signal(work, || saver.end()).await
 }
 
 /// Where the bytes go.
@@ -107,9 +126,14 @@ impl Target {
     }
 }
 
+fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
 /// Gets files and writes them.
 struct Files<'a> {
     called: &'a str,
+    meter: Meter,
     saver: &'a Saver,
     target: &'a Target,
     is_json: bool,
@@ -122,21 +146,16 @@ impl Files<'_> {
         name: &Name,
         chosen: Option<Chosen>,
     ) -> Result<Exit, Failure> {
-        let got = match chosen {
-            None => client.get(name).await,
-            Some(chosen) => {
-                let version = chosen_version(client, name, chosen).await?;
-                client.get_version(name, version).await
-            }
+        let version = match chosen {
+            None => None,
+            Some(chosen) => Some(chosen_version(client, name, chosen).await?),
         };
-        match got {
-            Err(Error::Status { status: 404, .. }) if chosen.is_none() => {
-                Err(Failure::Missing(name.clone()))
-            }
-            Err(Error::Status { status: 404, .. }) => {
-                Err(Failure::NoVersion(name.clone(), "no member has this version".into()))
-            }
-            result => self.write(name, result?).await.map(|()| Exit::Done),
+        match self.get(client, name, version).await {
+            Err(Failure::Ring(Error::Status { status: 404, .. })) => Err(match version {
+                None => Failure::Missing(name.clone()),
+                Some(_) => Failure::NoVersion(name.clone(), "no member has this version".into()),
+            }),
+            result => result.map(|_| Exit::Done),
         }
     }
 
@@ -144,15 +163,16 @@ impl Files<'_> {
     async fn in_turn(&self, client: &mut Client, names: &[Name]) -> Result<Exit, Failure> {
         let mut exit = Exit::Done;
         for name in names {
-            match client.get(name).await {
-                Ok(file) => drop(self.write(name, file).await?),
-                Err(error @ Error::Unreachable { .. }) => return Err(error.into()),
-                Err(error) => {
+            match self.get(client, name, None).await {
+                Ok(_) => {}
+                Err(Failure::Ring(error)) if !matches!(error, Error::Unreachable { .. }) => {
                     exit = worse(exit, exit_of(&error));
                     let message = format_args!("{} was not got: {error}", shown(name.as_str()));
-                    cli::say(self.called, message);
+                    say(self.called, message);
                 }
+                Err(failure) => return Err(failure),
             }
+            self.meter.file_done();
         }
         Ok(exit)
     }
@@ -164,25 +184,30 @@ impl Files<'_> {
         timeouts: Timeouts,
         names: Vec<Name>,
     ) -> Result<Exit, Failure> {
+        let (all, mut names) = (names.len(), names.into_iter());
         let tally = RefCell::new(Tally::default());
-        let left = download(nodes, timeouts, names, async |name, result| {
-            let (exit, status, why) = match result {
-                Ok(file) => {
-                    let bytes = file.content.len() as u64;
-                    match self.write(&name, file).await {
-                        Ok(()) => return tally.borrow_mut().got(bytes),
-                        Err(Failure::File(path, error)) => {
-                            (Exit::Failed, None, cannot_write(&path, &error))
-                        }
-                        Err(failure) => return tally.borrow_mut().ended = Err(failure),
-                    }
+        let next = async || Ok::<_, ()>(names.next());
+        let work = async |client: &mut Client, name: Name| {
+            let got = self.get(client, &name, None).await;
+            self.meter.file_done();
+            let (exit, status, why) = match got {
+                Ok(bytes) => {
+                    tally.borrow_mut().got(bytes);
+                    return ControlFlow::Continue(());
                 }
-                Err(error) => (exit_of(&error), error.status(), error.to_string()),
+                Err(Failure::File(path, error)) => {
+                    (Exit::Failed, None, cannot_write(&path, &error))
+                }
+                Err(Failure::Ring(error)) => (exit_of(&error), error.status(), error.to_string()),
+                Err(failure) => {
+                    tally.borrow_mut().ended = Err(failure);
+                    return ControlFlow::Break(());
+                }
             };
             let mut tally = tally.borrow_mut();
             // Several workers find that no node can be reached; that is said once.
             if (tally.exit, exit) != (Exit::Unreachable, Exit::Unreachable) {
-                cli::say(self.called, format_args!("{} was not got: {why}", shown(name.as_str())));
+                say(self.called, format_args!("{} was not got: {why}", shown(name.as_str())));
             }
             tally.failed += 1;
             tally.exit = worse(tally.exit, exit);
@@ -191,10 +216,15 @@ impl Files<'_> {
                 let printed = print_json(&told);
                 tally.ended = std::mem::replace(&mut tally.ended, Ok(())).and(printed);
             }
-        })
-        .await;
+            match exit {
+                Exit::Unreachable => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        };
+        let _ = workers::each(nodes, timeouts, next, work).await;
         let mut tally = tally.into_inner();
-        tally.failed += left;
+        // Those that were not tried as well.
+        tally.failed = all - tally.got;
         std::mem::replace(&mut tally.ended, Ok(()))?;
         if !self.is_json {
             print(tally.line())?;
@@ -202,44 +232,150 @@ impl Files<'_> {
         Ok(tally.exit)
     }
 
-    /// Writes a file where it belongs, and says what is known of it, if that is wanted.
-    async fn write(&self, name: &Name, file: File) -> Result<(), Failure> {
-        let told = self.is_json.then(|| told(name, &file));
-        let path = match self.target {
-            Target::Stdout => {
-                let mut stdout = io::stdout().lock();
-                let written = stdout.write_all(&file.content).and_then(|()| stdout.flush());
-                written.map_err(Failure::Stdout)?;
-                None
+    /// Gets a file, writes it where it belongs, and says what is known of it, if that is wanted.
+    /// Returns its size.
+    async fn get(
+        &self,
+        client: &mut Client,
+        name: &Name,
+        version: Option<Version>,
+    ) -> Result<u64, Failure> {
+        let path = self.path(name);
+        let mut filling = Filling::new(self.output(path.clone()));
+        let got = client.get_into(name, version, &mut filling, &self.meter).await;
+        let output = filling.into_sink();
+        let failed = |error: io::Error| match &path {
+            Some(path) => Failure::File(path.clone(), error),
+            None => Failure::Stdout(error),
+        };
+        let fetched = match (got, output) {
+            (Ok(Ok(fetched)), Some(output)) => {
+                smol::unblock(move || output.finish(&fetched).map(|()| fetched))
+                    .await
+                    .map_err(failed)?
             }
-            Target::Nowhere => None,
+            (got, output) => {
+                if let Some(output) = output {
+                    smol::unblock(move || output.give_up()).await;
+                }
+                got?.map_err(failed)?
+            }
+        };
+        if self.is_json {
+            print_json(&told(name, &fetched, path.as_deref()))?;
+        }
+        Ok(fetched.bytes())
+    }
+
+    /// Where a file is written to, if it is one.
+    fn path(&self, name: &Name) -> Option<PathBuf> {
+        match self.target {
+            Target::Stdout | Target::Nowhere => None,
             Target::File(path) => Some(path.clone()),
             Target::Folder { folder, is_whole_name } => {
                 let name = Path::new(name.as_str());
                 let last = name.file_name().filter(|_| !is_whole_name);
                 Some(folder.join(last.map_or(name, Path::new)))
             }
-        };
-        if let Some(path) = &path {
-            let (saver, path) = (self.saver.clone(), path.clone());
-            let makes_folder = matches!(self.target, Target::Folder { .. });
-            smol::unblock(move || {
-                let made = match path.parent().filter(|_| makes_folder) {
-                    Some(folder) => fs::create_dir_all(folder),
-                    None => Ok(()),
-                };
-                let saved =
-                    made.and_then(|()| saver.save(&path, &file.content, put_at(&file.version)));
-                saved.map_err(|error| Failure::File(path, error))
-            })
-            .await?;
         }
-        if let Some(mut told) = told {
-            told["path"] = path.map(|path| path.display().to_string()).into();
-            print_json(&told)?;
+    }
+
+    fn output(&self, path: Option<PathBuf>) -> Output {
+        match (self.target, path) {
+            (Target::Stdout, _) => Output::Stdout,
+            (target, Some(path)) => Output::File {
+                saver: self.saver.clone(),
+                path,
+                makes_folder: matches!(target, Target::Folder { .. }),
+                begun: None,
+            },
+            (_, None) => Output::Nowhere,
         }
+    }
+}
+
+/// What a file is written to.
+enum Output {
+    Stdout,
+    Nowhere,
+    File { saver: Saver, path: PathBuf, makes_folder: bool, begun: Option<Begun> },
+}
+
+impl Sink for Output {
+    type Failure = io::Error;
+
+    fn begin(&mut self, _: &Of) -> io::Result<()> {
+        let Self::File { saver, path, makes_folder, begun } = self else { return Ok(()) };
+        if let Some(begun) = begun {
+            return empty(&mut begun.file);
+        }
+        make_folder(path, *makes_folder)?;
+        *begun = Some(saver.begin(path)?);
         Ok(())
     }
+
+    fn piece(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stdout => write_to_stdout(bytes),
+            Self::Nowhere => Ok(()),
+            Self::File { begun, .. } => begun.as_mut().expect("it has begun").file.write_all(bytes),
+        }
+    }
+
+    fn can_begin_again(&self) -> bool {
+        match self {
+            Self::Stdout => false,
+            Self::Nowhere => true,
+            Self::File { begun, .. } => begun.as_ref().is_none_or(Begun::is_aside),
+        }
+    }
+}
+
+impl Output {
+    /// All of a file is there: it takes its place.
+    fn finish(self, fetched: &Fetched) -> io::Result<()> {
+        let whole = match fetched {
+            Fetched::Whole(file) => Some(file),
+            Fetched::Large(_) => None,
+        };
+        let (saver, path, makes_folder, begun) = match self {
+            Self::Stdout => return whole.map_or(Ok(()), |file| write_to_stdout(&file.content)),
+            Self::Nowhere => return Ok(()),
+            Self::File { saver, path, makes_folder, begun } => (saver, path, makes_folder, begun),
+        };
+        let put_at = put_at(&fetched.version());
+        match (whole, begun) {
+            (None, Some(begun)) => saver.finish(begun, Some(put_at)),
+            (None, None) => unreachable!("it has been written to"),
+            (Some(file), begun) => {
+                // An attempt before may have brought a larger one.
+                if let Some(begun) = begun {
+                    saver.give_up(&begun, ());
+                }
+                make_folder(&path, makes_folder)?;
+                saver.save(&path, &file.content, put_at)
+            }
+        }
+    }
+
+    fn give_up(&self) {
+        if let Self::File { saver, begun: Some(begun), .. } = self {
+            saver.give_up(begun, ());
+        }
+    }
+}
+
+fn make_folder(path: &Path, is_wanted: bool) -> io::Result<()> {
+    match path.parent().filter(|_| is_wanted) {
+        Some(folder) => fs::create_dir_all(folder),
+        None => Ok(()),
+    }
+}
+
+fn write_to_stdout(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
 }
 
 /// The version that is meant, by its number if that is how it was typed.
@@ -296,12 +432,12 @@ impl Tally {
     }
 }
 
-fn told(name: &Name, file: &File) -> Value {
+fn told(name: &Name, fetched: &Fetched, path: Option<&Path>) -> Value {
     json!({
         "name": name.as_str(),
-        "bytes": file.content.len(),
-        "version": file.version.to_string(),
-        "blake3": blake3::hash(&file.content).to_hex().as_str(),
-        "path": null,
+        "bytes": fetched.bytes(),
+        "version": fetched.version().to_string(),
+        "blake3": fetched.hash().to_hex().as_str(),
+        "path": path.map(|path| path.display().to_string()),
     })
 }

@@ -4,10 +4,10 @@ use std::{fmt::Display, ops::ControlFlow};
 
 use serde_json::{Value, json};
 
-use super::outcome::{Failure, Printed, exit_of, printed_name, valid, worse};
+use super::outcome::{Failure, Printed, exit_of, printed_name, say, valid, worse};
 use crate::{
-    cli::{self, Exit, UsageError, counted},
-    client::{error::Error, human::shown, tree::Skipped},
+    cli::{Exit, UsageError, counted},
+    client::{error::Error, human::shown, meter::Meter, tree::Skipped},
     ring::{name::Name, size},
 };
 
@@ -36,6 +36,8 @@ pub(super) struct Telling<'a> {
     /// Nothing is done, only told.
     pub is_dry: bool,
     pub exit: Exit,
+    /// Counts what moves, and each file that is told of.
+    pub meter: Meter,
     printed: Printed,
     tally: Tally,
 }
@@ -55,12 +57,14 @@ struct Tally {
 impl<'a> Telling<'a> {
     pub fn new(called: &'a str, words: Words, is_json: bool, is_dry: bool) -> Self {
         let (exit, printed, tally) = (Exit::Done, Printed::default(), Tally::default());
-        Self { called, words, is_json, is_dry, exit, printed, tally }
+        let meter = Meter::default();
+        Self { called, words, is_json, is_dry, exit, meter, printed, tally }
     }
 
     /// A file was put or got, or would be. `is_new`: whether there was none before, if that is
     /// known. `more` has the other keys of its JSON.
     pub fn done(&mut self, name: &Name, is_new: Option<bool>, bytes: u64, more: Value) {
+        self.meter.file_done();
         self.tally.done += 1;
         self.tally.bytes += bytes;
         let kind = is_new.map_or("", |is_new| if is_new { "new" } else { "changed" });
@@ -69,12 +73,14 @@ impl<'a> Telling<'a> {
     }
 
     pub fn deleted(&mut self, name: &Name, more: Value) {
+        self.meter.file_done();
         self.tally.deleted += 1;
         self.row("delete", "", name);
         self.json(name, "deleted", more, None);
     }
 
     pub fn unchanged(&mut self, name: &Name, more: Value) {
+        self.meter.file_done();
         self.tally.unchanged += 1;
         self.json(name, "unchanged", more, None);
     }
@@ -148,7 +154,7 @@ impl<'a> Telling<'a> {
     }
 
     fn say(&self, message: impl Display) {
-        cli::say(self.called, message);
+        say(self.called, message);
     }
 
     /// As `rsync --itemize-changes` has them, in words.

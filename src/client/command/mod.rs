@@ -1,6 +1,7 @@
 //! The verbs of `ring-client`: what they do, what they print, and how they fail.
 
 mod delete;
+mod ending;
 mod export;
 mod get;
 mod import;

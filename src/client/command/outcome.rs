@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::{
     cli::{self, Exit, UsageError},
-    client::{error::Error, human::shown},
+    client::{error::Error, human::shown, progress::aside},
     printable::json_document,
     ring::{name::Name, version::Version},
 };
@@ -83,7 +83,7 @@ pub(super) fn print(text: impl Display) -> Result<(), Failure> {
 
 /// Prints a text in which nothing has to be escaped, or may be.
 pub(super) fn print_as_it_is(text: impl Display) -> Result<(), Failure> {
-    cli::print(text).map_err(Failure::Stdout)
+    print_beside(text).map_err(Failure::Stdout)
 }
 
 /// One document, on a line of its own.
@@ -119,14 +119,14 @@ impl Printed {
     /// Prints a line as it is, unless printing has failed once.
     pub fn line(&mut self, text: impl Display) {
         if self.0.is_ok() {
-            self.0 = cli::print(format_args!("{text}\n"));
+            self.0 = print_beside(format_args!("{text}\n"));
         }
     }
 
     /// Prints a document, on a line of its own.
     pub fn json(&mut self, value: &Value) {
         if self.0.is_ok() {
-            self.0 = cli::print(json_line(value));
+            self.0 = print_beside(json_line(value));
         }
     }
 
@@ -137,6 +137,19 @@ impl Printed {
             _ => Ok(exit),
         }
     }
+}
+
+/// Prints, with no line of progress in the way.
+fn print_beside(text: impl Display) -> io::Result<()> {
+    match io::stdout().is_terminal() {
+        true => aside(|| cli::print(text)),
+        false => cli::print(text),
+    }
+}
+
+/// Says it on stderr, with no line of progress in the way.
+pub(super) fn say(called: &str, message: impl Display) {
+    aside(|| cli::say(called, message));
 }
 
 /// When a version was put, by the ring's time.

@@ -1,11 +1,11 @@
 //! `ring-client pull`.
 
-use std::{cell::RefCell, fs, ops::ControlFlow, path::PathBuf};
+use std::{cell::RefCell, fs, io::Write, ops::ControlFlow, path::PathBuf};
 
 use serde_json::json;
-use smol::future;
 
 use super::{
+    ending::until_signal,
     mirror::{Telling, Words, folder_prefix},
     outcome::{Failure, put_at},
 };
@@ -15,19 +15,22 @@ use crate::{
         connection::Timeouts,
         error::Error,
         failover::Client,
-        folder::{Folder, Obstacle, Place},
+        folder::{BegunFile, Folder, Obstacle, Place},
         human::shown,
         local::{self, Local},
         merged::{Merged, Sides},
+        meter::Meter,
         node::Node,
         pages::Pages,
-        requests::ListedFile,
+        progress,
+        requests::{Fetched, ListedFile},
+        save::empty,
+        sink::{Filling, Of, Sink},
         tree::LocalFile,
         verbs::Pull,
         workers,
     },
     ring::name::Name,
-    serve::signals::EndSignals,
 };
 
 /// Files that wait for what is in their way to be deleted. Those beyond are named at once.
@@ -65,9 +68,11 @@ pub(super) async fn pull(
     };
     let mut both = Merged::of(local, Pages::new(client(), prefix.clone(), true));
     let words = Words { act: "get", done: "got" };
-    let telling = RefCell::new(Telling::new(called, words, verb.json, verb.dry_run));
+    let telling = Telling::new(called, words, verb.json, verb.dry_run);
+    let (meter, telling) = (telling.meter.clone(), RefCell::new(telling));
     let waiting = RefCell::default();
-    let pull = Pulling { verb: &verb, prefix, folder: opened.clone(), telling, waiting };
+    let folder = opened.clone();
+    let pull = Pulling { verb: &verb, prefix, folder, meter, telling, waiting };
     let work = async {
         let work = async |client: &mut Client, sides| pull.one(client, sides).await;
         let listed = workers::each(nodes, timeouts, async || both.next().await, work).await;
@@ -79,16 +84,10 @@ pub(super) async fn pull(
         let _ = workers::each(nodes, timeouts, async || Ok::<_, ()>(waiting.next()), again).await;
         listed
     };
-    let listed = match (opened, EndSignals::listen()) {
-        (Some(folder), Ok(mut signals)) => {
-            let interrupted = async {
-                let signal = signals.next().await;
-                folder.end();
-                Err(Failure::Interrupted(signal))
-            };
-            future::or(async { Ok(work.await) }, interrupted).await?
-        }
-        _ => work.await,
+    let work = progress::show(&pull.meter, !verb.json, work);
+    let listed = match opened {
+        Some(folder) => until_signal(async { Ok(work.await) }, || folder.end()).await?,
+        None => work.await,
     };
     let mut telling = pull.telling.into_inner();
     if let Err(error) = listed {
@@ -102,6 +101,7 @@ struct Pulling<'a> {
     prefix: String,
     /// `None`: it is not there, and nothing is done.
     folder: Option<Folder>,
+    meter: Meter,
     telling: RefCell<Telling<'a>>,
     waiting: RefCell<Vec<(ListedFile, Place)>>,
 }
@@ -200,18 +200,35 @@ impl Pulling<'_> {
             (Ok(()), true) => return Ok(Got::would(file)),
             (check, _) => check?,
         }
-        let got = client.get(&file.name).await?;
-        let bytes = got.content.len() as u64;
-        // The node may not have said the hash, or the file has changed meanwhile.
-        if let Some(local) = local
-            && hash_of(local, bytes).await? == Some(blake3::hash(&got.content))
-        {
-            return Ok(Got::Unchanged);
-        }
-        let (at, version) = (put_at(&got.version), got.version.to_string());
-        let write = move || folder.write(&below, place, replaces_links, &got.content, at);
-        smol::unblock(write).await?;
-        Ok(Got::Written { bytes, version })
+        let aside = Aside { folder, below, place, replaces_links, begun: None };
+        let mut filling = Filling::new(aside);
+        let got = client.get_into(&file.name, None, &mut filling, &self.meter).await;
+        let aside = filling.into_sink();
+        let written = async {
+            let got = got??;
+            // The node may not have said the hash, or the file has changed meanwhile.
+            if let Some(local) = local
+                && hash_of(local, got.bytes()).await? == Some(got.hash())
+            {
+                return Ok(None);
+            }
+            Ok(Some(got))
+        };
+        let written: Result<Option<Fetched>, NotGot> = written.await;
+        smol::unblock(move || match (written, aside) {
+            (Ok(Some(got)), Some(aside)) => {
+                let (bytes, version) = (got.bytes(), got.version().to_string());
+                aside.finish(got)?;
+                Ok(Got::Written { bytes, version })
+            }
+            (written, aside) => {
+                if let Some(aside) = aside {
+                    aside.give_up();
+                }
+                written.map(|_| Got::Unchanged)
+            }
+        })
+        .await
     }
 
     async fn delete(&self, name: &Name) {
@@ -242,6 +259,64 @@ impl Pulling<'_> {
             }
             Obstacle::Conflict(why) => why,
             Obstacle::System(error) => error.to_string(),
+        }
+    }
+}
+
+/// A file that is written where it belongs when it is whole.
+struct Aside {
+    folder: Folder,
+    /// Its path below the folder.
+    below: String,
+    place: Place,
+    replaces_links: bool,
+    begun: Option<BegunFile>,
+}
+
+impl Sink for Aside {
+    type Failure = Obstacle;
+
+    fn begin(&mut self, _: &Of) -> Result<(), Obstacle> {
+        match &mut self.begun {
+            Some(begun) => Ok(empty(&mut begun.file)?),
+            None => {
+                let begun = self.folder.begin(&self.below, self.place, self.replaces_links)?;
+                self.begun = Some(begun);
+                Ok(())
+            }
+        }
+    }
+
+    fn piece(&mut self, bytes: &[u8]) -> Result<(), Obstacle> {
+        let begun = self.begun.as_mut().expect("it has begun");
+        Ok(begun.file.write_all(bytes)?)
+    }
+
+    fn can_begin_again(&self) -> bool {
+        true
+    }
+}
+
+impl Aside {
+    fn finish(self, got: Fetched) -> Result<(), Obstacle> {
+        let at = put_at(&got.version());
+        let Self { folder, below, place, replaces_links, begun } = self;
+        match (got, begun) {
+            (Fetched::Large(_), Some(begun)) => folder.finish(begun, at),
+            (Fetched::Large(_), None) => unreachable!("it has been written to"),
+            (Fetched::Whole(file), begun) => {
+                // An attempt before may have brought a larger one.
+                if let Some(begun) = begun {
+                    folder.give_up(&begun, ());
+                }
+                folder.write(&below, place, replaces_links, &file.content, at)
+            }
+        }
+    }
+
+    fn give_up(&self) {
+        if let Some(begun) = &self.begun {
+            self.folder.give_up(begun, ());
         }
     }
 }

@@ -5,6 +5,7 @@ use std::{cell::RefCell, ops::ControlFlow, path::Path};
 use serde_json::json;
 
 use super::{
+    ending::until_signal,
     mirror::{Telling, Words, folder_prefix},
     outcome::Failure,
 };
@@ -12,12 +13,15 @@ use crate::{
     cli::Exit,
     client::{
         connection::Timeouts,
+        content,
         error::Error,
         failover::Client,
         local::{self, Local},
         merged::{Merged, Sides},
+        meter::Meter,
         node::Node,
         pages::Pages,
+        progress,
         reply::Reply,
         requests::ListedFile,
         tree::{LocalFile, in_one_line},
@@ -46,14 +50,16 @@ pub(super) async fn push(
     let mut both = Merged::of(Local::open(dir.to_owned(), prefix).await?, list);
     let words = Words { act: "put", done: "put" };
     let telling = Telling::new(called, words, verb.json, verb.dry_run);
-    let push = Pushing { verb: &verb, telling: RefCell::new(telling) };
+    let meter = telling.meter.clone();
+    let push = Pushing { verb: &verb, meter: meter.clone(), telling: RefCell::new(telling) };
     let listed = workers::each(
         nodes,
         timeouts,
         async || both.next().await,
         async |client, sides| push.one(client, sides).await,
     );
-    let listed = listed.await;
+    let work = progress::show(&meter, !verb.json, listed);
+    let listed = until_signal(async { Ok(work.await) }, || ()).await?;
     let mut telling = push.telling.into_inner();
     if let Err(error) = listed {
         telling.cut_short(&error);
@@ -63,6 +69,7 @@ pub(super) async fn push(
 
 struct Pushing<'a> {
     verb: &'a Push,
+    meter: Meter,
     telling: RefCell<Telling<'a>>,
 }
 
@@ -102,9 +109,9 @@ impl Pushing<'_> {
                 return Ok(Done::Put(file.bytes, None));
             }
             let path = file.path.clone();
-            let content = smol::unblock(move || local::read(&path)).await?;
-            let reply = client.put(name, &content).await?;
-            Ok(Done::Put(content.len() as u64, Some(reply)))
+            let mut content = smol::unblock(move || content::open(&path)).await?;
+            let reply = client.put_content(name, &mut content, None, &self.meter).await?;
+            Ok(Done::Put(content.bytes(), Some(reply)))
         };
         let result: Result<Done, Error> = put.await;
         let mut telling = self.telling.borrow_mut();

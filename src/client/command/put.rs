@@ -1,23 +1,25 @@
 //! `ring-client put`.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::outcome::{Failure, Printed, exit_of, printed_name, valid, worse};
+use super::{
+    ending::until_signal,
+    outcome::{Failure, Printed, exit_of, printed_name, say, valid, worse},
+};
 use crate::{
-    cli::{self, Exit, UsageError, counted},
+    cli::{Exit, UsageError, counted},
     client::{
         chosen::Expected,
         connection::Timeouts,
         error::Error,
         files::{self, Collected, Origin, Skipped, Source, collect},
         human::shown,
+        meter::Meter,
         node::Node,
-        upload::{Selection, Uploaded, upload},
+        progress,
+        upload::{Selection, Uploaded, upload_counted},
         verbs::Put,
     },
     ring::size,
@@ -42,7 +44,7 @@ pub(super) async fn put(
         }
         if !(skipped.is_special && verb.skip_special) {
             exit = Exit::Failed;
-            cli::say(name, skipped);
+            say(name, skipped);
         }
     }
     let selection = match verb.if_version {
@@ -50,7 +52,17 @@ pub(super) async fn put(
         None if is_lone || verb.all => Selection::All,
         None => Selection::Changed,
     };
-    let left = upload(nodes, timeouts, sources, selection, |source, result| {
+    let meter = match &sources[..] {
+        [source] if is_lone => Meter::of_one(source.name.as_str()),
+        sources => {
+            let meter = Meter::default();
+            let is_shown = !verb.json && progress::is_possible();
+            let bytes = sources.iter().filter(|_| is_shown).filter_map(Source::bytes).sum();
+            meter.expect(Some(sources.len()), Some(bytes));
+            meter
+        }
+    };
+    let work = upload_counted(nodes, timeouts, sources, selection, &meter, |source, result| {
         if verb.json {
             printed.json(&json(source, &result));
         }
@@ -81,8 +93,9 @@ pub(super) async fn put(
                 printed.line(format_args!("{}  {line}", printed_name(&source.name)));
             }
         }
-    })
-    .await;
+    });
+    let work = progress::show(&meter, !verb.json, work);
+    let left = until_signal(async { Ok(work.await) }, || ()).await?;
     tally.failed += left;
     if !is_lone && !verb.json {
         printed.line(tally.line());
@@ -123,14 +136,14 @@ fn say_not_put(name: &str, source: &Source, error: &Error) {
             "whether {file} was put is unknown: {error}. Put it again, which is safe, or look \
              with `{name} log {file}`"
         );
-        cli::say(name, message);
+        say(name, message);
     } else if error.status() == Some(412) {
         let message = format_args!(
             "{file} was not put: {error}. Get what is there, and put again with that version"
         );
-        cli::say(name, message);
+        say(name, message);
     } else {
-        cli::say(name, format_args!("{file} was not put: {error}"));
+        say(name, format_args!("{file} was not put: {error}"));
     }
 }
 
@@ -175,10 +188,7 @@ fn sources(verb: &Put) -> Result<Collected, Failure> {
         let (1, Some(name)) = (verb.paths.len(), wanted) else {
             return Err(UsageError("put - stands alone and needs a --name".into()).into());
         };
-        let unreadable =
-            |cause: io::Error| Error::File { path: "stdin".into(), cause: cause.to_string() };
-        let bytes = files::read_bounded(&mut io::stdin().lock()).map_err(unreadable)?;
-        let source = Source { name, origin: Origin::Bytes(bytes) };
+        let source = Source { name, origin: Origin::Stdin };
         return Ok(Collected { sources: vec![source], skipped: Vec::new() });
     }
     let paths: Vec<PathBuf> = verb.paths.iter().map(PathBuf::from).collect();

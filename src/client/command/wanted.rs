@@ -16,6 +16,13 @@ pub(super) struct Wanted {
     pub prefixes: Vec<String>,
 }
 
+/// What was found.
+pub(super) struct Found {
+    pub names: Vec<Name>,
+    /// Of all together. `None`: it is not known.
+    pub bytes: Option<u64>,
+}
+
 impl Wanted {
     /// `words` are names, and beginnings that end in /.
     pub fn of(words: &[String], prefixes: &[String]) -> Result<Self, UsageError> {
@@ -41,16 +48,13 @@ impl Wanted {
     }
 
     /// The names of all, each once. Of a beginning that no name has, it is said that there is none.
-    pub async fn names(
-        &self,
-        called: &str,
-        client: &mut Client,
-    ) -> Result<(Vec<Name>, Exit), Failure> {
-        let (mut names, mut exit) = (self.names.clone(), Exit::Done);
+    pub async fn names(&self, called: &str, client: &mut Client) -> Result<(Found, Exit), Failure> {
+        let (mut names, mut exit, mut bytes) = (self.names.clone(), Exit::Done, 0);
         for prefix in &self.prefixes {
             let (before, mut after) = (names.len(), None);
             loop {
                 let page = client.list(prefix, after.as_ref()).await?;
+                bytes += page.entries.iter().map(|entry| entry.bytes).sum::<u64>();
                 names.extend(page.entries.into_iter().map(|entry| entry.name));
                 if !page.more {
                     break;
@@ -63,8 +67,10 @@ impl Wanted {
             }
         }
         let mut seen = BTreeSet::new();
+        let before = names.len();
         names.retain(|name| seen.insert(name.clone()));
-        Ok((names, exit))
+        let is_known = self.names.is_empty() && names.len() == before;
+        Ok((Found { names, bytes: is_known.then_some(bytes) }, exit))
     }
 }
 

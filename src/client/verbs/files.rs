@@ -28,10 +28,17 @@ use crate::client::chosen::{Chosen, Expected};
             A put is safe to repeat. When a node breaks off or answers 503, the next --node is\n\
             asked. After 504 the outcome is unknown: put again, or look with `log`.\n\
             \n\
+            A file of more than 256 KiB is read while it is sent. If it changes meanwhile, it is\n\
+            not stored, and sent again from its start, three times at most. What comes over a\n\
+            pipe is kept in a file of $TMPDIR until its size is known, if it is as large.\n\
+            \n\
             --if-version keeps a put from replacing what was not seen. The node that is asked\n\
             compares: of two such puts at two nodes at the same time both may succeed, and `log`\n\
             has both.",
-    error_code(6, "the newest version is not that of --if-version; nothing was put")
+    error_code(6, "the newest version is not that of --if-version; nothing was put"),
+    error_code(129, "ended by SIGHUP; a file that was not sent to its end is not stored"),
+    error_code(130, "ended by SIGINT (Ctrl-C); a file that was not sent to its end is not stored"),
+    error_code(143, "ended by SIGTERM; a file that was not sent to its end is not stored")
 )]
 pub(in crate::client) struct Put {
     /// the name in the ring, for one file (default: the file's base name; needed for stdin)
@@ -83,6 +90,10 @@ pub(in crate::client) struct Put {
             interrupted leaves nothing half. Its time is that of its version: when it was put. A\n\
             file that is replaced keeps its permissions; a new one is not executable, since the\n\
             ring keeps names and bytes only. A link stays a link: what it leads to is written.\n\
+            \n\
+            A file of more than 256 KiB is written while it comes. On stdout, its first bytes are\n\
+            there before its hash is checked: look at the exit code. When a node breaks off, the\n\
+            rest follows from the next --node.\n\
             \n\
             Exit code 3: no member has the name or the version, or no name begins so. With several\n\
             files, what fails is named, and the others are got.",

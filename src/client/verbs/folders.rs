@@ -23,7 +23,10 @@ use argh::{ArgsInfo, FromArgs};
             --delete deletes only the version that was listed: a file that another client puts\n\
             meanwhile stays, and is named. What is in or below something that could not be read\n\
             is never deleted. A folder without any file is refused: it may be the wrong one.\n\
-            --force pushes it nevertheless, which deletes all names below PREFIX/."
+            --force pushes it nevertheless, which deletes all names below PREFIX/.",
+    error_code(129, "ended by SIGHUP; a file that was not sent to its end is not stored"),
+    error_code(130, "ended by SIGINT (Ctrl-C); a file that was not sent to its end is not stored"),
+    error_code(143, "ended by SIGTERM; a file that was not sent to its end is not stored")
 )]
 pub(in crate::client) struct Push {
     /// also delete the names in the ring (below PREFIX/) that the folder has not
@@ -209,9 +212,16 @@ pub(in crate::client) struct Export {
             and names that cannot be (absolute, with .., not UTF-8), are named and left out: exit\n\
             code 1.\n\
             \n\
-            A file is put when all of it has been read. When the archive is cut or damaged, the\n\
+            A file is stored when all of it has been read. When the archive is cut or damaged, the\n\
             files before that place have been put, and the exit code is 1. An import is safe to\n\
-            repeat."
+            repeat.\n\
+            \n\
+            A file of more than 256 KiB is read while it is sent. Where the archive comes over a\n\
+            pipe, such a file is sent to one node only, because it cannot be read again; and if\n\
+            the ring has one of the same name and size, it is first kept in a file of $TMPDIR.",
+    error_code(129, "ended by SIGHUP; a file that was not sent to its end is not stored"),
+    error_code(130, "ended by SIGINT (Ctrl-C); a file that was not sent to its end is not stored"),
+    error_code(143, "ended by SIGTERM; a file that was not sent to its end is not stored")
 )]
 pub(in crate::client) struct Import {
     /// put this in front of each name, as it is: old/ or old- (default: nothing)

@@ -62,6 +62,9 @@ pub(super) async fn put(ring: &[Node], files: &mut Files, mut step: impl FnMut()
         match result {
             Ok(_) => {}
             Err(Error::File { cause, .. }) => skipped.push((source.name.clone(), cause)),
+            Err(Error::Changed { .. }) => {
+                skipped.push((source.name.clone(), "it changes while it is read".into()));
+            }
             Err(error) if matches!(error.status(), Some(413 | 507)) => {
                 skipped.push((source.name.clone(), error.to_string()));
             }
@@ -81,6 +84,7 @@ fn is_larger(source: &Source, bytes_max: usize) -> bool {
         Origin::Bytes(bytes) => bytes.len() > bytes_max,
         // A file that cannot be read is noticed when it is put.
         Origin::Path(path) => fs::metadata(path).is_ok_and(|it| it.len() > bytes_max as u64),
+        Origin::Stdin => false,
     }
 }
 
