@@ -5,6 +5,8 @@
 //! goes into the outbox of the connection concerned, whose task is woken and writes it after all
 //! tasks that are ready now have had their turn. So messages leave in batches.
 
+mod large;
+
 use std::{
     cell::{Cell, RefCell, RefMut},
     collections::{HashMap, VecDeque, hash_map::Entry},
@@ -318,43 +320,6 @@ impl Driver {
         }
     }
 
-    /// Where files are kept, if not in memory.
-    pub(super) fn disk(&self) -> Option<&Disk> {
-        self.disk.as_ref()
-    }
-
-    /// A content is no longer pulled.
-    pub(super) fn pull_ended(&self, arrival: ArrivalId) {
-        // The task is just ending, and must not be cancelled in the midst of that.
-        self.state.borrow_mut().pulls.remove(&arrival).into_iter().for_each(Task::detach);
-    }
-
-    /// The next piece of what a connection sends piece by piece.
-    pub(super) fn piece(self: &Rc<Self>, streamed: &Streamed) -> Piece {
-        match (&self.disk, self.place(streamed)) {
-            (Some(disk), Some(body)) => disk.piece(streamed, &body),
-            _ => Piece::Now(Err(ReadError::Gone)),
-        }
-    }
-
-    /// A content that was being sent is damaged: the ring is asked for it.
-    pub(super) fn is_damaged(self: &Rc<Self>, streamed: &Streamed) {
-        if let Some(Body::Stored { ticket, .. }) = self.place(streamed) {
-            self.drive(Input::Damaged { ticket, asked_by: None });
-        }
-    }
-
-    /// Where a content is at the moment.
-    fn place(&self, streamed: &Streamed) -> Option<Body> {
-        match &streamed.source {
-            StreamSource::Stored(body) => Some(body.clone()),
-            StreamSource::Version(name) => {
-                let state = self.state.borrow();
-                state.node.content_of(name, streamed.version()).map(|(_, body)| body)
-            }
-        }
-    }
-
     /// Everything that was handed to the disk is on it, and the folder is given up. Blocks.
     pub(super) fn close_disk(&self) {
         if let Some(disk) = &self.disk {
@@ -394,29 +359,6 @@ impl Driver {
     pub(super) fn has(&self, name: &Name) -> bool {
         let state = self.state.borrow();
         state.node.is_ready() && state.node.index().get(name).is_some()
-    }
-}
-
-/// Sends the messages that wait for the disk on a link.
-async fn send_later(driver: Rc<Driver>, link: LinkId) {
-    let disk = driver.disk.as_ref().expect("something is to be read");
-    loop {
-        let first = {
-            let mut state = driver.state.borrow_mut();
-            let waiting = state.reading.get_mut(&link).and_then(VecDeque::pop_front);
-            if waiting.is_none() || !state.links.contains_key(&link) {
-                state.reading.remove(&link);
-                return;
-            }
-            waiting
-        };
-        let Some(mut message) = first else { return };
-        if let Some(item) = message.message.item_mut()
-            && disk.read(item).await.is_err()
-        {
-            message.message.leave_out();
-        }
-        driver.turn().send_whole(link, &message);
     }
 }
 
@@ -619,7 +561,7 @@ impl Turn<'_> {
             Ok(true) => self.send_whole(link, &message),
             Ok(false) => {
                 state.reading.insert(link, [message].into());
-                self.driver.executor.spawn(send_later(self.driver.clone(), link)).detach();
+                self.driver.executor.spawn(large::send_later(self.driver.clone(), link)).detach();
             }
             Err(_) => {
                 let damaged = disk::ticket_of(item);

@@ -43,7 +43,7 @@ const CIRCLES: &[&[&str]] = &[
         "ring/sync",
     ],
     // The driver starts tasks, and they call it.
-    &["net/driver", "net/link", "net/task"],
+    &["net/driver", "net/link", "net/pull", "net/task"],
 ];
 
 fn root() -> &'static Path {
