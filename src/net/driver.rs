@@ -28,11 +28,11 @@ use super::{
     },
     link::OpenLink,
     pull::{self, Pull},
-    streamed::{Piece, StreamSource, Streamed},
+    streamed::Streamed,
 };
 use crate::ring::{
     Event, Input, LinkId, Node, Output, RequestId, StoreFault,
-    item::{ArrivalId, Body, Ticket},
+    item::{ArrivalId, Ticket},
     message::{Answer, Envelope, Item, Request},
     name::Name,
     version::Time,

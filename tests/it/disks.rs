@@ -199,7 +199,7 @@ fn a_node_that_catches_up_pulls_large_files_and_holds_a_few_pieces_of_them() {
     ring.nodes[1].wait_for_list(&[b, a]);
     let files: Vec<(String, Vec<u8>)> = [100 * MIB, 20 * MIB, 70_000]
         .into_iter()
-        .map(|bytes| (format!("of-{bytes}"), (0..bytes).map(|i| (i * i >> 7) as u8).collect()))
+        .map(|bytes| (format!("of-{bytes}"), (0..bytes).map(|i| ((i * i) >> 7) as u8).collect()))
         .collect();
     for (name, content) in &files {
         assert_eq!(ring.client(0).put(name, content).status(), 200);

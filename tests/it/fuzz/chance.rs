@@ -288,6 +288,6 @@ impl Source<'_> {
 
     fn file(&mut self, version: Version) -> Item {
         let item = Item::file(version, vec![b'y'; self.pick(&[0, 1, 100, 500])].into());
-        if self.byte() % 4 == 0 { item.apart(self.address()) } else { item }
+        if self.byte().is_multiple_of(4) { item.apart(self.address()) } else { item }
     }
 }
