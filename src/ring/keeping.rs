@@ -49,6 +49,8 @@ struct Unconfirmed {
     bytes: usize,
     /// What had to make way for it.
     dropped: Vec<Dropped>,
+    /// Whether this node knew of it, and had no room for it before.
+    was_refused: bool,
     /// Earlier writes of its name that were not entered because of it.
     outdone: Vec<Version>,
 }
@@ -309,6 +311,7 @@ impl Node {
             Value::Arrived { .. } | Value::Tombstone => 0,
         };
         let was_full = !self.refused.is_empty();
+        let was_refused = self.refused.get(name).is_some_and(|refused| refused <= version);
         let ticket = self.storing.ticket();
         let (kept, dropped) = match self.storing.has_room(now, bytes) {
             true => self.index.put(name, IndexEntry { version, kind, ticket }),
@@ -332,7 +335,7 @@ impl Node {
         }
         let outdone = Vec::new();
         let unconfirmed =
-            Unconfirmed { name: name.clone(), version, kind, bytes, dropped, outdone };
+            Unconfirmed { name: name.clone(), version, kind, bytes, dropped, was_refused, outdone };
         self.storing.begin(ticket, unconfirmed);
         out.push(Output::Store { ticket, name: name.clone(), version, value });
         kept
@@ -360,7 +363,8 @@ impl Node {
         out: &mut Vec<Output>,
     ) {
         let Some(unconfirmed) = self.storing.end(ticket) else { return };
-        let Unconfirmed { name, version, kind, mut dropped, outdone, .. } = unconfirmed;
+        let Unconfirmed { name, version, kind, mut dropped, was_refused, outdone, .. } =
+            unconfirmed;
         let replies = self.storing.replies_to(ticket);
         let Err(fault) = result else {
             self.storing.failures = 0;
@@ -409,7 +413,11 @@ impl Node {
         if !is_nowhere && self.index.get(&name).is_none_or(|held| held.version < version) {
             self.refused.add(&name, version, kind.bytes());
             self.note_room(was_full, out);
-            self.refused.failed(ticket);
+            match was_refused {
+                // It may have been acknowledged elsewhere, and this node has only known of it.
+                true => self.refused.start_over(),
+                false => self.refused.failed(ticket),
+            }
             self.catchup.could_not_keep();
         }
         let delay = self.config.check_interval * 2u32.pow(self.storing.failures);
