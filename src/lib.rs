@@ -38,6 +38,8 @@
     allow(dead_code, unused_imports)
 )]
 
+#[cfg(feature = "ring")]
+mod by_number;
 pub mod cli;
 #[cfg(feature = "ring")]
 pub mod client;

@@ -9,7 +9,7 @@ mod large;
 
 use std::{
     cell::{Cell, RefCell, RefMut},
-    collections::{HashMap, VecDeque, hash_map::Entry},
+    collections::{VecDeque, hash_map::Entry},
     rc::Rc,
     task::{Poll, Waker},
     time::{Duration, Instant},
@@ -30,6 +30,7 @@ use super::{
     pull::{self, Pull},
     streamed::Streamed,
 };
+use crate::by_number::ByNumber;
 use crate::ring::{
     Event, Input, LinkId, Node, Output, RequestId, StoreFault,
     item::{ArrivalId, Ticket},
@@ -66,16 +67,16 @@ struct DriverState {
     /// What has come up while outputs were carried out.
     inputs: VecDeque<Input>,
     /// Messages that wait for the disk, in order, by link. The first is being read.
-    reading: HashMap<LinkId, VecDeque<Envelope>>,
+    reading: ByNumber<LinkId, VecDeque<Envelope>>,
     began: Instant,
     outputs: Vec<Output>,
-    connections: HashMap<u32, Rc<NetConnection>>,
+    connections: ByNumber<u32, Rc<NetConnection>>,
     connections_made: u32,
-    links: HashMap<LinkId, Rc<NetConnection>>,
+    links: ByNumber<LinkId, Rc<NetConnection>>,
     /// Contents that are pulled. A task that is dropped ends.
-    pulls: HashMap<ArrivalId, Task<()>>,
+    pulls: ByNumber<ArrivalId, Task<()>>,
     /// The contents of the PUTs that are under way, by the number of the request.
-    puts: HashMap<u64, Held>,
+    puts: ByNumber<u64, Held>,
     on_event: Box<dyn FnMut(&Event)>,
     /// What the timer is set to, and the task to wake when that changes.
     alarm: Time,
@@ -118,14 +119,14 @@ impl Driver {
                 memory: MemoryStore::default(),
                 stored: VecDeque::new(),
                 inputs: VecDeque::new(),
-                reading: HashMap::new(),
+                reading: ByNumber::default(),
                 began: clock::now(),
                 outputs: Vec::new(),
-                connections: HashMap::new(),
+                connections: ByNumber::default(),
                 connections_made: 0,
-                links: HashMap::new(),
-                pulls: HashMap::new(),
-                puts: HashMap::new(),
+                links: ByNumber::default(),
+                pulls: ByNumber::default(),
+                puts: ByNumber::default(),
                 on_event,
                 alarm: Time(u64::MAX),
                 alarm_owner: None,

@@ -19,7 +19,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     rc::Rc,
     task::Waker,
     time::Instant,
@@ -28,7 +28,7 @@ use std::{
 use bytes::Bytes;
 
 use super::limits::{FLIGHT_WAKES_MAX, TURN_BYTES_MIN, TURN_LOOK};
-use crate::ring::limits::FILE_BYTES_CEILING;
+use crate::{by_number::ByNumber, ring::limits::FILE_BYTES_CEILING};
 
 /// The account of one node.
 pub(super) struct Flight {
@@ -44,7 +44,7 @@ pub(super) struct Flight {
     /// Live members of the ring.
     members: Cell<usize>,
     /// By their place in memory.
-    contents: RefCell<HashMap<*const u8, Waiting>>,
+    contents: RefCell<ByNumber<*const u8, Waiting>>,
     /// Of all contents; of those that wait for more than clients.
     content_bytes: Cell<usize>,
     ring_bytes: Cell<usize>,

@@ -415,7 +415,7 @@ impl<S: Stream> Task<S> {
 
     /// Whether a PUT comes next, and there is no room for it.
     fn must_wait(&self, input: &[u8]) -> bool {
-        !self.is_link() && self.decoder.next_is_upload(input) && !self.driver.has_room()
+        !self.is_link() && !self.driver.has_room() && self.decoder.next_is_upload(input)
     }
 
     /// Whether this is a GET or a DELETE that goes round the ring, and there is no room for that. It is

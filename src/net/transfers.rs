@@ -2,7 +2,6 @@
 
 use std::{
     cell::RefCell,
-    collections::HashMap,
     future::poll_fn,
     task::{Poll, Waker},
 };
@@ -10,13 +9,14 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
+    by_number::ByNumber,
     ring::{StoreFault, item::ArrivalId},
     store::disk::{DiskStore, Report, TransferId},
 };
 
 /// What is known of the transfers into one store.
 #[derive(Default)]
-pub(super) struct Transfers(RefCell<HashMap<ArrivalId, Transfer>>);
+pub(super) struct Transfers(RefCell<ByNumber<ArrivalId, Transfer>>);
 
 #[derive(Default)]
 struct Transfer {

@@ -231,10 +231,10 @@ impl Item {
 
     /// Reads the content, if it is still in the store.
     pub fn read(&mut self, read: impl FnOnce(Ticket) -> Content) {
-        if let ItemValue::File { body, .. } = &mut self.value
+        if let ItemValue::File { hash, body } = &mut self.value
             && let Body::Stored { ticket, .. } = *body
         {
-            *body = Body::Whole(read(ticket));
+            *body = Body::Whole(Content::hashed(read(ticket).bytes, Some(*hash)));
         }
     }
 }

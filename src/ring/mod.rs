@@ -64,6 +64,7 @@ mod clocks;
 mod commits;
 pub mod coverage;
 pub mod digest;
+mod digits;
 pub mod entry;
 
 pub mod event;

@@ -194,6 +194,8 @@ pub struct Node {
     pub(super) links_made: u64,
     pub(super) checks_made: u64,
     pub(super) check_at: Time,
+    /// When it is to be woken next.
+    deadline: Time,
     /// When it was last woken. It is woken often enough to notice that it was stopped.
     woken_at: Time,
     /// When it last noticed that.
@@ -266,6 +268,7 @@ impl Node {
             links_made: 0,
             checks_made: 0,
             check_at: Time(0),
+            deadline: Time(0),
             woken_at: Time(0),
             stopped_until: Time(0),
             said: VecDeque::new(),
@@ -281,13 +284,14 @@ impl Node {
             node.clock.observe(held.version.stamp, latest);
         }
         node.hash_view();
+        node.deadline = node.next_deadline();
         node
     }
 
     /// The one transition. `now` never goes back from one call to the next.
     pub fn handle(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
         // Of one stop a node may first hear by many messages.
-        let late = now.since(self.deadline().max(self.stopped_until));
+        let late = now.since(self.deadline.max(self.stopped_until));
         if late > DOUBT_AFTER {
             self.stopped_until = now;
             self.doubt_itself(now, late, out);
@@ -313,6 +317,7 @@ impl Node {
         }
         self.step_out(now, out);
         self.commit(out);
+        self.deadline = self.next_deadline();
     }
 
     /// This node should have been woken a while ago: it was stopped, perhaps for so long that the
@@ -339,6 +344,10 @@ impl Node {
 
     /// When the node next wants [`Input::Wake`].
     pub fn deadline(&self) -> Time {
+        self.deadline
+    }
+
+    fn next_deadline(&self) -> Time {
         let leaving = match self.phase {
             Phase::Finishing { until } | Phase::Leaving { until } => Some(until),
             _ => None,

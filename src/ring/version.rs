@@ -7,7 +7,7 @@
 
 use std::{fmt, net::SocketAddr, ops, str::FromStr, time::Duration};
 
-use super::limits::CLOCK_AHEAD_MAX;
+use super::{digits, limits::CLOCK_AHEAD_MAX};
 
 /// A moment on a monotonic clock: microseconds since the node started.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
@@ -142,7 +142,7 @@ pub struct Version {
 
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+        digits::write_number(self.0, f)
     }
 }
 
@@ -159,7 +159,7 @@ impl FromStr for Stamp {
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.stamp, self.node)
+        digits::write_number_at(self.stamp.0, self.node, f)
     }
 }
 

@@ -25,7 +25,10 @@ use std::{
     time::Duration,
 };
 
-use super::limits::{INCARNATION_MAX, MEMBERS_MAX};
+use super::{
+    digits,
+    limits::{INCARNATION_MAX, MEMBERS_MAX},
+};
 
 /// Names the set of live members: address, incarnation and position of each. Two nodes with equal
 /// hashes agree which members are in the circle, and in which order.
@@ -34,7 +37,7 @@ pub struct ViewHash(pub u64);
 
 impl fmt::Display for ViewHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+        digits::write_number(self.0, f)
     }
 }
 

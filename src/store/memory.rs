@@ -3,17 +3,20 @@
 //! The node's index knows which files there are; a store knows contents by their tickets and
 //! nothing else. This one confirms at once.
 
-use std::collections::HashMap;
+use bytes::Bytes;
 
-use crate::ring::{
-    StoreFault,
-    item::{Content, Ticket, Value},
+use crate::{
+    by_number::ByNumber,
+    ring::{
+        StoreFault,
+        item::{Content, Ticket, Value},
+    },
 };
 
 /// The contents of one node.
 #[derive(Default, Debug)]
 pub struct MemoryStore {
-    contents: HashMap<Ticket, Content>,
+    contents: ByNumber<Ticket, Bytes>,
 }
 
 impl MemoryStore {
@@ -21,7 +24,9 @@ impl MemoryStore {
     /// tombstone there is nothing to keep. What has arrived in pieces is not in memory.
     pub fn keep(&mut self, ticket: Ticket, value: Value) -> Result<(), StoreFault> {
         match value {
-            Value::Content { content, .. } => drop(self.contents.insert(ticket, content)),
+            Value::Content { content, .. } => {
+                self.contents.insert(ticket, content.bytes().clone());
+            }
             Value::Arrived { .. } => return Err(StoreFault::Broken),
             Value::Tombstone => {}
         }
@@ -34,7 +39,7 @@ impl MemoryStore {
     ///
     /// If it was never kept, or was discarded: nodes do not ask for that.
     pub fn read(&self, ticket: Ticket) -> Content {
-        self.contents.get(&ticket).expect("a node reads only what it keeps").clone()
+        self.contents.get(&ticket).expect("a node reads only what it keeps").clone().into()
     }
 
     /// Forgets the content of a file.

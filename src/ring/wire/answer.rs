@@ -10,6 +10,7 @@ use super::{
     rows::{Row, push_rows},
 };
 use crate::ring::{
+    digits::Hex,
     index::Digest,
     item::{Content, Item, ItemValue, Ticket},
     limits::{LINE_BYTES_MAX, NAME_BYTES_MAX, PROTOCOL},
@@ -150,6 +151,7 @@ impl Encode for Answer {
 
 /// Appends the line in front of a content, or of the rest of one.
 pub(crate) fn push_found(out: &mut Vec<u8>, len: u64, version: Version, hash: blake3::Hash) {
+    let hash = Hex(hash);
     push_line(out, format_args!("200 OK len={len} version={version} blake3={hash}"));
 }
 

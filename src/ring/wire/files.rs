@@ -9,7 +9,7 @@ use super::{
     name::Name,
     refusal::{Reject, Status},
 };
-use crate::ring::version::Version;
+use crate::ring::{digits::Hex, version::Version};
 
 /// A version of a name, as a list has it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,6 +34,7 @@ pub(super) fn push_files(out: &mut Vec<u8>, files: &[FileRow]) {
                 push_line(out, format_args!("{name} len={bytes} version={version}"));
             }
             (Some(bytes), Some(hash)) => {
+                let hash = Hex(*hash);
                 push_line(out, format_args!("{name} len={bytes} version={version} blake3={hash}"));
             }
         }

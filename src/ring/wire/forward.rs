@@ -11,6 +11,7 @@ use super::{
 };
 use crate::ring::{
     coverage::Lacks,
+    digits::Hex,
     item::{Body, Content, Item, ItemValue},
     version::{Stamp, Version},
     view::ViewHash,
@@ -111,7 +112,7 @@ impl ForwardPut {
                 push_line(out, format_args!("{head}{}", apart(*hash, at, bytes)));
                 return None;
             }
-            let content = body.content();
+            let (hash, content) = (Hex(*hash), body.content());
             push_line(out, format_args!("{head} blake3={hash} len={}", content.len()));
             return Some(content);
         }

@@ -6,7 +6,10 @@ use super::{
     line::{BadKey, Line, push_line},
     refusal::Reject,
 };
-use crate::ring::item::{Body, Content, Item, ItemValue};
+use crate::ring::{
+    digits::Hex,
+    item::{Body, Content, Item, ItemValue},
+};
 
 /// Appends a line that begins with `head` and ends with the keys of the item, if there is one.
 pub(super) fn push_item<'a>(
@@ -25,7 +28,7 @@ pub(super) fn push_item<'a>(
             None
         }
         ItemValue::File { hash, body } => {
-            let content = body.content();
+            let (hash, content) = (Hex(*hash), body.content());
             let len = content.len();
             push_line(out, format_args!("{head} version={version} blake3={hash} len={len}"));
             Some(content)

@@ -50,10 +50,11 @@ impl Name {
         if name.starts_with('/') {
             return Err(NameError::Absolute);
         }
-        if name.chars().any(char::is_control) {
+        if has_control(name) {
             return Err(NameError::Control);
         }
-        if name.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+        let mut segments = name.as_bytes().split(|byte| *byte == b'/');
+        if segments.any(|segment| matches!(segment, b"" | b"." | b"..")) {
             return Err(NameError::Segment);
         }
         Ok(Self(name.into()))
@@ -75,6 +76,13 @@ impl Name {
     }
 }
 
+fn has_control(name: &str) -> bool {
+    match name.is_ascii() {
+        true => name.bytes().any(|byte| byte.is_ascii_control()),
+        false => name.chars().any(char::is_control),
+    }
+}
+
 /// Whether a text is a valid name of a ring: 1 to [`RING_NAME_BYTES_MAX`] letters, digits, `.`, `_`, `-`.
 pub fn is_ring_name(text: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
@@ -88,6 +96,9 @@ pub fn encode(text: &str) -> impl fmt::Display + '_ {
 
 /// Undoes [`encode`]. A `%` that no two hexadecimal digits follow stands for itself.
 pub fn decode(word: &str) -> Result<std::borrow::Cow<'_, str>, NameError> {
+    if !word.bytes().any(|byte| byte == b'%') {
+        return Ok(word.into());
+    }
     percent_decode(word.as_bytes()).decode_utf8().map_err(|_| NameError::NotUtf8)
 }
 

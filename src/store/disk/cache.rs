@@ -4,9 +4,9 @@
 //! has half of the bytes, it becomes the old one, and the old one is forgotten. So what is read often
 //! stays, at no cost but a hash map.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
+
+use crate::by_number::ByNumber;
 
 /// What an entry costs beside its content.
 const ENTRY_BYTES: usize = 80;
@@ -15,15 +15,15 @@ const ENTRY_BYTES: usize = 80;
 #[derive(Debug)]
 pub struct Cache {
     bytes_max: usize,
-    young: HashMap<u64, Bytes>,
+    young: ByNumber<u64, Bytes>,
     young_bytes: usize,
-    old: HashMap<u64, Bytes>,
+    old: ByNumber<u64, Bytes>,
 }
 
 impl Cache {
     /// A cache of at most this many bytes; 0: it keeps nothing.
     pub fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, young: HashMap::new(), young_bytes: 0, old: HashMap::new() }
+        Self { bytes_max, young: ByNumber::default(), young_bytes: 0, old: ByNumber::default() }
     }
 
     /// A content that is here.
