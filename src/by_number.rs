@@ -31,8 +31,9 @@ impl Hasher for NumberHasher {
     }
 
     fn write_u64(&mut self, number: u64) {
-        // A map looks at the lowest and the highest bits; those in the midst of a product are the best.
-        self.0 = (self.0 ^ number).wrapping_mul(FACTOR).rotate_left(32);
+        // A map looks at the lowest and at the highest bits: both halves of the product count.
+        let product = u128::from(self.0 ^ number) * u128::from(FACTOR);
+        self.0 = product as u64 ^ (product >> 64) as u64;
     }
 
     fn write_usize(&mut self, number: usize) {
