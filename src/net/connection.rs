@@ -16,7 +16,7 @@ use super::{
     streamed::Streamed,
 };
 use crate::ring::{
-    LinkId,
+    LinkId, RequestId,
     limits::BYTES_PER_SECOND_MIN,
     message::{Answer, Envelope, Refusal, Status},
 };
@@ -71,6 +71,12 @@ impl NetConnection {
             half: Cell::new(None),
             taking: Cell::new(None),
         }
+    }
+
+    /// Names the next request.
+    pub(super) fn expect(&self) -> RequestId {
+        let number = self.answers.borrow_mut().expect();
+        RequestId(u64::from(self.id) << 32 | u64::from(number))
     }
 
     /// Takes the answer to the request of this number.

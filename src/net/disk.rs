@@ -1,10 +1,16 @@
 //! The disk of a node, as its driver uses it.
 
+use std::{
+    cell::Cell,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
 use bytes::{Bytes, BytesMut};
 
 use super::{
     streamed::{Piece, Streamed},
-    transfers::{self, Transfers},
+    transfers::{Place, SharedPlace, Transfers},
 };
 use crate::{
     ring::{
@@ -30,43 +36,81 @@ impl Disk {
 
     // ---- contents that come in pieces
 
-    /// Begins one, or goes on with it. Returns how much of it is here.
-    pub(super) async fn begin(&self, arrival: ArrivalId) -> Result<u64, StoreFault> {
-        self.transfers.begin(&self.store, arrival).await
+    /// Begins one, or goes on with it.
+    pub(super) fn begin(&self, arrival: ArrivalId) {
+        self.transfers.begin(&self.store, arrival);
     }
 
     pub(super) fn append(&self, arrival: ArrivalId, bytes: Bytes) {
         self.transfers.append(&self.store, arrival, bytes);
     }
 
-    /// Waits until no more than `ahead` bytes are still to be written. Returns how many are.
-    pub(super) async fn written(&self, arrival: ArrivalId, ahead: u64) -> Result<u64, StoreFault> {
-        self.transfers.written(arrival, ahead).await
+    /// Whether the disk may be given more of it.
+    pub(super) fn has_room(&self, arrival: ArrivalId) -> bool {
+        self.transfers.has_room(arrival)
     }
 
-    /// All has come. Returns its hash.
-    pub(super) async fn finish(&self, arrival: ArrivalId) -> Result<blake3::Hash, StoreFault> {
-        self.transfers.finish(&self.store, arrival).await
+    /// The same. If not, the task is woken.
+    pub(super) fn poll_room(
+        &self,
+        cx: &Context<'_>,
+        arrival: ArrivalId,
+    ) -> Poll<Result<(), StoreFault>> {
+        self.transfers.poll_room(cx, arrival)
+    }
+
+    /// Waits until the disk may be given more of it.
+    pub(super) async fn room(&self, arrival: ArrivalId) -> Result<(), StoreFault> {
+        self.transfers.room(arrival).await
+    }
+
+    /// Waits until all that has come is written. Returns how much that is.
+    pub(super) async fn written(&self, arrival: ArrivalId) -> Result<u64, StoreFault> {
+        self.transfers.written(arrival).await
+    }
+
+    /// All has come.
+    pub(super) fn finish(&self, arrival: ArrivalId) {
+        self.transfers.finish(&self.store, arrival);
+    }
+
+    /// What it is, once all of it is on the disk.
+    pub(super) fn poll_finished(
+        &self,
+        cx: &Context<'_>,
+        arrival: ArrivalId,
+    ) -> Poll<Result<blake3::Hash, StoreFault>> {
+        self.transfers.poll_finished(cx, arrival)
+    }
+
+    /// Where one is, for those who send it on.
+    pub(super) fn place(&self, body: &Body) -> Option<SharedPlace> {
+        match *body {
+            Body::Stored { ticket, .. } => Some(Rc::new(Cell::new(Place::Stored(ticket)))),
+            Body::Arrived { arrival, .. } => self.transfers.place(arrival),
+            _ => None,
+        }
     }
 
     pub(super) fn abort(&self, arrival: ArrivalId) {
         self.transfers.abort(&self.store, arrival);
     }
 
-    /// The next piece of what is sent piece by piece; `body` is where it is at the moment.
-    pub(super) fn piece(&self, streamed: &Streamed, body: &Body) -> Piece {
+    /// The next piece of what is sent piece by piece.
+    pub(super) fn piece(&self, cx: &Context<'_>, streamed: &Streamed) -> Piece {
         let (at, most) = (streamed.at(), streamed.piece_bytes());
-        let (read, may_grow) = match *body {
-            Body::Stored { ticket, .. } => (self.store.read(ticket, at, most), false),
-            Body::Arrived { arrival, .. } => {
-                (self.store.read_transfer(transfers::id(arrival), at, most), true)
-            }
-            _ => return Piece::Now(Err(ReadError::Gone)),
+        let (read, arrival) = match streamed.place() {
+            Place::Stored(ticket) => (self.store.read(ticket, at, most), None),
+            Place::Arriving(arrival, id) => (self.store.read_transfer(id, at, most), Some(arrival)),
+            Place::Gone => return Piece::Now(Err(ReadError::Gone)),
         };
-        match read {
-            Read::Now(Ok(bytes)) if bytes.is_empty() && may_grow => Piece::NotYet,
-            Read::Now(read) => Piece::Now(read),
-            Read::Later(read) => Piece::Later(Box::pin(read.result())),
+        match (read, arrival) {
+            (Read::Now(Ok(bytes)), Some(arrival)) if bytes.is_empty() => {
+                self.transfers.watch(cx, arrival);
+                Piece::NotYet
+            }
+            (Read::Now(read), _) => Piece::Now(read),
+            (Read::Later(read), _) => Piece::Later(Box::pin(read.result())),
         }
     }
 
@@ -75,9 +119,8 @@ impl Disk {
     pub(super) fn write(&self, ticket: Ticket, name: Name, version: Version, value: Value) {
         let value = match value {
             Value::Arrived { arrival, hash, bytes } => {
-                let ArrivalId(id) = arrival;
-                let transfer = TransferId(id);
-                self.transfers.end(arrival);
+                // Of one that is not there, the write fails.
+                let transfer = self.transfers.end(arrival, ticket).unwrap_or(TransferId(0));
                 WriteValue::Transferred { transfer, hash, bytes: bytes as u64 }
             }
             value => value.into(),

@@ -17,6 +17,7 @@ use std::{
 
 use smol::{LocalExecutor, Task, future};
 
+use self::large::FileBytesMax;
 use super::{
     clock::{self, Alarm},
     connection::{NetConnection, Role},
@@ -28,7 +29,6 @@ use super::{
     },
     link::OpenLink,
     pull::{self, Pull},
-    streamed::Streamed,
 };
 use crate::by_number::ByNumber;
 use crate::ring::{
@@ -48,8 +48,8 @@ pub(super) struct Driver {
     state: RefCell<DriverState>,
     /// One buffer for all reads: nothing stays in it from one poll of a task to the next.
     pub(super) read_buffer: RefCell<Vec<u8>>,
-    /// The largest file that a client may send.
-    pub(super) file_bytes_max: usize,
+    /// The largest files that clients may send.
+    pub(super) bytes_max: FileBytesMax,
     /// With more connections than this, the longest idle one is closed.
     clients_max: usize,
     pub(super) flight: Rc<Flight>,
@@ -77,6 +77,8 @@ struct DriverState {
     pulls: ByNumber<ArrivalId, Task<()>>,
     /// The contents of the PUTs that are under way, by the number of the request.
     puts: ByNumber<u64, Held>,
+    /// Those that have arrived in the store in pieces.
+    arrived: ByNumber<u64, ArrivalId>,
     on_event: Box<dyn FnMut(&Event)>,
     /// What the timer is set to, and the task to wake when that changes.
     alarm: Time,
@@ -127,13 +129,14 @@ impl Driver {
                 links: ByNumber::default(),
                 pulls: ByNumber::default(),
                 puts: ByNumber::default(),
+                arrived: ByNumber::default(),
                 on_event,
                 alarm: Time(u64::MAX),
                 alarm_owner: None,
                 has_left: false,
             }),
             read_buffer: RefCell::new(vec![0; READ_BYTES_MAX]),
-            file_bytes_max,
+            bytes_max: FileBytesMax::new(file_bytes_max, flight_bytes_max),
             clients_max,
             flight: Flight::new(flight_bytes_max),
             open_link,
@@ -373,15 +376,12 @@ pub(super) struct Turn<'a> {
 impl Turn<'_> {
     /// A client's request; the answer goes into the connection's outbox, now or later.
     pub(super) fn request(&mut self, connection: &NetConnection, request: Request) {
-        let number = connection.answers.borrow_mut().expect();
-        if let Request::Pull { name, version, from } = &request
-            && self.driver.disk.is_some()
-            && let Some((hash, body)) = self.state.node.content_of(name, *version)
+        let id = connection.expect();
+        if let Request::Pull { name, of, from } = &request
+            && let Some(rest) = self.pulled(name, *of, *from)
         {
-            let rest = Streamed::rest(name.clone(), *version, hash, *from, body.len() as u64);
-            return connection.answer_streamed(number, rest);
+            return connection.answer_streamed(id.0 as u32, rest);
         }
-        let id = RequestId(u64::from(connection.id) << 32 | u64::from(number));
         if let Request::Put { content, .. } = &request {
             let held = self.driver.flight.hold(content.bytes(), WaitingPlace::Operation);
             self.state.puts.insert(id.0, held);
@@ -440,6 +440,10 @@ impl Turn<'_> {
         match output {
             Output::Reply { id, answer } => {
                 state.puts.remove(&id.0);
+                if let Some(arrival) = state.arrived.remove(&id.0) {
+                    // If no version has it by now, none will.
+                    self.driver.disk.iter().for_each(|disk| disk.abort(arrival));
+                }
                 self.reply(id, answer);
             }
             Output::Connect { link, to } => self.connect(link, to),
@@ -456,8 +460,9 @@ impl Turn<'_> {
                     state.stored.push_back((ticket, result));
                 }
             },
-            Output::Pull { arrival, from, name, version, hash, bytes } => {
-                let pull = Pull { from, name, version, hash, bytes: bytes as u64 };
+            Output::Pull { arrival, from, name, of, bytes } => {
+                let pull = Pull { from, name, of, bytes: bytes as u64 };
+                self.driver.disk.iter().for_each(|disk| disk.begin(arrival));
                 let run = pull::run(self.driver.clone(), arrival, pull);
                 state.pulls.insert(arrival, self.driver.executor.spawn(run));
             }
@@ -493,7 +498,7 @@ impl Turn<'_> {
         };
         let Answer::Found(item) = &mut answer else { return self.answer(id, answer) };
         if item.len() > STREAMED_BYTES_MIN
-            && let Some(streamed) = Streamed::file(item)
+            && let Some(streamed) = self.streamed(item)
         {
             if let Some(connection) = self.state.connections.get(&((id.0 >> 32) as u32)) {
                 connection.answer_streamed(id.0 as u32, streamed);

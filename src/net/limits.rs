@@ -46,8 +46,10 @@ pub const PIECE_BYTES_MAX: usize = 128 << 10;
 pub const PIECES_PER_TURN_MAX: usize = 4;
 /// Pieces are read while less than this waits to leave.
 pub const STREAM_AHEAD_BYTES: usize = 256 << 10;
-/// Bytes of a content that is pulled which the disk may have yet to write.
-pub const PULL_AHEAD_BYTES: u64 = 1 << 20;
+/// Bytes of one content that arrives which the disk may have yet to write.
+pub const TRANSFER_AHEAD_BYTES: u64 = 1 << 20;
+/// Bytes of all of them. Over that, each may go on only when all of it is written.
+pub const AHEAD_BYTES_MAX: u64 = 8 << 20;
 /// How long a node that a content is pulled from may send nothing: it may itself be receiving it.
 pub const PULL_SILENCE: Duration = Duration::from_secs(20);
 /// After half a message, or with answers not taken, and no progress for this long: 408, or closed.

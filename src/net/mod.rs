@@ -39,6 +39,7 @@ mod stream;
 mod streamed;
 mod task;
 mod transfers;
+mod upload;
 
 pub use clock::wall_ms;
 pub use server::{Bound, DEFAULT_IP, DEFAULT_PORT, Limits};

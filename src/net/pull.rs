@@ -1,6 +1,11 @@
 //! Pulls the content of a file from another node into the store, over a connection of its own.
 
-use std::{future::Future, io, net::SocketAddr, rc::Rc};
+use std::{
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    rc::Rc,
+};
 
 use bytes::Bytes;
 use smol::{
@@ -11,13 +16,18 @@ use smol::{
 use super::{
     clock::Alarm,
     driver::Driver,
-    limits::{PIECE_BYTES_MAX, PULL_AHEAD_BYTES, PULL_SILENCE},
+    limits::{PIECE_BYTES_MAX, PULL_SILENCE},
 };
 use crate::{
     connect::connect,
     ring::{
-        Input, PullFault, codec::Encode, item::ArrivalId, limits::LINE_BYTES_MAX, line::Line,
-        message::Request, name::Name, version::Version,
+        Input, PullFault,
+        codec::Encode,
+        item::ArrivalId,
+        limits::LINE_BYTES_MAX,
+        line::Line,
+        message::{PullOf, Request},
+        name::Name,
     },
 };
 
@@ -26,8 +36,7 @@ use crate::{
 pub(super) struct Pull {
     pub(super) from: SocketAddr,
     pub(super) name: Name,
-    pub(super) version: Version,
-    pub(super) hash: blake3::Hash,
+    pub(super) of: PullOf,
     pub(super) bytes: u64,
 }
 
@@ -38,20 +47,23 @@ pub(super) async fn run(driver: Rc<Driver>, arrival: ArrivalId, pull: Pull) {
     driver.drive(Input::Pulled { arrival, result });
 }
 
-async fn content(driver: &Driver, arrival: ArrivalId, pull: &Pull) -> Result<(), PullFault> {
+async fn content(
+    driver: &Driver,
+    arrival: ArrivalId,
+    pull: &Pull,
+) -> Result<blake3::Hash, PullFault> {
     let disk = driver.disk().ok_or(PullFault::Broken)?;
-    let from = disk.begin(arrival).await.map_err(PullFault::Store)?;
+    let from = disk.written(arrival).await.map_err(PullFault::Store)?;
     let came = rest(driver, arrival, pull, from).await;
     // What has come is on the disk before another attempt asks for what is missing.
-    let there = disk.written(arrival, 0).await.map_err(PullFault::Store)?;
-    if came.is_err() || there != pull.bytes {
-        return Err(PullFault::Broken);
+    let there = disk.written(arrival).await.map_err(PullFault::Store)?;
+    match came {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(PullFault::Gone),
+        Ok(()) if there == pull.bytes => {}
+        _ => return Err(PullFault::Broken),
     }
-    if disk.finish(arrival).await.map_err(PullFault::Store)? != pull.hash {
-        disk.abort(arrival);
-        return Err(PullFault::Broken);
-    }
-    Ok(())
+    disk.finish(arrival);
+    poll_fn(|cx| disk.poll_finished(cx, arrival)).await.map_err(PullFault::Store)
 }
 
 /// Receives everything from this byte on.
@@ -60,7 +72,7 @@ async fn rest(driver: &Driver, arrival: ArrivalId, pull: &Pull, from: u64) -> io
     let mut left = pull.bytes.saturating_sub(from);
     let mut stream = within(connect(pull.from)).await?;
     let (mut line, name) = (Vec::new(), pull.name.clone());
-    Request::Pull { name, version: pull.version, from }.encode(&mut line);
+    Request::Pull { name, of: pull.of, from }.encode(&mut line);
     within(stream.write_all(&line)).await?;
     let (mut piece, mut there) = (vec![0; PIECE_BYTES_MAX], 0);
     let head = loop {
@@ -74,6 +86,9 @@ async fn rest(driver: &Driver, arrival: ArrivalId, pull: &Pull, from: u64) -> io
     };
     let text = std::str::from_utf8(&piece[..head - 1]).map_err(io::Error::other)?;
     let answer = Line::new(text);
+    if answer.word(0) == Some("404") {
+        return Err(io::ErrorKind::NotFound.into());
+    }
     if answer.word(0) != Some("200") || answer.number("len") != Ok(left) {
         return Err(io::Error::other(text.to_owned()));
     }
@@ -83,7 +98,7 @@ async fn rest(driver: &Driver, arrival: ArrivalId, pull: &Pull, from: u64) -> io
         left = left.checked_sub(came.len() as u64).ok_or_else(ended)?;
         if !came.is_empty() {
             disk.append(arrival, Bytes::copy_from_slice(came));
-            disk.written(arrival, PULL_AHEAD_BYTES).await.map_err(|_| ended())?;
+            disk.room(arrival).await.map_err(|_| ended())?;
         }
         if left == 0 {
             return Ok(());

@@ -5,43 +5,32 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
 
-use super::{clock::Alarm, limits::PIECE_BYTES_MAX, outbox::Outbox};
+use super::{
+    limits::PIECE_BYTES_MAX,
+    outbox::Outbox,
+    transfers::{Place, SharedPlace},
+};
 use crate::{
     ring::{
-        item::{Body, Item, ItemValue},
-        message::push_found,
-        name::Name,
+        message::{push_found, push_offered},
         version::Version,
     },
     store::disk::ReadError,
 };
 
-/// How soon it is looked again whether more has come of a content that is still arriving here.
-const LOOK_AGAIN: Duration = Duration::from_millis(10);
-
 /// What is sent piece by piece.
 #[derive(Clone, Debug)]
 pub(super) struct Streamed {
-    pub(super) source: StreamSource,
-    version: Version,
-    hash: blake3::Hash,
+    place: SharedPlace,
+    /// What it is; not known yet of one whose client is still sending it.
+    of: Option<(Version, blake3::Hash)>,
     /// The next byte, and how many there are.
     at: u64,
     end: u64,
-}
-
-/// Where it is read from.
-#[derive(Clone, Debug)]
-pub(super) enum StreamSource {
-    /// From here.
-    Stored(Body),
-    /// From where this version is at the moment: it may be arriving, or have just come.
-    Version(Name),
 }
 
 /// A read from the disk.
@@ -52,7 +41,7 @@ pub(super) enum Piece {
     Now(Result<Bytes, ReadError>),
     /// It is being read from the disk.
     Later(Reading),
-    /// It has not come yet.
+    /// It has not come yet. The task is woken when it has.
     NotYet,
 }
 
@@ -60,33 +49,25 @@ pub(super) enum Piece {
 #[derive(Default)]
 pub(super) struct Feeding {
     reading: Option<Reading>,
-    look_again: Option<Alarm>,
+    /// The next piece has not come yet.
+    is_behind: bool,
 }
 
 impl Streamed {
-    /// A file that is in the store.
-    pub(super) fn file(item: &Item) -> Option<Self> {
-        let ItemValue::File { hash, body: body @ Body::Stored { .. } } = &item.value else {
-            return None;
-        };
-        let (source, end) = (StreamSource::Stored(body.clone()), body.len() as u64);
-        Some(Self { source, version: item.version, hash: *hash, at: 0, end })
-    }
-
-    /// The rest of a content that another node pulls.
-    pub(super) fn rest(
-        name: Name,
-        version: Version,
-        hash: blake3::Hash,
+    /// A content of so many bytes, from this one on.
+    pub(super) fn new(
+        place: SharedPlace,
+        of: Option<(Version, blake3::Hash)>,
         from: u64,
-        bytes: u64,
+        bytes: usize,
     ) -> Self {
-        let source = StreamSource::Version(name);
-        Self { source, version, hash, at: from.min(bytes), end: bytes }
+        let end = bytes as u64;
+        Self { place, of, at: from.min(end), end }
     }
 
-    pub(super) fn version(&self) -> Version {
-        self.version
+    /// Where it is at the moment.
+    pub(super) fn place(&self) -> Place {
+        self.place.get()
     }
 
     pub(super) fn at(&self) -> u64 {
@@ -109,8 +90,11 @@ impl Streamed {
 
     /// Appends the line in front of it.
     pub(super) fn push_head(&self, outbox: &mut Outbox) {
-        let mut line = Vec::new();
-        push_found(&mut line, self.end - self.at, self.version, self.hash);
+        let (mut line, left) = (Vec::new(), self.end - self.at);
+        match self.of {
+            Some((version, hash)) => push_found(&mut line, left, version, hash),
+            None => push_offered(&mut line, left),
+        }
         outbox.push_bytes(&line);
     }
 }
@@ -118,29 +102,29 @@ impl Streamed {
 impl Feeding {
     /// Whether a piece is being read, or has not come yet.
     pub(super) fn waits(&self) -> bool {
-        self.reading.is_some() || self.look_again.is_some()
+        self.reading.is_some() || self.is_behind
     }
 
     /// The next piece, when it is there.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        next: impl Fn() -> Piece,
+        next: impl Fn(&Context<'_>) -> Piece,
     ) -> Poll<Result<Bytes, ReadError>> {
+        self.is_behind = false;
         loop {
-            if let Some(alarm) = &mut self.look_again {
-                ready!(Pin::new(alarm).poll(cx));
-                self.look_again = None;
-            }
             if let Some(reading) = &mut self.reading {
                 let read = ready!(reading.as_mut().poll(cx));
                 self.reading = None;
                 return Poll::Ready(read);
             }
-            match next() {
+            match next(cx) {
                 Piece::Now(read) => return Poll::Ready(read),
                 Piece::Later(reading) => self.reading = Some(reading),
-                Piece::NotYet => self.look_again = Some(Alarm::after(LOOK_AGAIN)),
+                Piece::NotYet => {
+                    self.is_behind = true;
+                    return Poll::Pending;
+                }
             }
         }
     }

@@ -27,17 +27,18 @@ use super::{
     },
     stream::Stream,
     streamed::Feeding,
+    upload::Upload,
 };
 use crate::ring::{
     Input,
-    codec::{Decoder, Reject},
+    codec::{Decoded, Decoder, Reject},
     message::{Message, Peer, Refusal, Request, Status},
 };
 use crate::store::disk::ReadError;
 
 /// Runs a connection until its end.
 pub(super) async fn run(driver: Rc<Driver>, connection: Rc<NetConnection>, stream: impl Stream) {
-    let mut decoder = Decoder::new(driver.file_bytes_max);
+    let mut decoder = Decoder::new(driver.bytes_max.any);
     if connection.role.get() != Role::Client {
         decoder.trust_peer();
         stream.becomes_link();
@@ -54,6 +55,7 @@ pub(super) async fn run(driver: Rc<Driver>, connection: Rc<NetConnection>, strea
         is_blocked: false,
         has_ended: false,
         content: None,
+        upload: None,
         retry: None,
         feeding: Feeding::default(),
     };
@@ -86,6 +88,8 @@ struct Task<S> {
     has_ended: bool,
     /// The file that is just arriving.
     content: Option<Half>,
+    /// The large file that is just arriving in pieces, or has yet to be put.
+    upload: Option<Upload>,
     /// Wakes the task to ask whether that may go on.
     retry: Option<Alarm>,
     /// The next piece of an answer that leaves piece by piece.
@@ -112,6 +116,10 @@ impl<S: Stream> Task<S> {
                     }
                 }
                 Stage::Finishing => return Poll::Pending,
+                Stage::Open if self.upload.as_ref().is_some_and(Upload::has_ended) => {
+                    ready!(self.put_upload(cx));
+                    continue;
+                }
                 Stage::Open if self.has_ended => {
                     let is_done = is_flushed && self.connection.answers.borrow().len() == 0;
                     return if self.is_link() || is_done {
@@ -163,7 +171,8 @@ impl<S: Stream> Task<S> {
             if outbox.bytes() >= STREAM_AHEAD_BYTES {
                 return Ok(());
             }
-            let Poll::Ready(read) = self.feeding.poll(cx, || self.driver.piece(streamed)) else {
+            let next = |cx: &Context<'_>| self.driver.piece(cx, streamed);
+            let Poll::Ready(read) = self.feeding.poll(cx, next) else {
                 return Ok(());
             };
             match read {
@@ -229,6 +238,7 @@ impl<S: Stream> Task<S> {
             return false;
         }
         let has_room = match &self.content {
+            _ if self.upload.is_some() => self.upload_may_grow(cx),
             Some(content) if content.may_grow(clock::now(), cx.waker()) => true,
             Some(_) => {
                 let mut retry = Alarm::after(TURN_LOOK);
@@ -255,6 +265,10 @@ impl<S: Stream> Task<S> {
         if self.is_full() {
             return Ok(false);
         }
+        if self.upload.take().is_some() {
+            self.refuse_last();
+            return Ok(true);
+        }
         let is_all = if self.has_rest {
             self.decode_rest()?;
             false
@@ -269,11 +283,55 @@ impl<S: Stream> Task<S> {
             return Ok(false);
         }
         if !self.partial.is_empty() || !self.decoder.is_between_messages() {
-            let reason = "this node is leaving its ring; try another";
-            self.connection.refuse(Refusal::new(Status::Unavailable, reason));
+            self.refuse_last();
         }
         self.connection.end();
         Ok(true)
+    }
+
+    /// Answers what has not come whole before this node ends.
+    fn refuse_last(&self) {
+        let reason = "this node is leaving its ring; try another";
+        self.connection.refuse(Refusal::new(Status::Unavailable, reason));
+        self.connection.end();
+    }
+
+    /// Whether more of a large file may be read. If not, the task is woken.
+    fn upload_may_grow(&mut self, cx: &Context<'_>) -> bool {
+        let Some(upload) = &self.upload else { return true };
+        match upload.poll_room(cx) {
+            Poll::Pending => false,
+            Poll::Ready(Ok(())) => true,
+            Poll::Ready(Err(fault)) => {
+                self.connection.refuse(upload.refusal(fault));
+                self.upload = None;
+                self.decoder.skip_file();
+                true
+            }
+        }
+    }
+
+    /// A large file begins to arrive in pieces.
+    fn begin_upload(&mut self, message: Message, bytes: usize) {
+        let Message::Request(Request::Put { name, only_if, .. }) = message else { return };
+        match Upload::begin(&self.driver, name, bytes, only_if) {
+            Ok(upload) => self.upload = Some(upload),
+            Err(refusal) => {
+                self.connection.refuse(refusal);
+                self.decoder.skip_file();
+            }
+        }
+    }
+
+    /// A large file has come: it is put when all of it is on the disk.
+    fn put_upload(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let Some(upload) = &mut self.upload else { return Poll::Ready(()) };
+        match ready!(upload.poll_put(cx)) {
+            Ok(put) => self.driver.turn().put(&self.connection, put),
+            Err(fault) => self.connection.refuse(upload.refusal(fault)),
+        }
+        self.upload = None;
+        Poll::Ready(())
     }
 
     fn is_link(&self) -> bool {
@@ -321,7 +379,7 @@ impl<S: Stream> Task<S> {
             if all < buffer.len() || self.connection.stage.get() != Stage::Open {
                 return Ok(false);
             }
-            if self.content.is_none() {
+            if self.content.is_none() && !self.upload.as_ref().is_some_and(Upload::has_room) {
                 return Ok(false);
             }
         }
@@ -348,7 +406,7 @@ impl<S: Stream> Task<S> {
             Some((since, bytes)) => Some((since, bytes + read as u64)),
         };
         self.connection.half.set(half);
-        if self.decoder.bytes_wanted() == 0 {
+        if self.decoder.bytes_wanted() == 0 || self.upload.is_some() {
             self.content = None;
         } else {
             let upload = (!self.is_link()).then_some(self.connection.id);
@@ -385,14 +443,34 @@ impl<S: Stream> Task<S> {
                 (self.has_rest, self.is_held) = (true, true);
                 break;
             }
-            let (more, message) = self.decoder.decode(&input[taken..]);
-            if self.must_go_round(&message) {
+            let in_pieces = |message: &_, bytes| self.driver.takes_apart(message, bytes);
+            let (more, decoded) = self.decoder.decode_some(&input[taken..], in_pieces);
+            if self.must_go_round(&decoded) {
                 (self.has_rest, self.is_held) = (true, true);
                 break;
             }
             taken += more;
-            let Some(message) = message else { break };
+            let Some(decoded) = decoded else { break };
             self.is_first = false;
+            let message = match decoded {
+                Ok(Decoded::Whole(message)) => Ok(message),
+                Ok(Decoded::Begins(message, bytes)) => {
+                    self.give(&mut messages)?;
+                    self.begin_upload(message, bytes);
+                    continue;
+                }
+                Ok(Decoded::Piece(piece)) => {
+                    self.upload.iter().for_each(|upload| upload.push(piece));
+                    continue;
+                }
+                Ok(Decoded::Ends) => {
+                    // It is put before what comes after it is asked.
+                    self.upload.iter_mut().for_each(Upload::end);
+                    self.has_rest = taken < input.len();
+                    break;
+                }
+                Err(reject) => Err(reject),
+            };
             if let Ok(Message::Peer(_)) = &message
                 && self.connection.role.get() == Role::Client
             {
@@ -420,12 +498,11 @@ impl<S: Stream> Task<S> {
 
     /// Whether this is a GET or a DELETE that goes round the ring, and there is no room for that. It is
     /// one line, so it can be decoded once more.
-    fn must_go_round(&self, message: &Option<Result<Message, Reject>>) -> bool {
-        let goes_round = match message {
-            Some(Ok(Message::Request(Request::Get { name, version }))) => {
-                version.is_some() || !self.driver.has(name)
-            }
-            Some(Ok(Message::Request(Request::Delete { .. }))) => true,
+    fn must_go_round(&self, decoded: &Option<Result<Decoded<'_>, Reject>>) -> bool {
+        let Some(Ok(Decoded::Whole(Message::Request(request)))) = decoded else { return false };
+        let goes_round = match request {
+            Request::Get { name, version } => version.is_some() || !self.driver.has(name),
+            Request::Delete { .. } => true,
             _ => false,
         };
         goes_round && !self.is_link() && !self.driver.has_room()

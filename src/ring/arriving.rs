@@ -12,6 +12,8 @@
 //! KEEP later; but a KEEP waits for a moment for what has only just begun to come, so that a quick
 //! transfer costs no second round.
 //!
+//! What a client is still sending is offered before: see `offers.rs`.
+//!
 //! A transfer that breaks goes on where it ended, from another member if there is one that may have
 //! it. One that does not come in the end is given up: then this node lacks a version that others have, and
 //! catches up with them as after any other loss.
@@ -26,7 +28,7 @@ use super::{
     event::{Output, PullFault, RequestId, StoreFault},
     index::Kept,
     item::{ArrivalId, Body, Item, ItemValue, Ticket},
-    message::{Answer, Failed, Refusal, Status},
+    message::{Answer, Failed, OpId, PullOf, Refusal, Status},
     name::Name,
     node::Node,
     version::{Time, Version},
@@ -34,65 +36,109 @@ use super::{
 
 /// Contents that are pulled at the same time; others wait.
 const PULLS_MAX: usize = 16;
+/// How long an offered content is kept when all of it is here, and its version is not.
+const OFFER_KEPT: Duration = Duration::from_secs(30);
 /// Contents that are pulled or wait for that. Over that, the node is full for them.
-const ARRIVALS_MAX: usize = 1024;
+pub(super) const ARRIVALS_MAX: usize = 1024;
 /// After so many attempts in which nothing came, a content is given up.
 const TRIES_MAX: u32 = 30;
 /// How long a KEEP waits for a content that has just begun to come.
-const QUICK: Duration = Duration::from_millis(50);
+pub(super) const QUICK: Duration = Duration::from_millis(50);
 /// Requests that wait for one content.
 const REPLIES_MAX: usize = 64;
 
 /// What is on its way to this node.
 #[derive(Debug, Default)]
 pub(super) struct Arriving {
-    all: BTreeMap<ArrivalId, Coming>,
+    pub(super) all: BTreeMap<ArrivalId, Coming>,
+    /// What clients of this node are sending.
+    pub(super) uploads: BTreeMap<ArrivalId, Upload>,
     made: u64,
 }
 
-/// A version whose content is on its way.
+/// A file that a client is sending.
 #[derive(Debug)]
-struct Coming {
-    name: Name,
-    version: Version,
-    hash: blake3::Hash,
-    bytes: usize,
+pub(super) struct Upload {
+    pub(super) name: Name,
+    pub(super) bytes: usize,
+}
+
+/// A content that is on its way.
+#[derive(Debug)]
+pub(super) struct Coming {
+    pub(super) name: Name,
+    pub(super) bytes: usize,
+    /// The version that has it, and its hash; not known yet of one that is only offered.
+    pub(super) of: Option<(Version, blake3::Hash)>,
+    pub(super) offer: Option<OpId>,
     /// Where it is pulled from.
-    at: SocketAddr,
-    state: ComingState,
-    tries: u32,
+    pub(super) at: SocketAddr,
+    pub(super) state: ComingState,
+    pub(super) tries: u32,
     /// Until then a KEEP waits for it.
-    quick_until: Time,
+    pub(super) quick_until: Time,
     /// The version that it had on its round before, if there was one.
-    instead: Option<Version>,
+    pub(super) instead: Option<Version>,
     /// GETs that are answered with it, and until when.
-    replies: Vec<(RequestId, Time)>,
+    pub(super) replies: Vec<(RequestId, Time)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum ComingState {
+pub(super) enum ComingState {
     /// It is to be pulled from then on.
     Waits(Time),
     Pulled,
+    /// It is offered and has come, and has this hash. Its version is awaited until then.
+    Here(blake3::Hash, Time),
     /// It has come, or a later version has, and the store has yet to confirm that.
     Stored(Ticket),
 }
 
+impl Coming {
+    fn has(&self, name: &Name, version: Version) -> bool {
+        self.name == *name && self.of.is_some_and(|(it, _)| it == version)
+    }
+
+    /// Where it is pulled from, and which.
+    fn pull_of(&self) -> Option<PullOf> {
+        let version = self.of.map(|(version, _)| PullOf::Version(version));
+        version.or(self.offer.map(PullOf::Offer))
+    }
+}
+
 impl Arriving {
+    /// None yet. The count begins at a random number, so that what an earlier life of this node has
+    /// offered is not taken for an offer of this one.
+    pub(super) fn new(seed: u64) -> Self {
+        Self { made: seed >> 16 << 16, ..Self::default() }
+    }
+
     /// A name for another content.
-    fn id(&mut self) -> ArrivalId {
+    pub(super) fn id(&mut self) -> ArrivalId {
         self.made += 1;
         ArrivalId(self.made)
     }
 
     fn find(&self, name: &Name, version: Version) -> Option<ArrivalId> {
-        let mut all = self.all.iter();
-        all.find(|(_, it)| it.version == version && it.name == *name).map(|(id, _)| *id)
+        self.all.iter().find(|(_, it)| it.has(name, version)).map(|(id, _)| *id)
     }
 
-    /// How many are pulled.
+    pub(super) fn find_offer(&self, offer: OpId) -> Option<ArrivalId> {
+        self.all.iter().find(|(_, it)| it.offer == Some(offer)).map(|(id, _)| *id)
+    }
+
+    /// How many are pulled because of their version.
     fn pulled(&self) -> usize {
-        self.all.values().filter(|it| it.state == ComingState::Pulled).count()
+        let is_pulled = |it: &&Coming| it.state == ComingState::Pulled && it.of.is_some();
+        self.all.values().filter(is_pulled).count()
+    }
+
+    /// Bytes that are on their way to the store.
+    pub(super) fn bytes(&self) -> usize {
+        let is_open = |it: &&Coming| !matches!(it.state, ComingState::Stored(_));
+        let coming = self.all.values().filter(is_open).map(|it| it.bytes);
+        let uploads = self.uploads.values().map(|it| it.bytes);
+        coming.chain(uploads).fold(0, usize::saturating_add)
     }
 
     /// The last that has begun.
@@ -108,8 +154,9 @@ impl Arriving {
     /// The versions of one node that are on their way.
     pub(super) fn pending(&self, node: SocketAddr, most: usize) -> Failed {
         let mut pending = Failed::default();
-        let of_node = self.all.values().filter(|it| it.version.node == node);
-        of_node.for_each(|it| pending.add(it.version.stamp, most));
+        let versions = self.all.values().filter_map(|it| it.of.map(|(version, _)| version));
+        let of_node = versions.filter(|it| it.node == node);
+        of_node.for_each(|it| pending.add(it.stamp, most));
         pending
     }
 
@@ -118,7 +165,8 @@ impl Arriving {
         let has_room = self.pulled() < PULLS_MAX;
         let of_one = |it: &Coming| {
             let waits = match it.state {
-                ComingState::Waits(until) if has_room => Some(until),
+                ComingState::Waits(until) if has_room || it.of.is_none() => Some(until),
+                ComingState::Here(_, until) => Some(until),
                 _ => None,
             };
             let replies = it.replies.iter().map(|(_, until)| *until);
@@ -144,8 +192,9 @@ impl Node {
             return Some((hash, body));
         }
         let arrival = self.arriving.find(name, version)?;
-        let Coming { hash, bytes, .. } = self.arriving.all[&arrival];
-        Some((hash, Body::Arrived { arrival, bytes }))
+        let coming = &self.arriving.all[&arrival];
+        let (_, hash) = coming.of?;
+        Some((hash, Body::Arrived { arrival, bytes: coming.bytes }))
     }
 
     /// A content may be pulled rather than sent with its message, if all members keep theirs on a disk.
@@ -160,6 +209,7 @@ impl Node {
         name: &Name,
         item: &Item,
         instead: Option<Version>,
+        offer: Option<OpId>,
         out: &mut Vec<Output>,
     ) -> Kept {
         let version = item.version;
@@ -167,9 +217,15 @@ impl Node {
             return Kept::Old;
         };
         if let Some(before) = instead.and_then(|it| self.arriving.find(name, it)) {
+            if self.renumber(before, version, hash) {
+                return Kept::New;
+            }
             self.give_up_arrival(now, before, None, out);
         }
+        let offered = offer.and_then(|offer| self.arriving.find_offer(offer));
+        let offered = offered.filter(|it| self.arriving.all[it].of.is_none());
         if self.index.is_old(name, version) {
+            offered.into_iter().for_each(|it| self.give_up_arrival(now, it, None, out));
             return Kept::Old;
         }
         if let Some(coming) = self.arriving.find(name, version) {
@@ -181,17 +237,26 @@ impl Node {
             }
             return Kept::Old;
         }
+        if let Some(arrival) = offered {
+            let coming = &self.arriving.all[&arrival];
+            if coming.name == *name && coming.bytes == bytes {
+                self.version_of_offer(now, arrival, item, instead, out);
+                return Kept::New;
+            }
+            self.give_up_arrival(now, arrival, None, out);
+        }
         let has_room = self.config.keeps && self.arriving.all.len() < ARRIVALS_MAX;
         if !has_room || !self.has_room(now, name, bytes) {
             self.refuse_version(name, version, bytes, out);
-            return Kept::Full;
+            let is_newest = self.index.get(name).is_none_or(|held| held.version < version);
+            return if is_newest { Kept::Full } else { Kept::Old };
         }
         let id = self.arriving.id();
         let coming = Coming {
             name: name.clone(),
-            version,
-            hash,
             bytes,
+            of: Some((version, hash)),
+            offer: None,
             at,
             state: ComingState::Waits(now),
             tries: 0,
@@ -202,6 +267,23 @@ impl Node {
         self.arriving.all.insert(id, coming);
         self.pull_next(now, out);
         Kept::New
+    }
+
+    /// A write comes round again with another version: what has come of its content stays. Returns
+    /// whether that is so.
+    fn renumber(&mut self, arrival: ArrivalId, version: Version, hash: blake3::Hash) -> bool {
+        let Some(coming) = self.arriving.all.get_mut(&arrival) else { return false };
+        let is_same = coming.of.is_some_and(|(_, it)| it == hash);
+        let is_open = !matches!(coming.state, ComingState::Stored(_));
+        if is_same && is_open {
+            coming.of = Some((version, hash));
+        }
+        is_same && is_open
+    }
+
+    /// Whether a content is on its way to this node.
+    pub fn is_coming(&self, arrival: ArrivalId) -> bool {
+        self.arriving.all.contains_key(&arrival)
     }
 
     /// Whether a version is on its way; if so, under which name.
@@ -224,14 +306,19 @@ impl Node {
     }
 
     /// Pulls what waits for that, as far as not too much is pulled already.
-    fn pull_next(&mut self, now: Time, out: &mut Vec<Output>) {
+    pub(super) fn pull_next(&mut self, now: Time, out: &mut Vec<Output>) {
         let room = PULLS_MAX.saturating_sub(self.arriving.pulled());
         let is_due = |it: &Coming| matches!(it.state, ComingState::Waits(from) if now >= from);
-        let due = self.arriving.all.iter_mut().filter(|(_, it)| is_due(it));
-        for (&arrival, it) in due.take(room) {
+        let mut left = room;
+        for (&arrival, it) in self.arriving.all.iter_mut().filter(|(_, it)| is_due(it)) {
+            if it.of.is_some() {
+                let Some(less) = left.checked_sub(1) else { continue };
+                left = less;
+            }
+            let Some(of) = it.pull_of() else { continue };
             it.state = ComingState::Pulled;
-            let (name, version, hash) = (it.name.clone(), it.version, it.hash);
-            out.push(Output::Pull { arrival, from: it.at, name, version, hash, bytes: it.bytes });
+            let name = it.name.clone();
+            out.push(Output::Pull { arrival, from: it.at, name, of, bytes: it.bytes });
         }
     }
 
@@ -240,15 +327,25 @@ impl Node {
         &mut self,
         now: Time,
         arrival: ArrivalId,
-        result: Result<(), PullFault>,
+        result: Result<blake3::Hash, PullFault>,
         out: &mut Vec<Output>,
     ) {
         let Some(coming) = self.arriving.all.get_mut(&arrival) else { return };
+        let result = result.and_then(|hash| match coming.of {
+            // It is another content, or it was damaged on its way: it is pulled again from the start.
+            Some((_, expected)) if hash != expected => {
+                out.push(Output::GiveUp { arrival });
+                Err(PullFault::Broken)
+            }
+            _ => Ok(hash),
+        });
         match result {
-            Ok(()) => {
-                let (hash, bytes) = (coming.hash, coming.bytes);
-                let (name, version, instead) =
-                    (coming.name.clone(), coming.version, coming.instead);
+            Ok(hash) => {
+                let Some((version, _)) = coming.of else {
+                    coming.state = ComingState::Here(hash, now + OFFER_KEPT);
+                    return;
+                };
+                let (bytes, name, instead) = (coming.bytes, coming.name.clone(), coming.instead);
                 let value = ItemValue::File { hash, body: Body::Arrived { arrival, bytes } };
                 match self.file(now, &name, Item { version, value }, out) {
                     Kept::New | Kept::Older => {
@@ -266,24 +363,12 @@ impl Node {
                     }
                 }
             }
-            Err(PullFault::Broken) if coming.tries < TRIES_MAX => {
-                coming.tries += 1;
-                let delay = self.config.check_interval * coming.tries.min(8) / 4;
-                let (before, creator) = (coming.at, coming.version.node);
-                let others = [self.view.predecessor(self.config.address), Some(creator)];
-                let others = others.into_iter().flatten();
-                let mut others =
-                    others.filter(|&it| it != self.config.address && self.view.is_alive(it));
-                let next = others.find(|&it| it != before).unwrap_or(before);
-                let coming = self.arriving.all.get_mut(&arrival).expect("it is here");
-                (coming.at, coming.state) = (next, ComingState::Waits(now + delay));
-            }
-            Err(PullFault::Broken) => {
-                self.give_up_arrival(now, arrival, Some(Status::Timeout), out);
-            }
+            Err(PullFault::Broken | PullFault::Gone) => self.pull_broke(now, arrival, result, out),
             Err(PullFault::Store(fault)) => {
-                let (name, version, bytes) = (coming.name.clone(), coming.version, coming.bytes);
-                self.refuse_version(&name, version, bytes, out);
+                if let Some((version, _)) = coming.of {
+                    let (name, bytes) = (coming.name.clone(), coming.bytes);
+                    self.refuse_version(&name, version, bytes, out);
+                }
                 let status = match fault {
                     StoreFault::Full => Status::InsufficientStorage,
                     StoreFault::Broken => Status::Unavailable,
@@ -293,6 +378,42 @@ impl Node {
         }
         self.pull_next(now, out);
         self.pass_keeps(now, out);
+    }
+
+    /// A content has come in part, or not at all: it is pulled again, if it may be there.
+    fn pull_broke(
+        &mut self,
+        now: Time,
+        arrival: ArrivalId,
+        result: Result<blake3::Hash, PullFault>,
+        out: &mut Vec<Output>,
+    ) {
+        // Its client has gone, or sends it again; or its version is about to come.
+        if self.is_withdrawn(arrival, result) {
+            return self.give_up_arrival(now, arrival, None, out);
+        }
+        let Some(coming) = self.arriving.all.get_mut(&arrival) else { return };
+        if coming.tries >= TRIES_MAX {
+            return self.give_up_arrival(now, arrival, Some(Status::Timeout), out);
+        }
+        coming.tries += 1;
+        let delay = self.config.check_interval * coming.tries.min(8) / 4;
+        let creator = coming.of.map(|(version, _)| version.node);
+        let creator = creator.or(coming.offer.map(|op| op.creator));
+        let others = [self.view.predecessor(self.config.address), creator].into_iter().flatten();
+        let mut others = others.filter(|&it| it != self.config.address && self.view.is_alive(it));
+        if let Some(other) = others.find(|&it| it != coming.at) {
+            coming.at = other;
+        }
+        coming.state = ComingState::Waits(now + delay);
+    }
+
+    /// Whether what was offered does not come any more.
+    fn is_withdrawn(&self, arrival: ArrivalId, result: Result<blake3::Hash, PullFault>) -> bool {
+        let Some(coming) = self.arriving.all.get(&arrival) else { return false };
+        let creator = coming.offer.map(|op| op.creator);
+        let is_alive = creator.is_some_and(|creator| self.view.is_alive(creator));
+        coming.of.is_none() && (result == Err(PullFault::Gone) || !is_alive)
     }
 
     /// The store has confirmed a version, or could not keep it.
@@ -327,7 +448,10 @@ impl Node {
     /// Contents of versions that are no longer taken, because enough later ones are here, are not needed.
     pub(super) fn drop_old_arrivals(&mut self, now: Time, out: &mut Vec<Output>) {
         let is_stored = |it: &Coming| matches!(it.state, ComingState::Stored(_));
-        let is_old = |it: &Coming| !is_stored(it) && self.index.is_old(&it.name, it.version);
+        let is_old = |it: &Coming| {
+            let version = it.of.map(|(version, _)| version);
+            !is_stored(it) && version.is_some_and(|version| self.index.is_old(&it.name, version))
+        };
         let old = self.arriving.all.iter().filter(|(_, it)| is_old(it)).map(|(id, _)| *id);
         for arrival in old.collect::<Vec<_>>() {
             self.arrival_is_old(now, arrival, out);
@@ -346,6 +470,11 @@ impl Node {
                 }
                 now < until
             });
+        }
+        let is_over = |it: &Coming| matches!(it.state, ComingState::Here(_, until) if now >= until);
+        let over = self.arriving.all.iter().filter(|(_, it)| is_over(it)).map(|(id, _)| *id);
+        for arrival in over.collect::<Vec<_>>() {
+            self.give_up_arrival(now, arrival, None, out);
         }
         self.pull_next(now, out);
         self.pass_keeps(now, out);
@@ -371,8 +500,8 @@ impl Node {
         if !matches!(coming.state, ComingState::Stored(_)) {
             out.push(Output::GiveUp { arrival });
         }
-        if let Some(status) = fault {
-            self.commits.note_failure(coming.version, status);
+        if let (Some(status), Some((version, _))) = (fault, coming.of) {
+            self.commits.note_failure(version, status);
         }
         self.end_arrival(now, arrival, fault.is_none(), out);
     }
@@ -380,7 +509,7 @@ impl Node {
     fn end_arrival(&mut self, now: Time, arrival: ArrivalId, is_kept: bool, out: &mut Vec<Output>) {
         let Some(coming) = self.arriving.all.remove(&arrival) else { return };
         for (id, _) in coming.replies {
-            let held = self.index.version(&coming.name, coming.version);
+            let held = coming.of.and_then(|(it, _)| self.index.version(&coming.name, it));
             let answer = held.map_or_else(not_here, |held| Answer::Found(held.item()));
             out.push(Output::Reply { id, answer });
         }

@@ -106,7 +106,9 @@ mod tests {
         let hash = blake3::hash(b"a");
         assert_eq!(Hex(hash).to_string(), hash.to_string());
         let ports = [0, 9, 10, 99, 100, 999, 1000, 9999, 10_000, u16::MAX];
-        for (port, ip) in ports.iter().zip(["0.0.0.0", "255.100.99.10", "127.0.1.1", "::1"].iter().cycle()) {
+        for (port, ip) in
+            ports.iter().zip(["0.0.0.0", "255.100.99.10", "127.0.1.1", "::1"].iter().cycle())
+        {
             let node = SocketAddr::new(ip.parse().unwrap(), *port);
             let stamp = Stamp(u64::MAX / (u64::from(*port) + 1));
             let version = Version { stamp, node };

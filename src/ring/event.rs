@@ -5,7 +5,7 @@ use std::{fmt, net::SocketAddr};
 use super::{
     clocks,
     item::{ArrivalId, Ticket, Value},
-    message::{Answer, Condition, Envelope, Request},
+    message::{Answer, Condition, Envelope, PullOf, Request},
     name::Name,
     version::Version,
     view::{MemberState, View},
@@ -66,6 +66,21 @@ pub enum Input {
         /// Whether it is kept. If not, the store has forgotten it.
         result: Result<(), StoreFault>,
     },
+    /// A client begins to send a file that arrives in the store in pieces. [`Input::Put`] follows, or
+    /// [`Input::UploadBroken`].
+    Upload {
+        /// Its name in the store.
+        arrival: ArrivalId,
+        /// The file's name.
+        name: Name,
+        /// Its length.
+        bytes: usize,
+    },
+    /// The client's file does not come, or could not be taken. What has come of it is forgotten.
+    UploadBroken {
+        /// Its name in the store.
+        arrival: ArrivalId,
+    },
     /// A client's file has arrived in the store in pieces, and is to be kept on every node. Exactly one
     /// [`Output::Reply`] follows, at once or later. If the content was not handed to the store by then
     /// ([`Output::Store`]), it is not needed.
@@ -75,12 +90,13 @@ pub enum Input {
         /// The file.
         put: ArrivedPut,
     },
-    /// What [`Output::Pull`] asked for is here, all of it and with that hash, or does not come.
+    /// What [`Output::Pull`] asked for is here, all of it, or does not come.
     Pulled {
         /// Which.
         arrival: ArrivalId,
-        /// Whether it is here. If not, what has come so far may stay: the same may be asked for again.
-        result: Result<(), PullFault>,
+        /// BLAKE3 of it, if it is here. If not, what has come so far may stay: the same may be asked for
+        /// again.
+        result: Result<blake3::Hash, PullFault>,
     },
     /// The store has found that the content of a file is damaged. The node goes on without it, and asks
     /// the ring for it.
@@ -118,8 +134,10 @@ pub struct ArrivedPut {
 /// Why a content that was to be pulled did not come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PullFault {
-    /// The other node was not reached, does not have it, or broke off; or what came was damaged.
+    /// The other node was not reached, or broke off.
     Broken,
+    /// The other node does not have it.
+    Gone,
     /// The store could not take it.
     Store(StoreFault),
 }
@@ -162,7 +180,7 @@ pub enum Output {
         /// Which link.
         link: LinkId,
     },
-    /// Pull the content of one version of a name from another node, over a connection of its own, into
+    /// Pull a content from another node, over a connection of its own, into
     /// the store: from where an earlier attempt of this name ended. [`Input::Pulled`] follows.
     Pull {
         /// Its name in the store.
@@ -171,10 +189,8 @@ pub enum Output {
         from: SocketAddr,
         /// The file's name.
         name: Name,
-        /// Which write of that.
-        version: Version,
-        /// BLAKE3 of it.
-        hash: blake3::Hash,
+        /// Which content of that.
+        of: PullOf,
         /// Its length.
         bytes: usize,
     },

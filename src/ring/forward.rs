@@ -71,7 +71,9 @@ impl Node {
             let refused = refused.filter(|&it| it > item.version);
             forward.newest = forward.newest.max(held).max(refused);
             let kept = match self.believes(now, known, item.version.stamp) {
-                true => self.keep(now, &forward.name, item, forward.instead, out),
+                true => {
+                    self.keep(now, &forward.name, item, forward.instead, forward.offered(), out)
+                }
                 false => Err(Status::Unavailable),
             };
             if let Some(instead) = forward.instead.filter(|_| kept.is_ok()) {
@@ -87,7 +89,7 @@ impl Node {
         let Some(next) = &self.next else { return };
         // The creator has the content: the last link carries only the line.
         if next.peer == forward.op.creator && forward.carried != Carried::Tombstone {
-            forward.carried = Carried::Known;
+            (forward.carried, forward.offer) = (Carried::Known, None);
         }
         forward.copies += 1;
         let link = next.link;
@@ -109,7 +111,7 @@ impl Node {
     ) {
         if let Some(item) = &forward.found {
             // Where it cannot be kept, it is still passed on.
-            let _ = self.keep(now, &forward.name, item.clone(), None, out);
+            let _ = self.keep(now, &forward.name, item.clone(), None, None, out);
         }
         let held = match forward.wanted {
             Some(version) => self.index.version(&forward.name, version),

@@ -219,12 +219,14 @@ impl Index {
     pub fn has_room(&self, name: &Name, content_bytes: usize) -> bool {
         let freed = self.get(name).map_or(0, |held| cost(name, held));
         let newest = self.totals.newest_bytes() - freed;
-        newest + name.as_str().len() + content_bytes + ENTRY_BYTES <= self.bytes_max
+        let cost = content_bytes.saturating_add(name.as_str().len() + ENTRY_BYTES);
+        newest.saturating_add(cost) <= self.bytes_max
     }
 
     /// Whether there is room for an older version of this many bytes, without another that makes way.
     pub fn has_room_beside(&self, name: &Name, content_bytes: usize) -> bool {
-        self.totals.bytes + name.as_str().len() + content_bytes + ENTRY_BYTES <= self.bytes_max
+        let cost = content_bytes.saturating_add(name.as_str().len() + ENTRY_BYTES);
+        self.totals.bytes.saturating_add(cost) <= self.bytes_max
     }
 
     /// Whether the index holds this version of a name, or would not enter it because of later ones.

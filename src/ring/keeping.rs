@@ -14,7 +14,7 @@ use super::{
     index::{Dropped, EntryKind, Index, IndexEntry, Kept},
     item::{Body, Item, ItemValue, Ticket, Value},
     limits::{FILE_BYTES_CEILING, INCARNATION_MAX, OPERATION_BYTES_MAX, OPERATIONS_MAX},
-    message::{Answer, Refusal, Request, Status},
+    message::{Answer, OpId, Refusal, Request, Status},
     name::Name,
     node::{Node, Phase},
     size,
@@ -218,13 +218,14 @@ impl Node {
     }
 
     /// Keeps what another node sent, if it is newer than what is here. A version that had another number
-    /// before takes the place of that one.
+    /// before takes the place of that one; and its content may have come with an offer.
     pub(super) fn keep(
         &mut self,
         now: Time,
         name: &Name,
         item: Item,
         instead: Option<Version>,
+        offer: Option<OpId>,
         out: &mut Vec<Output>,
     ) -> Result<Kept, Status> {
         if item.version.stamp.wall_ms() > INCARNATION_MAX {
@@ -232,7 +233,7 @@ impl Node {
         }
         self.clock.observe(item.version.stamp, self.clocks.latest(now));
         let kept = match item.body() {
-            Some(Body::Apart { .. }) => self.arrive(now, name, &item, instead, out),
+            Some(Body::Apart { .. }) => self.arrive(now, name, &item, instead, offer, out),
             _ => self.file(now, name, item, out),
         };
         match kept {
@@ -267,12 +268,12 @@ impl Node {
     /// Whether a file of this many bytes would fit under this name.
     pub(super) fn has_room(&self, now: Time, name: &Name, bytes: usize) -> bool {
         let in_memory = if self.goes_apart(bytes) { 0 } else { bytes };
-        self.index.has_room(name, bytes)
+        self.index.has_room(name, bytes.saturating_add(self.arriving.bytes()))
             && self.storing.has_room(now, in_memory)
             && (self.config.keeps || bytes <= FILE_BYTES_CEILING)
     }
 
-    /// There is no room for a version.
+    /// There is no room for a version. Of one that is not the newest, that does not matter.
     pub(super) fn refuse_version(
         &mut self,
         name: &Name,
@@ -280,6 +281,9 @@ impl Node {
         bytes: usize,
         out: &mut Vec<Output>,
     ) {
+        if self.index.get(name).is_some_and(|held| held.version >= version) {
+            return;
+        }
         let was_full = !self.refused.is_empty();
         self.refused.add(name, version, Some(bytes));
         self.note_room(was_full, out);

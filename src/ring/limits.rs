@@ -15,6 +15,9 @@ pub const MEMBERS_MAX: usize = 128;
 /// A content of this length or more is pulled over a connection of its own, from disk to disk, rather
 /// than sent with a message.
 pub const APART_BYTES: usize = 64 << 10;
+/// A content of this length or more is offered while its client is still sending it, so that the others
+/// pull it meanwhile.
+pub const OFFER_BYTES: usize = 1 << 20;
 /// Names that one LIST answers at most.
 pub const LIST_NAMES_MAX: usize = 1000;
 /// Largest file that a node takes from another, whatever its own `max_file_bytes` says to clients.

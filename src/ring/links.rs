@@ -6,7 +6,7 @@ use super::{
     coverage::Covers,
     event::{Event, LinkId, LinkTarget, Output},
     limits::{CHECK_TIMEOUT_MIN, LINK_SILENCE_MAX, MEMBERS_MAX, REST_MAX, SCOUTS_MAX},
-    message::{Item, Peer, Role},
+    message::{Body, Item, Peer, Role},
     node::{Node, Phase},
     version::Time,
     view::{Cause, View, ViewHash},
@@ -204,7 +204,11 @@ impl Node {
 
     /// A large content that goes out to the successor keeps what comes behind it.
     pub(super) fn note_load(&mut self, link: LinkId, message: &Peer) {
-        let bytes = message.item().map_or(0, Item::len);
+        let body = message.item().and_then(Item::body);
+        let bytes = match body {
+            Some(Body::Apart { .. }) | None => 0,
+            Some(body) => body.len(),
+        };
         if let Some(next) = self.next.as_mut().filter(|next| next.link == link)
             && bytes >= LARGE_CONTENT_BYTES
         {

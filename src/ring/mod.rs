@@ -79,6 +79,7 @@ pub mod limits;
 mod links;
 mod membership;
 pub mod node;
+mod offers;
 mod operations;
 mod reading;
 mod refused;

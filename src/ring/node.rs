@@ -80,6 +80,8 @@ pub struct Config {
     /// Where all members keep files on disks, a content of this length or more is not sent with its
     /// message: those that lack it pull it.
     pub apart_bytes: usize,
+    /// And a content of this length or more is offered to them while its client is still sending it.
+    pub offer_bytes: usize,
     /// How long a tombstone is held, by the time of its write. It should be the same at all members.
     pub tombstone_ttl: Duration,
     /// Whether the store keeps files on a disk: a PUT is then answered when it is there.
@@ -244,7 +246,7 @@ impl Node {
             seeking: Seeking::default(),
             operations: Operations::new(config.seed),
             commits: Commits::default(),
-            arriving: Arriving::default(),
+            arriving: Arriving::new(config.seed),
             waiting: Waiting::default(),
             catchup: Catchup::default(),
             reports: Reports::default(),
@@ -302,6 +304,10 @@ impl Node {
             Input::Progress { link } => self.heard(now, link, false),
             Input::LinkDown { link, why } => self.link_down(now, link, why, out),
             Input::Stored { ticket, result } => self.stored(now, ticket, result, out),
+            Input::Upload { arrival, name, bytes } => {
+                self.upload_begins(arrival, name, bytes, out);
+            }
+            Input::UploadBroken { arrival } => self.upload_ends(arrival),
             Input::Put { id, put } => self.put_arrived(now, id, put, out),
             Input::Pulled { arrival, result } => self.pulled(now, arrival, result, out),
             Input::Damaged { ticket, asked_by } => self.damaged(now, ticket, asked_by, out),
@@ -471,6 +477,7 @@ impl Node {
             Peer::Checked { op, view } if is_in => self.checked(now, link, op, view, out),
             Peer::ForwardPut(forward) if is_in => self.forward_put(now, link, forward, out),
             Peer::ForwardGet(forward) if is_in => self.forward_get(now, link, forward, out),
+            Peer::Offer(offer) if is_in => self.offer_comes(now, link, offer, out),
             Peer::Keep(keep) if is_in => self.keep_comes(now, link, keep, out),
             Peer::Sync(sync) => self.sync(now, link, sync, out),
             // It is out of the ring, which the sender will learn.

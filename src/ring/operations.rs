@@ -11,7 +11,7 @@ use std::{
 use super::{
     coverage::Lacks,
     event::{Output, RequestId},
-    item::{Body, Item},
+    item::{ArrivalId, Body, Item},
     keeping::Reply,
     limits::{BYTES_PER_SECOND_MIN, OPERATION_BYTES_MAX, OPERATIONS_MAX},
     message::{Answer, Carried, Failed, ForwardGet, ForwardPut, OpId, Peer, Refusal, Status},
@@ -135,6 +135,16 @@ impl Operations {
     pub(super) fn written(&self, name: &Name, version: Version) -> Option<&Item> {
         let puts = self.open.values().filter(|it| it.name == *name);
         puts.filter_map(|it| it.what.written()).find(|item| item.version == version)
+    }
+
+    /// The length of a file that has arrived in the store in pieces, and is on its way round.
+    pub(super) fn arrived(&self, wanted: ArrivalId) -> Option<usize> {
+        let bodies = self.open.values().filter_map(|it| it.what.written()?.body());
+        let mut arrived = bodies.filter_map(|body| match *body {
+            Body::Arrived { arrival, bytes } if arrival == wanted => Some(bytes),
+            _ => None,
+        });
+        arrived.next()
     }
 
     /// The highest stamp of the PUTs of this name that are under way.
@@ -263,6 +273,7 @@ impl Node {
     fn send_operation(&mut self, count: u64, out: &mut Vec<Output>) {
         let link = self.next_link();
         let (at, all_keep) = (self.config.address, self.keepers == self.live);
+        let offer_bytes = self.config.offer_bytes;
         let body = self.operations.open.get(&count).and_then(|it| it.what.written()?.body());
         if !all_keep && matches!(body, Some(Body::Arrived { .. })) {
             // A member has come that has no disk and cannot pull it. Put again, it comes in memory.
@@ -281,10 +292,13 @@ impl Node {
         let message = match &operation.what {
             Task::Write(item) => {
                 let version = item.version;
-                let carried = match item.body() {
-                    Some(Body::Arrived { .. }) => Carried::Content(item.clone().apart(at)),
-                    Some(_) => Carried::Content(item.clone()),
-                    None => Carried::Tombstone,
+                let (carried, offer) = match item.body() {
+                    Some(Body::Arrived { arrival, bytes }) => {
+                        let offer = (*bytes >= offer_bytes).then_some(arrival.0);
+                        (Carried::Content(item.clone().apart(at)), offer)
+                    }
+                    Some(_) => (Carried::Content(item.clone()), None),
+                    None => (Carried::Tombstone, None),
                 };
                 let instead = operation.raised.map(|(_, before)| before);
                 let (newest, refused, copies) = (None, None, 1);
@@ -297,6 +311,7 @@ impl Node {
                     instead,
                     newest,
                     refused,
+                    offer,
                     carried,
                 };
                 Peer::ForwardPut(Box::new(forward))
@@ -319,6 +334,7 @@ impl Node {
             // It is in no circle at all; when it is taken in again it goes on.
             return;
         }
+        self.offer_anew(out);
         // Alone, a node answers from what it holds; but a PUT waits for enough members to return.
         let is_alone = self.live <= 1;
         let too_few = self.live < self.config.min_copies;

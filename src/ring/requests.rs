@@ -99,6 +99,7 @@ impl Node {
         out: &mut Vec<Output>,
     ) {
         let ArrivedPut { name, arrival, hash, bytes, only_if } = put;
+        self.upload_ends(arrival);
         let may = self.may_put(now, &name, bytes, only_if);
         let answer = match may.and_then(|()| self.version(now, &name)) {
             Ok(version) => {

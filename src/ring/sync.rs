@@ -362,7 +362,7 @@ impl Node {
                 session.pulling_bytes -= asked.bytes;
                 let is_apart = |item: &Item| matches!(item.body(), Some(Body::Apart { .. }));
                 let apart = item.as_ref().filter(|it| is_apart(it)).map(|it| it.version);
-                let kept = item.map(|item| self.keep(now, &name, item, None, out));
+                let kept = item.map(|item| self.keep(now, &name, item, None, None, out));
                 // Until it is here, or does not come, the session is not done.
                 session.awaited.extend(apart.and_then(|version| self.coming(&name, version)));
                 match kept {

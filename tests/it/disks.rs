@@ -22,19 +22,19 @@ const QUICK: [&str; 4] = ["--check-interval", "100ms", "--check-timeout", "1s"];
 const KILLS: u64 = 36;
 
 /// Three nodes, each with a folder.
-struct DiskRing {
+pub struct DiskRing {
     folders: TempDir,
-    addresses: [SocketAddr; 3],
+    pub addresses: [SocketAddr; 3],
     options: &'static [&'static str],
-    nodes: Vec<Process>,
+    pub nodes: Vec<Process>,
 }
 
 impl DiskRing {
-    fn start() -> Self {
+    pub fn start() -> Self {
         Self::with(&[])
     }
 
-    fn with(options: &'static [&'static str]) -> Self {
+    pub fn with(options: &'static [&'static str]) -> Self {
         let folders = TempDir::new().expect("there is room");
         let addresses = free_addresses(&own_ip());
         let mut ring = Self { folders, addresses, options, nodes: Vec::new() };
@@ -49,7 +49,7 @@ impl DiskRing {
         ring
     }
 
-    fn folder(&self, i: usize) -> PathBuf {
+    pub fn folder(&self, i: usize) -> PathBuf {
         self.folders.path().join(i.to_string())
     }
 
@@ -61,20 +61,20 @@ impl DiskRing {
     }
 
     /// Starts a node on its folder, and tells it of no other.
-    fn restart(&mut self, i: usize) {
+    pub fn restart(&mut self, i: usize) {
         self.nodes[i] = self.node(i, &[]);
     }
 
-    fn kill(&mut self, i: usize) {
+    pub fn kill(&mut self, i: usize) {
         self.nodes[i].signal(Signal::KILL);
         self.nodes[i].kill();
     }
 
-    fn settle(&self) {
+    pub fn settle(&self) {
         settle(&self.nodes.iter().collect::<Vec<_>>(), &self.addresses);
     }
 
-    fn client(&self, i: usize) -> Client {
+    pub fn client(&self, i: usize) -> Client {
         Client::connect(self.addresses[i]).expect("it is there")
     }
 }

@@ -96,6 +96,7 @@ impl Keeper {
                 instead,
                 newest: None,
                 refused: None,
+                offer: None,
                 carried: Carried::Content(Item::file(version, "text".into())),
             };
             self.hears(link, Peer::ForwardPut(Box::new(forward)));

@@ -33,6 +33,7 @@ mod http;
 mod http_tools;
 mod interop;
 mod keeping;
+mod large_files;
 mod leaves;
 mod lines;
 mod log_lines;

@@ -8,6 +8,7 @@ mod settings;
 
 use std::{
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     process,
 };
 
@@ -69,9 +70,9 @@ fn bind(name: &str, settings: &Settings, before: Option<SocketAddr>) -> Result<B
     }
 }
 
-/// Checks options that are given to all nodes of a ring on this machine. Returns the size in bytes
-/// of the largest file that such a node takes.
-pub(super) fn check_common(args: &[String]) -> Result<usize, UsageError> {
+/// Checks options that are given to all nodes of a ring on this machine, which keep files on the disk
+/// or in memory. Returns the size in bytes of the largest file that such a node takes.
+pub(super) fn check_common(args: &[String], on_disk: bool) -> Result<usize, UsageError> {
     let mut options: Options = cli::read(args)?;
     let own = [
         ("--ip", options.ip.is_some()),
@@ -94,6 +95,7 @@ pub(super) fn check_common(args: &[String]) -> Result<usize, UsageError> {
     options.prev = vec![Node::default()];
     options.ring = Some(RingName::default());
     options.advertise = Some(anywhere);
+    options.data = on_disk.then(PathBuf::new);
     Ok(Settings::of(options)?.max_file_bytes)
 }
 

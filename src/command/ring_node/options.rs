@@ -129,18 +129,18 @@ pub(super) struct Options {
     #[argh(option, arg_name = "members")]
     pub min_copies: Option<usize>,
 
-    /// largest file that a client may put (default: 16MiB, at most 256MiB; environment:
-    /// SMOLRING_MAX_FILE_BYTES)
+    /// largest file that a client may put (default: 16MiB, at most 256MiB; with --data: no limit;
+    /// environment: SMOLRING_MAX_FILE_BYTES)
     #[argh(option, arg_name = "size")]
     pub max_file_bytes: Option<ByteSize>,
 
-    /// room for files in memory or on the disk, 128 bytes for each included (default: 1GiB; environment:
-    /// SMOLRING_MAX_STORE_BYTES)
+    /// room for files in memory or on the disk, 128 bytes for each included (default: 1GiB; with
+    /// --data: the disk; environment: SMOLRING_MAX_STORE_BYTES)
     #[argh(option, arg_name = "size")]
     pub max_store_bytes: Option<ByteSize>,
 
-    /// memory for everything that is in flight, at least --max-file-bytes (default: 256MiB;
-    /// environment: SMOLRING_MAX_FLIGHT_BYTES)
+    /// memory for everything that is in flight; without --data, at least --max-file-bytes (default:
+    /// 256MiB; environment: SMOLRING_MAX_FLIGHT_BYTES)
     #[argh(option, arg_name = "size")]
     pub max_flight_bytes: Option<ByteSize>,
 

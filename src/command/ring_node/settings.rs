@@ -16,7 +16,7 @@ use crate::{
         Config,
         limits::{
             APART_BYTES, CHECK_INTERVAL_MAX, FILE_BYTES_CEILING, FORGET_AFTER, GIVE_UP_AFTER,
-            KEEP_VERSIONS, KEEP_VERSIONS_MAX, MEMBERS_MAX, TOMBSTONE_TTL,
+            KEEP_VERSIONS, KEEP_VERSIONS_MAX, MEMBERS_MAX, OFFER_BYTES, TOMBSTONE_TTL,
         },
     },
     serve::LogFormat,
@@ -97,16 +97,20 @@ impl Settings {
         if !(1..=MEMBERS_MAX).contains(&min_copies.value) {
             return Err(min_copies.wrong(format_args!("is not between 1 and {MEMBERS_MAX}")));
         }
+        let data = optional(options.data, "data")?;
+        let unless_on_disk = |bytes| if data.is_some() { u64::MAX } else { bytes };
+        let file_bytes = unless_on_disk(16 << 20);
         let file_bytes =
-            named_setting(options.max_file_bytes, "max-file-bytes", ByteSize(16 << 20))?;
-        let most = ByteSize(FILE_BYTES_CEILING as u64);
+            named_setting(options.max_file_bytes, "max-file-bytes", ByteSize(file_bytes))?;
+        let most = ByteSize(unless_on_disk(FILE_BYTES_CEILING as u64));
         if file_bytes.value > most {
-            return Err(file_bytes.wrong(format_args!("is over {most}")));
+            return Err(file_bytes.wrong(format_args!("is over {most}, which needs --data")));
         }
-        let store_bytes = setting(options.max_store_bytes, "max-store-bytes", ByteSize(1 << 30))?;
+        let store_bytes = ByteSize(unless_on_disk(1 << 30));
+        let store_bytes = setting(options.max_store_bytes, "max-store-bytes", store_bytes)?;
         let flight_bytes =
             named_setting(options.max_flight_bytes, "max-flight-bytes", ByteSize(256 << 20))?;
-        if flight_bytes.value < file_bytes.value {
+        if flight_bytes.value < file_bytes.value && data.is_none() {
             return Err(flight_bytes.wrong(format_args!(
                 "is less than {} {}: the largest file could never arrive",
                 file_bytes.name, file_bytes.value
@@ -123,7 +127,7 @@ impl Settings {
             give_up_after,
             tombstone_ttl: ttl.value.0,
             keep_versions: keep_versions.value,
-            data: optional(options.data, "data")?,
+            data,
             durability: setting(options.durability, "durability", DurabilityWord::default())?.0,
             grace: grace.value.0,
             log_format: log_format.value,
@@ -153,6 +157,7 @@ impl Settings {
             min_copies: self.min_copies,
             max_file_bytes: self.max_file_bytes,
             apart_bytes: APART_BYTES,
+            offer_bytes: OFFER_BYTES,
             tombstone_ttl: self.tombstone_ttl,
             keeps: self.data.is_some(),
             last_seen: None,

@@ -159,7 +159,7 @@ impl Plan {
             };
             return Err(UsageError(message));
         }
-        let file_bytes_max = ring_node::check_common(node_options)
+        let file_bytes_max = ring_node::check_common(node_options, options.data.is_some())
             .map_err(|UsageError(why)| UsageError(format!("options of the nodes: {why}")))?;
         Ok(Self { options, node_options: node_options.to_vec(), file_bytes_max })
     }

@@ -1,22 +1,44 @@
 //! Large contents: those that leave a connection piece by piece, those that are pulled, and those that
 //! messages wait for.
 
-use std::{collections::VecDeque, rc::Rc};
+use std::{collections::VecDeque, net::SocketAddr, rc::Rc, task::Context};
 
 use smol::Task;
 
-use super::Driver;
+use super::{Driver, Turn};
 use crate::{
     net::{
+        connection::NetConnection,
         disk::Disk,
-        streamed::{Piece, StreamSource, Streamed},
+        streamed::{Piece, Streamed},
+        transfers::Place,
     },
     ring::{
-        Input, LinkId,
-        item::{ArrivalId, Body},
+        ArrivedPut, Input, LinkId,
+        item::{ArrivalId, Body, Item, ItemValue},
+        limits::FILE_BYTES_CEILING,
+        message::{Condition, Message, PullOf, Refusal, Request, Status},
+        name::Name,
+        size,
     },
     store::disk::ReadError,
 };
+
+/// The length of the largest file that a client may send.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::net) struct FileBytesMax {
+    /// Of all.
+    pub(in crate::net) any: usize,
+    /// Of one that arrives in memory.
+    whole: usize,
+}
+
+impl FileBytesMax {
+    /// By the limit for all files, and the room for what is in flight.
+    pub(super) fn new(any: usize, flight: usize) -> Self {
+        Self { any, whole: any.min(flight).min(FILE_BYTES_CEILING) }
+    }
+}
 
 impl Driver {
     /// Where files are kept, if not in memory.
@@ -31,29 +53,90 @@ impl Driver {
     }
 
     /// The next piece of what a connection sends piece by piece.
-    pub(in crate::net) fn piece(self: &Rc<Self>, streamed: &Streamed) -> Piece {
-        match (&self.disk, self.place(streamed)) {
-            (Some(disk), Some(body)) => disk.piece(streamed, &body),
-            _ => Piece::Now(Err(ReadError::Gone)),
+    pub(in crate::net) fn piece(&self, cx: &Context<'_>, streamed: &Streamed) -> Piece {
+        match &self.disk {
+            Some(disk) => disk.piece(cx, streamed),
+            None => Piece::Now(Err(ReadError::Gone)),
         }
     }
 
     /// A content that was being sent is damaged: the ring is asked for it.
     pub(in crate::net) fn is_damaged(self: &Rc<Self>, streamed: &Streamed) {
-        if let Some(Body::Stored { ticket, .. }) = self.place(streamed) {
+        if let Place::Stored(ticket) = streamed.place() {
             self.drive(Input::Damaged { ticket, asked_by: None });
         }
     }
 
-    /// Where a content is at the moment.
-    fn place(&self, streamed: &Streamed) -> Option<Body> {
-        match &streamed.source {
-            StreamSource::Stored(body) => Some(body.clone()),
-            StreamSource::Version(name) => {
-                let state = self.state.borrow();
-                state.node.content_of(name, streamed.version()).map(|(_, body)| body)
-            }
+    // ---- what clients send in pieces
+
+    /// Whether the file of a client's message is to arrive in pieces. One that cannot arrive in memory
+    /// either does so as well, and is refused when it begins.
+    pub(in crate::net) fn takes_apart(&self, message: &Message, bytes: usize) -> bool {
+        matches!(message, Message::Request(Request::Put { .. }))
+            && (bytes > self.bytes_max.whole || self.comes_apart(bytes))
+    }
+
+    fn comes_apart(&self, bytes: usize) -> bool {
+        self.disk.is_some() && self.state.borrow().node.takes_apart(bytes)
+    }
+
+    /// A client begins to send a file in pieces.
+    pub(in crate::net) fn begin_upload(
+        self: &Rc<Self>,
+        name: &Name,
+        bytes: usize,
+        only_if: Option<Condition>,
+    ) -> Result<ArrivalId, Refusal> {
+        let comes_apart = self.comes_apart(bytes);
+        let mut turn = self.turn();
+        turn.state.node.may_put(turn.now, name, bytes, only_if)?;
+        if !comes_apart {
+            let most = size::in_words(self.bytes_max.whole as u64);
+            let reason =
+                format!("a member keeps files in memory, and this node takes at most {most}");
+            return Err(Refusal::new(Status::ContentTooLarge, reason));
         }
+        let arrival = turn.state.node.new_arrival();
+        self.disk.iter().for_each(|disk| disk.begin(arrival));
+        turn.input(Input::Upload { arrival, name: name.clone(), bytes });
+        Ok(arrival)
+    }
+
+    /// The name of the node.
+    pub(in crate::net) fn address(&self) -> SocketAddr {
+        self.state.borrow().node.address()
+    }
+}
+
+impl Turn<'_> {
+    /// A file that a client has sent is in the store, and is put.
+    pub(in crate::net) fn put(&mut self, connection: &NetConnection, put: ArrivedPut) {
+        let id = connection.expect();
+        self.state.arrived.insert(id.0, put.arrival);
+        self.input(Input::Put { id, put });
+    }
+
+    /// What another node pulls, if it is in the store or on its way there.
+    pub(super) fn pulled(&self, name: &Name, of: PullOf, from: u64) -> Option<Streamed> {
+        let (disk, node) = (self.driver.disk.as_ref()?, &self.state.node);
+        let (of, body) = match of {
+            PullOf::Version(version) => {
+                let (hash, body) = node.content_of(name, version)?;
+                (Some((version, hash)), body)
+            }
+            PullOf::Offer(offer) => {
+                let (arrival, bytes) = node.offered_content(offer)?;
+                (None, Body::Arrived { arrival, bytes })
+            }
+        };
+        Some(Streamed::new(disk.place(&body)?, of, from, body.len()))
+    }
+
+    /// A file that is sent piece by piece, since it is large.
+    pub(super) fn streamed(&self, item: &Item) -> Option<Streamed> {
+        let ItemValue::File { hash, body } = &item.value else { return None };
+        let place = self.driver.disk.as_ref()?.place(body)?;
+        Some(Streamed::new(place, Some((item.version, *hash)), 0, body.len()))
     }
 }
 

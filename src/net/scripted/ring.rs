@@ -127,6 +127,7 @@ impl Scene {
             min_copies: 1,
             max_file_bytes: FILE_BYTES_MAX,
             apart_bytes: usize::MAX,
+            offer_bytes: usize::MAX,
             tombstone_ttl: TOMBSTONE_TTL,
             keeps: false,
             last_seen: None,

@@ -155,6 +155,19 @@ pub(crate) fn push_found(out: &mut Vec<u8>, len: u64, version: Version, hash: bl
     push_line(out, format_args!("200 OK len={len} version={version} blake3={hash}"));
 }
 
+/// The same of a content that its client is still sending.
+pub(crate) fn push_offered(out: &mut Vec<u8>, len: u64) {
+    push_line(out, format_args!("200 OK len={len}"));
+}
+
+/// A limit, or that there is none.
+fn limit(most: usize) -> String {
+    match most {
+        usize::MAX => "none".into(),
+        most => most.to_string(),
+    }
+}
+
 fn push_info(out: &mut Vec<u8>, info: &Info) {
     push_line(
         out,
@@ -176,8 +189,8 @@ fn push_info(out: &mut Vec<u8>, info: &Info) {
             info.files,
             info.bytes,
             info.digest,
-            info.max_file_bytes,
-            info.max_store_bytes,
+            limit(info.max_file_bytes),
+            limit(info.max_store_bytes),
             info.keep_versions,
             info.tombstone_ttl.as_secs(),
             info.min_copies,

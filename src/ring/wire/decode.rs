@@ -45,8 +45,8 @@ pub enum Part<'a> {
     Chunk(&'a [u8]),
     /// The file is whole. If the message gave a hash, it is this one.
     End {
-        /// BLAKE3 of all chunks.
-        hash: blake3::Hash,
+        /// BLAKE3 of all chunks; none if [`Parts::leave_unhashed`] was called.
+        hash: Option<blake3::Hash>,
     },
 }
 
@@ -98,6 +98,23 @@ impl Parts {
     /// Whether `input`, which comes next, begins with a client's upload.
     pub fn next_is_upload(&self, input: &[u8]) -> bool {
         self.is_between_messages() && verbs::is_upload(input.trim_ascii_start())
+    }
+
+    /// The file whose head has just come is not hashed: the receiver of its chunks does that.
+    pub fn leave_unhashed(&mut self) {
+        if let Next::File(file) = &mut self.next {
+            file.hash = Hash::Left;
+        }
+    }
+
+    /// Skips what is still to come of a file that is not wanted: no part of it comes any more.
+    pub fn skip_file(&mut self) {
+        if let Next::File(file) = &self.next {
+            self.next = match file.left as u64 {
+                0 => Next::Line,
+                bytes => Next::Skip { bytes },
+            };
+        }
     }
 
     /// How many bytes of content are still to come before the message is whole.
@@ -290,6 +307,8 @@ struct File {
 #[derive(Debug)]
 enum Hash {
     None,
+    /// Somebody else hashes it.
+    Left,
     Begun(Box<blake3::Hasher>),
     Whole(blake3::Hash),
 }
@@ -301,6 +320,9 @@ impl File {
 
     fn take(&mut self, chunk: &[u8]) {
         self.left -= chunk.len();
+        if let Hash::Left = self.hash {
+            return;
+        }
         if chunk.len() == self.bytes {
             self.hash = Hash::Whole(blake3::hash(chunk));
             return;
@@ -315,6 +337,7 @@ impl File {
 
     fn end(&self) -> Result<Part<'static>, Reject> {
         let hash = match &self.hash {
+            Hash::Left => return Ok(Part::End { hash: None }),
             Hash::None => blake3::hash(&[]),
             Hash::Begun(hasher) => hasher.finalize(),
             Hash::Whole(hash) => *hash,
@@ -323,6 +346,6 @@ impl File {
             let reason = "the content does not match its blake3=";
             return Err(Reject::stay(Status::BadRequest, reason));
         }
-        Ok(Part::End { hash })
+        Ok(Part::End { hash: Some(hash) })
     }
 }

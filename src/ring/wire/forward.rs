@@ -37,6 +37,8 @@ pub struct ForwardPut {
     /// Why the first member that could not keep it did not, and which that is, for the creator to
     /// tell the client.
     pub refused: Option<(Status, SocketAddr)>,
+    /// The OFFER of its creator, by its count, with which the content may have come already.
+    pub offer: Option<u64>,
     /// What it writes, where the receiver needs that.
     pub carried: Carried,
 }
@@ -92,8 +94,14 @@ pub struct ForwardGet {
 }
 
 impl ForwardPut {
+    /// The offer with which its content may have come already.
+    pub fn offered(&self) -> Option<OpId> {
+        self.offer.map(|count| OpId { count, ..self.op })
+    }
+
     pub(super) fn encode(&self, stamp: Stamp, out: &mut Vec<u8>) -> Option<&Content> {
-        let Self { op, view, name, version, copies, instead, newest, refused, carried } = self;
+        let Self { op, view, name, version, copies, instead, newest, refused, offer, carried } =
+            self;
         let (name, mut more) = (name.wire(), String::new());
         if let Some(instead) = instead {
             let _ = write!(more, " instead={instead}");
@@ -103,6 +111,9 @@ impl ForwardPut {
         }
         if let Some((status, by)) = refused {
             let _ = write!(more, " refused={} by={by}", status.words().0);
+        }
+        if let Some(offer) = offer {
+            let _ = write!(more, " offer={offer}");
         }
         let kind = if *carried == Carried::Tombstone { "DELETE" } else { "PUT" };
         let head = format_args!("FORWARD {kind} {name} op={op} view={view} version={version}");
@@ -164,6 +175,7 @@ fn write(line: Line<'_>, carried: Carried) -> Result<ForwardPut, Reject> {
         instead: line.optional("instead")?,
         newest: line.optional("newest")?,
         refused,
+        offer: line.key("offer").map(|_| line.number("offer")).transpose()?,
         carried,
     })
 }

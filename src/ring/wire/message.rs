@@ -1,7 +1,7 @@
 //! Every message of the protocol by its type: what clients ask and are answered, and what nodes say
 //! to each other.
 
-pub(crate) use super::answer::push_found;
+pub(crate) use super::answer::{push_found, push_offered};
 pub use super::{
     answer::{Answer, Info},
     check::Check,
@@ -10,10 +10,11 @@ pub use super::{
     keep::{Failed, Keep},
     meet::{Greeting, Role},
     members::Report,
+    offer::Offer,
     op::OpId,
     peer::{Envelope, Peer},
     refusal::{Refusal, Status},
-    request::{Condition, Request},
+    request::{Condition, PullOf, Request},
     rows::Row,
     sync::Sync,
 };

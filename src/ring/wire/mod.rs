@@ -30,6 +30,7 @@ mod meet;
 mod members;
 pub mod message;
 pub mod name;
+mod offer;
 mod op;
 mod peer;
 mod refusal;

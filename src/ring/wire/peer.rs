@@ -9,6 +9,7 @@ use super::{
     keep::Keep,
     line::{Line, on_one_line, push_line},
     meet::Greeting,
+    offer::Offer,
     op::OpId,
     refusal::Reject,
     sync::Sync,
@@ -56,6 +57,8 @@ pub enum Peer {
     ForwardPut(Box<ForwardPut>),
     /// A GET on its way round.
     ForwardGet(Box<ForwardGet>),
+    /// A large file that a client is sending: goes round, and stops before its creator.
+    Offer(Box<Offer>),
     /// Goes round behind writes, and waits at each member for its store.
     Keep(Box<Keep>),
     /// A node catching up with its predecessor.
@@ -80,7 +83,7 @@ impl Peer {
             Self::Meet(greeting) => Some(&greeting.view),
             Self::Check(check) => Some(&check.view),
             Self::Checked { view, .. } => view.as_ref(),
-            Self::ForwardPut(_) | Self::ForwardGet(_) | Self::Keep(_) => None,
+            Self::ForwardPut(_) | Self::ForwardGet(_) | Self::Offer(_) | Self::Keep(_) => None,
             Self::Refuse { .. } | Self::Sync(_) => None,
         }
     }
@@ -92,7 +95,7 @@ impl Peer {
             Self::ForwardGet(forward) => forward.found.as_ref(),
             Self::Sync(Sync::Item { item, .. }) => item.as_ref(),
             Self::Meet(_) | Self::Refuse { .. } | Self::Check(_) => None,
-            Self::Checked { .. } | Self::Keep(_) | Self::Sync(_) => None,
+            Self::Checked { .. } | Self::Offer(_) | Self::Keep(_) | Self::Sync(_) => None,
         }
     }
 
@@ -112,7 +115,7 @@ impl Peer {
             Self::ForwardGet(forward) => forward.found.as_mut(),
             Self::Sync(Sync::Item { item, .. }) => item.as_mut(),
             Self::Meet(_) | Self::Refuse { .. } | Self::Check(_) => None,
-            Self::Checked { .. } | Self::Keep(_) | Self::Sync(_) => None,
+            Self::Checked { .. } | Self::Offer(_) | Self::Keep(_) | Self::Sync(_) => None,
         }
     }
 }
@@ -140,6 +143,7 @@ impl Encode for Envelope {
             Peer::Checked { op, view } => push_checked(out, *op, view.as_ref(), *stamp),
             Peer::ForwardPut(forward) => return forward.encode(*stamp, out),
             Peer::ForwardGet(forward) => return forward.encode(*stamp, out),
+            Peer::Offer(offer) => offer.encode(*stamp, out),
             Peer::Keep(keep) => keep.encode(*stamp, out),
             Peer::Sync(sync) => return sync.encode(*stamp, out),
         }

@@ -6,6 +6,7 @@ use super::{
     encode::Encode,
     line::{BadKey, Line, push_line},
     name::{self, Name, encode},
+    op::OpId,
     refusal::{Reject, Status},
 };
 use crate::ring::{item::Content, limits::LIST_NAMES_MAX, version::Version};
@@ -29,12 +30,12 @@ pub enum Request {
         /// Which version of it; else the newest.
         version: Option<Version>,
     },
-    /// The rest of the content of one version, from a byte on. Nodes ask each other for it.
+    /// The rest of a content, from a byte on. Nodes ask each other for it.
     Pull {
         /// The file's name.
         name: Name,
-        /// Which version of it.
-        version: Version,
+        /// Which content.
+        of: PullOf,
         /// The first byte.
         from: u64,
     },
@@ -104,6 +105,15 @@ impl Condition {
     }
 }
 
+/// Which content of a name is pulled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PullOf {
+    /// That of one version.
+    Version(Version),
+    /// One that a client is still sending: this offer of the node that it sends it to.
+    Offer(OpId),
+}
+
 impl Encode for Request {
     fn encode(&self, out: &mut Vec<u8>) -> Option<&Content> {
         match self {
@@ -115,9 +125,16 @@ impl Encode for Request {
                 let version = version.map_or(String::new(), |it| format!(" version={it}"));
                 push_line(out, format_args!("GET {}{version}", name.wire()));
             }
-            Self::Pull { name, version, from } => {
+            Self::Pull { name, of, from } => {
                 let name = name.wire();
-                push_line(out, format_args!("PULL {name} version={version} from={from}"));
+                match of {
+                    PullOf::Version(version) => {
+                        push_line(out, format_args!("PULL {name} version={version} from={from}"));
+                    }
+                    PullOf::Offer(op) => {
+                        push_line(out, format_args!("PULL {name} offer={op} from={from}"));
+                    }
+                }
             }
             Self::Delete { name, only_if } => {
                 let only_if = Condition::key(*only_if);
@@ -174,7 +191,11 @@ pub(super) fn get(line: Line<'_>) -> Result<Request, Reject> {
 
 pub(super) fn pull(line: Line<'_>) -> Result<Request, Reject> {
     let from = line.number_or("from", 0)?;
-    Ok(Request::Pull { name: line.name(1)?, version: line.parsed("version")?, from })
+    let of = match line.key("offer") {
+        Some(_) => PullOf::Offer(line.parsed("offer")?),
+        None => PullOf::Version(line.parsed("version")?),
+    };
+    Ok(Request::Pull { name: line.name(1)?, of, from })
 }
 
 pub(super) fn delete(line: Line<'_>) -> Result<Request, Reject> {

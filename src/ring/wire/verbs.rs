@@ -3,7 +3,7 @@
 use super::{
     check, forward, keep,
     line::Line,
-    meet,
+    meet, offer,
     peer::{self, Peer},
     refusal::{Reject, Status},
     request::{self, Request},
@@ -66,6 +66,7 @@ static VERBS: &[Verb] = &[
         Ok(Peer::ForwardPut(forward::delete(line)?.into()))
     }),
     tell("FORWARD", "GET", File, |line, _| Ok(Peer::ForwardGet(forward::get(line)?.into()))),
+    tell("OFFER", "", Nothing, |line, _| Ok(Peer::Offer(offer::offer(line)?.into()))),
     tell("KEEP", "", Nothing, |line, _| Ok(Peer::Keep(keep::keep(line)?.into()))),
     tell("MEET", "", Members, |line, body| Ok(Peer::Meet(meet::meet(line, body)?.into()))),
     tell("REFUSE", "", Nothing, |line, _| peer::refuse(line)),

@@ -13,7 +13,8 @@ use smolring::ring::{
     index::{BUCKETS, Digest},
     message::{
         Carried, Check, Condition, Content, Envelope, Failed, FileRow, ForwardGet, ForwardPut,
-        Greeting, Item, Keep, Message, OpId, Peer, Report, Request, Role, Status, Sync,
+        Greeting, Item, Keep, Message, Offer, OpId, Peer, PullOf, Report, Request, Role, Status,
+        Sync,
     },
     name::Name,
     version::{Stamp, Version},
@@ -49,12 +50,14 @@ pub(super) fn examples() -> Vec<Message> {
         instead: None,
         newest: None,
         refused: None,
+        offer: None,
         carried: Carried::Content(item.clone()),
     };
     let last = ForwardPut {
         instead: Some(Version { stamp: Stamp(3), node: op.creator }),
         newest: Some(Version { stamp: Stamp(u64::MAX), node: gone }),
         refused: Some((Status::Unavailable, gone)),
+        offer: Some(u64::MAX),
         carried: Carried::Known,
         ..put.clone()
     };
@@ -120,7 +123,8 @@ pub(super) fn examples() -> Vec<Message> {
         Request::Put { name: name.clone(), content: Content::default(), only_if: None },
         Request::Get { name: name.clone(), version: None },
         Request::Get { name: name.clone(), version: Some(version) },
-        Request::Pull { name: name.clone(), version, from: u64::MAX },
+        Request::Pull { name: name.clone(), of: PullOf::Version(version), from: u64::MAX },
+        Request::Pull { name: name.clone(), of: PullOf::Offer(op), from: 0 },
         Request::Delete { name: name.clone(), only_if: None },
         Request::Delete { name: name.clone(), only_if: Some(Condition::Absent) },
         Request::Log { name: name.clone() },
@@ -131,7 +135,9 @@ pub(super) fn examples() -> Vec<Message> {
         Request::Forget { address: gone },
         Request::Quit,
     ];
+    let offer = Offer { op, view: hash, name: name.clone(), bytes: usize::MAX, at: gone };
     let peers = [
+        Peer::Offer(Box::new(offer)),
         Peer::Meet(Box::new(plain)),
         Peer::Meet(Box::new(Greeting { role: Role::Member, ..greeting.clone() })),
         Peer::Meet(Box::new(greeting)),
@@ -185,9 +191,9 @@ fn request() -> impl Strategy<Value = Request> {
         }),
         (any_name(), option::of(any_version()))
             .prop_map(|(name, version)| Request::Get { name, version }),
-        (any_name(), any_version(), any::<u64>()).prop_map(|(name, version, from)| Request::Pull {
+        (any_name(), pull_of(), any::<u64>()).prop_map(|(name, of, from)| Request::Pull {
             name,
-            version,
+            of,
             from
         }),
         (any_name(), condition()).prop_map(|(name, only_if)| Request::Delete { name, only_if }),
@@ -198,6 +204,10 @@ fn request() -> impl Strategy<Value = Request> {
         any_address().prop_map(|address| Request::Forget { address }),
         select(vec![Request::Ring, Request::Ping, Request::Info, Request::Quit]),
     ]
+}
+
+fn pull_of() -> impl Strategy<Value = PullOf> {
+    prop_oneof![any_version().prop_map(PullOf::Version), any_op().prop_map(PullOf::Offer)]
 }
 
 fn condition() -> impl Strategy<Value = Option<Condition>> {
@@ -221,6 +231,7 @@ fn peer() -> impl Strategy<Value = Peer> {
         put().prop_map(|it| Peer::ForwardPut(Box::new(it))),
         get().prop_map(|it| Peer::ForwardGet(Box::new(it))),
         keep().prop_map(|it| Peer::Keep(Box::new(it))),
+        offer().prop_map(|it| Peer::Offer(Box::new(it))),
         sync().prop_map(Peer::Sync),
     ]
 }
@@ -260,8 +271,9 @@ fn put() -> impl Strategy<Value = ForwardPut> {
     let status = select(vec![Status::Unavailable, Status::InsufficientStorage]);
     let refused = option::of((status, any_address()));
     let head = (any_op(), any::<u64>(), any_name(), any::<usize>());
-    (head, option::of(any_version()), refused, any_item(), any::<bool>()).prop_map(
-        |((op, view, name, copies), newest, refused, item, is_last)| {
+    let more = (option::of(any_version()), refused, option::of(any::<u64>()));
+    (head, more, any_item(), any::<bool>()).prop_map(
+        |((op, view, name, copies), (newest, refused, offer), item, is_last)| {
             let (view, version) = (ViewHash(view), item.version);
             let carried = match item.body() {
                 None => Carried::Tombstone,
@@ -269,9 +281,14 @@ fn put() -> impl Strategy<Value = ForwardPut> {
                 Some(_) => Carried::Content(item),
             };
             let instead = newest.filter(|_| is_last);
-            ForwardPut { op, view, name, version, copies, instead, newest, refused, carried }
+            ForwardPut { op, view, name, version, copies, instead, newest, refused, offer, carried }
         },
     )
+}
+
+fn offer() -> impl Strategy<Value = Offer> {
+    (any_op(), any::<u64>(), any_name(), any::<usize>(), any_address())
+        .prop_map(|(op, view, name, bytes, at)| Offer { op, view: ViewHash(view), name, bytes, at })
 }
 
 fn keep() -> impl Strategy<Value = Keep> {

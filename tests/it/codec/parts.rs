@@ -59,12 +59,49 @@ fn a_file_comes_as_its_head_its_chunks_and_its_end() {
             let (got, chunks) = parts_of(&stream, piece);
             let expected = [
                 Part::Head { message: head.clone(), file_bytes: bytes },
-                Part::End { hash },
+                Part::End { hash: Some(hash) },
                 Part::Whole(Message::Request(Request::Ping)),
             ];
             assert_eq!(got, expected.map(Ok), "{bytes} bytes, {piece} at a time");
             let content = whole.body().unwrap().content();
             assert!(chunks == content[..], "{bytes} bytes, {piece} at a time");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_not_wanted_is_skipped_and_another_is_not_hashed() {
+    let stream = [encode(&pulled(item(1000))), b"PING\n".to_vec()].concat();
+    for (is_wanted, piece) in [(true, 1), (true, 97), (false, 1), (false, 97), (false, 5000)] {
+        let mut parts = Parts::new(FILE_BYTES_MAX);
+        parts.trust_peer();
+        let (mut at, mut here, mut got) = (0, 0, Vec::new());
+        while at < stream.len() {
+            here = stream.len().min(here + piece);
+            loop {
+                let (taken, part) = parts.next(&stream[at..here]);
+                at += taken;
+                let Some(part) = part else { break };
+                got.push(match part.unwrap() {
+                    Part::Head { .. } if is_wanted => {
+                        parts.leave_unhashed();
+                        "head"
+                    }
+                    Part::Head { .. } => {
+                        parts.skip_file();
+                        "head"
+                    }
+                    Part::Chunk(_) => "chunk",
+                    Part::End { hash: None } => "end",
+                    Part::End { .. } => "a hash",
+                    Part::Whole(_) => "whole",
+                });
+            }
+        }
+        got.dedup();
+        match is_wanted {
+            true => assert_eq!(got, ["head", "chunk", "end", "whole"], "{piece}"),
+            false => assert_eq!(got, ["head", "whole"], "{piece}"),
         }
     }
 }

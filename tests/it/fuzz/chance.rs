@@ -8,7 +8,7 @@ use smolring::ring::{
     limits::{INCARNATION_MAX, MEMBERS_MAX, PROTOCOL},
     message::{
         Carried, Check, Condition, Envelope, Failed, FileRow, ForwardGet, ForwardPut, Greeting,
-        Item, Keep, OpId, Peer, Report, Request, Role, Status, Sync,
+        Item, Keep, Offer, OpId, Peer, Report, Request, Role, Status, Sync,
     },
     name::Name,
     version::{Stamp, Version},
@@ -63,6 +63,7 @@ impl World<Fuzz> {
                     instead: source.flag().then(|| self.version(source)),
                     newest: source.flag().then(|| self.version(source)),
                     refused: refused.map(|status| (status, source.address())),
+                    offer: source.flag().then(|| source.number()),
                     carried: match source.byte() % 4 {
                         0 => Carried::Known,
                         1 => Carried::Tombstone,
@@ -95,6 +96,13 @@ impl World<Fuzz> {
                     true => Failed::All,
                     false => Failed::Some([self.version(source).stamp].into()),
                 },
+            })),
+            7 if source.flag() => Peer::Offer(Box::new(Offer {
+                op,
+                view: self.circle(source),
+                name: source.name(),
+                bytes: source.number() as usize,
+                at: source.address(),
             })),
             6 => Peer::Refuse {
                 node: source.address(),

@@ -120,6 +120,7 @@ impl World<Fuzz> {
             min_copies: usize::from(source.byte() % 3),
             max_file_bytes: FILE_BYTES_MAX,
             apart_bytes: 100,
+            offer_bytes: 1000,
             tombstone_ttl: Duration::from_secs(20),
             keeps: source.flag(),
             last_seen: None,

@@ -255,6 +255,7 @@ impl World<Sim> {
         }
         self.network.refusing_until.fill(now);
         self.network.is_rough = false;
+        self.network.upload_takes = 0;
         self.scene.disks.iter_mut().for_each(|disk| disk.fault = None);
         self.release();
         for host in &mut self.hosts {

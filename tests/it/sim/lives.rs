@@ -86,6 +86,7 @@ impl World<Sim> {
             min_copies: self.scene.plan.min_copies,
             max_file_bytes: self.scene.plan.file_bytes_max,
             apart_bytes: self.scene.plan.apart_bytes,
+            offer_bytes: self.scene.plan.offer_bytes,
             tombstone_ttl: duration(self.scene.plan.tombstone_ttl),
             keeps: self.scene.plan.keeps(index),
             last_seen,

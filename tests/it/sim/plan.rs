@@ -36,6 +36,8 @@ pub struct Plan {
     pub keepers: u64,
     /// From which length on contents are pulled, where all keep files on disks.
     pub apart_bytes: usize,
+    /// And from which length on they are offered while a client sends them.
+    pub offer_bytes: usize,
     /// Whether these go back to their ring by themselves, and not because an operator names a member.
     pub returns: bool,
     pub file_bytes_max: usize,
@@ -159,6 +161,7 @@ impl Plan {
             is_calm_short: false,
             is_patient: rng.chance(15),
             apart_bytes: rng.pick(&[usize::MAX, 20, 200]),
+            offer_bytes: rng.pick(&[usize::MAX, 20, 100]),
         }
     }
 
@@ -181,6 +184,7 @@ impl Plan {
             first_fault_at: ms(1_000_000),
             calm_at: ms(1_000_000),
             apart_bytes: usize::MAX,
+            offer_bytes: usize::MAX,
             ..Self::stormy(rng)
         }
     }
@@ -235,6 +239,7 @@ impl Plan {
             faults_come_in_pairs,
             // A slow transfer takes longer.
             apart_bytes: usize::MAX,
+            offer_bytes: usize::MAX,
             ..self
         }
     }

@@ -160,6 +160,11 @@ impl Script {
                 self.world.scene.checker.has_small_store |= disk.fault.is_some();
                 return false;
             }
+            ["offer", bytes, time] => {
+                self.world.scene.plan.offer_bytes = bytes.parse().expect(command);
+                self.world.network.upload_takes = seconds(time);
+                return false;
+            }
             ["apart", bytes] => {
                 self.world.scene.plan.apart_bytes = bytes.parse().expect(command);
                 return false;
@@ -299,6 +304,7 @@ impl Script {
             forget_after: FORGET_AFTER,
             give_up_after: duration(plan.give_up_after),
             apart_bytes: plan.apart_bytes,
+            offer_bytes: plan.offer_bytes,
             tombstone_ttl: duration(plan.tombstone_ttl),
             keeps: plan.keeps(host),
             last_seen: self.world.hosts[host].last_seen.clone().filter(|_| plan.keeps(host)),

@@ -30,6 +30,7 @@ impl<S: Scene> World<S> {
                 S::takes_request(self, id);
                 self.take_request(index, id, request);
             }
+            Arrival::Upload { id } => self.upload(index, id),
             Arrival::Pulled { arrival, result } => {
                 self.step(index, Input::Pulled { arrival, result });
             }

@@ -17,7 +17,7 @@ use smolring::ring::{
 
 use super::{
     network::{ConnectionId, Segment},
-    pulls::Pull,
+    pulls::{Pull, Upload},
     store::Store,
     timeline::{Micros, ms},
 };
@@ -91,7 +91,7 @@ pub struct Running {
     pub stored_at_once: usize,
     /// What it pulls, and what its clients have sent in pieces.
     pub pulls: BTreeMap<ArrivalId, Pull>,
-    pub uploads: BTreeMap<RequestId, ArrivalId>,
+    pub uploads: BTreeMap<RequestId, Upload>,
 }
 
 /// What arrives at a host.
@@ -110,7 +110,11 @@ pub enum Arrival {
     /// A content that was pulled is here, or does not come.
     Pulled {
         arrival: ArrivalId,
-        result: Result<(), PullFault>,
+        result: Result<blake3::Hash, PullFault>,
+    },
+    /// A large content that a client sends is there.
+    Upload {
+        id: RequestId,
     },
 }
 
@@ -195,6 +199,7 @@ pub fn lone_config(address: SocketAddr) -> Config {
         min_copies: 1,
         max_file_bytes: 1 << 20,
         apart_bytes: usize::MAX,
+        offer_bytes: usize::MAX,
         tombstone_ttl: TOMBSTONE_TTL,
         keeps: false,
         last_seen: None,

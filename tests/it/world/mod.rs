@@ -50,6 +50,8 @@ pub enum Event<E> {
     Stored { host: usize, life: u32 },
     /// A content that is pulled may be here.
     Pull { host: usize, life: u32, arrival: ArrivalId },
+    /// What a client sends in pieces is there.
+    Upload { host: usize, life: u32, id: RequestId },
     /// Something that only this scene plans.
     Scene(E),
 }
@@ -177,6 +179,9 @@ impl<S: Scene> World<S> {
             Some(Event::Resume { host, life }) => self.resume(host, life),
             Some(Event::Stored { host, life }) => self.deliver(host, life, Arrival::Stored),
             Some(Event::Pull { host, life, arrival }) => self.pull(host, life, arrival),
+            Some(Event::Upload { host, life, id }) => {
+                self.deliver(host, life, Arrival::Upload { id });
+            }
             Some(Event::Scene(event)) => S::happen(self, event),
             None => {}
         }
@@ -342,9 +347,7 @@ impl<S: Scene> World<S> {
         let life = self.hosts[index].life;
         match output {
             Output::Reply { id, mut answer } => {
-                if let Some(arrival) = self.running(index).uploads.remove(&id) {
-                    self.hosts[index].store.arrivals.remove(&arrival);
-                }
+                self.end_upload(index, id);
                 answer.read(|ticket| self.hosts[index].store.read(ticket));
                 S::answers(self, index, id, &answer);
             }
@@ -376,8 +379,8 @@ impl<S: Scene> World<S> {
                     self.time.at(at, Event::Stored { host: index, life });
                 }
             }
-            Output::Pull { arrival, from, name, version, hash, .. } => {
-                self.begin_pull(index, arrival, Pull { from, name, version, hash });
+            Output::Pull { arrival, from, name, of, .. } => {
+                self.begin_pull(index, arrival, Pull::new(from, name, of));
             }
             Output::GiveUp { arrival } => {
                 self.running(index).pulls.remove(&arrival);
@@ -392,7 +395,10 @@ impl<S: Scene> World<S> {
                 self.network.close(&mut self.time, connection, end);
             }
             Output::Notify(note) => S::notifies(self, index, &note),
-            Output::Left => S::leaves(self, index),
+            Output::Left => {
+                self.refuse_uploads(index);
+                S::leaves(self, index);
+            }
         }
     }
 

@@ -108,6 +108,8 @@ pub struct Network {
     pub is_exact: bool,
     /// Connections on which contents are pulled break off, or are slow, now and then.
     pub is_rough: bool,
+    /// How long a client takes to send a large content, where that is exact.
+    pub upload_takes: Micros,
     /// The share of connects that are lost on their way, in percent; the driver then tries another
     /// socket.
     pub swallowed: u64,
@@ -124,6 +126,7 @@ impl Network {
             latency,
             is_exact,
             is_rough: !is_exact,
+            upload_takes: 0,
             swallowed: 0,
             file_bytes_max,
             made: 0,

@@ -1,16 +1,18 @@
-//! Large contents on their way from one store to another, over connections of their own.
+//! Large contents on their way: from clients into stores, and from one store to another, over
+//! connections of their own.
 //!
-//! A pull is not simulated byte by byte: after a while it is asked whether the other host can be reached
-//! and has the content. If it is still receiving that itself, the pull goes on until it is there.
+//! They are not simulated byte by byte. What a client sends is there after a while, or breaks off, and
+//! then it sends it again. Of a pull it is asked after a while whether the other host can be reached and
+//! has the content; if it is still receiving that itself, the pull goes on until it is there.
 
 use std::net::SocketAddr;
 
 use smolring::ring::{
     ArrivedPut, Input, PullFault, RequestId,
-    item::{ArrivalId, Body, Content},
-    message::{Condition, Request},
+    item::{ArrivalId, Body, Content, Ticket},
+    message::{Answer, PullOf, Refusal, Request, Status},
     name::Name,
-    version::Version,
+    version::Time,
 };
 
 use super::{Event, Scene, World, host::Arrival, timeline::ms};
@@ -20,46 +22,116 @@ use super::{Event, Scene, World, host::Arrival, timeline::ms};
 pub struct Pull {
     pub from: SocketAddr,
     pub name: Name,
-    pub version: Version,
-    pub hash: blake3::Hash,
+    pub of: PullOf,
+    /// Where it was found, and in which life of that host: it is sent on from there.
+    found: Option<(u32, Found)>,
 }
 
-/// Of a hundred pulls, so many break off while the network is rough.
+/// Where a content is that is sent to another host.
+#[derive(Clone)]
+enum Found {
+    Arriving(ArrivalId),
+    Stored(Ticket),
+    Here(Content),
+}
+
+/// A file that a client sends to a host in pieces.
+pub struct Upload {
+    put: ArrivedPut,
+    content: Content,
+    /// The node has it.
+    is_put: bool,
+}
+
+/// Of a hundred pulls and uploads, so many break off while the network is rough.
 const BREAKS_PERCENT: u64 = 15;
 /// And so many are slow.
 const SLOW_PERCENT: u64 = 10;
 
+impl Pull {
+    pub fn new(from: SocketAddr, name: Name, of: PullOf) -> Self {
+        Self { from, name, of, found: None }
+    }
+}
+
 impl<S: Scene> World<S> {
+    // ---- from clients
+
     /// A client asks. A large content arrives in the store first, as a driver would have it.
     pub(super) fn take_request(&mut self, index: usize, id: RequestId, request: Request) {
-        let Request::Put { name, content, only_if } = request else {
-            return self.step(index, Input::Request { id, request });
-        };
-        match self.running(index).node.takes_apart(content.len()) {
-            true => self.put_apart(index, id, name, content, only_if),
-            false => {
-                let request = Request::Put { name, content, only_if };
-                self.step(index, Input::Request { id, request });
+        match request {
+            Request::Put { name, content, only_if }
+                if self.running(index).node.takes_apart(content.len()) =>
+            {
+                let (hash, bytes) = (content.hash(), content.len());
+                let put = ArrivedPut { name, arrival: ArrivalId(0), hash, bytes, only_if };
+                self.begin_upload(index, id, put, content);
             }
+            request => self.step(index, Input::Request { id, request }),
         }
     }
 
-    fn put_apart(
-        &mut self,
-        index: usize,
-        id: RequestId,
-        name: Name,
-        content: Content,
-        only_if: Option<Condition>,
-    ) {
-        let (hash, bytes) = (content.hash(), content.len());
+    fn begin_upload(&mut self, index: usize, id: RequestId, mut put: ArrivedPut, content: Content) {
+        let (now, life) = (self.time.now, self.hosts[index].life);
         let up = self.running(index);
-        let arrival = up.node.new_arrival();
-        up.uploads.insert(id, arrival);
-        self.hosts[index].store.arrivals.insert(arrival, content);
-        let put = ArrivedPut { name, arrival, hash, bytes, only_if };
+        let now = Time(now - up.born);
+        if let Err(refusal) = up.node.may_put(now, &put.name, put.bytes, put.only_if) {
+            return S::answers(self, index, id, &Answer::Refused(refusal));
+        }
+        put.arrival = up.node.new_arrival();
+        let (arrival, name, bytes) = (put.arrival, put.name.clone(), put.bytes);
+        up.uploads.insert(id, Upload { put, content, is_put: false });
+        self.step(index, Input::Upload { arrival, name, bytes });
+        let rng = &mut self.time.rng;
+        let delay = match self.network.is_exact {
+            true => self.network.upload_takes,
+            false if self.network.is_rough && rng.chance(SLOW_PERCENT) => ms(rng.range(20, 300)),
+            false => ms(rng.range(0, 20)),
+        };
+        match delay {
+            0 => self.deliver(index, life, Arrival::Upload { id }),
+            delay => self.time.after(delay, Event::Upload { host: index, life, id }),
+        }
+    }
+
+    /// What a client has sent is there, or breaks off.
+    pub(super) fn upload(&mut self, index: usize, id: RequestId) {
+        let breaks = self.network.is_rough && self.time.rng.chance(BREAKS_PERCENT);
+        let Some(upload) = self.running(index).uploads.get_mut(&id) else { return };
+        let (put, content) = (upload.put.clone(), upload.content.clone());
+        if breaks {
+            self.running(index).uploads.remove(&id);
+            let (life, arrival) = (self.hosts[index].life, put.arrival);
+            self.step(index, Input::UploadBroken { arrival });
+            if self.hosts[index].life == life && self.hosts[index].is_up() {
+                self.begin_upload(index, id, put, content);
+            }
+            return;
+        }
+        upload.is_put = true;
+        self.hosts[index].store.arrivals.insert(put.arrival, content);
+        // From now on it counts how long the answer takes.
+        S::takes_request(self, id);
         self.step(index, Input::Put { id, put });
     }
+
+    /// A node ends: its driver answers clients that are still sending something.
+    pub(super) fn refuse_uploads(&mut self, index: usize) {
+        let uploads = std::mem::take(&mut self.running(index).uploads);
+        for (id, _) in uploads.into_iter().filter(|(_, upload)| !upload.is_put) {
+            let refusal = Refusal::new(Status::Unavailable, "this node is leaving its ring");
+            S::answers(self, index, id, &Answer::Refused(refusal));
+        }
+    }
+
+    /// A client has its answer.
+    pub(super) fn end_upload(&mut self, index: usize, id: RequestId) {
+        if let Some(upload) = self.running(index).uploads.remove(&id) {
+            self.hosts[index].store.arrivals.remove(&upload.put.arrival);
+        }
+    }
+
+    // ---- from other hosts
 
     pub(super) fn begin_pull(&mut self, index: usize, arrival: ArrivalId, pull: Pull) {
         let (life, is_exact) = (self.hosts[index].life, self.network.is_exact);
@@ -80,7 +152,7 @@ impl<S: Scene> World<S> {
             return;
         }
         let Some(up) = self.hosts[index].up() else { return };
-        let Some(pull) = up.pulls.get(&arrival).cloned() else { return };
+        let Some(mut pull) = up.pulls.get(&arrival).cloned() else { return };
         let source = self.hosts.iter().position(|host| host.address == pull.from);
         let breaks = self.network.is_rough && self.time.rng.chance(BREAKS_PERCENT);
         let now = self.time.now;
@@ -91,18 +163,21 @@ impl<S: Scene> World<S> {
             host.is_up() && !host.is_paused() && !is_blocked
         };
         let result = match source.filter(is_reached) {
-            Some(source) if !breaks => self.content_at(source, &pull),
+            Some(source) if !breaks => self.content_at(source, &mut pull),
             _ => Err(PullFault::Broken),
         };
         match result {
             // It is on its way there as well.
-            Ok(None) => self.time.after(ms(5), Event::Pull { host: index, life, arrival }),
+            Ok(None) => {
+                self.running(index).pulls.insert(arrival, pull);
+                self.time.after(ms(5), Event::Pull { host: index, life, arrival });
+            }
             Ok(Some(content)) => {
-                assert_eq!(content.hash(), pull.hash, "n{source:?} gives out another content");
+                let result = Ok(content.hash());
                 self.running(index).pulls.remove(&arrival);
                 self.hosts[index].store.arrivals.insert(arrival, content);
                 S::pulls(self, index, &pull, Some(true));
-                self.deliver(index, life, Arrival::Pulled { arrival, result: Ok(()) });
+                self.deliver(index, life, Arrival::Pulled { arrival, result });
             }
             Err(fault) => {
                 self.running(index).pulls.remove(&arrival);
@@ -113,16 +188,50 @@ impl<S: Scene> World<S> {
     }
 
     /// The content at a host; `None`: it is arriving there.
-    fn content_at(&self, source: usize, pull: &Pull) -> Result<Option<Content>, PullFault> {
+    fn content_at(&self, source: usize, pull: &mut Pull) -> Result<Option<Content>, PullFault> {
         let host = &self.hosts[source];
-        let up = host.up().expect("it can be reached");
-        match up.node.content_of(&pull.name, pull.version) {
-            Some((_, Body::Stored { ticket, .. })) => Ok(Some(host.store.read(ticket))),
-            Some((_, Body::Arrived { arrival, .. })) => {
-                Ok(host.store.arrivals.get(&arrival).cloned())
-            }
-            Some((_, Body::Whole(content))) => Ok(Some(content)),
-            _ => Err(PullFault::Broken),
+        let node = &host.up().expect("it can be reached").node;
+        if pull.found.is_none() {
+            let body = match pull.of {
+                PullOf::Version(version) => {
+                    node.content_of(&pull.name, version).map(|(_, body)| body)
+                }
+                PullOf::Offer(op) => {
+                    let offered = node.offered_content(op);
+                    offered.map(|(arrival, bytes)| Body::Arrived { arrival, bytes })
+                }
+            };
+            let found = match body {
+                Some(Body::Stored { ticket, .. }) => Found::Stored(ticket),
+                Some(Body::Arrived { arrival, .. }) => Found::Arriving(arrival),
+                Some(Body::Whole(content)) => Found::Here(content),
+                _ => return Err(PullFault::Gone),
+            };
+            pull.found = Some((host.life, found));
         }
+        let Some((life, found)) = &pull.found else { return Err(PullFault::Gone) };
+        if *life != host.life {
+            return Err(PullFault::Broken);
+        }
+        match found {
+            Found::Here(content) => Ok(Some(content.clone())),
+            Found::Stored(ticket) => host.store.find(*ticket).map(Some).ok_or(PullFault::Broken),
+            Found::Arriving(arrival) => match host.store.arrivals.get(arrival) {
+                Some(content) => Ok(Some(content.clone())),
+                None => match host.store.arrived.get(arrival) {
+                    Some(ticket) => host.store.find(*ticket).map(Some).ok_or(PullFault::Broken),
+                    None if self.is_arriving(source, *arrival) => Ok(None),
+                    None => Err(PullFault::Broken),
+                },
+            },
+        }
+    }
+
+    /// Whether a content is still on its way to a host.
+    fn is_arriving(&self, index: usize, arrival: ArrivalId) -> bool {
+        let Some(up) = self.hosts[index].up() else { return false };
+        let is_uploaded = up.uploads.values().any(|it| it.put.arrival == arrival);
+        // A pull that has broken off may go on.
+        is_uploaded || up.pulls.contains_key(&arrival) || up.node.is_coming(arrival)
     }
 }

@@ -16,6 +16,8 @@ pub struct Store {
     files: BTreeMap<Ticket, StoredFile>,
     /// Contents that have come in pieces, and that no version has yet.
     pub arrivals: BTreeMap<ArrivalId, Content>,
+    /// And those that versions have now.
+    pub arrived: BTreeMap<ArrivalId, Ticket>,
     /// What it will report, in order.
     pub(super) unsaid: VecDeque<(Ticket, Result<(), StoreFault>)>,
 }
@@ -40,6 +42,7 @@ impl Store {
         let value = match value {
             Value::Arrived { arrival, hash, .. } => {
                 let content = self.arrivals.remove(&arrival).expect("it has arrived");
+                self.arrived.insert(arrival, ticket);
                 Value::Content { hash, content }
             }
             value => value,
@@ -73,6 +76,14 @@ impl Store {
         }
     }
 
+    /// A content that another host pulls, if it is there.
+    pub(super) fn find(&self, ticket: Ticket) -> Option<Content> {
+        match &self.files.get(&ticket)?.value {
+            Value::Content { content, .. } => Some(content.clone()),
+            Value::Arrived { .. } | Value::Tombstone => None,
+        }
+    }
+
     pub(super) fn discard(&mut self, ticket: Ticket) {
         let file = self.files.remove(&ticket);
         let file = file.unwrap_or_else(|| panic!("{ticket:?} is discarded and not there"));
@@ -102,6 +113,7 @@ impl Store {
         let before = self.files.len();
         self.unsaid.clear();
         self.arrivals.clear();
+        self.arrived.clear();
         let open = self.files.values_mut().filter(|file| !file.is_confirmed);
         open.take(survive).for_each(|file| file.is_confirmed = true);
         self.files.retain(|_, file| file.is_confirmed);

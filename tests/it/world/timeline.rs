@@ -75,7 +75,11 @@ impl<E> Timeline<E> {
 fn is_under_way<E>(event: &Event<E>) -> bool {
     matches!(
         event,
-        Event::Arrive { .. } | Event::Dial { .. } | Event::Stored { .. } | Event::Pull { .. }
+        Event::Arrive { .. }
+            | Event::Dial { .. }
+            | Event::Stored { .. }
+            | Event::Pull { .. }
+            | Event::Upload { .. }
     )
 }
 

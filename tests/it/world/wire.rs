@@ -2,7 +2,7 @@
 
 use smolring::ring::{
     codec::Encode,
-    message::{Condition, Envelope, Message, Request},
+    message::{Condition, Envelope, Message, PullOf, Request},
     name::encode as encode_name,
 };
 
@@ -46,8 +46,11 @@ fn encode_request(request: &Request) -> Vec<u8> {
         Request::Get { name, version: Some(version) } => {
             format!("GET {} version={version}\n", name.wire())
         }
-        Request::Pull { name, version, from } => {
+        Request::Pull { name, of: PullOf::Version(version), from } => {
             format!("PULL {} version={version} from={from}\n", name.wire())
+        }
+        Request::Pull { name, of: PullOf::Offer(op), from } => {
+            format!("PULL {} offer={op} from={from}\n", name.wire())
         }
         Request::Delete { name, only_if } => {
             format!("DELETE {}{}\n", name.wire(), encode_condition(only_if))

@@ -197,6 +197,7 @@ fn kind(message: &Envelope) -> &'static str {
         Peer::Checked { .. } => "CHECKED",
         Peer::ForwardPut(_) => "FORWARD PUT",
         Peer::ForwardGet(_) => "FORWARD GET",
+        Peer::Offer(_) => "OFFER",
         Peer::Keep(_) => "KEEP",
         Peer::Sync(Sync::Item { .. }) => "SYNC ITEM",
         Peer::Sync(_) => "SYNC",
