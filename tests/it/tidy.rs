@@ -10,7 +10,7 @@ use std::{
 
 /// The modules of `src`, bottom-up. Each may use those of the lines above its own, and none beside it.
 const LAYERS: &[&[&str]] = &[
-    &["printable", "timestamp"],
+    &["by_number", "printable", "timestamp"],
     &["ring", "cli", "random"],
     &["connect", "http1", "store"],
     &["serve"],
@@ -37,13 +37,14 @@ const CIRCLES: &[&[&str]] = &[
         "ring/leaving",
         "ring/links",
         "ring/membership",
+        "ring/offers",
         "ring/operations",
         "ring/reading",
         "ring/requests",
         "ring/sync",
     ],
     // The driver starts tasks, and they call it.
-    &["net/driver", "net/link", "net/pull", "net/task"],
+    &["net/driver", "net/link", "net/pull", "net/task", "net/upload"],
 ];
 
 fn root() -> &'static Path {
