@@ -31,6 +31,7 @@ mod http;
 pub mod limits;
 mod link;
 mod outbox;
+mod pieces;
 mod pull;
 #[cfg(test)]
 mod scripted;

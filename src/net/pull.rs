@@ -7,17 +7,12 @@ use std::{
     rc::Rc,
 };
 
-use bytes::Bytes;
 use smol::{
     future,
     io::{AsyncReadExt, AsyncWriteExt},
 };
 
-use super::{
-    clock::Alarm,
-    driver::Driver,
-    limits::{PIECE_BYTES_MAX, PULL_SILENCE},
-};
+use super::{clock::Alarm, driver::Driver, limits::PULL_SILENCE, pieces::Pieces};
 use crate::{
     connect::connect,
     ring::{
@@ -74,17 +69,18 @@ async fn rest(driver: &Driver, arrival: ArrivalId, pull: &Pull, from: u64) -> io
     let (mut line, name) = (Vec::new(), pull.name.clone());
     Request::Pull { name, of: pull.of, from }.encode(&mut line);
     within(stream.write_all(&line)).await?;
-    let (mut piece, mut there) = (vec![0; PIECE_BYTES_MAX], 0);
+    let mut pieces = Pieces::default();
+    let (mut buffer, mut there) = (pieces.buffer(), 0);
     let head = loop {
-        let read = within(stream.read(&mut piece[there..])).await?;
+        let read = within(stream.read(&mut buffer[there..])).await?;
         there += read;
-        match piece[..there].iter().position(|&byte| byte == b'\n') {
+        match buffer[..there].iter().position(|&byte| byte == b'\n') {
             Some(end) => break end + 1,
             None if read == 0 || there >= LINE_BYTES_MAX => return Err(ended()),
             None => {}
         }
     };
-    let text = std::str::from_utf8(&piece[..head - 1]).map_err(io::Error::other)?;
+    let text = std::str::from_utf8(&buffer[..head - 1]).map_err(io::Error::other)?;
     let answer = Line::new(text);
     if answer.word(0) == Some("404") {
         return Err(io::ErrorKind::NotFound.into());
@@ -94,16 +90,16 @@ async fn rest(driver: &Driver, arrival: ArrivalId, pull: &Pull, from: u64) -> io
     }
     let mut begins = head;
     loop {
-        let came = &piece[begins..there];
-        left = left.checked_sub(came.len() as u64).ok_or_else(ended)?;
-        if !came.is_empty() {
-            disk.append(arrival, Bytes::copy_from_slice(came));
+        left = left.checked_sub((there - begins) as u64).ok_or_else(ended)?;
+        if there > begins {
+            disk.append(arrival, pieces.piece(buffer, there).slice(begins..));
+            buffer = pieces.buffer();
             disk.room(arrival).await.map_err(|_| ended())?;
         }
         if left == 0 {
             return Ok(());
         }
-        (begins, there) = (0, within(stream.read(&mut piece)).await?);
+        (begins, there) = (0, within(stream.read(&mut buffer)).await?);
         if there == 0 {
             return Err(ended());
         }

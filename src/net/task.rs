@@ -460,7 +460,7 @@ impl<S: Stream> Task<S> {
                     continue;
                 }
                 Ok(Decoded::Piece(piece)) => {
-                    self.upload.iter().for_each(|upload| upload.push(piece));
+                    self.upload.iter_mut().for_each(|upload| upload.push(piece));
                     continue;
                 }
                 Ok(Decoded::Ends) => {

@@ -5,9 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
-
-use super::driver::Driver;
+use super::{driver::Driver, limits::PIECE_BYTES_MAX, pieces::Pieces};
 use crate::ring::{
     ArrivedPut, Input, StoreFault,
     item::ArrivalId,
@@ -22,6 +20,7 @@ pub(super) struct Upload {
     name: Name,
     bytes: usize,
     only_if: Option<Condition>,
+    pieces: Pieces,
     /// All has come; its hash is awaited.
     has_ended: bool,
     /// The node has it now.
@@ -38,13 +37,17 @@ impl Upload {
     ) -> Result<Self, Refusal> {
         let arrival = driver.begin_upload(&name, bytes, only_if)?;
         let driver = driver.clone();
-        Ok(Self { driver, arrival, name, bytes, only_if, has_ended: false, is_put: false })
+        let pieces = Pieces::default();
+        Ok(Self { driver, arrival, name, bytes, only_if, pieces, has_ended: false, is_put: false })
     }
 
     /// The next piece has come.
-    pub(super) fn push(&self, piece: &[u8]) {
-        if let Some(disk) = self.driver.disk() {
-            disk.append(self.arrival, Bytes::copy_from_slice(piece));
+    pub(super) fn push(&mut self, come: &[u8]) {
+        let Some(disk) = self.driver.disk() else { return };
+        for come in come.chunks(PIECE_BYTES_MAX) {
+            let mut buffer = self.pieces.buffer();
+            buffer[..come.len()].copy_from_slice(come);
+            disk.append(self.arrival, self.pieces.piece(buffer, come.len()));
         }
     }
 
