@@ -385,6 +385,7 @@ impl<S: Scene> World<S> {
             Output::GiveUp { arrival } => {
                 self.running(index).pulls.remove(&arrival);
                 self.hosts[index].store.arrivals.remove(&arrival);
+                self.hosts[index].store.parts.remove(&arrival);
             }
             Output::Discard { ticket } => self.hosts[index].store.discard(ticket),
             Output::Disconnect { link } => {

@@ -3,7 +3,9 @@
 //!
 //! They are not simulated byte by byte. What a client sends is there after a while, or breaks off, and
 //! then it sends it again. Of a pull it is asked after a while whether the other host can be reached and
-//! has the content; if it is still receiving that itself, the pull goes on until it is there.
+//! has the content; if it is still receiving that itself, the pull goes on until it is there. One that
+//! breaks off does so after any byte, and what has come stays for the next attempt, which may be at
+//! another host.
 
 use std::net::SocketAddr;
 
@@ -163,8 +165,13 @@ impl<S: Scene> World<S> {
             host.is_up() && !host.is_paused() && !is_blocked
         };
         let result = match source.filter(is_reached) {
-            Some(source) if !breaks => self.content_at(source, &mut pull),
-            _ => Err(PullFault::Broken),
+            Some(source) => self.content_at(source, &mut pull),
+            None => Err(PullFault::Broken),
+        };
+        let result = match result {
+            Ok(Some(content)) => self.comes(index, arrival, &content, breaks).map(Some),
+            Ok(None) if breaks => Err(PullFault::Broken),
+            other => other,
         };
         match result {
             // It is on its way there as well.
@@ -184,6 +191,25 @@ impl<S: Scene> World<S> {
                 S::pulls(self, index, &pull, Some(false));
                 self.deliver(index, life, Arrival::Pulled { arrival, result: Err(fault) });
             }
+        }
+    }
+
+    /// What a host lacks of a content comes, all of it or a part. Returns what it has then.
+    fn comes(
+        &mut self,
+        index: usize,
+        arrival: ArrivalId,
+        content: &Content,
+        breaks: bool,
+    ) -> Result<Content, PullFault> {
+        let parts = &mut self.hosts[index].store.parts;
+        let here = parts.entry(arrival).or_default();
+        let missing = content.get(here.len()..).unwrap_or_default();
+        let comes = if breaks { self.time.rng.index(missing.len() + 1) } else { missing.len() };
+        here.extend_from_slice(&missing[..comes]);
+        match breaks {
+            true => Err(PullFault::Broken),
+            false => Ok(parts.remove(&arrival).unwrap_or_default().into()),
         }
     }
 

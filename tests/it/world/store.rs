@@ -16,6 +16,8 @@ pub struct Store {
     files: BTreeMap<Ticket, StoredFile>,
     /// Contents that have come in pieces, and that no version has yet.
     pub arrivals: BTreeMap<ArrivalId, Content>,
+    /// What has come of those that are still being pulled.
+    pub(super) parts: BTreeMap<ArrivalId, Vec<u8>>,
     /// And those that versions have now.
     pub arrived: BTreeMap<ArrivalId, Ticket>,
     /// What it will report, in order.
@@ -114,6 +116,7 @@ impl Store {
         self.unsaid.clear();
         self.arrivals.clear();
         self.arrived.clear();
+        self.parts.clear();
         let open = self.files.values_mut().filter(|file| !file.is_confirmed);
         open.take(survive).for_each(|file| file.is_confirmed = true);
         self.files.retain(|_, file| file.is_confirmed);
