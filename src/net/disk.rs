@@ -36,9 +36,9 @@ impl Disk {
 
     // ---- contents that come in pieces
 
-    /// Begins one, or goes on with it.
-    pub(super) fn begin(&self, arrival: ArrivalId) {
-        self.transfers.begin(&self.store, arrival);
+    /// Begins one of so many bytes, or goes on with it.
+    pub(super) fn begin(&self, arrival: ArrivalId, bytes: usize) {
+        self.transfers.begin(&self.store, arrival, bytes);
     }
 
     pub(super) fn append(&self, arrival: ArrivalId, bytes: Bytes) {

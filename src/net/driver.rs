@@ -462,7 +462,7 @@ impl Turn<'_> {
             },
             Output::Pull { arrival, from, name, of, bytes } => {
                 let pull = Pull { from, name, of, bytes: bytes as u64 };
-                self.driver.disk.iter().for_each(|disk| disk.begin(arrival));
+                self.driver.disk.iter().for_each(|disk| disk.begin(arrival, bytes));
                 let run = pull::run(self.driver.clone(), arrival, pull);
                 state.pulls.insert(arrival, self.driver.executor.spawn(run));
             }

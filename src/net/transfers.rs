@@ -70,8 +70,8 @@ impl Transfer {
 }
 
 impl Transfers {
-    /// Begins a transfer, unless it can go on.
-    pub(super) fn begin(&self, store: &DiskStore, arrival: ArrivalId) {
+    /// Begins a transfer of so many bytes, unless it can go on.
+    pub(super) fn begin(&self, store: &DiskStore, arrival: ArrivalId, bytes: usize) {
         let is_usable = |it: &Transfer| it.finished.is_none() && it.fault.is_none();
         if self.all.borrow().get(&arrival).is_some_and(is_usable) {
             return;
@@ -90,7 +90,7 @@ impl Transfers {
         };
         self.all.borrow_mut().insert(arrival, transfer);
         self.names.borrow_mut().insert(id, arrival);
-        store.begin(id);
+        store.begin(id, bytes as u64);
     }
 
     pub(super) fn append(&self, store: &DiskStore, arrival: ArrivalId, bytes: Bytes) {

@@ -97,7 +97,7 @@ impl Driver {
             return Err(Refusal::new(Status::ContentTooLarge, reason));
         }
         let arrival = turn.state.node.new_arrival();
-        self.disk.iter().for_each(|disk| disk.begin(arrival));
+        self.disk.iter().for_each(|disk| disk.begin(arrival, bytes));
         turn.input(Input::Upload { arrival, name: name.clone(), bytes });
         Ok(arrival)
     }

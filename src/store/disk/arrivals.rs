@@ -10,8 +10,8 @@ use super::{
 /// What is done with a transfer.
 #[derive(Debug)]
 pub enum Arrival {
-    /// It begins.
-    Begin(TransferId),
+    /// It begins, and is to have so many bytes.
+    Begin(TransferId, u64),
     /// Bytes have come.
     Append(TransferId, Bytes),
     /// All has come.
@@ -24,8 +24,8 @@ impl Engine {
     /// Does it, and says what has come of it.
     pub fn arrive(&mut self, arrival: Arrival) -> Option<Report> {
         match arrival {
-            Arrival::Begin(id) => {
-                if let Some(file) = self.transfers.begin(id) {
+            Arrival::Begin(id, bytes) => {
+                if let Some(file) = self.transfers.begin(id, bytes) {
                     self.table.lock().transfers.insert(id, (file, 0));
                 }
                 None

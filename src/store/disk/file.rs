@@ -35,6 +35,8 @@ pub trait Disk: Send + Sync + Debug {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file. Who has it open can go on reading it.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// How many bytes there is room for where this folder is.
+    fn free_bytes(&self, folder: &Path) -> io::Result<u64>;
     /// Returns when all that happened to the entries of the folder outlives a loss of power.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 }
@@ -123,6 +125,11 @@ impl Disk for RealDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn free_bytes(&self, folder: &Path) -> io::Result<u64> {
+        let found = rustix::fs::statvfs(folder)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {

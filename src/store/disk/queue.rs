@@ -270,7 +270,7 @@ mod tests {
         let table = SharedTable::new(Table::new(0));
         let shared = Shared::new(table, SimDisk::new().shared(), "/files".into());
         let id = TransferId(1);
-        for arrival in [Arrival::Begin(id), Arrival::Finish(id), Arrival::Abort(id)] {
+        for arrival in [Arrival::Begin(id, 0), Arrival::Finish(id), Arrival::Abort(id)] {
             shared.command(Command::Arrive(arrival));
         }
         shared.command(Command::Discard(Ticket(1)));

@@ -174,10 +174,11 @@ impl DiskStore {
 
     // ---- contents that come in pieces
 
-    /// Begins a content that comes in pieces. It is not one before a version is written that has it
+    /// Begins a content of so many bytes that comes in pieces. Where the disk has no room for all of
+    /// them, it fails at once: the first [`Report::Appended`] says so. It is not one before a version is written that has it
     /// ([`WriteValue::Transferred`](super::WriteValue::Transferred)), and what is left of it at the end of the process is removed.
-    pub fn begin(&self, transfer: TransferId) {
-        self.shared.command(Command::Arrive(Arrival::Begin(transfer)));
+    pub fn begin(&self, transfer: TransferId, bytes: u64) {
+        self.shared.command(Command::Arrive(Arrival::Begin(transfer, bytes)));
     }
 
     /// Adds bytes to a transfer. A [`Report::Appended`] follows, with which the caller bounds what is

@@ -50,9 +50,9 @@ impl Transfers {
         Self { disk, folder: folder.into(), syncs, made: 0, all: BTreeMap::new() }
     }
 
-    /// Begins a transfer. Returns its file; without one, all that follows fails.
-    pub fn begin(&mut self, id: TransferId) -> Option<Arc<dyn DiskFile>> {
-        let begun = self.create();
+    /// Begins a transfer of so many bytes. Returns its file; without one, all that follows fails.
+    pub fn begin(&mut self, id: TransferId, bytes: u64) -> Option<Arc<dyn DiskFile>> {
+        let begun = self.create(bytes);
         let file = begun.as_ref().ok().map(|it| it.file.clone());
         if let Some(Ok(old)) = self.all.insert(id, begun) {
             let _ = self.disk.remove(&old.path);
@@ -114,8 +114,10 @@ impl Transfers {
         self.all.len()
     }
 
-    fn create(&mut self) -> Result<Transfer, StoreFault> {
-        if self.all.len() >= TRANSFERS_MAX {
+    fn create(&mut self, bytes: u64) -> Result<Transfer, StoreFault> {
+        // It must not first fill the disk, in the way of all others.
+        let has_room = self.disk.free_bytes(&self.folder).map_or(true, |free| bytes <= free);
+        if self.all.len() >= TRANSFERS_MAX || !has_room {
             return Err(StoreFault::Full);
         }
         self.made += 1;

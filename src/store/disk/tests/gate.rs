@@ -90,6 +90,10 @@ impl Disk for GateDisk {
         self.disk.remove(path)
     }
 
+    fn free_bytes(&self, folder: &Path) -> io::Result<u64> {
+        self.disk.free_bytes(folder)
+    }
+
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         self.disk.sync_folder(folder)
     }

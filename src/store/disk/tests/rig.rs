@@ -292,7 +292,7 @@ impl Rig {
         let (id, ticket) = (TransferId(self.next_ticket), Ticket(self.next_ticket));
         self.next_ticket += 1;
         let mut arrive = |arrival| self.engine.arrive(arrival);
-        arrive(Arrival::Begin(id));
+        arrive(Arrival::Begin(id, bytes as u64));
         for piece in content.chunks(bytes.div_ceil(3)) {
             arrive(Arrival::Append(id, Bytes::copy_from_slice(piece)));
         }

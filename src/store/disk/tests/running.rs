@@ -253,7 +253,7 @@ fn a_content_can_come_in_pieces_and_be_read_meanwhile() {
         Read::Now(result) => result,
         Read::Later(later) => block_on(later.result()),
     };
-    store.begin(id);
+    store.begin(id, 1_000_000);
     let mut there = 0;
     for piece in content.chunks(70_000) {
         store.append(id, Bytes::copy_from_slice(piece));
@@ -277,7 +277,7 @@ fn a_content_can_come_in_pieces_and_be_read_meanwhile() {
     store.abort(id);
     // The same comes once more: one file is enough.
     let again = TransferId(8);
-    store.begin(again);
+    store.begin(again, there);
     store.append(again, content.clone().into());
     store.finish(again);
     let value = WriteValue::Transferred { transfer: again, hash, bytes: there };
@@ -294,13 +294,25 @@ fn a_content_can_come_in_pieces_and_be_read_meanwhile() {
 }
 
 #[test]
+fn what_the_disk_has_no_room_for_does_not_begin_to_fill_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, ..) = open(folder.path(), options());
+    let id = TransferId(1);
+    store.begin(id, 1 << 60);
+    store.append(id, Bytes::from_static(b"first"));
+    let refused = Report::Appended { transfer: id, result: Err(crate::ring::StoreFault::Full) };
+    assert_eq!(reports(&store, 1), [refused]);
+    assert_eq!(std::fs::read_dir(folder.path().join("files")).unwrap().count(), 0);
+}
+
+#[test]
 fn a_transfer_that_is_not_complete_is_no_content_and_leaves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (store, ..) = open(folder.path(), options());
     let left = || std::fs::read_dir(folder.path().join("files")).unwrap().count();
     let hash = blake3::hash(b"whole");
     for number in 1..=3 {
-        store.begin(TransferId(number));
+        store.begin(TransferId(number), 5);
         store.append(TransferId(number), Bytes::from_static(b"whole"));
     }
     store.finish(TransferId(2));

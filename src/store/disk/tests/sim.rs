@@ -379,6 +379,10 @@ impl Disk for SimDisk {
         self.change(path.parent().unwrap(), |_| EntryChange::Remove(name))
     }
 
+    fn free_bytes(&self, _folder: &Path) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
+
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         let mut state = self.state();
         let has_power = state.begin();
