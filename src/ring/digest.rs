@@ -1,8 +1,8 @@
 //! One number for a set of versions, whatever their order.
 
-use std::{fmt, io::Write as _};
+use std::fmt;
 
-use super::{name::Name, version::Version};
+use super::{digits, name::Name, version::Version};
 
 /// A stamp, an address and a space take no more.
 const ADDRESS_BYTES: usize = 72;
@@ -15,7 +15,8 @@ impl Digest {
     pub(super) fn of(name: &Name, version: Version) -> Self {
         let mut bytes = Vec::with_capacity(ADDRESS_BYTES + name.as_str().len());
         bytes.extend_from_slice(&version.stamp.0.to_le_bytes());
-        let _ = write!(bytes, "{} ", version.node);
+        digits::push_address(version.node, &mut bytes);
+        bytes.push(b' ');
         bytes.extend_from_slice(name.as_str().as_bytes());
         // All at once is much faster than piece by piece.
         let bytes = *blake3::hash(&bytes).as_bytes();

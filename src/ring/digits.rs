@@ -49,6 +49,20 @@ impl Text {
         }
     }
 
+    /// Only of IPv4. `false`: nothing was written.
+    fn address(&mut self, address: SocketAddr) -> bool {
+        let IpAddr::V4(ip) = address.ip() else { return false };
+        for (i, octet) in ip.octets().into_iter().enumerate() {
+            if i > 0 {
+                self.push(b'.');
+            }
+            self.decimal(octet.into());
+        }
+        self.push(b':');
+        self.decimal(address.port());
+        true
+    }
+
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(std::str::from_utf8(&self.bytes[..self.len]).map_err(|_| fmt::Error)?)
     }
@@ -70,19 +84,18 @@ pub(super) fn write_number_at(
     let mut text = Text::new();
     text.hex(&number.to_be_bytes());
     text.push(b'@');
-    let IpAddr::V4(ip) = at.ip() else {
-        text.write(f)?;
-        return write!(f, "{at}");
-    };
-    for (i, octet) in ip.octets().into_iter().enumerate() {
-        if i > 0 {
-            text.push(b'.');
-        }
-        text.decimal(octet.into());
+    let is_whole = text.address(at);
+    text.write(f)?;
+    if is_whole { Ok(()) } else { write!(f, "{at}") }
+}
+
+/// An address at the end of these bytes.
+pub(super) fn push_address(address: SocketAddr, into: &mut Vec<u8>) {
+    let mut text = Text::new();
+    match text.address(address) {
+        true => into.extend_from_slice(&text.bytes[..text.len]),
+        false => into.extend_from_slice(address.to_string().as_bytes()),
     }
-    text.push(b':');
-    text.decimal(at.port());
-    text.write(f)
 }
 
 /// A hash as hexadecimal digits.
@@ -113,6 +126,9 @@ mod tests {
             let stamp = Stamp(u64::MAX / (u64::from(*port) + 1));
             let version = Version { stamp, node };
             assert_eq!(version.to_string(), format!("{:016x}@{node}", stamp.0));
+            let mut bytes = b"at ".to_vec();
+            push_address(node, &mut bytes);
+            assert_eq!(bytes, format!("at {node}").into_bytes());
             assert_eq!(stamp.to_string(), format!("{:016x}", stamp.0));
         }
     }

@@ -61,7 +61,7 @@ impl Node {
             let held = self.index.get(&forward.name);
             let held_version = held.map(|held| held.version);
             // The same version with other bytes: a clock that went back has given it out twice.
-            let is_other = |held: &&IndexEntry| {
+            let is_other = |held: &IndexEntry| {
                 held.version > item.version
                     || (held.version == item.version && held.kind.hash() != item.hash())
             };

@@ -10,10 +10,20 @@
 //! same however many files there are. Two tables are equal when the sums of their digests are; if
 //! not, their buckets tell where to look.
 
+mod names;
+pub(super) mod nodes;
+pub(super) mod packed;
+
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, BinaryHeap},
+    collections::{BTreeSet, BinaryHeap},
     ops::Bound,
+};
+
+use self::{
+    names::Names,
+    nodes::Nodes,
+    packed::{PackedEntry, PackedVersions},
 };
 
 pub use super::{
@@ -53,6 +63,7 @@ pub type Dropped = (Name, IndexEntry);
 #[derive(Debug)]
 pub struct Index {
     buckets: Vec<Bucket>,
+    nodes: Nodes,
     totals: Totals,
     bytes_max: usize,
     versions_max: usize,
@@ -77,7 +88,7 @@ struct Totals {
 
 #[derive(Debug, Default)]
 struct Bucket {
-    names: BTreeMap<Name, Versions>,
+    names: Names,
     counts: BucketCounts,
 }
 
@@ -96,6 +107,7 @@ impl Index {
         let buckets = std::iter::repeat_with(Bucket::default).take(BUCKETS).collect();
         Self {
             buckets,
+            nodes: Nodes::default(),
             totals: Totals::default(),
             bytes_max,
             versions_max: versions_max.max(1),
@@ -105,17 +117,19 @@ impl Index {
     }
 
     /// The newest version of this name, which may be a tombstone.
-    pub fn get(&self, name: &Name) -> Option<&IndexEntry> {
+    pub fn get(&self, name: &Name) -> Option<IndexEntry> {
         self.versions(name).map(Versions::newest)
     }
 
     /// All versions of this name.
-    pub fn versions(&self, name: &Name) -> Option<&Versions> {
-        self.buckets[bucket_of(name)].names.get(name)
+    pub fn versions(&self, name: &Name) -> Option<Versions<'_>> {
+        let names = &self.buckets[bucket_of(name)].names;
+        let at = names.find(name.as_str()).ok()?;
+        Some(Versions::new(names.get(at), &self.nodes))
     }
 
     /// One version of this name.
-    pub fn version(&self, name: &Name, version: Version) -> Option<&IndexEntry> {
+    pub fn version(&self, name: &Name, version: Version) -> Option<IndexEntry> {
         self.versions(name).and_then(|held| held.find(version))
     }
 
@@ -126,33 +140,36 @@ impl Index {
         let (names, mut counts) = self.parts(name);
         let (newest_bytes, bytes) = (counts.totals.newest_bytes(), counts.totals.bytes);
         let cost_of_entry = cost(name, &entry);
-        let Some(held) = names.get_mut(name) else {
-            if newest_bytes + cost_of_entry > bytes_max {
-                return (Kept::Full, Vec::new());
+        let at = match names.find(name.as_str()) {
+            Ok(at) => at,
+            Err(_) if newest_bytes + cost_of_entry > bytes_max => return (Kept::Full, Vec::new()),
+            Err(at) => {
+                names.insert(at, name.as_str(), counts.first(name, entry));
+                return (Kept::New, self.make_way(name, Vec::new()));
             }
-            names.insert(name.clone(), counts.first(name, entry));
-            return (Kept::New, self.make_way(name, Vec::new()));
         };
+        let held = Versions::new(names.get(at), counts.nodes);
         if !held.takes(entry.version, versions_max) {
             return (Kept::Old, Vec::new());
         }
-        let kept = match held.newest().version < entry.version {
-            true if newest_bytes - cost(name, held.newest()) + cost_of_entry > bytes_max => {
-                return (Kept::Full, Vec::new());
-            }
-            true => Kept::New,
-            false => {
+        let kept = match held.newest() {
+            newest if newest.version > entry.version => {
                 let oldest = held.oldest().filter(|_| held.count() == versions_max);
-                let freed = oldest.map_or(0, |it| cost(name, it));
+                let freed = oldest.map_or(0, |it| cost(name, &it));
                 if bytes - freed + cost_of_entry > bytes_max {
                     return (Kept::Old, Vec::new());
                 }
                 Kept::Older
             }
+            newest if newest_bytes - cost(name, &newest) + cost_of_entry > bytes_max => {
+                return (Kept::Full, Vec::new());
+            }
+            _ => Kept::New,
         };
         let mut dropped = Vec::new();
+        let held = names.get_mut(at);
         counts.insert(name, held, entry);
-        while held.count() > versions_max {
+        while 1 + held.older().len() > versions_max {
             dropped.extend(counts.pop_oldest(name, held).map(|it| (name.clone(), it)));
         }
         (kept, self.make_way(name, dropped))
@@ -197,7 +214,7 @@ impl Index {
             && tombstone.stamp < before
         {
             let versions = self.versions(&name).expect("its tombstone is here");
-            let is_deleted = |it: &&IndexEntry| it.version <= tombstone;
+            let is_deleted = |it: &IndexEntry| it.version <= tombstone;
             if versions.iter().filter(is_deleted).any(|it| is_busy(it.ticket)) {
                 break;
             }
@@ -217,7 +234,7 @@ impl Index {
     /// Whether a file of this many bytes would fit as the newest of its name, if older versions make
     /// way.
     pub fn has_room(&self, name: &Name, content_bytes: usize) -> bool {
-        let freed = self.get(name).map_or(0, |held| cost(name, held));
+        let freed = self.get(name).map_or(0, |held| cost(name, &held));
         let newest = self.totals.newest_bytes() - freed;
         let cost = content_bytes.saturating_add(name.as_str().len() + ENTRY_BYTES);
         newest.saturating_add(cost) <= self.bytes_max
@@ -279,66 +296,73 @@ impl Index {
         &self,
         bucket: u8,
         after: Option<&Name>,
-    ) -> impl Iterator<Item = (&Name, &Versions)> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.buckets[usize::from(bucket)].names.range::<Name, _>((from, Bound::Unbounded))
+    ) -> impl Iterator<Item = (Name, Versions<'_>)> {
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.as_str()));
+        let names = self.buckets[usize::from(bucket)].names.range(from);
+        names.map(|(name, held)| (Name::known(name), Versions::new(held, &self.nodes)))
     }
 
     /// All files whose names begin with `prefix` and come after `after`, in order of their names: of
     /// each the newest version. What was deleted is not among them.
-    pub fn list(&self, prefix: &str, after: &str) -> impl Iterator<Item = (&Name, &IndexEntry)> {
+    pub fn list(&self, prefix: &str, after: &str) -> impl Iterator<Item = (Name, IndexEntry)> {
         let from = if after < prefix { Bound::Included(prefix) } else { Bound::Excluded(after) };
+        let newest = |(name, held): (_, &PackedVersions)| (name, self.nodes.unpack(held.newest()));
         let mut rows: Vec<_> = (self.buckets.iter())
-            .map(|bucket| bucket.names.range::<str, _>((from, Bound::Unbounded)))
-            .map(|row| row.filter(|(_, held)| !held.newest().is_tombstone()))
+            .map(|bucket| bucket.names.range(from).map(newest))
+            .map(|row| row.filter(|(_, held)| !held.is_tombstone()).peekable())
             .collect();
         let mut heads = BinaryHeap::new();
         for (i, row) in rows.iter_mut().enumerate() {
-            heads.extend(row.next().map(|(name, _)| Reverse((name, i))));
+            heads.extend(row.peek().map(|(name, _)| Reverse((*name, i))));
         }
         std::iter::from_fn(move || {
             let Reverse((name, i)) = heads.pop()?;
-            heads.extend(rows[i].next().map(|(name, _)| Reverse((name, i))));
-            let held = self.buckets[i].names[name].newest();
-            name.as_str().starts_with(prefix).then_some((name, held))
+            let (_, held) = rows[i].next()?;
+            heads.extend(rows[i].peek().map(|(name, _)| Reverse((*name, i))));
+            name.starts_with(prefix).then(|| (Name::known(name), held))
         })
     }
 
     /// Every version of every name, in no particular order.
-    pub fn all(&self) -> impl Iterator<Item = (&Name, &IndexEntry)> {
-        let names = self.buckets.iter().flat_map(|bucket| &bucket.names);
-        names.flat_map(|(name, held)| held.iter().map(move |entry| (name, entry)))
+    pub fn all(&self) -> impl Iterator<Item = (Name, IndexEntry)> {
+        let names = self.buckets.iter().flat_map(|bucket| bucket.names.range(Bound::Unbounded));
+        names.flat_map(|(name, held)| {
+            let name = Name::known(name);
+            Versions::new(held, &self.nodes).iter().map(move |entry| (name.clone(), entry))
+        })
+    }
+
+    /// The same without the names.
+    pub fn entries(&self) -> impl Iterator<Item = IndexEntry> {
+        let held = self.buckets.iter().flat_map(|bucket| bucket.names.all());
+        held.flat_map(|held| Versions::new(held, &self.nodes).iter())
     }
 
     /// Enters a version that its name takes, whatever room there is.
     fn insert(&mut self, name: &Name, entry: IndexEntry) {
         let (names, mut counts) = self.parts(name);
-        match names.get_mut(name) {
-            Some(held) => counts.insert(name, held, entry),
-            None => drop(names.insert(name.clone(), counts.first(name, entry))),
+        match names.find(name.as_str()) {
+            Ok(at) => counts.insert(name, names.get_mut(at), entry),
+            Err(at) => names.insert(at, name.as_str(), counts.first(name, entry)),
         }
     }
 
     /// Takes out one version of a name.
     pub fn remove(&mut self, name: &Name, ticket: Ticket) -> Option<Dropped> {
         let (names, mut counts) = self.parts(name);
-        let held = names.get_mut(name)?;
-        let removed = match counts.change(name, held, |held| held.remove(name, ticket)) {
+        let at = names.find(name.as_str()).ok()?;
+        let removed = match counts.remove(name, names.get_mut(at), ticket) {
             Ok(removed) => removed?,
-            Err(()) => {
-                let last = names.remove(name)?;
-                counts.end_newest(name, last.newest(), last.newest_digest());
-                *last.newest()
-            }
+            Err(()) => counts.last(name, names.remove(at)),
         };
-        counts.has_gone(name, &removed);
         Some((name.clone(), removed))
     }
 
     /// Takes out the oldest version of a name, unless that is the newest too.
     fn pop_oldest(&mut self, name: &Name) -> Option<Dropped> {
         let (names, mut counts) = self.parts(name);
-        counts.pop_oldest(name, names.get_mut(name)?).map(|it| (name.clone(), it))
+        let at = names.find(name.as_str()).ok()?;
+        counts.pop_oldest(name, names.get_mut(at)).map(|it| (name.clone(), it))
     }
 
     /// Takes out older versions until there is room for what is here, those of this name first.
@@ -355,9 +379,11 @@ impl Index {
         for _ in 0..BUCKETS {
             let bucket = &self.buckets[self.evicts_at];
             if bucket.counts.older > 0 {
-                let mut names = bucket.names.iter();
-                let name = names.find(|(_, held)| held.count() > 1).map(|(name, _)| name.clone());
-                return self.pop_oldest(&name.expect("it counts older versions"));
+                let mut names = bucket.names.range(Bound::Unbounded);
+                let name = names.find(|(_, held)| !held.older().is_empty());
+                let name = Name::known(name.expect("it counts older versions").0);
+                drop(names);
+                return self.pop_oldest(&name);
             }
             self.evicts_at = (self.evicts_at + 1) % BUCKETS;
         }
@@ -365,10 +391,10 @@ impl Index {
     }
 
     /// The names of the bucket of this one, and what is counted when their versions change.
-    fn parts(&mut self, name: &Name) -> (&mut BTreeMap<Name, Versions>, Counts<'_>) {
+    fn parts(&mut self, name: &Name) -> (&mut Names, Counts<'_>) {
         let Bucket { names, counts } = &mut self.buckets[bucket_of(name)];
-        let (totals, tombstones) = (&mut self.totals, &mut self.tombstones);
-        (names, Counts { bucket: counts, totals, tombstones })
+        let (nodes, totals, tombstones) = (&mut self.nodes, &mut self.totals, &mut self.tombstones);
+        (names, Counts { bucket: counts, nodes, totals, tombstones })
     }
 }
 
@@ -376,6 +402,7 @@ impl Index {
 /// it comes, but for the time in which it is the newest.
 struct Counts<'a> {
     bucket: &'a mut BucketCounts,
+    nodes: &'a mut Nodes,
     totals: &'a mut Totals,
     tombstones: &'a mut BTreeSet<(Version, Name)>,
 }
@@ -389,44 +416,53 @@ impl Totals {
 
 impl Counts<'_> {
     /// The first version of a name.
-    fn first(&mut self, name: &Name, entry: IndexEntry) -> Versions {
-        let digest = Digest::of(name, entry.version);
-        self.has_come(name, &entry, digest);
+    fn first(&mut self, name: &Name, entry: IndexEntry) -> PackedVersions {
+        let digest = self.has_come(name, &entry);
         self.begin_newest(name, &entry, digest);
-        Versions::new(entry, digest)
+        PackedVersions::new(self.nodes.pack(&entry))
     }
 
     /// Enters a version that these take.
-    fn insert(&mut self, name: &Name, held: &mut Versions, entry: IndexEntry) {
-        let digest = Digest::of(name, entry.version);
-        self.has_come(name, &entry, digest);
-        self.change(name, held, |held| held.insert(entry, digest));
+    fn insert(&mut self, name: &Name, held: &mut PackedVersions, entry: IndexEntry) {
+        let digest = self.has_come(name, &entry);
+        let before = self.nodes.unpack(held.newest());
+        held.insert(&entry, self.nodes);
+        if before.version < entry.version {
+            self.end_newest(name, &before);
+            self.begin_newest(name, &entry, digest);
+        }
     }
 
     /// Takes out the oldest of these, unless it is the only one.
-    fn pop_oldest(&mut self, name: &Name, held: &mut Versions) -> Option<IndexEntry> {
-        let oldest = held.pop_oldest()?;
-        self.has_gone(name, &oldest);
-        Some(oldest)
+    fn pop_oldest(&mut self, name: &Name, held: &mut PackedVersions) -> Option<IndexEntry> {
+        held.pop_oldest().map(|oldest| self.has_gone(name, oldest))
     }
 
-    /// Changes the versions of a name, and takes note of which is the newest.
-    fn change<T>(
+    /// Takes out one of these. `Err`: it is the only one, and stays.
+    fn remove(
         &mut self,
         name: &Name,
-        held: &mut Versions,
-        change: impl FnOnce(&mut Versions) -> T,
-    ) -> T {
-        let (before, digest) = (*held.newest(), held.newest_digest());
-        let result = change(held);
-        if held.newest().ticket != before.ticket {
-            self.end_newest(name, &before, digest);
-            self.begin_newest(name, held.newest(), held.newest_digest());
+        held: &mut PackedVersions,
+        ticket: Ticket,
+    ) -> Result<Option<IndexEntry>, ()> {
+        let before = *held.newest();
+        let Some(removed) = held.remove(ticket)? else { return Ok(None) };
+        if removed.ticket == before.ticket {
+            self.end_newest(name, &self.nodes.unpack(&before));
+            let newest = self.nodes.unpack(held.newest());
+            self.begin_newest(name, &newest, Digest::of(name, newest.version));
         }
-        result
+        Ok(Some(self.has_gone(name, removed)))
     }
 
-    fn has_come(&mut self, name: &Name, entry: &IndexEntry, digest: Digest) {
+    /// The last version of a name, which goes with it.
+    fn last(&mut self, name: &Name, held: PackedVersions) -> IndexEntry {
+        self.end_newest(name, &self.nodes.unpack(held.newest()));
+        self.has_gone(name, *held.newest())
+    }
+
+    fn has_come(&mut self, name: &Name, entry: &IndexEntry) -> Digest {
+        let digest = Digest::of(name, entry.version);
         self.bucket.digest.add(digest);
         self.bucket.older += 1;
         self.totals.history.add(digest);
@@ -435,18 +471,21 @@ impl Counts<'_> {
         if entry.is_tombstone() {
             self.tombstones.insert((entry.version, name.clone()));
         }
+        digest
     }
 
-    fn has_gone(&mut self, name: &Name, entry: &IndexEntry) {
+    fn has_gone(&mut self, name: &Name, packed: PackedEntry) -> IndexEntry {
+        let entry = self.nodes.take(packed);
         let digest = Digest::of(name, entry.version);
         self.bucket.digest.subtract(digest);
         self.bucket.older -= 1;
         self.totals.history.subtract(digest);
-        self.totals.bytes -= cost(name, entry);
-        self.totals.older_bytes -= cost(name, entry);
+        self.totals.bytes -= cost(name, &entry);
+        self.totals.older_bytes -= cost(name, &entry);
         if entry.is_tombstone() {
             self.tombstones.remove(&(entry.version, name.clone()));
         }
+        entry
     }
 
     fn begin_newest(&mut self, name: &Name, entry: &IndexEntry, digest: Digest) {
@@ -456,9 +495,9 @@ impl Counts<'_> {
         self.totals.older_bytes -= cost(name, entry);
     }
 
-    fn end_newest(&mut self, name: &Name, entry: &IndexEntry, digest: Digest) {
+    fn end_newest(&mut self, name: &Name, entry: &IndexEntry) {
         self.bucket.older += 1;
-        self.totals.digest.subtract(digest);
+        self.totals.digest.subtract(Digest::of(name, entry.version));
         self.totals.files -= usize::from(!entry.is_tombstone());
         self.totals.older_bytes += cost(name, entry);
     }

@@ -127,7 +127,7 @@ impl Storing {
 
     /// Tickets begin after those of the files that are here.
     pub(super) fn after(index: &Index) -> Self {
-        let last = index.all().map(|(_, held)| held.ticket.0).max();
+        let last = index.entries().map(|held| held.ticket.0).max();
         Self { tickets_made: last.unwrap_or(0), ..Self::default() }
     }
 
@@ -445,7 +445,6 @@ impl Node {
         out: &mut Vec<Output>,
     ) {
         let entry = self.index.all().find(|(_, held)| held.ticket == ticket);
-        let entry = entry.map(|(name, held)| (name.clone(), *held));
         // What is not confirmed is still in memory.
         let Some((name, held)) = entry.filter(|_| !self.storing.has(ticket)) else {
             if let Some(id) = asked_by {

@@ -282,7 +282,7 @@ impl Node {
         node.show_me();
         // Its next version must be later than all that it holds.
         let latest = node.clocks.latest(Time(0));
-        for (_, held) in node.index.all() {
+        for held in node.index.entries() {
             node.clock.observe(held.version.stamp, latest);
         }
         node.hash_view();

@@ -16,7 +16,7 @@ impl Node {
             Some(version) => self.index.version(name, version),
             None => self.index.get(name),
         };
-        held.map(IndexEntry::item)
+        held.as_ref().map(IndexEntry::item)
     }
 
     /// The answer to a GET for which this was found.

@@ -388,7 +388,7 @@ impl Node {
         let held = self.index.list(&prefix, &after).map(|(name, held)| {
             let hash = held.kind.hash().filter(|_| hashes);
             let (version, bytes) = (held.version, held.kind.bytes());
-            FileRow { name: name.clone(), version, bytes, hash }
+            FileRow { name, version, bytes, hash }
         });
         let refused =
             self.refused.list(&after).filter(|(name, ..)| name.as_str().starts_with(&prefix));

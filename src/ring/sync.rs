@@ -296,7 +296,7 @@ impl Node {
             Sync::Names { bucket, after } => self.names(bucket, after.as_ref()),
             Sync::Pull { name, version } => {
                 let held = self.index.version(&name, version).or_else(|| self.index.get(&name));
-                let item = held.map(IndexEntry::item);
+                let item = held.as_ref().map(IndexEntry::item);
                 let is_large = item.as_ref().is_some_and(|it| it.len() >= self.config.apart_bytes);
                 let item = match item {
                     Some(item) if is_large && self.keeps_at(link) => {

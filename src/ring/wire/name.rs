@@ -65,6 +65,11 @@ impl Name {
         Self::new(&decode(word)?)
     }
 
+    /// Takes a text that was a name before.
+    pub(in crate::ring) fn known(name: &str) -> Self {
+        Self(name.into())
+    }
+
     /// The decoded name.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -136,7 +136,7 @@ impl Store {
             };
             index.put(&file.name, IndexEntry { version: file.version, kind, ticket });
         }
-        let held: BTreeSet<_> = index.all().map(|(_, entry)| entry.ticket).collect();
+        let held: BTreeSet<_> = index.entries().map(|entry| entry.ticket).collect();
         self.files.retain(|ticket, _| held.contains(ticket));
         index
     }
