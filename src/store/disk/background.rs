@@ -220,7 +220,7 @@ impl Compaction {
         };
         let Some(ticket) = self.live.take(offset) else { return Ok(()) };
         let from = Place { spot: Spot { log: self.number, offset }, bytes: length as u32 };
-        if engine.table.lock().places.get(&ticket) != Some(&from) {
+        if engine.table.lock().places.get(ticket) != Some(from) {
             return Ok(());
         }
         let content = &window.at(u64::from(offset), length)?[head_bytes..];
@@ -279,12 +279,12 @@ impl Engine {
         let mut table = self.table.lock();
         for ticket in tickets {
             // One that was discarded meanwhile is no loss.
-            let Some(place) = table.places.get(ticket).copied() else { continue };
+            let Some(place) = table.places.get(*ticket) else { continue };
             if place.spot.log != number {
                 continue;
             }
             table.damage(*ticket);
-            table.places.remove(ticket);
+            table.places.remove(*ticket);
             let log = self.logs.get_mut(&number).expect("it is here until it is removed");
             log.live_bytes -= u64::from(place.bytes);
             damaged.push(Ticket(*ticket));
@@ -349,7 +349,7 @@ mod tests {
             let path = rig.engine.log_folder().join(log_name(1));
             let files = rig.disk.files();
             let mut bytes = files.into_iter().find(|it| it.0 == path).unwrap().1;
-            let place = rig.engine.table.lock().places[&rig.tickets[&(2, 1)].0];
+            let place = rig.place((2, 1));
             bytes[place.spot.offset as usize + at] ^= 1;
             rig.disk.tamper(&path, Some(bytes));
             let mut damaged = Vec::new();

@@ -183,7 +183,7 @@ impl Engine {
         table.damaged.remove(&ticket.0);
         table.cache.remove(ticket.0);
         let large = table.large.remove(&ticket.0);
-        let place = table.places.remove(&ticket.0);
+        let place = table.places.remove(ticket.0);
         drop(table);
         if let Some(large) = large {
             self.contents.release(large.hash);

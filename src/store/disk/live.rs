@@ -1,7 +1,5 @@
 //! Which records of one log count, in the order of the log.
 
-use std::ops::Bound;
-
 use super::table::SharedTable;
 
 /// Places that are looked at before the lock is given up for a moment.
@@ -18,20 +16,18 @@ impl Live {
     /// Collects them from the table.
     pub fn in_log(table: &SharedTable, number: u32) -> Self {
         let mut records = Vec::new();
-        let mut from = Bound::Unbounded;
+        let mut from = 0;
         loop {
             let table = table.lock();
             let mut last = None;
-            for (ticket, place) in
-                table.places.range((from, Bound::Unbounded)).take(PLACES_PER_TURN)
-            {
-                last = Some(*ticket);
+            for (ticket, place) in table.places.range(from).take(PLACES_PER_TURN) {
+                last = Some(ticket);
                 if place.spot.log == number {
-                    records.push((place.spot.offset, *ticket));
+                    records.push((place.spot.offset, ticket));
                 }
             }
             match last {
-                Some(last) => from = Bound::Excluded(last),
+                Some(last) => from = last + 1,
                 None => break,
             }
         }

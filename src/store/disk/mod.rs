@@ -26,7 +26,7 @@
 //! # Names and places
 //!
 //! The store does not keep names in memory: the node's index does. What it has for each version is a place
-//! of 12 bytes, by ticket. Deaths are therefore places too: "the record at this offset of this log counts no
+//! of 12 bytes, by a ticket of 4. Deaths are therefore places too: "the record at this offset of this log counts no
 //! more". They go with the next batch, and they are kept as long as the log of the dead record: not by
 //! names, and not by which version is newer. So a tombstone needs no rule of its own: when it is
 //! discarded after the versions that it has ended, these are dead before it is. After a loss of power the
@@ -62,6 +62,7 @@ mod live;
 mod lock;
 mod node;
 mod open;
+mod places;
 mod queue;
 mod read;
 mod record;

@@ -129,7 +129,7 @@ fn find(table: &SharedTable, source: Source) -> Result<Whereabouts, ReadError> {
     if let Some(large) = table.large.get(&ticket.0).copied() {
         return Ok(Whereabouts::File(large, table.open_files.get(large.hash)));
     }
-    let place = *table.places.get(&ticket.0).ok_or(ReadError::Gone)?;
+    let place = table.places.get(ticket.0).ok_or(ReadError::Gone)?;
     let log = table.logs.get(&place.spot.log).ok_or(ReadError::Gone)?;
     Ok(Whereabouts::Log(log.clone(), place))
 }
@@ -155,7 +155,7 @@ fn small(
     let content = Bytes::copy_from_slice(content);
     let mut table = table.lock();
     if let Source::Version(ticket) = span.source
-        && table.places.contains_key(&ticket.0)
+        && table.places.contains(ticket.0)
     {
         table.cache.put(ticket.0, content.clone());
     }
@@ -170,7 +170,7 @@ fn note_damage<T>(
 ) -> Result<T, ReadError> {
     if let (Err(ReadError::Damaged), Source::Version(ticket)) = (&result, source) {
         let mut table = table.lock();
-        if !table.places.contains_key(&ticket.0) && !table.damaged.contains(&ticket.0) {
+        if !table.places.contains(ticket.0) && !table.damaged.contains(&ticket.0) {
             return Err(ReadError::Gone);
         }
         table.damage(ticket.0);

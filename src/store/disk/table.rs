@@ -13,6 +13,7 @@ use super::{
     cache::Cache,
     contents::{Large, OpenFiles},
     file::DiskFile,
+    places::Places,
     record::Spot,
     types::{TransferId, WriteValue},
 };
@@ -39,7 +40,7 @@ pub struct OpenLog {
 #[derive(Debug)]
 pub struct Table {
     /// By ticket. Where damage was found, the place is gone and the ticket is in `damaged`.
-    pub places: BTreeMap<u64, Place>,
+    pub places: Places,
     /// Those with a content in a file of its own.
     pub large: BTreeMap<u64, Large>,
     /// Tickets of which the content is damaged.
@@ -62,7 +63,7 @@ impl Table {
     /// An empty one, with a cache of this size.
     pub fn new(cache_bytes: usize) -> Self {
         Self {
-            places: BTreeMap::new(),
+            places: Places::default(),
             large: BTreeMap::new(),
             damaged: HashSet::new(),
             damaged_files: HashSet::new(),

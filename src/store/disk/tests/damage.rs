@@ -149,7 +149,7 @@ fn a_log_that_has_become_shorter_is_reported_wherever_it_ends() {
     rig.put(&[(5, 1, Some(290))]);
     rig.put(&[(6, 1, Some(290))]);
     assert_eq!(rig.engine.active, Some(2));
-    let second = rig.engine.table.lock().places[&rig.tickets[&(2, 1)].0].spot.offset as usize;
+    let second = rig.place((2, 1)).spot.offset as usize;
     for bytes in [0, 10, 64, 65, second, second + 1] {
         let disk = rig.disk.reboot(0);
         let (path, log) = disk.files().into_iter().find(|it| it.0.starts_with("/log")).unwrap();

@@ -25,7 +25,7 @@ use crate::{
         node,
         open::open,
         read::{Source, Span, read_waiting},
-        table::{SharedTable, Table},
+        table::{Place, SharedTable, Table},
     },
 };
 
@@ -314,6 +314,11 @@ impl Rig {
         assert_eq!(self.engine.transfers.len(), 0);
         assert!(self.engine.table.lock().transfers.is_empty());
         is_kept
+    }
+
+    /// Where a version is that was put.
+    pub fn place(&self, key: Key) -> Place {
+        self.engine.table.lock().places.get(self.tickets[&key].0).expect("it was put")
     }
 
     pub fn discard(&mut self, number: u8, stamp: u64) {
