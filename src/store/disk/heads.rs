@@ -18,7 +18,7 @@ use super::{
     file::{Disk, DiskFile},
     limits::WINDOW_BYTES,
     live::Live,
-    record::{HEADER_BYTES as LOG_HEADER_BYTES, Head, RecordKind, check, u32_at},
+    record::{HEADER_BYTES as LOG_HEADER_BYTES, Head, RecordKind, u32_at, whole_heads},
     scan::Window,
     table::OpenLog,
 };
@@ -29,16 +29,17 @@ const CHECK_BYTES: usize = 8;
 /// What the names of files that are not complete end in.
 const DRAFT: &str = "heads.new";
 
-/// The heads of a log, up to an offset.
-#[derive(PartialEq, Eq, Debug)]
+/// The heads of a log, up to an offset. They were checked, and are read again piece by piece: of a log
+/// with many small files they are half of it.
+#[derive(Debug)]
 pub struct Heads {
-    /// The heads, one behind the other.
-    pub heads: Vec<u8>,
+    file: Arc<dyn DiskFile>,
+    end: u64,
     /// How much of the log they cover.
     pub covers: u32,
 }
 
-/// Reads the heads of a log of this length. `None`: they are not there, damaged, or of another log.
+/// Looks at the heads of a log of this length. `None`: they are not there, damaged, or of another log.
 /// Blocks.
 pub fn read(
     disk: &dyn Disk,
@@ -49,25 +50,51 @@ pub fn read(
 ) -> Option<Heads> {
     let file = disk.open(&folder.join(heads_name(number))).ok()?;
     let bytes = file.bytes().ok()?;
+    let end = bytes.checked_sub(CHECK_BYTES as u64)?;
     // What is in it is in the log as well.
-    if bytes > u64::from(log_bytes) + (HEADER_BYTES + CHECK_BYTES) as u64 {
+    if end > u64::from(log_bytes) + HEADER_BYTES as u64 {
         return None;
     }
-    let mut heads = vec![0; bytes as usize];
-    if file.read_at(&mut heads, 0).ok()? < heads.len() {
+    let mut header = [0; HEADER_BYTES];
+    if end < HEADER_BYTES as u64 || file.read_at(&mut header, 0).ok()? < HEADER_BYTES {
         return None;
     }
-    let (body, end) = heads.split_at_checked(heads.len().checked_sub(CHECK_BYTES)?)?;
-    if body.len() < HEADER_BYTES || body[..8] != *MAGIC || *end != check(key, body) {
+    let covers = u32_at(&header, 12);
+    if header[..8] != *MAGIC || u32_at(&header, 8) != number || covers > log_bytes {
         return None;
     }
-    let covers = u32_at(body, 12);
-    if u32_at(body, 8) != number || covers > log_bytes {
-        return None;
+    let mut window = Window::new(&*file, bytes);
+    let (mut at, mut hasher) = (0, blake3::Hasher::new_keyed(key));
+    while at < end {
+        let piece = window.at(at, WINDOW_BYTES.min((end - at) as usize)).ok()?;
+        if piece.is_empty() {
+            return None;
+        }
+        hasher.update(piece);
+        at += piece.len() as u64;
     }
-    heads.truncate(heads.len() - CHECK_BYTES);
-    heads.drain(..HEADER_BYTES);
-    Some(Heads { heads, covers })
+    let hash = hasher.finalize();
+    let is_valid = *window.at(end, CHECK_BYTES).ok()? == hash.as_bytes()[..CHECK_BYTES];
+    drop(window);
+    is_valid.then_some(Heads { file, end, covers })
+}
+
+impl Heads {
+    /// Hands on all heads, some at a time, one behind the other.
+    pub fn each(&self, mut on_some: impl FnMut(&[u8])) -> io::Result<()> {
+        let mut window = Window::new(&*self.file, self.end);
+        let mut at = HEADER_BYTES as u64;
+        while at < self.end {
+            let some = window.at(at, WINDOW_BYTES)?;
+            let whole = whole_heads(some);
+            if whole == 0 {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            on_some(&some[..whole]);
+            at += whole as u64;
+        }
+        Ok(())
+    }
 }
 
 /// Writes the heads of a log, step by step.
@@ -191,11 +218,11 @@ mod tests {
         let read = |number, bytes| read(&rig.disk, &folder, number, &log.key, bytes);
         let all = read(1, state.bytes).unwrap();
         assert_eq!(all.covers, state.bytes);
-        let kinds: Vec<bool> = heads(&all.heads)
-            .map(|(head, _)| matches!(head.kind, RecordKind::Version { .. }))
-            .collect();
+        let mut kinds = Vec::new();
+        let is_version = |(head, _): (Head, _)| matches!(head.kind, RecordKind::Version { .. });
+        all.each(|some| kinds.extend(heads(some).map(is_version))).unwrap();
         assert_eq!(kinds, [true, true, false], "two versions, and the deaths");
-        assert_eq!(read(2, state.bytes), None);
-        assert_eq!(read(1, state.bytes - 1), None, "they tell of more than the log has");
+        assert!(read(2, state.bytes).is_none());
+        assert!(read(1, state.bytes - 1).is_none(), "they tell of more than the log has");
     }
 }

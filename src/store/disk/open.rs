@@ -14,7 +14,7 @@ use blake3::Hash;
 
 use super::{
     contents::{DRAFT, Large},
-    engine::{Engine, LogState},
+    engine::{Engine, LogState, heads_name},
     error::{OpenError, failed},
     file::{Disk, FolderEntry},
     heads,
@@ -283,17 +283,20 @@ impl Opening<'_> {
         if is_newest {
             self.go_on_with(log, &scanned)?;
         }
-        let heads = heads.map_or(Vec::new(), |it| it.heads);
         let has_heads = scanned.heads.is_empty() && covers > HEADER_BYTES;
         let end = if is_newest { scanned.end.max(covers) } else { to };
         let has_rest = !is_newest && to < log.bytes;
         self.engine.logs.insert(number, LogState { has_heads, has_rest, ..LogState::new(end) });
-        for part in [&scanned.heads, &heads] {
-            self.note_deaths(number, part);
+        self.note_deaths(number, &scanned.heads);
+        if let Some(heads) = heads {
+            let noted = heads.each(|some| self.note_deaths(number, some));
+            let taken = noted.and_then(|()| heads.each(|some| self.take_all(number, some)));
+            if taken.is_err() {
+                let path = self.engine.log_folder().join(heads_name(number));
+                self.remark(format!("{} cannot be read again", path.display()));
+            }
         }
-        for part in [heads, scanned.heads] {
-            each_head(&part).for_each(|(head, head_bytes)| self.take(number, head, head_bytes));
-        }
+        self.take_all(number, &scanned.heads);
         Ok(())
     }
 
@@ -323,6 +326,10 @@ impl Opening<'_> {
         });
         let log = self.engine.logs.get_mut(&number).expect("it is being read");
         log.add_deaths(&said);
+    }
+
+    fn take_all(&mut self, number: u32, heads: &[u8]) {
+        each_head(heads).for_each(|(head, head_bytes)| self.take(number, head, head_bytes));
     }
 
     /// Takes a version that was found, if it counts.

@@ -316,6 +316,18 @@ pub fn heads(mut bytes: &[u8]) -> impl Iterator<Item = (Head, usize)> {
     })
 }
 
+/// How many of these bytes are whole heads that follow each other.
+pub fn whole_heads(bytes: &[u8]) -> usize {
+    let mut whole = 0;
+    while let Some(fixed) = bytes[whole..].first_chunk::<RECORD_BYTES_MIN>()
+        && let Some(length) = head_bytes(fixed, u32_at(fixed, 28))
+        && length <= bytes.len() - whole
+    {
+        whole += length;
+    }
+    whole
+}
+
 /// Which records are ended by heads that follow each other and were checked before.
 pub fn ended_by(mut bytes: &[u8], mut end: impl FnMut(Spot)) {
     while let Some(fixed) = bytes.first_chunk::<RECORD_BYTES_MIN>() {
