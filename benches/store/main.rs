@@ -1,5 +1,7 @@
-//! What the disk store costs: opening, writing, reading. Nothing is asserted about times; run it on a
+//! What the disk store costs: opening, writing, reading; and a whole node on it. Nothing is asserted about times; run it on a
 //! machine that does nothing else: `cargo bench --bench store`.
+
+mod node;
 
 use std::{fs, net::SocketAddr, path::Path, time::Instant};
 
@@ -18,6 +20,7 @@ const IN_FLIGHT: u64 = 64;
 
 fn main() {
     opening();
+    node::opening();
     writing_and_reading(Durability::Sync, 0);
     writing_and_reading(Durability::Os, 64 << 20);
 }

@@ -200,6 +200,11 @@ impl Process {
         self.memory("VmRSS:")
     }
 
+    /// The same without what is in files, as its program is.
+    pub fn own_bytes(&self) -> Option<u64> {
+        self.memory("RssAnon:")
+    }
+
     /// The most that it has ever been.
     pub fn peak_bytes(&self) -> Option<u64> {
         self.memory("VmHWM:")

@@ -221,7 +221,7 @@ fn slow_clients_with_large_files_keep_nobody_out() {
 #[test]
 fn a_node_that_dies_while_a_file_is_sent_costs_the_others_nothing() {
     let mut ring = DiskRing::start();
-    let content: Vec<u8> = (0..40 * MIB as u64).map(|i| (i * i >> 9) as u8).collect();
+    let content: Vec<u8> = (0..40 * MIB as u64).map(|i| ((i * i) >> 9) as u8).collect();
     let mut client = ring.client(0);
     client.send(format!("PUT film len={}\n", content.len()));
     let (first, rest) = content.split_at(10 * MIB);

@@ -39,6 +39,7 @@ mod lines;
 mod log_lines;
 mod logging;
 mod logging_safety;
+mod many_files;
 mod messages;
 mod nonsense;
 mod options;

@@ -54,7 +54,7 @@ fn seeker(failed: usize, left: usize, refusing: &BTreeSet<usize>) -> World<Seeki
     let host = |n| {
         let is_silent = !refusing.contains(&n);
         Host {
-            state: State::Down { held: Index::new(0, 1), is_silent },
+            state: State::Down { held: Index::new(0, 1).into(), is_silent },
             ..Host::new(n, address(n))
         }
     };

@@ -35,7 +35,8 @@ pub(super) struct At {
 impl Names {
     /// Where a name is. `Err`: it is not here, and would be there.
     pub fn find(&self, name: &str) -> Result<At, At> {
-        let block = self.blocks.partition_point(|block| block.name(0) <= name).saturating_sub(1);
+        let is_before = |block: &Block| block.bytes(0) <= name.as_bytes();
+        let block = self.blocks.partition_point(is_before).saturating_sub(1);
         let at = |row| At { block, row };
         let Some(it) = self.blocks.get(block) else { return Err(at(0)) };
         it.find(name).map(at).map_err(at)
@@ -133,11 +134,16 @@ impl Block {
         &self.text[self.start(row)..self.ends[row].into()]
     }
 
+    /// The bytes of a name, which have the same order.
+    fn bytes(&self, row: usize) -> &[u8] {
+        &self.text.as_bytes()[self.start(row)..self.ends[row].into()]
+    }
+
     fn find(&self, name: &str) -> Result<usize, usize> {
         let (mut from, mut to) = (0, self.rows.len());
         while from < to {
             let middle = usize::midpoint(from, to);
-            match self.name(middle).cmp(name) {
+            match self.bytes(middle).cmp(name.as_bytes()) {
                 Ordering::Less => from = middle + 1,
                 Ordering::Equal => return Ok(middle),
                 Ordering::Greater => to = middle,

@@ -60,17 +60,15 @@ impl Places {
             Some(first) if ticket < first.from => {
                 return self.blocks.insert(0, begins(vec![(0, place)]));
             }
+            // It is behind all that are within reach.
             Some(it) if !it.reaches(ticket) => {
-                let rest = it.split_off(row);
-                let new = [begins(vec![(0, place)])].into_iter().chain(rest);
-                self.blocks.splice(block + 1..block + 1, new);
-                return;
+                return self.blocks.insert(block + 1, begins(vec![(0, place)]));
             }
             Some(full) if full.rows.len() == ROWS_MAX => {
                 if row == ROWS_MAX && is_last {
                     return self.blocks.push(begins(vec![(0, place)]));
                 }
-                let rest = full.split_off(ROWS_MAX / 2).expect("it is full");
+                let rest = full.split_off(ROWS_MAX / 2);
                 self.blocks.insert(block + 1, rest);
                 if row > ROWS_MAX / 2 {
                     (block, row) = (block + 1, row - ROWS_MAX / 2);
@@ -110,6 +108,12 @@ impl Places {
 
     /// The block of a ticket and its row there. `Err`: it is not here, and would be there.
     fn find(&self, ticket: u64) -> Result<(usize, usize), (usize, usize)> {
+        // Most are new, and so behind all others.
+        if let Some(last) = self.blocks.last()
+            && last.last() < ticket
+        {
+            return Err((self.blocks.len() - 1, last.rows.len()));
+        }
         let block = self.blocks.partition_point(|it| it.from <= ticket).saturating_sub(1);
         let Some(it) = self.blocks.get(block) else { return Err((0, 0)) };
         if ticket < it.from {
@@ -124,8 +128,7 @@ impl Places {
         let Some([one, two]) = self.blocks.get(first..).and_then(|it| it.first_chunk()) else {
             return false;
         };
-        let last = two.from + two.rows.last().map_or(0, |(it, _)| u64::from(*it));
-        if one.rows.len() + two.rows.len() > ROWS_MAX / 4 * 3 || !one.reaches(last) {
+        if one.rows.len() + two.rows.len() > ROWS_MAX / 4 * 3 || !one.reaches(two.last()) {
             return false;
         }
         let two = self.blocks.remove(first + 1);
@@ -137,17 +140,21 @@ impl Places {
 }
 
 impl Block {
+    fn last(&self) -> u64 {
+        self.from + self.rows.last().map_or(0, |(ticket, _)| u64::from(*ticket))
+    }
+
     /// Whether the distance of this ticket fits.
     fn reaches(&self, ticket: u64) -> bool {
         ticket - self.from <= u64::from(u32::MAX)
     }
 
-    /// Takes out all rows from this one on, if there are any.
-    fn split_off(&mut self, row: usize) -> Option<Self> {
+    /// Takes out all rows from this one on: there are some.
+    fn split_off(&mut self, row: usize) -> Self {
         let mut rows = self.rows.split_off(row);
-        let first = rows.first()?.0;
+        let first = rows[0].0;
         rows.iter_mut().for_each(|(ticket, _)| *ticket -= first);
-        Some(Self { from: self.from + u64::from(first), rows })
+        Self { from: self.from + u64::from(first), rows }
     }
 }
 

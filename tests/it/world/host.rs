@@ -60,7 +60,7 @@ pub struct Host {
 pub enum State {
     /// It does not run. What it held waits for its next life.
     Down {
-        held: Index,
+        held: Box<Index>,
         /// Nor does its system answer that nothing runs there.
         is_silent: bool,
     },
@@ -125,7 +125,7 @@ impl Host {
             address,
             life: 0,
             state: State::Down {
-                held: Index::new(STORE_BYTES_MAX, KEEP_VERSIONS),
+                held: Index::new(STORE_BYTES_MAX, KEEP_VERSIONS).into(),
                 is_silent: false,
             },
             store: Store::default(),

@@ -228,7 +228,7 @@ impl<S: Scene> World<S> {
         };
         let has_lost = host.store.end_life(survive);
         let held = host.store.open(STORE_BYTES_MAX, host.keep_versions);
-        host.state = State::Down { held, is_silent };
+        host.state = State::Down { held: held.into(), is_silent };
         host.down_since = self.time.now;
         if has_lost {
             S::loses_files(self, index);

@@ -115,11 +115,11 @@ impl Checker {
         let mut after: BTreeMap<Name, Version> = BTreeMap::new();
         // What the store could not keep may go; what it has confirmed may not.
         let held: Box<dyn Iterator<Item = _>> = match self.has_small_store {
-            true => Box::new(host.store.confirmed()),
+            true => Box::new(host.store.confirmed().map(|(name, held)| (name.clone(), held))),
             false => Box::new(index.all().map(|(name, held)| (name, held.version))),
         };
         for (name, version) in held {
-            let newest = after.entry(name.clone()).or_insert(version);
+            let newest = after.entry(name).or_insert(version);
             *newest = version.max(*newest);
         }
         for (name, version) in &before {
