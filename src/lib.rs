@@ -24,6 +24,7 @@
 //! - [`http1`] reads HTTP/1.1 by hand, for learning: pure, without a library.
 //! - [`http`] serves and carries HTTP: tide and surf over hyper, on smol.
 //! - [`grpc`] serves and carries gRPC: tonic's generated code over hyper, on smol.
+//! - [`face`] makes a node a web server: the files of the ring over HTTP, at the same port.
 //! - [`services`] are the small servers around the ring, one file each.
 //! - [`http_tools`] ask over HTTP by hand: `http-get` and `http-post`.
 //! - [`connect`] goes from a host name to a connection.
@@ -45,6 +46,8 @@ pub mod cli;
 pub mod client;
 pub mod command;
 pub mod connect;
+#[cfg(all(feature = "ring", feature = "http"))]
+pub mod face;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 #[cfg(feature = "http")]

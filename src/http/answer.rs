@@ -18,7 +18,7 @@ use super::{
     connection::HttpConnection,
     convert, cors,
     exchange::Exchange,
-    front::Fronts,
+    front::ThreadFronts,
     limits::LINGER,
     pieces::{BoxError, Pieces, Source},
     refusal::{self, Lost, Refusal},
@@ -28,7 +28,7 @@ use crate::serve::time::within;
 /// Answers one request. hyper calls this.
 pub(super) async fn answer(
     connection: Rc<HttpConnection>,
-    fronts: Rc<Fronts>,
+    fronts: Rc<ThreadFronts>,
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Lost> {
     let (mut head, body) = request.into_parts();
@@ -67,7 +67,14 @@ pub(super) async fn answer(
         }
     };
     let (mut head, source) = response.into_parts();
-    let source = if is_head { without_body(&mut head.headers, source) } else { source };
+    let source = match is_head {
+        // Of what the client has, the length would be that of the whole.
+        true if head.status == StatusCode::NOT_MODIFIED => {
+            Source::Pieces(Pieces::Whole(Bytes::new()))
+        }
+        true => without_body(&mut head.headers, source),
+        false => source,
+    };
     if !is_h2 {
         // HTTP/1.0 has no chunks: what has no length ends with the connection.
         if is_old && source.size_hint().exact().is_none() {
@@ -91,10 +98,12 @@ pub(super) async fn answer(
 
 /// The answer to HEAD has the headers of GET, the length included, and no body.
 fn without_body(headers: &mut HeaderMap, source: Source) -> Source {
-    if let Source::Pieces(pieces) = source
-        && let Some(bytes) = pieces.size_hint().exact()
+    // What makes its own frames may have no length to promise.
+    if !matches!(source, Source::Frames(_))
+        && let Some(bytes) = source.size_hint().exact()
     {
-        headers.insert(header::CONTENT_LENGTH, bytes.into());
+        // A front that knows the length of a body which it did not read has said it.
+        headers.entry(header::CONTENT_LENGTH).or_insert_with(|| bytes.into());
     }
     Source::Pieces(Pieces::Whole(Bytes::new()))
 }
@@ -116,8 +125,12 @@ impl Body for Answer {
         let Self { source, exchange } = &mut *self;
         let pieces = match source {
             Source::Pieces(pieces) => pieces,
-            Source::Frames(frames) => {
-                let frame = frames.as_mut().poll_frame(cx);
+            Source::Frames(_) | Source::Own(_) => {
+                let frame = match source {
+                    Source::Frames(frames) => frames.as_mut().poll_frame(cx),
+                    Source::Own(frames) => frames.as_mut().poll_frame(cx),
+                    Source::Pieces(_) => Poll::Ready(None),
+                };
                 exchange.waits(frame.is_pending());
                 if let Poll::Ready(Some(Ok(frame))) = &frame {
                     exchange.sent(frame.data_ref().map_or(0, Bytes::len));
@@ -144,6 +157,7 @@ impl Body for Answer {
         match &self.source {
             Source::Pieces(pieces) => pieces.is_over(),
             Source::Frames(frames) => frames.is_end_stream(),
+            Source::Own(frames) => frames.is_end_stream(),
         }
     }
 

@@ -9,7 +9,7 @@ use tide::http as tide_http;
 use super::{
     convert, cors,
     exchange::Exchange,
-    front::{Answering, Front},
+    front::{Answering, Front, SharedFront},
     pieces::{Pieces, Source},
     refusal::{self, Refusal},
 };
@@ -33,7 +33,7 @@ struct IsLost;
 struct App<S: 'static>(&'static tide::Server<S>);
 
 /// Has an application answer every request.
-pub(super) fn front<S>(app: tide::Server<S>) -> Arc<dyn Front>
+pub(super) fn front<S>(app: tide::Server<S>) -> SharedFront
 where
     S: Clone + Send + Sync + 'static,
 {

@@ -87,7 +87,7 @@ pub(crate) fn is_left_out<S>(request: &tide::Request<S>, name: &str) -> bool {
 
 /// The host that a request is for: RFC 9112 requires exactly one `Host` from HTTP/1.1 on, and a
 /// host in the request's target takes precedence.
-fn authority(head: &request::Parts) -> Result<&str, Refusal> {
+pub(crate) fn authority(head: &request::Parts) -> Result<&str, Refusal> {
     let no_host = Refusal::bad("the Host header names no host");
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {

@@ -1,14 +1,14 @@
-//! What answers requests: a tide application, gRPC services, and whatever else a port serves. Each
-//! is a [`Front`]; the first that takes a request answers it.
+//! What answers requests: a tide application, gRPC services, the files of a node, and whatever else a
+//! port serves. Each is a [`Front`]; the first that takes a request answers it.
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, rc::Rc, sync::Arc};
 
 use hyper::{Response, http::request};
 
 use super::{exchange::Exchange, pieces::Source, refusal::Refusal};
 
-/// Something that answers requests. The threads of a server share it.
-pub(crate) trait Front: Send + Sync {
+/// Something that answers requests.
+pub(crate) trait Front {
     /// Whether it answers this request, where there are other fronts. The last front is not asked.
     fn takes(&self, head: &request::Parts) -> bool;
 
@@ -25,20 +25,41 @@ pub(crate) trait Front: Send + Sync {
 pub(crate) type Answering<'a> =
     Pin<Box<dyn Future<Output = Result<Response<Source>, Refusal>> + 'a>>;
 
+/// A front that the threads of a server share.
+pub(super) type SharedFront = Arc<dyn Front + Send + Sync>;
+
+/// What answers the requests of one thread.
+#[derive(Clone)]
+pub(super) enum ThreadFronts {
+    /// The same as those of other threads.
+    Shared(Fronts),
+    /// It lives on this thread alone.
+    Own(Rc<dyn Front>),
+}
+
+impl ThreadFronts {
+    /// Which front answers a request.
+    pub(super) fn of(&self, head: &request::Parts) -> &dyn Front {
+        match self {
+            Self::Shared(fronts) => fronts.of(head),
+            Self::Own(front) => &**front,
+        }
+    }
+}
+
 /// The fronts behind a server's ports. The last one answers what no other takes.
 #[derive(Clone)]
 pub(super) struct Fronts {
-    others: Arc<[Arc<dyn Front>]>,
-    last: Arc<dyn Front>,
+    others: Arc<[SharedFront]>,
+    last: SharedFront,
 }
 
 impl Fronts {
-    pub(super) fn new(others: Vec<Arc<dyn Front>>, last: Arc<dyn Front>) -> Self {
+    pub(super) fn new(others: Vec<SharedFront>, last: SharedFront) -> Self {
         Self { others: others.into(), last }
     }
 
-    /// Which of them answers a request.
-    pub(super) fn of(&self, head: &request::Parts) -> &dyn Front {
+    fn of(&self, head: &request::Parts) -> &dyn Front {
         let taking = self.others.iter().find(|front| front.takes(head));
         &**taking.unwrap_or(&self.last)
     }

@@ -16,6 +16,7 @@
 //! answer      from a request to its answer. exchange: what is counted, noted and logged of them;
 //!    |        refusal: the answers that are made here
 //! front       what answers requests: the one trait for that
+//!    |   hosted     the same on connections that something else has accepted: a node of a ring
 //!    |   streamed   both bodies frame by frame, for gRPC
 //! |   status     what every service answers about itself
 //! app         the whole request, for a tide application
@@ -54,10 +55,11 @@ mod answer;
 mod app;
 pub mod client;
 mod connection;
-mod convert;
+pub(crate) mod convert;
 mod cors;
 pub(crate) mod exchange;
 pub(crate) mod front;
+pub(crate) mod hosted;
 mod intake;
 pub mod limits;
 pub(crate) mod log;
@@ -85,7 +87,7 @@ pub use streamed::Upload;
 pub use trace::{REQUEST_ID, TRACEPARENT, TRACESTATE, Trace};
 
 use self::{
-    front::{Front, Fronts},
+    front::{Front, Fronts, SharedFront, ThreadFronts},
     status::Status,
 };
 pub(crate) use crate::serve::time::within;
@@ -149,7 +151,7 @@ pub(crate) fn run(
 pub struct Bound {
     ports: Ports,
     /// What answers the requests that it takes, before the application does.
-    fronts: Vec<Arc<dyn Front>>,
+    fronts: Vec<SharedFront>,
     probe: Option<Probe>,
 }
 
@@ -164,7 +166,7 @@ impl Bound {
     }
 
     /// Has a front answer the requests that it takes, on the same ports.
-    pub(crate) fn with(mut self, front: impl Front + 'static) -> Self {
+    pub(crate) fn with(mut self, front: impl Front + Send + Sync + 'static) -> Self {
         self.fronts.push(Arc::new(front));
         self
     }
@@ -237,7 +239,9 @@ impl Bound {
         let mut fronts = std::mem::take(&mut self.fronts);
         fronts.push(Arc::new(Status::new(self.options().about, self.probe.take())));
         let fronts = Fronts::new(fronts, app::front(app));
-        self.serve_with(lines, reasons, move |thread| task::run(thread, fronts.clone()))
+        self.serve_with(lines, reasons, move |thread| {
+            task::run(thread, ThreadFronts::Shared(fronts.clone()))
+        })
     }
 
     /// Like [`Bound::serve`], where `work` is what each thread does until its shutdown is

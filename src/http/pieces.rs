@@ -195,6 +195,8 @@ pub(crate) enum Source {
     Pieces(Pieces),
     /// From a protocol that makes its own frames, and maybe trailers.
     Frames(Frames),
+    /// From something that stays on this thread.
+    Own(OwnFrames),
 }
 
 impl Source {
@@ -202,12 +204,16 @@ impl Source {
         match self {
             Self::Pieces(pieces) => pieces.size_hint(),
             Self::Frames(frames) => frames.size_hint(),
+            Self::Own(frames) => frames.size_hint(),
         }
     }
 }
 
 /// A body that makes its own frames.
 pub(crate) type Frames = Pin<Box<dyn HttpBody<Data = Bytes, Error = BoxError> + Send>>;
+
+/// The same on one thread.
+pub(crate) type OwnFrames = Pin<Box<dyn HttpBody<Data = Bytes, Error = BoxError>>>;
 
 /// Any error.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;

@@ -38,8 +38,7 @@ pub(crate) async fn answer<F: Future<Output = Response<Frames>>>(
     head: &mut request::Parts,
     respond: impl FnOnce(Request<Upload>) -> F,
 ) -> Response<Source> {
-    let (incoming, unread, held) = exchange.hand_over_body();
-    let upload = Upload { incoming, unread: unread.clone(), held, bytes: 0 };
+    let (upload, unread) = take_over(exchange);
     let (empty, ()) = Request::new(()).into_parts();
     let mut request = Request::from_parts(std::mem::replace(head, empty), upload);
     if let Some(trace) = exchange.trace() {
@@ -53,6 +52,16 @@ pub(crate) async fn answer<F: Future<Output = Response<Frames>>>(
         exchange::keep(&unread, Some(left));
     }
     response.map(Source::Frames)
+}
+
+/// The body of a request, for a front that reads it as it comes.
+pub(crate) fn upload(exchange: &mut Exchange) -> Upload {
+    take_over(exchange).0
+}
+
+fn take_over(exchange: &mut Exchange) -> (Upload, Unread) {
+    let (incoming, unread, held) = exchange.hand_over_body();
+    (Upload { incoming, unread: unread.clone(), held, bytes: 0 }, unread)
 }
 
 /// The body of a request on its way in: a [`Body`] of hyper's. Its bytes count against what the

@@ -21,7 +21,7 @@ use smol::{future, io::AsyncWriteExt};
 use super::{
     answer::answer,
     connection::HttpConnection,
-    front::Fronts,
+    front::ThreadFronts,
     limits::{LINGER, LINGER_BYTES_MAX},
     log::AccessEntry,
     refusal,
@@ -39,7 +39,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Serves on this thread until the shutdown is complete. Returns the number of connections that
 /// were cut off in the middle of something.
-pub(super) fn run(thread: ServingThread, fronts: Fronts) -> io::Result<usize> {
+pub(super) fn run(thread: ServingThread, fronts: ThreadFronts) -> io::Result<usize> {
     let ServingThread { options, lines, metrics, shutdown, .. } = &thread;
     let (options, lines, shutdown) = (options.clone(), lines.clone(), shutdown.clone());
     let metrics = metrics.clone();
@@ -49,22 +49,30 @@ pub(super) fn run(thread: ServingThread, fronts: Fronts) -> io::Result<usize> {
         move |stream, peer| {
             let connection = Rc::new(HttpConnection::new(worker.shared.clone(), stream, peer));
             let accepted: Rc<dyn AcceptedConnection> = connection.clone();
-            let task = Task { worker: worker.clone(), connection };
+            let task = Task::new(worker.clone(), connection, Vec::new());
             (accepted, move || task.run())
         }
     })
 }
 
-struct Task {
+/// One connection.
+pub(super) struct Task {
     worker: Rc<Worker>,
     connection: Rc<HttpConnection>,
+    /// What was read of it before.
+    read: Vec<u8>,
 }
 
 impl Task {
+    pub(super) fn new(worker: Rc<Worker>, connection: Rc<HttpConnection>, read: Vec<u8>) -> Self {
+        Self { worker, connection, read }
+    }
+
     /// Serves the connection until its end.
-    async fn run(self) {
+    pub(super) async fn run(mut self) {
+        let read = std::mem::take(&mut self.read);
         let state = &self.connection.state;
-        let first = match self.guard(self.first_bytes()).await {
+        let first = match self.guard(self.first_bytes(read)).await {
             Some(Ok(first)) if !first.is_empty() => first,
             Some(_) => return,
             None => return self.time_out().await,
@@ -128,9 +136,16 @@ impl Task {
     }
 
     /// Reads until it is clear which HTTP this is. Empty if the client has gone.
-    async fn first_bytes(&self) -> io::Result<Bytes> {
-        let (state, mut first) = (&self.connection.state, Vec::new());
+    async fn first_bytes(&self, mut first: Vec<u8>) -> io::Result<Bytes> {
+        let state = &self.connection.state;
         loop {
+            if !first.is_empty() {
+                let known = first.len().min(PREFACE.len());
+                state.speaks_h2(first[..known] == PREFACE[..known]);
+                if !state.is_h2() || known == PREFACE.len() {
+                    return Ok(first.into());
+                }
+            }
             let read = {
                 let mut space = self.connection.shared.read_buffer.borrow_mut();
                 self.connection.stream.get_ref().read(&mut space).inspect(|&bytes| {
@@ -139,13 +154,7 @@ impl Task {
             };
             match read {
                 Ok(0) => return Ok(first.into()),
-                Ok(_) => {
-                    let known = first.len().min(PREFACE.len());
-                    state.speaks_h2(first[..known] == PREFACE[..known]);
-                    if !state.is_h2() || known == PREFACE.len() {
-                        return Ok(first.into());
-                    }
-                }
+                Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.connection.stream.readable().await?;
                 }

@@ -18,13 +18,15 @@ use hyper::{
 use smol::{LocalExecutor, future::FutureExt};
 use smol_hyper::rt::SmolTimer;
 
-use super::{front::Fronts, shared::HttpShared};
+use super::{front::ThreadFronts, shared::HttpShared};
 use crate::serve::Options;
 
 /// Bytes that hyper buffers for a connection, if the head may not be longer than that.
 const BUFFER_BYTES_MIN: usize = 64 << 10;
 /// How often a silent h2c peer is pinged, and how long it may take to answer.
 const H2_PING: Duration = Duration::from_secs(20);
+/// Bytes of one h2c answer that wait for the client.
+const H2_SEND_BYTES_MAX: usize = 128 << 10;
 /// Requests of one h2c connection that are handled before their answers are written: more mean
 /// fewer writes, fewer let the client begin sooner.
 const STREAMS_A_TURN: usize = 16;
@@ -34,7 +36,7 @@ const STREAMS_MAX: u32 = 100;
 /// What serves the connections of one thread.
 pub(super) struct Worker {
     pub(super) shared: Rc<HttpShared>,
-    pub(super) fronts: Rc<Fronts>,
+    pub(super) fronts: Rc<ThreadFronts>,
     pub(super) h1: http1::Builder,
     pub(super) h2: http2::Builder<Streams>,
     pub(super) streams: Streams,
@@ -43,7 +45,7 @@ pub(super) struct Worker {
 impl Worker {
     pub(super) fn new(
         shared: HttpShared,
-        fronts: Fronts,
+        fronts: ThreadFronts,
         executor: Weak<LocalExecutor<'static>>,
     ) -> Self {
         let options = &shared.options;
@@ -65,6 +67,7 @@ impl Worker {
             .keep_alive_interval(H2_PING)
             .keep_alive_timeout(H2_PING)
             .max_concurrent_streams(STREAMS_MAX)
+            .max_send_buf_size(H2_SEND_BYTES_MAX)
             .max_header_list_size(options.head_bytes_max as u32);
         Self { shared: Rc::new(shared), fronts: Rc::new(fronts), h1, h2, streams }
     }

@@ -17,7 +17,7 @@ pub(super) struct Answers {
 }
 
 /// An answer that is ready.
-enum Ready {
+pub(super) enum Ready {
     Whole(Answer),
     Streamed(Streamed),
 }
@@ -35,22 +35,7 @@ impl Answers {
     }
 
     /// Takes the answer to a request, and moves what is now in order to the outbox.
-    pub(super) fn answer(&mut self, number: u32, answer: Answer, outbox: &mut Outbox) {
-        self.ready(number, Ready::Whole(answer), outbox);
-    }
-
-    /// The same of one that leaves piece by piece.
-    pub(super) fn answer_streamed(&mut self, number: u32, answer: Streamed, outbox: &mut Outbox) {
-        self.ready(number, Ready::Streamed(answer), outbox);
-    }
-
-    /// The answer that was leaving is out, but for what is in the outbox.
-    pub(super) fn end_streamed(&mut self, outbox: &mut Outbox) {
-        self.streamed = None;
-        self.advance(outbox);
-    }
-
-    fn ready(&mut self, number: u32, answer: Ready, outbox: &mut Outbox) {
+    pub(super) fn answer(&mut self, number: u32, answer: Ready, outbox: &mut Outbox) {
         let index = number.wrapping_sub(self.first) as usize;
         if index > 0 || self.streamed.is_some() {
             if let Some(slot) = self.waiting.get_mut(index) {
@@ -61,6 +46,12 @@ impl Answers {
         if self.waiting.pop_front().is_some() {
             self.leave(answer, outbox);
         }
+        self.advance(outbox);
+    }
+
+    /// The answer that was leaving is out, but for what is in the outbox.
+    pub(super) fn end_streamed(&mut self, outbox: &mut Outbox) {
+        self.streamed = None;
         self.advance(outbox);
     }
 
@@ -99,7 +90,8 @@ mod tests {
         let numbers: Vec<_> = (0..5).map(|_| answers.expect()).collect();
         for i in [3, 1, 0, 4, 2] {
             let refusal = Refusal::new(Status::NotFound, i.to_string());
-            answers.answer(numbers[i], Answer::Refused(refusal), &mut outbox);
+            let answer = Ready::Whole(Answer::Refused(refusal));
+            answers.answer(numbers[i], answer, &mut outbox);
         }
         let mut written = Vec::new();
         outbox.write_to(&mut written).unwrap();

@@ -8,18 +8,18 @@ use std::{
 };
 
 use super::{
-    answers::Answers,
+    answers::{Answers, Ready},
     clock,
     flight::{Flight, WaitingPlace},
     limits::{LINGER, STALL},
     outbox::Outbox,
-    streamed::Streamed,
 };
 use crate::ring::{
     LinkId, RequestId,
     limits::BYTES_PER_SECOND_MIN,
     message::{Answer, Envelope, Refusal, Status},
 };
+use crate::serve::thread::AcceptedConnection;
 
 /// What is at the other end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,6 +55,8 @@ pub(super) struct NetConnection {
     pub(super) half: Cell<Option<(Instant, u64)>>,
     /// Since when the other end has had something to take, and how much of it was taken.
     pub(super) taking: Cell<Option<(Instant, u64)>>,
+    /// What serves it in another protocol. Then all else here is at rest.
+    taken_over: RefCell<Option<Rc<dyn AcceptedConnection>>>,
 }
 
 impl NetConnection {
@@ -70,6 +72,7 @@ impl NetConnection {
             waker: RefCell::new(None),
             half: Cell::new(None),
             taking: Cell::new(None),
+            taken_over: RefCell::new(None),
         }
     }
 
@@ -80,16 +83,8 @@ impl NetConnection {
     }
 
     /// Takes the answer to the request of this number.
-    pub(super) fn answer(&self, number: u32, answer: Answer) {
+    pub(super) fn answer(&self, number: u32, answer: Ready) {
         self.answers.borrow_mut().answer(number, answer, &mut self.outbox.borrow_mut());
-        self.wake();
-    }
-
-    /// Takes an answer that leaves piece by piece.
-    pub(super) fn answer_streamed(&self, number: u32, answer: Streamed) {
-        let mut answers = self.answers.borrow_mut();
-        answers.answer_streamed(number, answer, &mut self.outbox.borrow_mut());
-        drop(answers);
         self.wake();
     }
 
@@ -102,19 +97,28 @@ impl NetConnection {
         self.wake();
     }
 
+    /// Something that speaks another protocol has taken it over.
+    pub(super) fn taken_over(&self, by: Rc<dyn AcceptedConnection>) {
+        *self.taken_over.borrow_mut() = Some(by);
+    }
+
     /// Ends the connection once everything sent so far is out.
     pub(super) fn end(&self) {
         self.stage.set(self.stage.get().max(Stage::Finishing));
         self.wake();
     }
 
-    /// Whether closing it now would interrupt nothing.
-    pub(super) fn is_idle(&self) -> bool {
-        self.role.get() == Role::Client
+    /// Since when closing it would interrupt nothing, if that is so now.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        if let Some(other) = &*self.taken_over.borrow() {
+            return other.spare_since().map(|(_, since)| since);
+        }
+        let is_idle = self.role.get() == Role::Client
             && self.stage.get() == Stage::Open
             && self.half.get().is_none()
             && self.answers.borrow().len() == 0
-            && self.is_silent()
+            && self.is_silent();
+        is_idle.then(|| self.active.get())
     }
 
     /// Whether everything that was to be sent is out.
@@ -125,6 +129,7 @@ impl NetConnection {
     /// Ends the connection, whatever is still to be sent.
     pub(super) fn abort(&self) {
         self.stage.set(Stage::Ended);
+        self.taken_over.borrow().iter().for_each(|other| other.give_way());
         self.wake();
     }
 
@@ -141,6 +146,9 @@ impl NetConnection {
     /// Ends the connection if it has stalled in half a message, or with an answer that the other
     /// end does not take.
     pub(super) fn check_stall(&self, now: Instant) {
+        if self.taken_over.borrow().is_some() {
+            return;
+        }
         let silent = now.saturating_duration_since(self.active.get());
         // A link that is ending and takes nothing leads to a node that is dead.
         let ends_soon = self.stage.get() >= Stage::Lingering
@@ -177,6 +185,7 @@ impl NetConnection {
     }
 
     pub(super) fn wake(&self) {
+        self.taken_over.borrow().iter().for_each(|other| other.wake());
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
@@ -185,6 +194,6 @@ impl NetConnection {
     /// Answers a request without the node, in the order of the requests.
     pub(super) fn refuse(&self, refusal: Refusal) {
         let number = self.answers.borrow_mut().expect();
-        self.answer(number, Answer::Refused(refusal));
+        self.answer(number, Ready::Whole(Answer::Refused(refusal)));
     }
 }

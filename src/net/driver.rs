@@ -5,10 +5,12 @@
 //! goes into the outbox of the connection concerned, whose task is woken and writes it after all
 //! tasks that are ready now have had their turn. So messages leave in batches.
 
+mod asks;
 mod large;
+mod replies;
 
 use std::{
-    cell::{Cell, RefCell, RefMut},
+    cell::{Cell, OnceCell, RefCell, RefMut},
     collections::{VecDeque, hash_map::Entry},
     rc::Rc,
     task::{Poll, Waker},
@@ -17,32 +19,34 @@ use std::{
 
 use smol::{LocalExecutor, Task, future};
 
-use self::large::FileBytesMax;
+use self::{
+    asks::{ASKED_HERE, Asks},
+    large::FileBytesMax,
+};
 use super::{
+    answers::Ready,
     clock::{self, Alarm},
     connection::{NetConnection, Role},
     disk::{self, Disk},
-    flight::{Flight, Held, WaitingPlace},
-    limits::{
-        FAREWELL, FAREWELL_LOOK, LATE, LINGER, READ_BYTES_MAX, SAVE_EVERY, STREAMED_BYTES_MIN,
-        SWEEP,
-    },
+    face::Face,
+    flight::{Flight, Held},
+    limits::{FAREWELL, FAREWELL_LOOK, LATE, LINGER, READ_BYTES_MAX, SAVE_EVERY, SWEEP},
     link::OpenLink,
     pull::{self, Pull},
 };
 use crate::by_number::ByNumber;
 use crate::ring::{
-    Event, Input, LinkId, Node, Output, RequestId, StoreFault,
+    Event, Input, LinkId, Node, Output, StoreFault,
     item::{ArrivalId, Ticket},
-    message::{Answer, Envelope, Item, Request},
+    message::{Envelope, Request},
     name::Name,
     version::Time,
 };
-use crate::store::{MemoryStore, disk::ReadError};
+use crate::store::MemoryStore;
 
 /// The tasks of one node share it.
 pub(super) struct Driver {
-    pub(super) executor: LocalExecutor<'static>,
+    pub(super) executor: Rc<LocalExecutor<'static>>,
     /// Where files are kept, if not in memory.
     disk: Option<Disk>,
     state: RefCell<DriverState>,
@@ -57,6 +61,8 @@ pub(super) struct Driver {
     /// Nothing is accepted any more, and clients are answered for the last time.
     is_closing: Cell<bool>,
     waiting_for_end: Cell<Option<Waker>>,
+    /// What takes over connections that speak another protocol.
+    face: OnceCell<Rc<dyn Face>>,
 }
 
 struct DriverState {
@@ -79,6 +85,8 @@ struct DriverState {
     puts: ByNumber<u64, Held>,
     /// Those that have arrived in the store in pieces.
     arrived: ByNumber<u64, ArrivalId>,
+    /// What was asked on this thread, and not over a connection.
+    asks: Asks,
     on_event: Box<dyn FnMut(&Event)>,
     /// What the timer is set to, and the task to wake when that changes.
     alarm: Time,
@@ -91,10 +99,25 @@ impl DriverState {
         Time(clock::now().saturating_duration_since(self.began).as_micros() as u64)
     }
 
+    /// A number for a connection or the like: another one as long as there are fewer than 2^32.
+    fn number(&mut self) -> u32 {
+        self.connections_made = match self.connections_made.wrapping_add(1) {
+            ASKED_HERE => ASKED_HERE + 1,
+            number => number,
+        };
+        self.connections_made
+    }
+
+    /// Closes the client that has been idle for the longest. `None`: none is idle.
+    fn close_idle(&self) -> Option<()> {
+        let idle = self.connections.values().filter_map(|it| Some((it.idle_since()?, it)));
+        idle.min_by_key(|(since, _)| *since).map(|(_, it)| it.abort())
+    }
+
     /// A new connection, with a number that no other has.
     fn connection(&mut self, role: Role, flight: &Rc<Flight>) -> Rc<NetConnection> {
         loop {
-            self.connections_made = self.connections_made.wrapping_add(1);
+            self.number();
             if let Entry::Vacant(free) = self.connections.entry(self.connections_made) {
                 let connection = NetConnection::new(self.connections_made, role, flight.clone());
                 return free.insert(Rc::new(connection)).clone();
@@ -114,7 +137,7 @@ impl Driver {
         on_event: Box<dyn FnMut(&Event)>,
     ) -> Rc<Self> {
         Rc::new(Self {
-            executor: LocalExecutor::new(),
+            executor: Rc::new(LocalExecutor::new()),
             disk,
             state: RefCell::new(DriverState {
                 node,
@@ -130,6 +153,7 @@ impl Driver {
                 pulls: ByNumber::default(),
                 puts: ByNumber::default(),
                 arrived: ByNumber::default(),
+                asks: Asks::default(),
                 on_event,
                 alarm: Time(u64::MAX),
                 alarm_owner: None,
@@ -142,6 +166,7 @@ impl Driver {
             open_link,
             is_closing: Cell::new(false),
             waiting_for_end: Cell::new(None),
+            face: OnceCell::new(),
         })
     }
 
@@ -229,6 +254,7 @@ impl Driver {
     /// is out, or after [`FAREWELL`]. Waits a little for clients that do not close their end.
     pub(super) async fn farewell(&self) {
         self.is_closing.set(true);
+        self.face.get().into_iter().for_each(|face| face.drain());
         self.state.borrow().connections.values().for_each(|it| it.wake());
         let end = clock::now() + FAREWELL;
         let mut lingers_until = end;
@@ -260,8 +286,7 @@ impl Driver {
     pub(super) fn register(&self, role: Role) -> Option<Rc<NetConnection>> {
         let mut state = self.state.borrow_mut();
         if state.connections.len() >= self.clients_max && role == Role::Client {
-            let idle = state.connections.values().filter(|it| it.is_idle());
-            idle.min_by_key(|it| it.active.get())?.abort();
+            state.close_idle()?;
         }
         Some(state.connection(role, &self.flight))
     }
@@ -269,11 +294,7 @@ impl Driver {
     /// Closes the client that has been idle for the longest, for the descriptor of its connection.
     /// Where none is idle, this does not end.
     pub(super) async fn close_one(&self) {
-        let has_closed = {
-            let state = self.state.borrow();
-            let idle = state.connections.values().filter(|it| it.is_idle());
-            idle.min_by_key(|it| it.active.get()).map(|it| it.abort()).is_some()
-        };
+        let has_closed = self.state.borrow().close_idle().is_some();
         match has_closed {
             // Its task has its turn before this one.
             true => future::yield_now().await,
@@ -299,6 +320,16 @@ impl Driver {
         connection.role.set(Role::Link(link));
         state.links.insert(link, connection.clone());
         Some(link)
+    }
+
+    /// What takes over connections that speak another protocol, if there is anything.
+    pub(super) fn face(&self) -> Option<&Rc<dyn Face>> {
+        self.face.get()
+    }
+
+    /// Sets it. The first one stays.
+    pub(super) fn set_face(&self, face: Rc<dyn Face>) {
+        let _ = self.face.set(face);
     }
 
     // ---- the disk
@@ -332,12 +363,12 @@ impl Driver {
         }
     }
 
-    // ---- what tests look at
-
-    #[cfg(test)]
-    pub(super) fn look<T>(&self, at: impl FnOnce(&Node) -> T) -> T {
+    /// Looks at the node.
+    pub(super) fn see<T>(&self, at: impl FnOnce(&Node) -> T) -> T {
         at(&self.state.borrow().node)
     }
+
+    // ---- what tests look at
 
     /// The content of a file that this node holds.
     #[cfg(test)]
@@ -380,13 +411,14 @@ impl Turn<'_> {
         if let Request::Pull { name, of, from } = &request
             && let Some(rest) = self.pulled(name, *of, *from)
         {
-            return connection.answer_streamed(id.0 as u32, rest);
+            return connection.answer(id.0 as u32, Ready::Streamed(rest));
         }
-        if let Request::Put { content, .. } = &request {
-            let held = self.driver.flight.hold(content.bytes(), WaitingPlace::Operation);
-            self.state.puts.insert(id.0, held);
-        }
-        self.input(Input::Request { id, request });
+        self.request_as(id, request);
+    }
+
+    /// An input that comes while outputs are carried out.
+    fn input_later(&mut self, input: Input) {
+        self.state.inputs.push_back(input);
     }
 
     /// Tells the node what the time of day is.
@@ -488,67 +520,6 @@ impl Turn<'_> {
                 self.driver.waiting_for_end.take().into_iter().for_each(Waker::wake);
             }
         }
-    }
-
-    /// Answers a client, if it is still there. The content of a file may have to be read first.
-    fn reply(&mut self, id: RequestId, mut answer: Answer) {
-        let Some(disk) = &self.driver.disk else {
-            answer.read(|ticket| self.state.memory.read(ticket));
-            return self.answer(id, answer);
-        };
-        let Answer::Found(item) = &mut answer else { return self.answer(id, answer) };
-        if item.len() > STREAMED_BYTES_MIN
-            && let Some(streamed) = self.streamed(item)
-        {
-            if let Some(connection) = self.state.connections.get(&((id.0 >> 32) as u32)) {
-                connection.answer_streamed(id.0 as u32, streamed);
-            }
-            return;
-        }
-        match disk.read_now(item) {
-            Ok(true) => self.answer(id, answer),
-            Ok(false) => self.reply_later(id, item.clone()),
-            Err(why) => {
-                let item = item.clone();
-                self.unreadable(id, &item, &why);
-            }
-        }
-    }
-
-    /// A content that is damaged is asked for in the ring.
-    fn unreadable(&mut self, id: RequestId, item: &Item, why: &ReadError) {
-        match disk::ticket_of(item).filter(|_| !matches!(why, ReadError::Failed(_))) {
-            Some(ticket) => self.input_later(Input::Damaged { ticket, asked_by: Some(id) }),
-            None => self.answer(id, disk::unreadable(why)),
-        }
-    }
-
-    /// An input that comes while outputs are carried out.
-    fn input_later(&mut self, input: Input) {
-        self.state.inputs.push_back(input);
-    }
-
-    fn answer(&self, id: RequestId, answer: Answer) {
-        if let Some(connection) = self.state.connections.get(&((id.0 >> 32) as u32)) {
-            connection.answer(id.0 as u32, answer);
-        }
-    }
-
-    fn reply_later(&self, id: RequestId, mut item: Item) {
-        let driver = self.driver.clone();
-        let task = async move {
-            let disk = driver.disk.as_ref().expect("it is being read");
-            let result = disk.read(&mut item).await;
-            let mut turn = driver.turn();
-            match result {
-                Ok(()) => turn.answer(id, Answer::Found(item)),
-                Err(why) => {
-                    turn.unreadable(id, &item, &why);
-                    turn.go_on();
-                }
-            }
-        };
-        self.driver.executor.spawn(task).detach();
     }
 
     /// Sends a message on a link. Those that bring a file stay in order; others may pass one that is still

@@ -46,6 +46,8 @@ pub const PIECE_BYTES_MAX: usize = 128 << 10;
 pub const PIECES_PER_TURN_MAX: usize = 4;
 /// Pieces are read while less than this waits to leave.
 pub const STREAM_AHEAD_BYTES: usize = 256 << 10;
+/// Bytes of memory for a file that arrives over HTTP, before more of it is here.
+pub const INCOMING_BYTES_FIRST: usize = 16 << 10;
 /// Bytes of one content that arrives which the disk may have yet to write.
 pub const TRANSFER_AHEAD_BYTES: u64 = 1 << 20;
 /// Bytes of all of them. Over that, each may go on only when all of it is written.

@@ -3,6 +3,8 @@
 //! ```text
 //!   server      binds, accepts, runs all tasks on one LocalExecutor
 //!     driver      owns the Node; carries out its outputs; keeps its time
+//!     face        what else is spoken at the port: connections that are handed over
+//!     handle      the node as that asks it, without a connection; incoming: a file that it puts
 //!     connection  what others reach of a connection: to send on it, to end it
 //!     task        one a connection: bytes in, messages to the node, bytes out
 //!     stream      what a task needs of a socket
@@ -26,8 +28,11 @@ mod clock;
 mod connection;
 mod disk;
 mod driver;
+pub(crate) mod face;
 mod flight;
+pub(crate) mod handle;
 mod http;
+pub(crate) mod incoming;
 pub mod limits;
 mod link;
 mod outbox;

@@ -14,6 +14,7 @@ use super::{
     connection::Role,
     disk::Disk,
     driver::Driver,
+    handle::{MakeFace, NodeHandle},
     limits::{
         ACCEPTS_PER_TURN_MAX, CLIENTS_MAX, DESCRIPTORS_KEPT, FLIGHT_BYTES_MAX_DEFAULT,
         STORE_BYTES_MAX_DEFAULT,
@@ -64,6 +65,7 @@ pub struct Bound {
     address: SocketAddr,
     /// How many of the listeners were handed over besides the one at the address.
     others: usize,
+    face: Option<MakeFace>,
 }
 
 impl Bound {
@@ -77,7 +79,7 @@ impl Bound {
         let address = listeners.iter().find_map(|it| it.local_addr().ok());
         let without = || io::Error::other("none of the sockets of LISTEN_FDS has an IP address");
         let (address, others) = (address.ok_or_else(without)?, listeners.len() - 1);
-        Ok(Some(Self { listeners, address, others }))
+        Ok(Some(Self { listeners, address, others, face: None }))
     }
 
     /// Binds `ip:port`. A node on a loopback address also answers on 127.0.0.1 at its port, where
@@ -115,7 +117,13 @@ impl Bound {
 
     fn of(first: TcpListener, second: Option<TcpListener>) -> io::Result<Self> {
         let address = first.local_addr()?;
-        Ok(Self { listeners: [first].into_iter().chain(second).collect(), address, others: 0 })
+        let listeners = [first].into_iter().chain(second).collect();
+        Ok(Self { listeners, address, others: 0, face: None })
+    }
+
+    /// Has connections that do not speak the line protocol served by what this makes.
+    pub(crate) fn with_face(self, face: Option<MakeFace>) -> Self {
+        Self { face, ..self }
     }
 
     /// The address that it listens on.
@@ -175,6 +183,9 @@ impl Bound {
             disk,
             on_event,
         );
+        if let Some(face) = self.face {
+            driver.set_face(face.make(NodeHandle::new(driver.clone())));
+        }
         let executor = &driver.executor;
         let acceptor = Rc::new(Acceptor::new(self.listeners)?);
         let accepting = {

@@ -27,6 +27,9 @@ pub(super) trait Stream {
 
     /// The other end is a node: its progress must be noticed soon.
     fn becomes_link(&self);
+
+    /// The socket itself, for what speaks another protocol on it.
+    fn into_socket(self) -> Option<Async<TcpStream>>;
 }
 
 impl Stream for Async<TcpStream> {
@@ -49,5 +52,9 @@ impl Stream for Async<TcpStream> {
     fn becomes_link(&self) {
         // Where the system ignores this, progress on a slow line is noticed less often.
         let _ = set_socket_send_buffer_size(self.get_ref(), LINK_SYSTEM_BYTES);
+    }
+
+    fn into_socket(self) -> Option<Async<TcpStream>> {
+        Some(self)
     }
 }

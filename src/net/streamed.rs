@@ -74,6 +74,22 @@ impl Streamed {
         self.at
     }
 
+    /// What it is, if that is known.
+    pub(super) fn of(&self) -> Option<(Version, blake3::Hash)> {
+        self.of
+    }
+
+    /// Where it ends.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// The bytes from `from` on, up to and without `to`.
+    pub(super) fn part(&self, from: u64, to: u64) -> Self {
+        let end = to.min(self.end);
+        Self { at: from.min(end), end, ..self.clone() }
+    }
+
     /// How much is to be read next.
     pub(super) fn piece_bytes(&self) -> usize {
         (self.end - self.at).min(PIECE_BYTES_MAX as u64) as usize

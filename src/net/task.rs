@@ -52,6 +52,7 @@ pub(super) async fn run(driver: Rc<Driver>, connection: Rc<NetConnection>, strea
         has_rest: false,
         is_held: false,
         is_first: true,
+        is_http: false,
         is_blocked: false,
         has_ended: false,
         content: None,
@@ -60,7 +61,10 @@ pub(super) async fn run(driver: Rc<Driver>, connection: Rc<NetConnection>, strea
         feeding: Feeding::default(),
     };
     let end = future::poll_fn(|cx| task.poll(cx)).await;
-    drop(task);
+    match task.is_http {
+        true => http::serve(&driver, &connection, task.stream, task.partial).await,
+        false => drop(task),
+    }
     let why = match end {
         Ok(()) => "the connection was closed".to_owned(),
         Err(error) => in_words(&error),
@@ -82,6 +86,8 @@ struct Task<S> {
     is_held: bool,
     /// Nothing has been decoded yet.
     is_first: bool,
+    /// What came first is HTTP: something else goes on with the connection.
+    is_http: bool,
     /// The last write did not take everything.
     is_blocked: bool,
     /// The other end sends nothing more.
@@ -100,6 +106,9 @@ impl<S: Stream> Task<S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.connection.keep_waker(cx);
         loop {
+            if self.is_http {
+                return Poll::Ready(Ok(()));
+            }
             self.feed(cx)?;
             let is_flushed = self.flush(cx)?;
             if is_flushed && self.has_more() {
@@ -422,10 +431,11 @@ impl<S: Stream> Task<S> {
     /// Decodes what has come, and returns how much of it was decoded. The rest is the beginning of
     /// a line, or requests whose answers have no room yet.
     fn decode(&mut self, input: &[u8]) -> io::Result<usize> {
-        if self.is_first && http::is_request_line(input) {
-            self.connection.outbox.borrow_mut().push_bytes(http::NOT_YET);
-            self.connection.end();
-            return Ok(input.len());
+        if self.is_first && http::is_http(input) && !self.is_link() {
+            self.is_http = self.driver.face().is_some();
+            if self.is_http || http::refuses(&self.connection, input) {
+                return Ok(0);
+            }
         }
         let mut taken = 0;
         let mut messages = Vec::new();

@@ -5,6 +5,8 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
+
 use super::{driver::Driver, limits::PIECE_BYTES_MAX, pieces::Pieces};
 use crate::ring::{
     ArrivedPut, Input, StoreFault,
@@ -49,6 +51,11 @@ impl Upload {
             buffer[..come.len()].copy_from_slice(come);
             disk.append(self.arrival, self.pieces.piece(buffer, come.len()));
         }
+    }
+
+    /// The same, without a copy.
+    pub(super) fn push_bytes(&self, piece: Bytes) {
+        self.driver.disk().into_iter().for_each(|disk| disk.append(self.arrival, piece.clone()));
     }
 
     /// Whether more of it may be read. If not, the task is woken.

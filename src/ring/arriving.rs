@@ -133,14 +133,6 @@ impl Arriving {
         self.all.values().filter(is_pulled).count()
     }
 
-    /// Bytes that are on their way to the store.
-    pub(super) fn bytes(&self) -> usize {
-        let is_open = |it: &&Coming| !matches!(it.state, ComingState::Stored(_));
-        let coming = self.all.values().filter(is_open).map(|it| it.bytes);
-        let uploads = self.uploads.values().map(|it| it.bytes);
-        coming.chain(uploads).fold(0, usize::saturating_add)
-    }
-
     /// The last that has begun.
     pub(super) fn last(&self) -> ArrivalId {
         self.all.last_key_value().map_or(ArrivalId(0), |(id, _)| *id)
@@ -195,6 +187,21 @@ impl Node {
         let coming = &self.arriving.all[&arrival];
         let (_, hash) = coming.of?;
         Some((hash, Body::Arrived { arrival, bytes: coming.bytes }))
+    }
+
+    /// Bytes that are on their way to the store, and will have to have room there.
+    pub(super) fn arriving_bytes(&self) -> usize {
+        // A node may also catch up with what its own client has just written, or with what is old by now.
+        let is_needed = |it: &Coming| {
+            it.of.is_none_or(|(version, _)| {
+                !self.index.is_old(&it.name, version)
+                    && self.operations.written(&it.name, version).is_none()
+            })
+        };
+        let is_open = |it: &&Coming| !matches!(it.state, ComingState::Stored(_)) && is_needed(it);
+        let coming = self.arriving.all.values().filter(is_open).map(|it| it.bytes);
+        let uploads = self.arriving.uploads.values().map(|it| it.bytes);
+        coming.chain(uploads).fold(0, usize::saturating_add)
     }
 
     /// A content may be pulled rather than sent with its message, if all members keep theirs on a disk.

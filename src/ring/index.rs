@@ -22,8 +22,8 @@ use std::{
 
 use self::{
     names::Names,
-    nodes::Nodes,
-    packed::{PackedEntry, PackedVersions},
+    nodes::{Nodes, PackedEntry},
+    packed::PackedVersions,
 };
 
 pub use super::{

@@ -268,7 +268,7 @@ impl Node {
     /// Whether a file of this many bytes would fit under this name.
     pub(super) fn has_room(&self, now: Time, name: &Name, bytes: usize) -> bool {
         let in_memory = if self.goes_apart(bytes) { 0 } else { bytes };
-        self.index.has_room(name, bytes.saturating_add(self.arriving.bytes()))
+        self.index.has_room(name, bytes.saturating_add(self.arriving_bytes()))
             && self.storing.has_room(now, in_memory)
             && (self.config.keeps || bytes <= FILE_BYTES_CEILING)
     }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use super::{
     clocks,
+    entry::IndexEntry,
     event::{ArrivedPut, Output, RequestId},
     item::{Body, Content, Item, ItemValue},
     limits::{FILE_BYTES_CEILING, OPERATIONS_MAX, READY_WAIT},
@@ -265,19 +266,8 @@ impl Node {
         version: Option<Version>,
         out: &mut Vec<Output>,
     ) -> Option<Answer> {
-        if let Some(wanted) = version
-            && let Some(held) = self.index.version(&name, wanted)
-        {
-            // A version never changes.
+        if let Some(held) = self.at_hand(&name, version) {
             return Some(self.found(&name, version, Some(held.item())));
-        }
-        if self.ready
-            && version.is_none()
-            && let Some(held) = self.index.get(&name)
-            && self.refused.get(&name).is_none_or(|refused| refused <= held.version)
-            && self.refused.is_complete()
-        {
-            return Some(self.found(&name, None, Some(held.item())));
         }
         if let Err(refusal) = self.may_operate() {
             return Some(Answer::Refused(refusal));
@@ -291,6 +281,27 @@ impl Node {
             };
         }
         self.begin_until(now, until, id, name, Task::Read(version), out)
+    }
+
+    /// What a GET is answered with at once, because this node surely has what is asked for. It may be a
+    /// tombstone.
+    pub fn at_hand(&self, name: &Name, version: Option<Version>) -> Option<IndexEntry> {
+        if let Some(wanted) = version {
+            // A version never changes.
+            return self.index.version(name, wanted);
+        }
+        let held = self.index.get(name).filter(|_| self.ready && self.refused.is_complete())?;
+        let refused = self.refused.get(name);
+        refused.is_none_or(|refused| refused <= held.version).then_some(held)
+    }
+
+    /// Whether this node knows all names that the ring has acknowledged, and this one is none of them.
+    pub fn is_absent(&self, name: &Name) -> bool {
+        let held = self.index.get(name).filter(|held| !held.is_tombstone());
+        self.ready
+            && self.refused.is_complete()
+            && held.is_none()
+            && self.refused.get(name).is_none()
     }
 
     /// Whether all that keeps this node from being ready is that another ring may still claim it.

@@ -21,7 +21,7 @@ pub fn in_words(bytes: u64) -> String {
 }
 
 /// Says that a file is larger than a node takes, and which option changes that.
-pub(super) fn beyond(file_bytes: u64, bytes_max: usize) -> String {
+pub(crate) fn beyond(file_bytes: u64, bytes_max: usize) -> String {
     let (file, most) = (in_words(file_bytes), in_words(bytes_max as u64));
     let see = "see its --max-file-bytes";
     // Rounded, both would be the same.

@@ -29,14 +29,14 @@ pub(crate) struct Shutdown {
 
 /// Begins the stages of a shutdown: each when its sender is dropped.
 #[derive(Debug)]
-pub(super) struct Switch {
+pub(crate) struct Switch {
     told: Sender<()>,
     draining: Sender<()>,
     ended: Sender<()>,
 }
 
 impl Shutdown {
-    pub(super) fn new() -> (Switch, Self) {
+    pub(crate) fn new() -> (Switch, Self) {
         let (tell, told) = bounded(1);
         let (drain, draining) = bounded(1);
         let (end, ended) = bounded(1);

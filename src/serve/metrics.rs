@@ -67,7 +67,7 @@ impl Counter {
 }
 
 impl Metrics {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let started = now.unwrap_or_default().as_secs_f64();
         Self { threads: Mutex::default(), own: Mutex::default(), started }

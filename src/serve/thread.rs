@@ -178,7 +178,7 @@ impl Connections {
     }
 
     /// From now on every answer is its connection's last.
-    fn drain(&self) {
+    pub(crate) fn drain(&self) {
         self.draining.set(Some(Instant::now()));
         self.open.borrow().values().for_each(|it| it.wake());
     }

@@ -20,6 +20,7 @@ mod echo;
 mod ends;
 mod exactly_once;
 mod facade;
+mod face;
 mod false_ready;
 mod farewell;
 mod flight;

@@ -100,7 +100,11 @@ impl Client {
     }
 
     pub fn try_connect(port: u16) -> io::Result<Self> {
-        let stream = TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+        Self::connect_to(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    }
+
+    pub fn connect_to(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
         Ok(Self { reader: BufReader::new(stream) })

@@ -2,6 +2,9 @@
 
 mod data;
 mod durability;
+#[cfg_attr(not(feature = "http"), path = "no_face.rs")]
+mod face;
+mod host_name;
 mod options;
 mod ring_name;
 mod settings;
@@ -175,6 +178,7 @@ fn serve(
         }
     };
     bound
+        .with_face(face::make(&settings, lines.clone()))
         .serve(config, settings.limits(), data.map(|data| data.store), retire, leave, on_event)
         .map_err(|error| format!("cannot serve on {listens}: {error}"))?;
     lines.finish();

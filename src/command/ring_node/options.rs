@@ -7,7 +7,7 @@ use std::{
 
 use argh::{ArgsInfo, FromArgs};
 
-use super::{durability::DurabilityWord, ring_name::RingName};
+use super::{durability::DurabilityWord, host_name::HostName, ring_name::RingName};
 use crate::{
     cli::{ByteSize, Period},
     client::Node,
@@ -143,6 +143,25 @@ pub(super) struct Options {
     /// 256MiB; environment: SMOLRING_MAX_FLIGHT_BYTES)
     #[argh(option, arg_name = "size")]
     pub max_flight_bytes: Option<ByteSize>,
+
+    /// name by which browsers reach this node, besides its addresses and localhost; requests for other
+    /// hosts are refused, so that no web page can pass itself off as this node. * is any; repeat it for
+    /// several (default: none; environment: SMOLRING_HOST, several separated by commas)
+    #[argh(option, arg_name = "name")]
+    pub host: Vec<HostName>,
+
+    /// answer GET and HEAD over HTTP, and nothing that writes
+    #[argh(switch)]
+    pub read_only_http: bool,
+
+    /// do not speak HTTP at all, only the line protocol
+    #[argh(switch)]
+    pub no_http: bool,
+
+    /// let pages from the store act in a browser as this node's own: with fetch, modules and storage. Only
+    /// where everyone who may put files is trusted
+    #[argh(switch)]
+    pub trust_pages: bool,
 
     /// how long a node that is told to end still serves before it leaves the ring; meanwhile it says
     /// that it is not ready (default: 0s, at most 1h; environment: SMOLRING_GRACE)

@@ -7,7 +7,12 @@ use std::{
     time::Duration,
 };
 
-use super::{durability::DurabilityWord, options::Options, ring_name::RingName};
+use super::{
+    durability::DurabilityWord,
+    host_name::{HostName, HostNames},
+    options::Options,
+    ring_name::RingName,
+};
 use crate::{
     cli::{ByteSize, Period, UsageError, named_setting, optional, setting},
     client::{Node, Nodes},
@@ -49,6 +54,12 @@ pub(super) struct Settings {
     pub grace: Duration,
     pub log_format: LogFormat,
     pub is_quiet: bool,
+    /// Whether there is HTTP at the node's port.
+    pub speaks_http: bool,
+    pub is_read_only_http: bool,
+    pub trusts_pages: bool,
+    /// Names by which browsers reach the node.
+    pub hosts: Vec<String>,
     pub flight_bytes_max: usize,
     pub store_bytes_max: usize,
     check_interval: Duration,
@@ -116,6 +127,10 @@ impl Settings {
                 file_bytes.name, file_bytes.value
             )));
         }
+        let hosts = match options.host.is_empty() {
+            true => optional(None, "host")?.map_or_else(Vec::new, |HostNames(all)| all),
+            false => options.host,
+        };
         Ok(Self {
             ip: optional(options.ip, "ip")?,
             port: optional(options.port, "port")?,
@@ -132,6 +147,10 @@ impl Settings {
             grace: grace.value.0,
             log_format: log_format.value,
             is_quiet: options.quiet,
+            speaks_http: !options.no_http,
+            is_read_only_http: options.read_only_http,
+            trusts_pages: options.trust_pages,
+            hosts: hosts.into_iter().map(HostName::into_string).collect(),
             flight_bytes_max: in_memory(flight_bytes.value),
             store_bytes_max: in_memory(store_bytes),
             check_interval,

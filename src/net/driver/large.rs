@@ -14,7 +14,7 @@ use crate::{
         transfers::Place,
     },
     ring::{
-        ArrivedPut, Input, LinkId,
+        ArrivedPut, Input, LinkId, RequestId,
         item::{ArrivalId, Body, Item, ItemValue},
         limits::FILE_BYTES_CEILING,
         message::{Condition, Message, PullOf, Refusal, Request, Status},
@@ -30,7 +30,7 @@ pub(in crate::net) struct FileBytesMax {
     /// Of all.
     pub(in crate::net) any: usize,
     /// Of one that arrives in memory.
-    whole: usize,
+    pub(in crate::net) whole: usize,
 }
 
 impl FileBytesMax {
@@ -69,15 +69,30 @@ impl Driver {
 
     // ---- what clients send in pieces
 
-    /// Whether the file of a client's message is to arrive in pieces. One that cannot arrive in memory
-    /// either does so as well, and is refused when it begins.
+    /// Whether the file of a client's message is to arrive in pieces.
     pub(in crate::net) fn takes_apart(&self, message: &Message, bytes: usize) -> bool {
-        matches!(message, Message::Request(Request::Put { .. }))
-            && (bytes > self.bytes_max.whole || self.comes_apart(bytes))
+        matches!(message, Message::Request(Request::Put { .. })) && self.takes_in_pieces(bytes)
+    }
+
+    /// Whether a file of so many bytes is to arrive in pieces. One that cannot arrive in memory either
+    /// does so as well, and is refused when it begins.
+    pub(in crate::net) fn takes_in_pieces(&self, bytes: usize) -> bool {
+        bytes > self.bytes_max.whole || self.comes_apart(bytes)
     }
 
     fn comes_apart(&self, bytes: usize) -> bool {
         self.disk.is_some() && self.state.borrow().node.takes_apart(bytes)
+    }
+
+    /// Whether a file of so many bytes may be put now.
+    pub(in crate::net) fn may_put(
+        self: &Rc<Self>,
+        name: &Name,
+        bytes: usize,
+        only_if: Option<Condition>,
+    ) -> Result<(), Refusal> {
+        let turn = self.turn();
+        turn.state.node.may_put(turn.now, name, bytes, only_if)
     }
 
     /// A client begins to send a file in pieces.
@@ -111,7 +126,11 @@ impl Driver {
 impl Turn<'_> {
     /// A file that a client has sent is in the store, and is put.
     pub(in crate::net) fn put(&mut self, connection: &NetConnection, put: ArrivedPut) {
-        let id = connection.expect();
+        self.put_as(connection.expect(), put);
+    }
+
+    /// The same; the answer goes to what `id` names.
+    pub(super) fn put_as(&mut self, id: RequestId, put: ArrivedPut) {
         self.state.arrived.insert(id.0, put.arrival);
         self.input(Input::Put { id, put });
     }

@@ -9,10 +9,13 @@ use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     io::{self, Read, Write},
+    net::TcpStream,
     rc::Rc,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
+
+use async_io::Async;
 
 use super::{
     connection::{NetConnection, Role, Stage},
@@ -110,6 +113,10 @@ impl Stream for NodeEnd {
     }
 
     fn becomes_link(&self) {}
+
+    fn into_socket(self) -> Option<Async<TcpStream>> {
+        None
+    }
 }
 
 impl Drop for NodeEnd {

@@ -5,11 +5,13 @@ use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     io::{self, Read, Write},
-    net::SocketAddr,
+    net::{SocketAddr, TcpStream},
     rc::Rc,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
+
+use async_io::Async;
 
 use crate::net::{
     clock::{self, Alarm},
@@ -127,6 +129,10 @@ impl Stream for End {
     }
 
     fn becomes_link(&self) {}
+
+    fn into_socket(self) -> Option<Async<TcpStream>> {
+        None
+    }
 }
 
 impl Drop for End {

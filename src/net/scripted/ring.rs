@@ -163,7 +163,7 @@ impl Scene {
     fn is_whole(&self) -> bool {
         let live = self.live();
         let state = |driver: &Rc<Driver>| {
-            driver.look(|node| (node.is_ready(), node.view().circle(), node.index().digest()))
+            driver.see(|node| (node.is_ready(), node.view().circle(), node.index().digest()))
         };
         let first = state(&live[0]);
         live.len() == HOSTS

@@ -215,7 +215,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::ring::index::packed::PackedEntry;
+    use crate::ring::{index::nodes::PackedEntry, rng::Rng};
 
     fn versions(ticket: u64) -> PackedVersions {
         let hash = blake3::Hash::from_bytes([0; 32]);
@@ -255,15 +255,15 @@ mod tests {
 
     #[test]
     fn they_are_like_a_map_of_the_standard_library() {
-        let mut random = fastrand::Rng::with_seed(1);
+        let mut random = Rng::new(1);
         // Of some lengths, and not in ASCII alone.
         let mut name =
-            |count| format!("{0}{1}", random.u32(..count), "ü".repeat(random.usize(..3)));
+            |count| format!("{0}{1}", random.below(count), "ü".repeat(random.below(3) as usize));
         for count in [10, 100, 1000] {
             let names: Vec<_> = (0..8000).map(|_| name(count)).collect();
-            let mut random = fastrand::Rng::with_seed(2);
+            let mut random = Rng::new(2);
             // As many come as go; then only few come; then most go.
-            let some = names.iter().map(|name| (random.u32(..2), name.clone()));
+            let some = names.iter().map(|name| (random.below(2) as u32, name.clone()));
             check(some.collect::<Vec<_>>().into_iter());
             let gone = names.iter().filter(|name| name.len() % 5 > 0);
             check(names.iter().map(|it| (0, it.clone())).chain(gone.map(|it| (1, it.clone()))));

@@ -3,12 +3,28 @@
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
-use super::packed::PackedEntry;
 use crate::ring::{
     entry::{EntryKind, IndexEntry},
     item::Ticket,
     version::{Stamp, Version},
 };
+
+/// An [`IndexEntry`] in two thirds of its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::ring) struct PackedEntry {
+    pub hash: blake3::Hash,
+    pub stamp: u64,
+    pub ticket: u64,
+    /// The length of the content, or [`NO_BYTES`](Self::NO_BYTES).
+    pub bytes: u64,
+    /// Its node's number.
+    pub node: u32,
+}
+
+impl PackedEntry {
+    /// Instead of a length: it is a tombstone.
+    pub const NO_BYTES: u64 = u64::MAX;
+}
 
 /// Addresses by number. One is known for as long as there is a version with it, so there are never
 /// more than there are versions.

@@ -1,25 +1,8 @@
 //! The versions of one name as an index holds them: a node has some for each of its files, so they are
 //! small.
 
-use super::nodes::Nodes;
+use super::nodes::{Nodes, PackedEntry};
 use crate::ring::{entry::IndexEntry, item::Ticket};
-
-/// An [`IndexEntry`] in two thirds of its bytes.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::ring) struct PackedEntry {
-    pub hash: blake3::Hash,
-    pub stamp: u64,
-    pub ticket: u64,
-    /// The length of the content, or [`NO_BYTES`](Self::NO_BYTES).
-    pub bytes: u64,
-    /// Its node's number.
-    pub node: u32,
-}
-
-impl PackedEntry {
-    /// Instead of a length: it is a tombstone.
-    pub const NO_BYTES: u64 = u64::MAX;
-}
 
 /// At least one version, in order.
 #[derive(Debug)]

@@ -3,7 +3,16 @@
 //! Tickets come in ascending order, and go in any. They stand in blocks of up to [`ROWS_MAX`], in order, as
 //! distances from the first one.
 
-use super::table::Place;
+use super::record::Spot;
+
+/// A record in a log. A store has one for each version, so it is small.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// Where the record begins.
+    pub spot: Spot,
+    /// How long it is, content included.
+    pub bytes: u32,
+}
 
 /// Places in one block.
 const ROWS_MAX: usize = 256;

@@ -9,23 +9,14 @@ use std::{
 
 use blake3::Hash;
 
+pub use super::places::Place;
 use super::{
     cache::Cache,
     contents::{Large, OpenFiles},
     file::DiskFile,
     places::Places,
-    record::Spot,
     types::{TransferId, WriteValue},
 };
-
-/// A record in a log. A store has one for each version, so it is small.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Place {
-    /// Where the record begins.
-    pub spot: Spot,
-    /// How long it is, content included.
-    pub bytes: u32,
-}
 
 /// A log that can be read.
 #[derive(Clone, Debug)]

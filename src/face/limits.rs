@@ -1,0 +1,28 @@
+//! Every bound of a node's HTTP, with its unit in its name. Those that the line protocol has too are in
+//! [`net::limits`](crate::net::limits).
+
+use std::time::Duration;
+
+/// Ranges of one request that are answered; of more, the whole file is sent.
+pub const RANGES_MAX: usize = 64;
+/// Names that one page of a folder shows.
+pub const LISTING_NAMES_MAX: usize = 5_000;
+/// Questions to the node for one page of a folder. Each skips a folder in it, or brings up to a thousand
+/// names.
+pub const LISTING_ASKS_MAX: usize = 1_000;
+/// Names that the node is asked for where the last question ended in a folder that is skipped.
+pub const LISTING_NAMES_FEW: usize = 16;
+/// Pages of folders and of files that are made, or wait for their clients, at a time; over that 503.
+pub const LISTINGS_MAX: usize = 64;
+/// Names that one page of `/_ring/files` has at most, and by default.
+pub const FILES_NAMES_MAX: usize = 1_000;
+/// Bytes of a content that leaves without being counted against what is in flight.
+pub const UNCOUNTED_BYTES_MAX: usize = 16 << 10;
+/// How long a write waits until the node has room for it; then 503.
+pub const ROOM_WAIT: Duration = Duration::from_secs(10);
+/// How often a file is asked for again whose content was replaced before it was read.
+pub const READS_MAX: usize = 3;
+/// How long a connection may be idle between two requests.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(60);
+/// Bytes of a request's target; over that 414.
+pub const TARGET_BYTES_MAX: usize = 8 << 10;

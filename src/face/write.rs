@@ -1,0 +1,242 @@
+//! PUT and DELETE of a file.
+
+use std::{
+    future,
+    pin::Pin,
+    time::{Duration, Instant},
+};
+
+use hyper::{
+    StatusCode,
+    body::Body,
+    header::{self, HeaderValue},
+    http::request,
+};
+
+use super::{
+    body, conditions,
+    conditions::Outcome,
+    limits::ROOM_WAIT,
+    negotiation::Form,
+    read::validators,
+    reply::{self, Answer},
+};
+use crate::{
+    http::{exchange::Exchange, refusal::Refusal as HttpRefusal, streamed},
+    net::{
+        handle::{NodeHandle, Reply},
+        limits::STALL,
+    },
+    ring::{
+        entry::{EntryKind, IndexEntry},
+        limits::BYTES_PER_SECOND_MIN,
+        message::{Answer as NodeAnswer, Condition, Refusal, Request, Status},
+        name::Name,
+        version::Version,
+    },
+    serve::time::within,
+};
+
+/// Answers a PUT. `Err`: the connection cannot go on.
+pub(super) async fn put(
+    node: &NodeHandle,
+    exchange: &mut Exchange,
+    head: &request::Parts,
+    name: Name,
+    form: Form,
+) -> Result<Answer, HttpRefusal> {
+    if let Some(refused) = unfit(head, form) {
+        return Ok(refused);
+    }
+    let before = held(node, &name);
+    let is_new = before.is_none() && node.is_absent(&name);
+    let only_if = match condition(node, head, &name, before.as_ref()) {
+        Ok(only_if) => only_if,
+        Err(refusal) => return Ok(reply::refused(&refusal, form)),
+    };
+    let mut upload = streamed::upload(exchange);
+    let bytes = match upload.size_hint().exact().map(usize::try_from) {
+        Some(Err(_)) => return Ok(reply::error(StatusCode::PAYLOAD_TOO_LARGE, TOO_LONG, form)),
+        Some(Ok(bytes)) => Some(bytes),
+        None => None,
+    };
+    // What would be refused is refused before the client has sent it, if it waits for that.
+    if let Err(refusal) = node.may_put(&name, bytes.unwrap_or_default(), only_if) {
+        return Ok(reply::refused(&refusal, form));
+    }
+    if within(ROOM_WAIT, node.room()).await.is_none() {
+        return Ok(reply::refused(&no_room(), form));
+    }
+    let mut incoming = match node.put(name.clone(), bytes, only_if) {
+        Ok(incoming) => incoming,
+        Err(refusal) => return Ok(reply::refused(&refusal, form)),
+    };
+    let mut pace = Pace::default();
+    loop {
+        if let Err(refusal) = incoming.room().await {
+            return Ok(reply::refused(&refusal, form));
+        }
+        let frame = future::poll_fn(|cx| Pin::new(&mut upload).poll_frame(cx));
+        let Some(frame) = pace.wait(frame).await else {
+            return Err(StatusCode::REQUEST_TIMEOUT.into());
+        };
+        let Some(frame) = frame else { break };
+        let Ok(frame) = frame else {
+            let cause = "the connection ended in the middle of the body";
+            return Err(HttpRefusal::Status(StatusCode::BAD_REQUEST, Some(cause)));
+        };
+        let Ok(piece) = frame.into_data() else { continue };
+        pace.came(piece.len());
+        let came = piece.len();
+        if let Err(refusal) = incoming.push(piece) {
+            return Ok(reply::refused(&refusal, form));
+        }
+        upload.release(came);
+    }
+    drop(upload);
+    Ok(match incoming.put().await {
+        NodeAnswer::Stored { version, copies } => {
+            let status = if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
+            let mut answer = stored(status, version, copies);
+            if let Some(EntryKind::File { hash, .. }) =
+                node.at_hand(&name, Some(version)).map(|entry| entry.kind)
+            {
+                let held = validators(version, hash);
+                let headers = answer.headers_mut();
+                reply::set(headers, header::ETAG, &held.etag);
+                reply::set(headers, header::LAST_MODIFIED, &conditions::http_date(held.modified_s));
+            }
+            answer
+        }
+        NodeAnswer::Refused(refusal) => reply::refused(&refusal, form),
+        _ => odd(form),
+    })
+}
+
+/// Answers a DELETE.
+pub(super) async fn delete(
+    node: &NodeHandle,
+    head: &request::Parts,
+    name: Name,
+    form: Form,
+) -> Answer {
+    let before = held(node, &name);
+    let only_if = match condition(node, head, &name, before.as_ref()) {
+        // Where nothing may be there, there is nothing to delete.
+        Ok(Some(Condition::Absent)) | Ok(None) => None,
+        Ok(only_if) => only_if,
+        Err(refusal) => return reply::refused(&refusal, form),
+    };
+    let asked = within(ROOM_WAIT, node.room()).await;
+    if asked.is_none() {
+        return reply::refused(&no_room(), form);
+    }
+    match node.ask(Request::Delete { name, only_if }).await {
+        Reply::Whole(NodeAnswer::Stored { version, copies }) => {
+            stored(StatusCode::NO_CONTENT, version, copies)
+        }
+        Reply::Whole(NodeAnswer::Refused(refusal)) => reply::refused(&refusal, form),
+        _ => odd(form),
+    }
+}
+
+/// Why a length is refused that this machine cannot count.
+const TOO_LONG: &str = "the body is too long";
+
+/// The answer to a PUT that means something else than a file.
+fn unfit(head: &request::Parts, form: Form) -> Option<Answer> {
+    if head.headers.contains_key(header::CONTENT_RANGE) {
+        let why = "a part of a file cannot be put: send all of it";
+        return Some(reply::error(StatusCode::BAD_REQUEST, why, form));
+    }
+    if head.headers.get_all(header::CONTENT_ENCODING).iter().any(|it| it != "identity") {
+        let why = "a file is kept as it comes, without a Content-Encoding: put NAME.gz beside NAME, \
+                   and clients that take it get it for NAME";
+        let mut answer = reply::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, why, form);
+        let identity = HeaderValue::from_static("identity");
+        answer.headers_mut().insert(header::ACCEPT_ENCODING, identity);
+        return Some(answer);
+    }
+    None
+}
+
+/// The file of this name, if there is one here.
+fn held(node: &NodeHandle, name: &Name) -> Option<IndexEntry> {
+    node.at_hand(name, None).filter(|held| !held.is_tombstone())
+}
+
+/// What must be so when the node writes, if the request depends on anything.
+///
+/// A tag is the hash of a content. The node is told the version that has it here: so what another client has
+/// written meanwhile is not overwritten.
+fn condition(
+    node: &NodeHandle,
+    head: &request::Parts,
+    name: &Name,
+    held: Option<&IndexEntry>,
+) -> Result<Option<Condition>, Refusal> {
+    let headers = &head.headers;
+    if !conditions::are_any(headers) {
+        return Ok(None);
+    }
+    if held.is_none() && !node.is_absent(name) {
+        let reason = "this node does not know yet which version is the newest; try another";
+        return Err(Refusal::new(Status::Unavailable, reason));
+    }
+    let validators = held.and_then(|held| Some(validators(held.version, held.kind.hash()?)));
+    match conditions::of_write(headers, validators.as_ref()) {
+        Outcome::Done => {}
+        _ => {
+            let name = name.wire();
+            let reason = match held {
+                Some(held) => format!("the newest version of {name} is {}", held.version),
+                None => format!("there is no file {name}"),
+            };
+            return Err(Refusal::new(Status::PreconditionFailed, reason));
+        }
+    }
+    Ok(match held {
+        Some(held) if conditions::names_a_version(headers) => Some(Condition::Newest(held.version)),
+        None if conditions::wants_absent(headers) => Some(Condition::Absent),
+        _ => None,
+    })
+}
+
+fn stored(status: StatusCode, version: Version, copies: usize) -> Answer {
+    let mut answer = reply::bare(status, body::empty());
+    reply::set(answer.headers_mut(), reply::VERSION, &version.to_string());
+    reply::set(answer.headers_mut(), reply::COPIES, &copies.to_string());
+    answer
+}
+
+fn no_room() -> Refusal {
+    Refusal::new(Status::Unavailable, "this node has too much in flight; try again")
+}
+
+fn odd(form: Form) -> Answer {
+    let why = "the node answered something else";
+    reply::error(StatusCode::INTERNAL_SERVER_ERROR, why, form)
+}
+
+/// How fast a body comes: as on the line protocol, a client may be silent for [`STALL`], and then must send
+/// [`BYTES_PER_SECOND_MIN`] on average. What is spent waiting for the node does not count.
+#[derive(Default)]
+struct Pace {
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    async fn wait<T>(&mut self, next: impl Future<Output = T>) -> Option<T> {
+        let earned = Duration::from_secs(self.bytes / BYTES_PER_SECOND_MIN as u64);
+        let left = (STALL + earned).saturating_sub(self.waited).min(STALL);
+        let began = Instant::now();
+        let next = within(left, next).await;
+        self.waited += began.elapsed();
+        next
+    }
+
+    fn came(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+}
