@@ -46,6 +46,10 @@ impl Node {
             files: self.index.len(),
             bytes: self.index.bytes(),
             leaving: self.phase != Phase::Member,
+            digest: Some(self.index.digest()),
+            started_ms: Some(self.config.started_ms),
+            round_trip_us: self.next.as_ref().and_then(|next| next.pace.round_trip_us()),
+            release: self.config.release,
         }
     }
 

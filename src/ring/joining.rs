@@ -26,12 +26,13 @@ use std::{
 };
 
 use super::{
+    config::{Config, LastSeen},
     coverage::Covers,
     event::{LinkId, LinkTarget, Output},
     giving_up::GivingUp,
     limits::{CLAIM_INTERVALS, MEMBERS_MAX, VETS_MAX},
     message::{Greeting, Role},
-    node::{Config, LastSeen, Node, Phase},
+    node::{Node, Phase},
     short_links::Purpose,
     version::Time,
     view::{Cause, Member, MemberState, View},

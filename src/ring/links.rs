@@ -132,6 +132,12 @@ impl Pace {
         }
     }
 
+    /// How long an answer usually takes, in microseconds.
+    pub(super) fn round_trip_us(&self) -> Option<u32> {
+        let micros = Some(self.mean).filter(|mean| !mean.is_zero())?.as_micros();
+        Some(u32::try_from(micros).unwrap_or(u32::MAX))
+    }
+
     /// Whether a successor of its kind is expected to greet within [`FIRST_ANSWER`].
     fn is_quick(&self) -> bool {
         !self.mean.is_zero() && self.mean * 10 < FIRST_ANSWER

@@ -62,6 +62,7 @@ mod arriving;
 mod checks;
 mod clocks;
 mod commits;
+mod config;
 pub mod coverage;
 pub mod digest;
 mod digits;
@@ -83,6 +84,7 @@ mod offers;
 mod operations;
 mod reading;
 mod refused;
+pub mod release;
 mod requests;
 mod rng;
 mod short_links;
@@ -93,8 +95,9 @@ pub mod versions;
 pub mod view;
 pub mod wire;
 
+pub use config::{Config, LastSeen};
 pub use event::{
     ArrivedPut, Event, Input, LinkId, LinkTarget, Output, PullFault, RequestId, StoreFault,
 };
-pub use node::{Config, LastSeen, Node};
+pub use node::Node;
 pub use wire::{codec, line, message, name};

@@ -400,6 +400,14 @@ impl Node {
         }
     }
 
+    /// How many versions catching up has yet to bring, as far as that is known.
+    pub fn lacking(&self) -> usize {
+        let of = |session: &Session| {
+            session.wanted.len() + session.pulling.len() + session.awaited.len()
+        };
+        self.catchup.session.as_ref().map_or(0, of)
+    }
+
     /// Whether the node at the other end of a link keeps files on a disk as this one does, and can pull
     /// contents.
     fn keeps_at(&self, link: LinkId) -> bool {

@@ -11,6 +11,7 @@ use smolring::ring::{
         Role, Row, Status, Sync,
     },
     name::Name,
+    release::Release,
     version::{Stamp, Version},
     view::{Cause, Member, MemberState},
 };
@@ -415,8 +416,18 @@ fn answers_read_as_the_protocol_says() {
         min_copies: 2,
         request_timeout: std::time::Duration::from_secs(10),
     };
-    let report =
-        Report { clock_ms: 9, ready: true, full: false, files: 1, bytes: 2, leaving: false };
+    let report = Report {
+        clock_ms: 9,
+        ready: true,
+        full: false,
+        files: 1,
+        bytes: 2,
+        leaving: false,
+        digest: None,
+        started_ms: Some(3),
+        round_trip_us: Some(410),
+        release: Some(Release { major: 1, minor: 2, patch: 3 }),
+    };
     let row = |address: &str, state, report, clock_off_ms| {
         let member = Member { state, brings: 7, ..Member::alive(4, 9) };
         Row { address: address.parse().unwrap(), member, report, clock_off_ms }
@@ -452,10 +463,10 @@ fn answers_read_as_the_protocol_says() {
         ),
         (
             Answer::Ring { members, me },
-            "200 OK len=267 members=2\n\
+            "200 OK len=306 members=2\n\
              [::1]:4045 alive label=WS1 incarnation=4 self=0 keeps=memory\n\
              127.0.1.1:4043 alive label=WS2 incarnation=4 self=1 ready=1 full=0 files=1 bytes=2 \
-             keeps=memory clock=+31000\n\
+             started=3 round-trip=410 version=1.2.3 keeps=memory clock=+31000\n\
              127.0.1.1:4044 gone incarnation=4 since=6 cause=silent\n\
              127.0.1.1:4046 left incarnation=4 since=7\n"
                 .into(),

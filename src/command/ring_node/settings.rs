@@ -182,6 +182,7 @@ impl Settings {
             last_seen: None,
             seed: 0,
             started_ms: 0,
+            release: None,
         }
     }
 

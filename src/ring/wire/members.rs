@@ -9,7 +9,9 @@ use super::{
 };
 use crate::ring::{
     coverage::Covers,
+    digest::Digest,
     limits::MEMBERS_MAX,
+    release::Release,
     view::{Cause, Member, MemberState, View, ViewHash},
 };
 
@@ -28,6 +30,14 @@ pub struct Report {
     pub bytes: usize,
     /// Whether it is about to leave.
     pub leaving: bool,
+    /// Digest of the newest versions that it holds.
+    pub digest: Option<Digest>,
+    /// When it was started by its own clock, in milliseconds since 1970.
+    pub started_ms: Option<u64>,
+    /// How long its successor usually takes to answer a CHECK, in microseconds.
+    pub round_trip_us: Option<u32>,
+    /// Which release of the program it is.
+    pub release: Option<Release>,
 }
 
 /// Appends a line for each member, each with the keys that `more` adds to it.
@@ -67,11 +77,29 @@ pub(super) fn push_covered(out: &mut String, covers: &Covers, member: SocketAddr
 
 /// Appends what a member says of itself.
 pub(super) fn push_report(out: &mut String, report: &Report) {
-    let Report { clock_ms, ready, full, files, bytes, leaving } = report;
+    let Report { clock_ms, ready, full, files, bytes, leaving, .. } = report;
     let (ready, full) = (u8::from(*ready), u8::from(*full));
     let _ = write!(out, " clock={clock_ms} ready={ready} full={full} files={files} bytes={bytes}");
     if *leaving {
         out.push_str(" leaving=1");
+    }
+    push_self(out, report);
+}
+
+/// Appends what else a member says of itself for people to see, as far as it does.
+pub(super) fn push_self(out: &mut String, report: &Report) {
+    let Report { digest, started_ms, round_trip_us, release, .. } = report;
+    if let Some(digest) = digest {
+        let _ = write!(out, " digest={digest}");
+    }
+    if let Some(started_ms) = started_ms {
+        let _ = write!(out, " started={started_ms}");
+    }
+    if let Some(micros) = round_trip_us {
+        let _ = write!(out, " round-trip={micros}");
+    }
+    if let Some(release) = release {
+        let _ = write!(out, " version={release}");
     }
 }
 
@@ -141,5 +169,9 @@ fn report(line: Line<'_>) -> Result<Report, Reject> {
         files: line.number("files")? as usize,
         bytes: line.number("bytes")? as usize,
         leaving: line.key("leaving") == Some("1"),
+        digest: line.hex("digest").ok().map(Digest),
+        started_ms: line.number("started").ok(),
+        round_trip_us: line.key("round-trip").and_then(|micros| micros.parse().ok()),
+        release: line.key("version").and_then(|release| release.parse().ok()),
     })
 }

@@ -34,7 +34,8 @@ pub enum Status {
 }
 
 impl Status {
-    const ALL: [Self; 9] = [
+    /// All of them, in their order.
+    pub const ALL: [Self; 9] = [
         Self::BadRequest,
         Self::NotFound,
         Self::RequestTimeout,

@@ -4,9 +4,12 @@ use std::{fmt::Write as _, net::SocketAddr};
 
 use super::{
     line::{Line, push_line},
-    members::Report,
+    members::{Report, push_self},
 };
-use crate::ring::view::{Member, MemberState};
+use crate::ring::{
+    release::Release,
+    view::{Member, MemberState},
+};
 
 /// A line of the table, as the node that answers knows it.
 #[derive(Clone, PartialEq, Debug)]
@@ -34,9 +37,10 @@ pub(super) fn push_rows(out: &mut Vec<u8>, rows: &[Row], me: SocketAddr) {
             }
             MemberState::Left { since_ms } => ("left".into(), format!(" since={since_ms}")),
         };
-        if let Some(Report { ready, full, files, bytes, .. }) = report {
+        if let Some(report @ Report { ready, full, files, bytes, .. }) = report {
             let (ready, full) = (u8::from(*ready), u8::from(*full));
             let _ = write!(keys, " ready={ready} full={full} files={files} bytes={bytes}");
+            push_self(&mut keys, report);
         }
         if member.is_alive() {
             keys += if member.keeps { " keeps=disk" } else { " keeps=memory" };
@@ -97,6 +101,12 @@ pub struct RingMember {
     pub bytes: Option<u64>,
     /// How far its clock is from the ring's time; negative: behind.
     pub clock_ms: Option<i64>,
+    /// When it was started, in milliseconds since 1970.
+    pub started_ms: Option<u64>,
+    /// How long its successor usually takes to answer it, in microseconds.
+    pub round_trip_us: Option<u32>,
+    /// Which release of the program it is.
+    pub release: Option<Release>,
 }
 
 impl RingMember {
@@ -126,6 +136,9 @@ impl RingMember {
             files: line.number("files").ok(),
             bytes: line.number("bytes").ok(),
             clock_ms: line.key("clock").and_then(|value| value.parse().ok()),
+            started_ms: line.number("started").ok(),
+            round_trip_us: line.key("round-trip").and_then(|value| value.parse().ok()),
+            release: line.key("version").and_then(|value| value.parse().ok()),
         })
     }
 }

@@ -17,6 +17,7 @@ use smolring::ring::{
         Sync,
     },
     name::Name,
+    release::Release,
     version::{Stamp, Version},
     view::{Cause, Member, MemberState, View, ViewHash},
 };
@@ -78,8 +79,20 @@ pub(super) fn examples() -> Vec<Message> {
     let wanted = Some(version);
     let deleted = ForwardGet { wanted, found: Some(tombstone.clone()), ..get.clone() };
     let row = |bytes| FileRow { name: name.clone(), version, bytes, hash: None };
-    let report =
-        Report { clock_ms: 9, ready: true, full: true, files: 1, bytes: 2, leaving: false };
+    let report = Report {
+        clock_ms: 9,
+        ready: true,
+        full: true,
+        files: 1,
+        bytes: 2,
+        leaving: false,
+        digest: Some(Digest(3)),
+        started_ms: Some(7),
+        round_trip_us: Some(350),
+        release: Some(Release { major: 1, minor: 2, patch: 3 }),
+    };
+    let older =
+        Report { digest: None, started_ms: None, round_trip_us: None, release: None, ..report };
     let check = Check {
         op,
         digest,
@@ -88,7 +101,7 @@ pub(super) fn examples() -> Vec<Message> {
         view: view.clone(),
         covers: covers.clone(),
         held: covers.clone(),
-        reports: [(op.creator, report), (left, Report { ready: false, leaving: true, ..report })]
+        reports: [(op.creator, report), (left, Report { ready: false, leaving: true, ..older })]
             .into(),
     };
     let plain = Greeting {
@@ -352,6 +365,10 @@ fn reports_of(view: &View) -> impl Strategy<Value = BTreeMap<SocketAddr, Report>
             files,
             bytes,
             leaving: files % 2 == 1,
+            digest: (files % 2 == 1).then_some(Digest(clock_ms.into())),
+            started_ms: (files % 3 == 1).then_some(clock_ms),
+            round_trip_us: (files % 5 == 1).then_some(bytes as u32),
+            release: (files % 7 == 1).then_some(Release { major: 1, minor: 0, patch: 9 }),
         },
     );
     vec(option::of(report), members.len()).prop_map(move |reports| {

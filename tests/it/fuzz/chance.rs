@@ -141,6 +141,10 @@ impl World<Fuzz> {
             files: source.number() as usize,
             bytes: source.number() as usize,
             leaving: source.flag(),
+            digest: None,
+            started_ms: None,
+            round_trip_us: None,
+            release: None,
         }
     }
 

@@ -126,6 +126,7 @@ impl World<Fuzz> {
             last_seen: None,
             seed: 0,
             started_ms: STARTED_MS,
+            release: None,
         };
         let hosts = [NODE, OTHERS].map(|host| Host::new(host, address(host as u8))).into();
         let network = Network::new(2, ms(1), FILE_BYTES_MAX, true);

@@ -92,6 +92,7 @@ impl World<Sim> {
             last_seen,
             seed: self.time.rng.next(),
             started_ms: self.hosts[index].wall_ms(self.time.now),
+            release: None,
         };
         let files = held.len();
         self.tell(Some(index), || match prev {

@@ -312,6 +312,7 @@ impl Script {
             max_file_bytes: SCRIPT_FILE_BYTES_MAX,
             seed: letter(host).into(),
             started_ms: self.world.hosts[host].wall_ms(self.now()),
+            release: None,
         };
         let room = self.rooms.get(&host).copied().unwrap_or(STORE_BYTES_MAX);
         let away = self.now() - self.world.hosts[host].down_since;

@@ -205,6 +205,7 @@ pub fn lone_config(address: SocketAddr) -> Config {
         last_seen: None,
         seed: 7,
         started_ms: EPOCH_MS,
+        release: None,
     }
 }
 
