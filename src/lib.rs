@@ -46,6 +46,7 @@ pub mod cli;
 pub mod client;
 pub mod command;
 pub mod connect;
+mod durations;
 #[cfg(all(feature = "ring", feature = "http"))]
 pub mod face;
 #[cfg(feature = "grpc")]

@@ -8,6 +8,7 @@ use std::{
 };
 
 use hyper::body::{Body, Bytes, Frame, SizeHint};
+use smol::stream::{self, Stream};
 
 use crate::{
     http::pieces::{BoxError, Pieces as HttpPieces, Source},
@@ -51,6 +52,30 @@ pub(super) fn held(text: impl Into<Bytes>, held: impl Any) -> Source {
     let mut body = PartsBody::new(Some(Box::new(held)));
     body.push_bytes(text.into());
     body.into_source()
+}
+
+/// Pieces that are made one after another: each only when the one before was taken.
+pub(super) fn unfolded<S: 'static, F: Future<Output = Option<(Bytes, S)>> + 'static>(
+    state: S,
+    next: impl FnMut(S) -> F + 'static,
+) -> Source {
+    Source::Own(Box::pin(Unfolded(Box::pin(stream::unfold(state, next)))))
+}
+
+/// Such pieces; how many there will be is not known.
+struct Unfolded(Pin<Box<dyn Stream<Item = Bytes>>>);
+
+impl Body for Unfolded {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let piece = ready!(self.0.as_mut().poll_next(cx));
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+    }
 }
 
 impl FileContent {

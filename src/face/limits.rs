@@ -16,6 +16,16 @@ pub const LISTING_NAMES_FEW: usize = 16;
 pub const LISTINGS_MAX: usize = 64;
 /// Names that one page of `/_ring/files` has at most, and by default.
 pub const FILES_NAMES_MAX: usize = 1_000;
+/// Questions to the node for one page of files that are searched by what their names contain.
+pub const SEARCH_ASKS_MAX: usize = 20;
+/// Clients that watch what happens at a node; over that 503.
+pub const WATCHERS_MAX: usize = 64;
+/// Parts of a form; over that it is refused.
+pub const PARTS_MAX: usize = 1_000;
+/// Bytes of the head of one of them.
+pub const PART_HEAD_BYTES_MAX: usize = 8 << 10;
+/// Bytes of a part that is no file.
+pub const FIELD_BYTES_MAX: usize = 1 << 10;
 /// Bytes of a content that leaves without being counted against what is in flight.
 pub const UNCOUNTED_BYTES_MAX: usize = 16 << 10;
 /// How long a write waits until the node has room for it; then 503.

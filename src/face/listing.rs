@@ -13,6 +13,7 @@ use super::{
     body, conditions,
     limits::{
         FILES_NAMES_MAX, LISTING_ASKS_MAX, LISTING_NAMES_FEW, LISTING_NAMES_MAX, LISTINGS_MAX,
+        SEARCH_ASKS_MAX,
     },
     negotiation::Form,
     reply::{self, Answer, escaped},
@@ -156,18 +157,47 @@ pub(super) async fn names(
     }
 }
 
-/// A page of all names of the ring.
+/// Which files of the ring are wanted.
+pub(super) struct Wanted<'a> {
+    /// How their names begin.
+    pub(super) prefix: &'a str,
+    /// What their names contain; upper and lower case are alike.
+    pub(super) contains: &'a str,
+    pub(super) after: &'a str,
+    pub(super) limit: Option<usize>,
+}
+
+/// A page of all names of the ring. One that is searched may be short, or empty, and not be the last.
 pub(super) async fn files(
     node: &NodeHandle,
-    prefix: &str,
-    after: &str,
-    limit: Option<usize>,
+    wanted: &Wanted<'_>,
     listing: Listing,
 ) -> Result<Answer, Refusal> {
-    let limit = limit.unwrap_or(FILES_NAMES_MAX).clamp(1, FILES_NAMES_MAX);
-    let (files, more) = names(node, prefix, after, limit, true).await?;
-    let next = files.last().filter(|_| more).map(|row| row.name.to_string());
-    let rows: Vec<_> = files.iter().map(|row| row_as_json(row, 0)).collect();
+    let limit = wanted.limit.unwrap_or(FILES_NAMES_MAX).clamp(1, FILES_NAMES_MAX);
+    let contains = wanted.contains.to_lowercase();
+    let (mut rows, mut next) = (Vec::new(), Some(wanted.after.to_owned()));
+    for _ in 0..SEARCH_ASKS_MAX {
+        let Some(after) = next.take() else { break };
+        let asked = if contains.is_empty() { limit } else { LIST_NAMES_MAX };
+        let (files, more) = names(node, wanted.prefix, &after, asked, true).await?;
+        let last = files.last().filter(|_| more).map(|row| row.name.to_string());
+        for row in files {
+            if contains.is_empty() || row.name.as_str().to_lowercase().contains(&contains) {
+                rows.push(row);
+            }
+        }
+        next = last;
+        if rows.len() >= limit {
+            break;
+        }
+        // Others have their turn.
+        future::yield_now().await;
+    }
+    if rows.len() > limit {
+        rows.truncate(limit);
+        next = rows.last().map(|row| row.name.to_string());
+    }
+    let rows: Vec<_> = rows.iter().map(|row| row_as_json(row, 0)).collect();
     let text = format!("{}\n", json!({ "files": rows, "next": next }));
     Ok(reply::fresh(StatusCode::OK, "application/json", body::held(text, listing)))
 }
@@ -199,8 +229,8 @@ fn as_html(prefix: &str, after: &str, page: &FolderPage) -> String {
     let mut rows = String::new();
     if prefix.is_empty() && after.is_empty() {
         rows.push_str(
-            "<p>This is a node of a ring: <a href=\"/_ring/status\">its status</a>. A file named \
-             index.html would be here instead.</p>\n",
+            "<p>This is a node of a ring: <a href=\"/_ring/\">its page</a>. A file named index.html \
+             would be here instead.</p>\n",
         );
     }
     rows.push_str("<table>\n<tr><th>Name</th><th>Size</th><th>Written</th></tr>\n");

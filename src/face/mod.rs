@@ -36,19 +36,26 @@
 
 mod body;
 mod conditions;
+mod events;
 mod guard;
 mod kinds;
 pub mod limits;
 mod listing;
+mod metrics;
+mod multipart;
 mod negotiation;
 mod own;
+mod page;
 mod ranges;
 mod read;
 mod reply;
+mod restore;
+mod status;
 mod target;
+mod upload;
 mod write;
 
-use std::rc::Rc;
+use std::{rc::Rc, sync::Arc};
 
 use async_io::Async;
 use hyper::{
@@ -57,7 +64,9 @@ use hyper::{
     http::request,
 };
 
-use self::{listing::Listings, negotiation::Form, read::Reading, reply::Answer, target::Target};
+use self::{
+    listing::Listings, negotiation::Form, own::Own, read::Reading, reply::Answer, target::Target,
+};
 use crate::{
     http::{
         convert::authority,
@@ -67,6 +76,7 @@ use crate::{
         refusal::Refusal as HttpRefusal,
     },
     net::{
+        clock::wall_ms,
         face::{Face, Visit},
         handle::{MakeFace, NodeHandle},
         limits::STALL,
@@ -75,13 +85,19 @@ use crate::{
         message::{Refusal, Status},
         name::{Name, encode},
     },
-    serve::{Lines, Options, Peer},
+    serve::{Lines, Options, Peer, metrics::Metrics},
 };
 
 /// What a folder is answered with.
 const INDEX: &str = "index.html";
 /// What is answered where there is no file.
 const NOT_FOUND_PAGE: &str = "404.html";
+
+/// What can be posted below `/_ring/`.
+const UPLOAD: &str = "upload";
+const RESTORE: &str = "restore";
+/// Why a write is refused.
+const CROSS_SITE: &str = "a web page of another origin may not write here";
 
 /// What the user has decided.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -98,8 +114,16 @@ pub(crate) struct FaceOptions {
 pub(crate) fn make(options: FaceOptions, lines: Lines) -> MakeFace {
     MakeFace::new(move |node| {
         let executor = node.executor();
-        let files = Files { node, options, listings: Listings::default() };
-        Rc::new(HttpFace(Hosted::new(http_options(), lines, Rc::new(files), executor)))
+        let (listings, http) = (Listings::default(), Arc::new(Metrics::new()));
+        let own = Own {
+            node: node.clone(),
+            is_read_only: options.is_read_only,
+            listings: listings.clone(),
+            http: http.clone(),
+            life: wall_ms(),
+        };
+        let files = Rc::new(Files { node, options, listings, own });
+        Rc::new(HttpFace(Hosted::new(http_options(), lines, http, files, executor)))
     })
 }
 
@@ -133,6 +157,7 @@ struct Files {
     node: NodeHandle,
     options: FaceOptions,
     listings: Listings,
+    own: Own,
 }
 
 impl Front for Files {
@@ -171,31 +196,43 @@ impl Files {
         };
         match (&head.method, target) {
             (&Method::OPTIONS, target) => Ok(self.options_of(Some(&target))),
-            (&Method::GET | &Method::HEAD, target) => Ok(self.read(head, target, form).await),
+            (&Method::GET | &Method::HEAD, target) if !is_posted_to(&target) => {
+                Ok(self.read(head, target, form).await)
+            }
             (&Method::PUT | &Method::DELETE, Target::File { name, version: None })
                 if !self.options.is_read_only =>
             {
                 if guard::is_cross_site(&head.headers, authority) {
-                    let why = "a web page of another origin may not write here";
-                    return Ok(reply::error(StatusCode::FORBIDDEN, why, form));
+                    return Ok(reply::error(StatusCode::FORBIDDEN, CROSS_SITE, form));
                 }
                 if head.method == Method::PUT {
                     return write::put(&self.node, exchange, head, name, form).await;
                 }
                 Ok(write::delete(&self.node, head, name, form).await)
             }
+            (&Method::POST, Target::Own(Some(path))) if self.takes(&path) => {
+                if guard::is_cross_site(&head.headers, authority) {
+                    return Ok(reply::error(StatusCode::FORBIDDEN, CROSS_SITE, form));
+                }
+                match path.as_str() {
+                    UPLOAD => upload::upload(&self.node, exchange, head, form).await,
+                    _ => Ok(restore::restore(&self.node, head, form).await),
+                }
+            }
             (_, target) => Ok(self.not_allowed(&target, form)),
         }
+    }
+
+    /// Whether something may be posted there, below `/_ring/`.
+    fn takes(&self, path: &str) -> bool {
+        matches!(path, UPLOAD | RESTORE) && !self.options.is_read_only
     }
 
     async fn read(&self, head: &request::Parts, target: Target, form: Form) -> Answer {
         let reading = Reading { status: StatusCode::OK, trusts_pages: self.options.trusts_pages };
         let answered = match &target {
             Target::Own(None) => Ok(reply::redirect("/_ring/", form)),
-            Target::Own(Some(path)) => {
-                let query = head.uri.query();
-                Ok(own::answer(&self.node, path, query, form, &self.listings).await)
-            }
+            Target::Own(Some(path)) => Ok(self.own.read(head, path, form).await),
             Target::File { name, version } => {
                 match read::file(&self.node, head, name, *version, reading).await {
                     Err(refusal) if refusal.status == Status::NotFound && version.is_none() => {
@@ -249,6 +286,12 @@ impl Files {
                 answered => return answered,
             }
         }
+        if form == Form::Html && prefix.is_empty() && after.is_empty() {
+            // A browser sees the ring where there is no site.
+            let mut answer = self.own.read(head, "", form).await;
+            reply::set(answer.headers_mut(), header::VARY, "Accept");
+            return Ok(answer);
+        }
         let listing = self.listings.begin()?;
         let answered = listing::folder(&self.node, prefix, after, form, listing).await?;
         let folder = encode(prefix);
@@ -275,6 +318,7 @@ impl Files {
             Some(Target::File { version: None, .. }) | None if !self.options.is_read_only => {
                 "GET, HEAD, PUT, DELETE, OPTIONS"
             }
+            Some(Target::Own(Some(path))) if self.takes(path) => "POST, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -296,6 +340,9 @@ impl Files {
                 "a file is read with GET, written with PUT, and gone with DELETE"
             }
             Target::Folder { .. } => "a folder is there when a file is in it: put that",
+            target if is_posted_to(target) => {
+                "this takes POST, where the node takes writes over HTTP"
+            }
             Target::Own(_) => "this can only be read",
         };
         let mut answer = reply::error(StatusCode::METHOD_NOT_ALLOWED, why, form);
@@ -303,6 +350,11 @@ impl Files {
         answer.headers_mut().insert(header::ALLOW, methods);
         answer
     }
+}
+
+/// Whether it is there to be posted to, and not to be read.
+fn is_posted_to(target: &Target) -> bool {
+    matches!(target, Target::Own(Some(path)) if matches!(path.as_str(), UPLOAD | RESTORE))
 }
 
 /// Which form of an answer the client asks for.

@@ -19,7 +19,9 @@ pub(super) const VERSION: HeaderName = HeaderName::from_static("smolring-version
 /// Of pages that are made here: they have no script, style, picture or frame.
 const OWN_PAGE_POLICY: &str =
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+/// Which pages of other origins may use an answer.
+pub(super) const RESOURCE_POLICY: HeaderName =
+    HeaderName::from_static("cross-origin-resource-policy");
 /// Seconds after which it is worth while to ask again.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 

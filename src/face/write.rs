@@ -2,13 +2,14 @@
 
 use std::{
     future,
+    num::TryFromIntError,
     pin::Pin,
     time::{Duration, Instant},
 };
 
 use hyper::{
     StatusCode,
-    body::Body,
+    body::{Body, Bytes},
     header::{self, HeaderValue},
     http::request,
 };
@@ -22,7 +23,7 @@ use super::{
     reply::{self, Answer},
 };
 use crate::{
-    http::{exchange::Exchange, refusal::Refusal as HttpRefusal, streamed},
+    http::{exchange::Exchange, refusal::Refusal as HttpRefusal, streamed, streamed::Upload},
     net::{
         handle::{NodeHandle, Reply},
         limits::STALL,
@@ -48,14 +49,13 @@ pub(super) async fn put(
     if let Some(refused) = unfit(head, form) {
         return Ok(refused);
     }
-    let before = held(node, &name);
-    let is_new = before.is_none() && node.is_absent(&name);
-    let only_if = match condition(node, head, &name, before.as_ref()) {
+    let before = Before::of(node, &name);
+    let only_if = match condition(node, head, &name, before.held.as_ref()) {
         Ok(only_if) => only_if,
         Err(refusal) => return Ok(reply::refused(&refusal, form)),
     };
-    let mut upload = streamed::upload(exchange);
-    let bytes = match upload.size_hint().exact().map(usize::try_from) {
+    let mut coming = Coming::new(exchange);
+    let bytes = match coming.bytes() {
         Some(Err(_)) => return Ok(reply::error(StatusCode::PAYLOAD_TOO_LARGE, TOO_LONG, form)),
         Some(Ok(bytes)) => Some(bytes),
         None => None,
@@ -64,53 +64,114 @@ pub(super) async fn put(
     if let Err(refusal) = node.may_put(&name, bytes.unwrap_or_default(), only_if) {
         return Ok(reply::refused(&refusal, form));
     }
-    if within(ROOM_WAIT, node.room()).await.is_none() {
-        return Ok(reply::refused(&no_room(), form));
+    if let Err(refusal) = room(node).await {
+        return Ok(reply::refused(&refusal, form));
     }
     let mut incoming = match node.put(name.clone(), bytes, only_if) {
         Ok(incoming) => incoming,
         Err(refusal) => return Ok(reply::refused(&refusal, form)),
     };
-    let mut pace = Pace::default();
     loop {
         if let Err(refusal) = incoming.room().await {
             return Ok(reply::refused(&refusal, form));
         }
-        let frame = future::poll_fn(|cx| Pin::new(&mut upload).poll_frame(cx));
-        let Some(frame) = pace.wait(frame).await else {
-            return Err(StatusCode::REQUEST_TIMEOUT.into());
-        };
-        let Some(frame) = frame else { break };
-        let Ok(frame) = frame else {
-            let cause = "the connection ended in the middle of the body";
-            return Err(HttpRefusal::Status(StatusCode::BAD_REQUEST, Some(cause)));
-        };
-        let Ok(piece) = frame.into_data() else { continue };
-        pace.came(piece.len());
-        let came = piece.len();
+        let Some(piece) = coming.next().await? else { break };
         if let Err(refusal) = incoming.push(piece) {
             return Ok(reply::refused(&refusal, form));
         }
-        upload.release(came);
     }
-    drop(upload);
-    Ok(match incoming.put().await {
-        NodeAnswer::Stored { version, copies } => {
-            let status = if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
-            let mut answer = stored(status, version, copies);
-            if let Some(EntryKind::File { hash, .. }) =
-                node.at_hand(&name, Some(version)).map(|entry| entry.kind)
-            {
-                let held = validators(version, hash);
-                let headers = answer.headers_mut();
-                reply::set(headers, header::ETAG, &held.etag);
-                reply::set(headers, header::LAST_MODIFIED, &conditions::http_date(held.modified_s));
-            }
-            answer
+    drop(coming);
+    Ok(before.answer(node, &name, incoming.put().await, form))
+}
+
+/// Waits until the node has room for another write.
+pub(super) async fn room(node: &NodeHandle) -> Result<(), Refusal> {
+    let no_room =
+        || Refusal::new(Status::Unavailable, "this node has too much in flight; try again");
+    within(ROOM_WAIT, node.room()).await.ok_or_else(no_room)
+}
+
+/// The body of a request, as it comes.
+pub(super) struct Coming {
+    upload: Upload,
+    pace: Pace,
+    /// The length of the piece that was taken last. It counts until the next is taken.
+    taken: usize,
+}
+
+impl Coming {
+    pub(super) fn new(exchange: &mut Exchange) -> Self {
+        Self { upload: streamed::upload(exchange), pace: Pace::default(), taken: 0 }
+    }
+
+    /// Its length, if that is known. `Err`: this machine cannot count it.
+    fn bytes(&self) -> Option<Result<usize, TryFromIntError>> {
+        self.upload.size_hint().exact().map(usize::try_from)
+    }
+
+    /// The next piece; `None` at the end. `Err`: the connection cannot go on.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, HttpRefusal> {
+        self.upload.release(std::mem::take(&mut self.taken));
+        loop {
+            let upload = &mut self.upload;
+            let frame = future::poll_fn(|cx| Pin::new(&mut *upload).poll_frame(cx));
+            let Some(frame) = self.pace.wait(frame).await else {
+                return Err(StatusCode::REQUEST_TIMEOUT.into());
+            };
+            let Some(frame) = frame else { return Ok(None) };
+            let Ok(frame) = frame else {
+                let cause = "the connection ended in the middle of the body";
+                return Err(HttpRefusal::Status(StatusCode::BAD_REQUEST, Some(cause)));
+            };
+            let Ok(piece) = frame.into_data() else { continue };
+            self.pace.came(piece.len());
+            self.taken = piece.len();
+            return Ok(Some(piece));
         }
-        NodeAnswer::Refused(refusal) => reply::refused(&refusal, form),
-        _ => odd(form),
-    })
+    }
+}
+
+/// What there is of a name before it is written.
+pub(super) struct Before {
+    /// The file of this name, if there is one here.
+    held: Option<IndexEntry>,
+    is_new: bool,
+}
+
+impl Before {
+    pub(super) fn of(node: &NodeHandle, name: &Name) -> Self {
+        let held = held(node, name);
+        let is_new = held.is_none() && node.is_absent(name);
+        Self { held, is_new }
+    }
+
+    /// The answer to a PUT of it.
+    pub(super) fn answer(
+        &self,
+        node: &NodeHandle,
+        name: &Name,
+        answer: NodeAnswer,
+        form: Form,
+    ) -> Answer {
+        match answer {
+            NodeAnswer::Stored { version, copies } => {
+                let is_new = self.is_new;
+                let status = if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
+                let mut answer = stored(status, version, copies);
+                if let Some(EntryKind::File { hash, .. }) =
+                    node.at_hand(name, Some(version)).map(|entry| entry.kind)
+                {
+                    let held = validators(version, hash);
+                    let modified = conditions::http_date(held.modified_s);
+                    reply::set(answer.headers_mut(), header::ETAG, &held.etag);
+                    reply::set(answer.headers_mut(), header::LAST_MODIFIED, &modified);
+                }
+                answer
+            }
+            NodeAnswer::Refused(refusal) => reply::refused(&refusal, form),
+            _ => odd(form),
+        }
+    }
 }
 
 /// Answers a DELETE.
@@ -127,9 +188,8 @@ pub(super) async fn delete(
         Ok(only_if) => only_if,
         Err(refusal) => return reply::refused(&refusal, form),
     };
-    let asked = within(ROOM_WAIT, node.room()).await;
-    if asked.is_none() {
-        return reply::refused(&no_room(), form);
+    if let Err(refusal) = room(node).await {
+        return reply::refused(&refusal, form);
     }
     match node.ask(Request::Delete { name, only_if }).await {
         Reply::Whole(NodeAnswer::Stored { version, copies }) => {
@@ -207,10 +267,6 @@ fn stored(status: StatusCode, version: Version, copies: usize) -> Answer {
     reply::set(answer.headers_mut(), reply::VERSION, &version.to_string());
     reply::set(answer.headers_mut(), reply::COPIES, &copies.to_string());
     answer
-}
-
-fn no_room() -> Refusal {
-    Refusal::new(Status::Unavailable, "this node has too much in flight; try again")
 }
 
 fn odd(form: Form) -> Answer {

@@ -36,12 +36,12 @@ impl Hosted {
     pub(crate) fn new(
         options: Options,
         lines: Lines,
+        metrics: Arc<Metrics>,
         front: Rc<dyn Front>,
         executor: Weak<LocalExecutor<'static>>,
     ) -> Self {
         let (switch, shutdown) = Shutdown::new();
         let connections = Rc::<Connections>::default();
-        let metrics = Arc::new(Metrics::new());
         let shared =
             HttpShared::new(Arc::new(options), lines, metrics, shutdown, connections.clone());
         let worker = Rc::new(Worker::new(shared, ThreadFronts::Own(front), executor));

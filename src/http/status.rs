@@ -19,7 +19,7 @@ use super::{
     pieces::{Pieces, Source},
     refusal::{self, Refusal},
 };
-use crate::serve::{About, metrics::CONTENT_TYPE, time::within};
+use crate::serve::{About, exposition::CONTENT_TYPE, time::within};
 
 /// Whether what a service needs is there; if not, why. It is asked anew each time.
 pub type Probe = Arc<dyn Fn() -> Probing + Send + Sync>;

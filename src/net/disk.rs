@@ -20,7 +20,9 @@ use crate::{
         name::Name,
         version::Version,
     },
-    store::disk::{DiskStore, Read, ReadError, Report, SavedNode, TransferId, Write, WriteValue},
+    store::disk::{
+        DiskStats, DiskStore, Read, ReadError, Report, SavedNode, TransferId, Write, WriteValue,
+    },
 };
 
 /// A store on a disk.
@@ -202,6 +204,11 @@ impl Disk {
             let (ring, address) = (node.ring_name().to_owned(), node.address());
             self.store.save_node(SavedNode { ring, address, incarnation, members, alive_ms });
         }
+    }
+
+    /// How the store is doing.
+    pub(super) fn stats(&self) -> DiskStats {
+        self.store.stats()
     }
 
     pub(super) fn close(&self) {

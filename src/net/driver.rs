@@ -6,7 +6,9 @@
 //! tasks that are ready now have had their turn. So messages leave in batches.
 
 mod asks;
+pub(super) mod gauges;
 mod large;
+mod operations;
 mod replies;
 
 use std::{
@@ -22,14 +24,17 @@ use smol::{LocalExecutor, Task, future};
 use self::{
     asks::{ASKED_HERE, Asks},
     large::FileBytesMax,
+    operations::Operations,
 };
 use super::{
     answers::Ready,
     clock::{self, Alarm},
     connection::{NetConnection, Role},
+    counts::{Counts, Traffic},
     disk::{self, Disk},
     face::Face,
-    flight::{Flight, Held},
+    feed::Feed,
+    flight::Flight,
     limits::{FAREWELL, FAREWELL_LOOK, LATE, LINGER, READ_BYTES_MAX, SAVE_EVERY, SWEEP},
     link::OpenLink,
     pull::{self, Pull},
@@ -57,6 +62,8 @@ pub(super) struct Driver {
     /// With more connections than this, the longest idle one is closed.
     clients_max: usize,
     pub(super) flight: Rc<Flight>,
+    pub(super) traffic: Traffic,
+    pub(super) feed: Feed,
     open_link: OpenLink,
     /// Nothing is accepted any more, and clients are answered for the last time.
     is_closing: Cell<bool>,
@@ -81,10 +88,8 @@ struct DriverState {
     links: ByNumber<LinkId, Rc<NetConnection>>,
     /// Contents that are pulled. A task that is dropped ends.
     pulls: ByNumber<ArrivalId, Task<()>>,
-    /// The contents of the PUTs that are under way, by the number of the request.
-    puts: ByNumber<u64, Held>,
-    /// Those that have arrived in the store in pieces.
-    arrived: ByNumber<u64, ArrivalId>,
+    operations: Operations,
+    counts: Counts,
     /// What was asked on this thread, and not over a connection.
     asks: Asks,
     on_event: Box<dyn FnMut(&Event)>,
@@ -151,8 +156,8 @@ impl Driver {
                 connections_made: 0,
                 links: ByNumber::default(),
                 pulls: ByNumber::default(),
-                puts: ByNumber::default(),
-                arrived: ByNumber::default(),
+                operations: Operations::default(),
+                counts: Counts::default(),
                 asks: Asks::default(),
                 on_event,
                 alarm: Time(u64::MAX),
@@ -163,6 +168,8 @@ impl Driver {
             bytes_max: FileBytesMax::new(file_bytes_max, flight_bytes_max),
             clients_max,
             flight: Flight::new(flight_bytes_max),
+            traffic: Traffic::default(),
+            feed: Feed::default(),
             open_link,
             is_closing: Cell::new(false),
             waiting_for_end: Cell::new(None),
@@ -470,14 +477,7 @@ impl Turn<'_> {
     fn carry_out(&mut self, output: Output) {
         let state = &mut *self.state;
         match output {
-            Output::Reply { id, answer } => {
-                state.puts.remove(&id.0);
-                if let Some(arrival) = state.arrived.remove(&id.0) {
-                    // If no version has it by now, none will.
-                    self.driver.disk.iter().for_each(|disk| disk.abort(arrival));
-                }
-                self.reply(id, answer);
-            }
+            Output::Reply { id, answer } => self.reply(id, answer),
             Output::Connect { link, to } => self.connect(link, to),
             Output::Send { link, message } => self.send(link, message),
             Output::Disconnect { link } => {
@@ -513,6 +513,8 @@ impl Turn<'_> {
                         disk.save(&state.node);
                     }
                 }
+                state.counts.note(&event);
+                self.driver.feed.note(&event, clock::wall_ms());
                 (state.on_event)(&event);
             }
             Output::Left => {
@@ -525,6 +527,7 @@ impl Turn<'_> {
     /// Sends a message on a link. Those that bring a file stay in order; others may pass one that is still
     /// being read.
     fn send(&mut self, link: LinkId, mut message: Envelope) {
+        self.driver.feed.sends(&message.message, self.now);
         let state = &mut *self.state;
         let Some(disk) = &self.driver.disk else {
             message.read(|ticket| state.memory.read(ticket));

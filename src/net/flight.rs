@@ -208,7 +208,7 @@ impl Flight {
     }
 
     /// Bytes of what is whole; of what waits only for clients, those that nothing else holds.
-    fn waiting_bytes(&self) -> usize {
+    pub(super) fn waiting_bytes(&self) -> usize {
         let copied = self.copied_bytes.get();
         if copied + self.content_bytes.get() <= self.bytes_max / 2 {
             return copied + self.content_bytes.get();

@@ -9,10 +9,12 @@ use std::{
 use bytes::Bytes;
 use smol::LocalExecutor;
 
+pub(crate) use super::driver::gauges::Gauges;
 use super::{
     answers::Ready,
     driver::Driver,
     face::Face,
+    feed::{News, Passed, Position},
     flight::{Held, WaitingPlace},
     incoming::Incoming,
     streamed::{Feeding, Streamed},
@@ -153,6 +155,21 @@ impl NodeHandle {
         self.0.flight.hold(content, WaitingPlace::Client)
     }
 
+    /// What the node has counted, and how much of what it has just now.
+    pub(crate) fn gauges(&self) -> Gauges {
+        self.0.gauges()
+    }
+
+    /// Watches what happens at the node, from here on.
+    pub(crate) fn watch(&self) -> Watch {
+        Watch { position: self.0.feed.begin(), driver: self.0.clone() }
+    }
+
+    /// How many do.
+    pub(crate) fn watchers(&self) -> usize {
+        self.0.feed.watchers()
+    }
+
     fn streamed(&self, streamed: Streamed) -> Reply {
         let Some((version, hash)) = streamed.of() else {
             let reason = "this content has not come yet; try again";
@@ -161,6 +178,36 @@ impl NodeHandle {
         };
         let (driver, bytes) = (self.0.clone(), streamed.end());
         Reply::Streamed(StreamedFile { version, hash, bytes, driver, streamed })
+    }
+}
+
+/// What happens at a node, as one that watches it sees it.
+pub(crate) struct Watch {
+    driver: Rc<Driver>,
+    position: Position,
+}
+
+impl Watch {
+    /// Begins behind this event.
+    pub(crate) fn after(&mut self, news: u64) {
+        self.position.news = news;
+    }
+
+    /// What has happened since it was asked last. If that is nothing, the task is woken when there is
+    /// something.
+    pub(crate) fn next(&mut self, cx: &Context<'_>) -> (Vec<News>, Vec<Passed>) {
+        self.driver.feed.since(&mut self.position, cx)
+    }
+
+    /// Whether the node is about to end.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.driver.is_closing()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.driver.feed.end();
     }
 }
 

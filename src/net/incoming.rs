@@ -84,11 +84,20 @@ impl Incoming {
     /// Takes the next piece of it.
     pub(crate) fn push(&mut self, piece: Bytes) -> Result<(), Refusal> {
         match &mut self.kind {
-            Kind::Apart(upload) => {
-                upload.push_bytes(piece);
+            Kind::Apart(upload) => upload.push_bytes(piece),
+            Kind::Whole(whole) => {
+                let bytes = whole.content.len() + piece.len();
+                if whole.bytes.is_some() || !self.driver.comes_apart(bytes) {
+                    return whole.push(&piece, self.driver.bytes_max.whole);
+                }
+                // It turns out to be large.
+                let (name, come) = (whole.name.clone(), std::mem::take(&mut whole.content));
+                let mut upload = Upload::of_unknown_length(&self.driver, name, whole.only_if);
+                upload.push_bytes(come.into())?;
+                upload.push_bytes(piece)?;
+                self.kind = Kind::Apart(upload);
                 Ok(())
             }
-            Kind::Whole(whole) => whole.push(&piece, self.driver.bytes_max.whole),
         }
     }
 

@@ -48,6 +48,12 @@ pub const PIECES_PER_TURN_MAX: usize = 4;
 pub const STREAM_AHEAD_BYTES: usize = 256 << 10;
 /// Bytes of memory for a file that arrives over HTTP, before more of it is here.
 pub const INCOMING_BYTES_FIRST: usize = 16 << 10;
+/// Events that are kept for those that watch a node, and messages that have passed.
+pub const NEWS_KEPT: usize = 50;
+/// The same of messages.
+pub const PASSED_KEPT: usize = 64;
+/// Messages a second that are shown.
+pub const PASSED_PER_SECOND_MAX: usize = 20;
 /// Bytes of one content that arrives which the disk may have yet to write.
 pub const TRANSFER_AHEAD_BYTES: u64 = 1 << 20;
 /// Bytes of all of them. Over that, each may go on only when all of it is written.

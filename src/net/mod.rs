@@ -24,11 +24,13 @@
 //! [`Node::handle`]: crate::ring::node::Node::handle
 
 mod answers;
-mod clock;
+pub(crate) mod clock;
 mod connection;
+pub(crate) mod counts;
 mod disk;
 mod driver;
 pub(crate) mod face;
+pub(crate) mod feed;
 mod flight;
 pub(crate) mod handle;
 mod http;

@@ -22,7 +22,9 @@ use super::{
     link, task,
 };
 use crate::{
-    ring::{Config, Event, Input, LastSeen, Node, index::Index, limits::KEEP_VERSIONS},
+    ring::{
+        Config, Event, Input, LastSeen, Node, index::Index, limits::KEEP_VERSIONS, release::Release,
+    },
     serve::{accept::Acceptor, descriptors, listener::bind, systemd::Given},
     store::OpenedStore,
 };
@@ -144,7 +146,7 @@ impl Bound {
     /// Runs the node on this thread until `leave` ends and the node has left the ring gracefully.
     /// When `retire` ends, which is before, the node says from then on that it is not ready. `on_event` is called on this thread, between two messages: it must not block.
     ///
-    /// `data` is where it keeps files; without, in memory. `config.started_ms`, `config.seed`,
+    /// `data` is where it keeps files; without, in memory. `config.started_ms`, `config.release`, `config.seed`,
     /// `config.keeps` and `config.last_seen` are set here. Errors come from setting up the sockets.
     pub fn serve(
         self,
@@ -157,6 +159,7 @@ impl Bound {
     ) -> io::Result<()> {
         let clients_max = CLIENTS_MAX.min(descriptors::for_clients(DESCRIPTORS_KEPT));
         config.started_ms = clock::wall_ms();
+        config.release = Release::own();
         config.seed = config.started_ms << 20 ^ u64::from(std::process::id()) << 40;
         let file_bytes_max = config.max_file_bytes;
         config.keeps = data.is_some();

@@ -380,6 +380,7 @@ impl<S: Stream> Task<S> {
                 return Ok(false);
             }
             self.connection.active.set(now);
+            driver.traffic.received(read);
             let all = kept + read;
             let taken = self.decode(&buffer[..all])?;
             self.partial.clear();
@@ -567,6 +568,7 @@ impl<S: Stream> Task<S> {
         let connection = &self.connection;
         let now = clock::now();
         connection.active.set(now);
+        self.driver.traffic.sent(written);
         let (since, taken) = connection.taking.get().unwrap_or((now, 0));
         let is_all = connection.outbox.borrow().bytes() == 0;
         connection.taking.set((!is_all).then_some((since, taken + written as u64)));

@@ -13,6 +13,7 @@ use crate::ring::{
     item::ArrivalId,
     message::{Condition, Refusal, Status},
     name::Name,
+    size,
 };
 
 /// A file that is arriving. If it is dropped before it was put, what has come of it is forgotten.
@@ -20,7 +21,10 @@ pub(super) struct Upload {
     driver: Rc<Driver>,
     arrival: ArrivalId,
     name: Name,
-    bytes: usize,
+    /// Its length, if that was said.
+    bytes: Option<usize>,
+    /// How much has come.
+    come: usize,
     only_if: Option<Condition>,
     pieces: Pieces,
     /// All has come; its hash is awaited.
@@ -38,9 +42,36 @@ impl Upload {
         only_if: Option<Condition>,
     ) -> Result<Self, Refusal> {
         let arrival = driver.begin_upload(&name, bytes, only_if)?;
-        let driver = driver.clone();
-        let pieces = Pieces::default();
-        Ok(Self { driver, arrival, name, bytes, only_if, pieces, has_ended: false, is_put: false })
+        Ok(Self::new(driver, arrival, name, Some(bytes), only_if))
+    }
+
+    /// Begins one whose length is not known: the other members are not offered it.
+    pub(super) fn of_unknown_length(
+        driver: &Rc<Driver>,
+        name: Name,
+        only_if: Option<Condition>,
+    ) -> Self {
+        Self::new(driver, driver.begin_arrival(), name, None, only_if)
+    }
+
+    fn new(
+        driver: &Rc<Driver>,
+        arrival: ArrivalId,
+        name: Name,
+        bytes: Option<usize>,
+        only_if: Option<Condition>,
+    ) -> Self {
+        Self {
+            driver: driver.clone(),
+            arrival,
+            name,
+            bytes,
+            come: 0,
+            only_if,
+            pieces: Pieces::default(),
+            has_ended: false,
+            is_put: false,
+        }
     }
 
     /// The next piece has come.
@@ -54,8 +85,14 @@ impl Upload {
     }
 
     /// The same, without a copy.
-    pub(super) fn push_bytes(&self, piece: Bytes) {
+    pub(super) fn push_bytes(&mut self, piece: Bytes) -> Result<(), Refusal> {
+        self.come += piece.len();
+        if self.bytes.is_none() && self.come > self.driver.bytes_max.any {
+            let reason = size::beyond(self.come as u64, self.driver.bytes_max.any);
+            return Err(Refusal::new(Status::ContentTooLarge, reason));
+        }
         self.driver.disk().into_iter().for_each(|disk| disk.append(self.arrival, piece.clone()));
+        Ok(())
     }
 
     /// Whether more of it may be read. If not, the task is woken.
@@ -88,7 +125,8 @@ impl Upload {
         };
         disk.poll_finished(cx, self.arrival).map_ok(|hash| {
             self.is_put = true;
-            let Self { arrival, bytes, only_if, .. } = *self;
+            let Self { arrival, only_if, .. } = *self;
+            let bytes = self.bytes.unwrap_or(self.come);
             ArrivedPut { name: self.name.clone(), arrival, hash, bytes, only_if }
         })
     }

@@ -4,7 +4,6 @@
 //! instruction locks. `/metrics` adds them up.
 
 use std::{
-    fmt::Write as _,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -12,24 +11,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// The type of the text.
-pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+use super::exposition::Exposition;
+use crate::durations::{self, BUCKETS, Durations};
 
-/// Upper bounds of the durations that are told apart, in microseconds, and as they are shown, in
-/// seconds.
-const BUCKETS: [(u64, &str); 11] = [
-    (100, "0.0001"),
-    (500, "0.0005"),
-    (1_000, "0.001"),
-    (5_000, "0.005"),
-    (10_000, "0.01"),
-    (50_000, "0.05"),
-    (100_000, "0.1"),
-    (500_000, "0.5"),
-    (1_000_000, "1"),
-    (5_000_000, "5"),
-    (10_000_000, "10"),
-];
 /// Statuses are from 100 on, and there are this many.
 const STATUSES: usize = 500;
 
@@ -50,8 +34,8 @@ pub(crate) struct ThreadMetrics {
     answers: Vec<AtomicU64>,
     /// Requests that were never answered: the client had gone.
     unanswered: AtomicU64,
-    /// By duration; the last is for all that took longer than the last bound.
-    durations: [AtomicU64; BUCKETS.len() + 1],
+    /// By duration.
+    durations: [AtomicU64; BUCKETS],
     microseconds: AtomicU64,
 }
 
@@ -99,40 +83,33 @@ impl Metrics {
         let sum = |of: &dyn Fn(&ThreadMetrics) -> &AtomicU64| -> u64 {
             threads.iter().map(|thread| of(thread).load(Relaxed)).sum()
         };
-        let mut text = String::new();
-        let head = |text: &mut String, name: &str, kind: &str, help: &str| {
-            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        };
-        let name = "http_requests_total";
-        head(&mut text, name, "counter", "Requests that are over, by the status of the answer.");
+        let mut text = Exposition::default();
+        let help = "Requests that are over, by the status of the answer.";
+        text.family("http_requests_total", "counter", help);
         for status in 0..STATUSES {
             let count = sum(&|thread| &thread.answers[status]);
             if count > 0 {
-                let _ = writeln!(text, "{name}{{code=\"{}\"}} {count}", status + 100);
+                text.sample(format_args!("code=\"{}\"", status + 100), count);
             }
         }
-        let unanswered = sum(&|thread| &thread.unanswered);
-        let _ = writeln!(text, "{name}{{code=\"none\"}} {unanswered}");
-        let name = "http_requests_in_flight";
-        head(&mut text, name, "gauge", "Requests that are being answered, this one included.");
-        let _ = writeln!(text, "{name} {}", sum(&|thread| &thread.in_flight));
-        let name = "http_request_duration_seconds";
-        head(&mut text, name, "histogram", "From the head of a request to the end of its answer.");
-        let mut all = 0;
-        for (bucket, shown) in BUCKETS.iter().map(|(_, shown)| *shown).chain(["+Inf"]).enumerate() {
-            all += sum(&|thread| &thread.durations[bucket]);
-            let _ = writeln!(text, "{name}_bucket{{le=\"{shown}\"}} {all}");
-        }
-        let seconds = Duration::from_micros(sum(&|thread| &thread.microseconds)).as_secs_f64();
-        let _ = writeln!(text, "{name}_sum {seconds}\n{name}_count {all}");
+        text.sample("code=\"none\"", sum(&|thread| &thread.unanswered));
+        let help = "Requests that are being answered, this one included.";
+        let in_flight = sum(&|thread| &thread.in_flight);
+        text.one("http_requests_in_flight", "gauge", help, in_flight);
+        let help = "From the head of a request to the end of its answer.";
+        text.family("http_request_duration_seconds", "histogram", help);
+        let durations = Durations {
+            counts: std::array::from_fn(|bucket| sum(&|thread| &thread.durations[bucket])),
+            micros: sum(&|thread| &thread.microseconds),
+        };
+        text.durations("", &durations);
         for (name, help, Counter(count)) in lock(&self.own).iter() {
-            head(&mut text, name, "counter", help);
-            let _ = writeln!(text, "{name} {}", count.load(Relaxed));
+            text.one(name, "counter", help, count.load(Relaxed));
         }
-        let name = "process_start_time_seconds";
-        head(&mut text, name, "gauge", "When the process began, in seconds since 1970.");
-        let _ = writeln!(text, "{name} {:.3}", self.started);
-        text
+        let help = "When the process began, in seconds since 1970.";
+        let started = format_args!("{:.3}", self.started);
+        text.one("process_start_time_seconds", "gauge", help, started);
+        text.into_text()
     }
 }
 
@@ -147,8 +124,7 @@ impl ThreadMetrics {
         change(&self.in_flight, 1u64.wrapping_neg());
         self.answered(status);
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let bucket = BUCKETS.iter().position(|(most, _)| micros <= *most);
-        change(&self.durations[bucket.unwrap_or(BUCKETS.len())], 1);
+        change(&self.durations[durations::bucket(micros)], 1);
         change(&self.microseconds, micros);
     }
 

@@ -27,6 +27,7 @@ pub(crate) mod cors;
 pub(crate) mod descriptors;
 pub(crate) mod drain;
 mod errors;
+pub(crate) mod exposition;
 pub(crate) mod lines;
 pub(crate) mod listener;
 mod log_format;

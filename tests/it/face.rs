@@ -5,6 +5,7 @@ mod folders;
 mod hostile;
 mod limits;
 mod nginx;
+mod own;
 mod port;
 mod reads;
 mod writes;
@@ -50,6 +51,13 @@ impl Site {
 
     fn get(&self, target: &str) -> Reply {
         self.ask("GET", target, &[])
+    }
+
+    /// The status of an answer, of which only the head is read.
+    fn get_status(&self, target: &str) -> u16 {
+        let mut client = self.client();
+        client.send(request(self.address, "GET", target, &[], ""));
+        client.reply_to_head().status
     }
 
     fn put(&self, target: &str, headers: &[&str], body: &str) -> Reply {

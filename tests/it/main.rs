@@ -6,6 +6,7 @@ mod needs;
 mod addresses;
 mod alike;
 mod api;
+mod browser;
 mod bytes;
 mod caller;
 mod capacity;

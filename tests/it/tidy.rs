@@ -10,7 +10,7 @@ use std::{
 
 /// The modules of `src`, bottom-up. Each may use those of the lines above its own, and none beside it.
 const LAYERS: &[&[&str]] = &[
-    &["by_number", "printable", "timestamp"],
+    &["by_number", "durations", "printable", "timestamp"],
     &["ring", "cli", "random"],
     &["connect", "http1", "store"],
     &["serve"],

@@ -9,8 +9,8 @@ use std::{
 use super::{Driver, Turn};
 use crate::{
     by_number::ByNumber,
-    net::{answers::Ready, flight::WaitingPlace},
-    ring::{ArrivedPut, Input, RequestId, message::Request},
+    net::answers::Ready,
+    ring::{ArrivedPut, RequestId, message::Request},
 };
 
 /// In place of the number of a connection, in the names of these requests.
@@ -98,16 +98,5 @@ impl Driver {
     /// A number for a file that arrives from elsewhere than a connection of this protocol.
     pub(in crate::net) fn number(&self) -> u32 {
         self.state.borrow_mut().number()
-    }
-}
-
-impl Turn<'_> {
-    /// A request; its answer goes to what `id` names.
-    pub(super) fn request_as(&mut self, id: RequestId, request: Request) {
-        if let Request::Put { content, .. } = &request {
-            let held = self.driver.flight.hold(content.bytes(), WaitingPlace::Operation);
-            self.state.puts.insert(id.0, held);
-        }
-        self.input(Input::Request { id, request });
     }
 }

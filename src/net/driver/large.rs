@@ -14,7 +14,7 @@ use crate::{
         transfers::Place,
     },
     ring::{
-        ArrivedPut, Input, LinkId, RequestId,
+        ArrivedPut, Input, LinkId,
         item::{ArrivalId, Body, Item, ItemValue},
         limits::FILE_BYTES_CEILING,
         message::{Condition, Message, PullOf, Refusal, Request, Status},
@@ -80,7 +80,7 @@ impl Driver {
         bytes > self.bytes_max.whole || self.comes_apart(bytes)
     }
 
-    fn comes_apart(&self, bytes: usize) -> bool {
+    pub(in crate::net) fn comes_apart(&self, bytes: usize) -> bool {
         self.disk.is_some() && self.state.borrow().node.takes_apart(bytes)
     }
 
@@ -117,6 +117,13 @@ impl Driver {
         Ok(arrival)
     }
 
+    /// The same, of a file whose length is not known.
+    pub(in crate::net) fn begin_arrival(self: &Rc<Self>) -> ArrivalId {
+        let arrival = self.turn().state.node.new_arrival();
+        self.disk.iter().for_each(|disk| disk.begin(arrival, 0));
+        arrival
+    }
+
     /// The name of the node.
     pub(in crate::net) fn address(&self) -> SocketAddr {
         self.state.borrow().node.address()
@@ -127,12 +134,6 @@ impl Turn<'_> {
     /// A file that a client has sent is in the store, and is put.
     pub(in crate::net) fn put(&mut self, connection: &NetConnection, put: ArrivedPut) {
         self.put_as(connection.expect(), put);
-    }
-
-    /// The same; the answer goes to what `id` names.
-    pub(super) fn put_as(&mut self, id: RequestId, put: ArrivedPut) {
-        self.state.arrived.insert(id.0, put.arrival);
-        self.input(Input::Put { id, put });
     }
 
     /// What another node pulls, if it is in the store or on its way there.

@@ -41,12 +41,13 @@ impl Turn<'_> {
         }
     }
 
-    fn answer(&self, id: RequestId, answer: Answer) {
+    fn answer(&mut self, id: RequestId, answer: Answer) {
         self.deliver(id, Ready::Whole(answer));
     }
 
     /// Gives an answer to what has asked, if that is still there.
-    fn deliver(&self, id: RequestId, answer: Ready) {
+    fn deliver(&mut self, id: RequestId, answer: Ready) {
+        self.ended(id, &answer);
         let (connection, number) = ((id.0 >> 32) as u32, id.0 as u32);
         if connection == ASKED_HERE {
             self.state.asks.answer(number, answer);

@@ -149,6 +149,7 @@ impl Alone {
             last_seen: None,
             seed: 1,
             started_ms: 1_700_000_000_000,
+            release: None,
         };
         let node = Node::new(config, Index::new(64 * MIB, KEEP_VERSIONS));
         let on_event = Box::new(|_: &Event| {});

@@ -133,6 +133,7 @@ impl Scene {
             last_seen: None,
             seed: self.seed,
             started_ms: clock::wall_ms(),
+            release: None,
         };
         let config = if is_first { Config { prevs: Vec::new(), ..config } } else { config };
         let node = Node::new(config, Index::new(64 << 20, KEEP_VERSIONS));

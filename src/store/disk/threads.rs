@@ -137,7 +137,8 @@ impl<'a> DiskThread<'a> {
     /// Says how the store is doing.
     fn publish(&self, batch: Option<Duration>) {
         let mut stats = self.shared.stats.lock().unwrap_or_else(PoisonError::into_inner);
-        let last_batch_us = batch.map_or(stats.last_batch_us, |it| it.as_micros() as u64);
-        *stats = DiskStats { last_batch_us, ..self.engine.stats() };
+        let mut commits = stats.commits;
+        batch.inspect(|batch| commits.add(batch.as_micros() as u64));
+        *stats = DiskStats { commits, ..self.engine.stats() };
     }
 }

@@ -8,6 +8,7 @@ use super::limits::{
     CACHE_BYTES, COMPACTION_BYTES_PER_SECOND, FILE_BYTES_MIN, LOG_BYTES_CEILING, LOG_BYTES_MAX,
     SMALL_BYTES_CEILING,
 };
+pub use crate::durations::Durations;
 use crate::ring::{
     StoreFault,
     item::{Ticket, Value},
@@ -219,8 +220,8 @@ pub struct DiskStats {
     pub queued_reads: u64,
     /// How often it has synced a log.
     pub syncs: u64,
-    /// How long the last writes took that were written together, in microseconds, with their sync.
-    pub last_batch_us: u64,
+    /// How long it took to write what was written together, with the sync.
+    pub commits: Durations,
     /// Writes and syncs that have failed.
     pub faults: u64,
 }
