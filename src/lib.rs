@@ -30,8 +30,9 @@
 //! - [`connect`] goes from a host name to a connection.
 //! - [`cli`] is what all command lines share; [`command`] starts things.
 //!
-//! Cargo features choose the modules, all of them by default: `ring` (the node, its client, `up`),
-//! `http`, `services`, `grpc`, and `redis` as a store of the logging service.
+//! Cargo features choose the modules, all of them by default: `ring` (the node, its client, `up`), `web`
+//! (HTTP at a node), `http` (servers and clients of HTTP), `services`, `grpc`, and `redis` as a store of
+//! the logging service.
 
 // Where modules are left out, code that only they use is unused.
 #![cfg_attr(
@@ -47,13 +48,13 @@ pub mod client;
 pub mod command;
 pub mod connect;
 mod durations;
-#[cfg(all(feature = "ring", feature = "http"))]
+#[cfg(all(feature = "ring", feature = "web"))]
 pub mod face;
 #[cfg(feature = "grpc")]
 pub mod grpc;
-#[cfg(feature = "http")]
+#[cfg(feature = "web")]
 pub mod http;
-#[cfg(feature = "http")]
+#[cfg(feature = "web")]
 pub mod http1;
 #[cfg(feature = "http")]
 pub mod http_tools;

@@ -69,9 +69,9 @@ use self::{
 };
 use crate::{
     http::{
-        convert::authority,
         exchange::Exchange,
         front::{Answering, Front},
+        heads::authority,
         hosted::Hosted,
         refusal::Refusal as HttpRefusal,
     },

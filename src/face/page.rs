@@ -15,7 +15,7 @@ const STYLE: &str = include_str!("page/page.css");
 const SCRIPT: &str = include_str!("page/page.js");
 /// SHA-256 of the two, for the policy that allows them and nothing else.
 const STYLE_SHA256: &str = "14afv1Fq0TJ3z2lpteEG9nQhXjOkSN3YiF+6bhpJYr0=";
-const SCRIPT_SHA256: &str = "g9llY3/VK6an6KFlS6r2Zl8joOS53bn0wao+3wROyrA=";
+const SCRIPT_SHA256: &str = "z9Y4qNBcY+DeTHqpHuDmKVhWIUID32cyFnTNGAgbXs8=";
 
 /// The whole document.
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {

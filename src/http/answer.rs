@@ -16,9 +16,10 @@ use smol::future::FutureExt;
 
 use super::{
     connection::HttpConnection,
-    convert, cors,
+    cors,
     exchange::Exchange,
     front::ThreadFronts,
+    heads::has_two_hosts,
     limits::LINGER,
     pieces::{BoxError, Pieces, Source},
     refusal::{self, Lost, Refusal},
@@ -37,7 +38,7 @@ pub(super) async fn answer(
     let is_old = head.version == Version::HTTP_10;
     let mut exchange = Exchange::begin(connection, &head, body);
     let origin = cors::origin(exchange.options(), &head);
-    let answered = if is_h2 && convert::has_two_hosts(&head) {
+    let answered = if is_h2 && has_two_hosts(&head) {
         Err(Refusal::bad("the Host header differs from :authority"))
     } else if let Some(allowed) = cors::preflight(origin.as_ref(), &head) {
         Ok(allowed)

@@ -4,9 +4,10 @@ use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc};
 
 use hyper::{HeaderMap, Response, StatusCode, http::request};
 use smol::future::FutureExt;
-use tide::http as tide_http;
+use tide::{Body, http as tide_http};
 
 use super::{
+    bodies::pieces,
     convert, cors,
     exchange::Exchange,
     front::{Answering, Front, SharedFront},
@@ -80,7 +81,7 @@ async fn receive(
     head: &request::Parts,
 ) -> Result<tide_http::Request, Refusal> {
     let shared = exchange.connection.shared.clone();
-    let mut request = convert::request(head, &mut shared.urls.borrow_mut(), &shared.options)?;
+    let mut request = convert::request(head, &shared.options)?;
     request.set_peer_addr(Some(exchange.client()));
     if let Some(trace) = exchange.trace() {
         request.ext_mut().insert(trace.clone());
@@ -91,7 +92,8 @@ async fn receive(
     if exchange.has_body() {
         let received = within(shared.options.body_timeout(), exchange.receive()).await;
         let received = received.ok_or(StatusCode::REQUEST_TIMEOUT)??;
-        request.replace_body(received.into_body());
+        let (reader, bytes) = received.into_reader();
+        request.replace_body(Body::from_reader(reader, Some(bytes)));
     }
     Ok(request)
 }
@@ -107,7 +109,7 @@ async fn hand_on(
     }
     let (status, closes) = convert::response(&answer, &mut headers).ok_or(Refusal::Failed)?;
     let body = answer.take_body();
-    let pieces = Pieces::of(body).await.map_err(|_| Refusal::Failed)?;
+    let pieces = pieces(body).await.map_err(|_| Refusal::Failed)?;
     if closes {
         exchange.connection.state.close();
     }

@@ -7,28 +7,33 @@
 //!
 //! Over HTTP/1 the head has been read before (`intake.rs`), and only what HTTP/2 lets through is refused.
 
+use std::cell::RefCell;
+
 use hyper::{
-    HeaderMap, Method, StatusCode, Version,
+    HeaderMap, Method, StatusCode,
     header::{self, HeaderName, HeaderValue},
     http::{request, uri::PathAndQuery},
 };
 use tide::http::{self as tide_http, Url, headers as tide_headers};
 
-use super::refusal::Refusal;
-use crate::{
-    http1::{host::is_host, target},
-    serve::Options,
+use super::{
+    heads::{authority, is_for_the_next_hop},
+    refusal::Refusal,
 };
+use crate::{http1::target, serve::Options};
 
 /// URLs of one thread that are kept parsed.
 const URLS_KEPT: usize = 64;
 /// Bytes of the longest URL that is kept parsed.
 const URL_KEPT_BYTES_MAX: usize = 256;
 
+thread_local! {
+    static URLS: RefCell<Urls> = RefCell::new(Urls::new());
+}
+
 /// The request as tide sees it, without its body, or why it is refused.
 pub(super) fn request(
     head: &request::Parts,
-    urls: &mut Urls,
     options: &Options,
 ) -> Result<tide_http::Request, Refusal> {
     let refused = |status, cause| Err(Refusal::Status(status, Some(cause)));
@@ -47,7 +52,9 @@ pub(super) fn request(
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return refused(status, "there are too many headers");
     }
-    let url = urls.get(authority(head)?, path).ok_or(Refusal::bad("the target is no URL"))?;
+    let authority = authority(head)?;
+    let url = URLS.with_borrow_mut(|urls| urls.get(authority, path));
+    let url = url.ok_or(Refusal::bad("the target is no URL"))?;
     let mut request = tide_http::Request::new(method, url);
     let mut last = None;
     for (name, value) in &head.headers {
@@ -85,36 +92,6 @@ pub(crate) fn is_left_out<S>(request: &tide::Request<S>, name: &str) -> bool {
     left_out.is_some_and(|LeftOut(names)| names.iter().any(|it| it.as_str() == name))
 }
 
-/// The host that a request is for: RFC 9112 requires exactly one `Host` from HTTP/1.1 on, and a
-/// host in the request's target takes precedence.
-pub(crate) fn authority(head: &request::Parts) -> Result<&str, Refusal> {
-    let no_host = Refusal::bad("the Host header names no host");
-    let mut hosts = head.headers.get_all(header::HOST).iter();
-    let host = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => Some(host.to_str().map_err(|_| no_host)?),
-        (None, _) if head.version != Version::HTTP_11 => None,
-        (None, _) => return Err(Refusal::bad("there is no Host header")),
-        _ => return Err(Refusal::bad("there is more than one Host header")),
-    };
-    if !host.is_none_or(is_host) {
-        return Err(no_host);
-    }
-    match (head.uri.authority(), host) {
-        (Some(authority), _) if is_host(authority.as_str()) => Ok(authority.as_str()),
-        (Some(_), _) => Err(Refusal::bad("the target names no host")),
-        (None, Some("") | None) => Ok("localhost"),
-        (None, Some(host)) => Ok(host),
-    }
-}
-
-/// Whether an HTTP/2 request names two hosts (RFC 9113, 8.3.1): proxies and servers would choose one
-/// each.
-pub(super) fn has_two_hosts(head: &request::Parts) -> bool {
-    let Some(authority) = head.uri.authority() else { return false };
-    let mut hosts = head.headers.get_all(header::HOST).iter();
-    hosts.any(|host| !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()))
-}
-
 /// `None` for methods that are not registered, unless all are taken, and for CONNECT: this is no
 /// proxy.
 fn method(method: &Method, takes_all: bool) -> Option<tide_http::Method> {
@@ -148,19 +125,6 @@ fn request_name(name: &HeaderName) -> tide_headers::HeaderName {
     }
 }
 
-/// Headers that are about the connection and not about the message.
-pub(super) fn is_for_the_next_hop(name: &HeaderName) -> bool {
-    matches!(
-        *name,
-        header::CONNECTION
-            | header::TRANSFER_ENCODING
-            | header::TE
-            | header::TRAILER
-            | header::UPGRADE
-            | header::EXPECT
-    ) || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
-}
-
 /// Status of tide's answer, and whether it asks for the connection to be closed; its headers
 /// replace those in `headers`. `None`: it has something that cannot be sent.
 pub(super) fn response(
@@ -192,7 +156,7 @@ pub(super) fn response(
 }
 
 /// Recently requested URLs, parsed.
-pub(super) struct Urls(Vec<Option<Kept>>);
+struct Urls(Vec<Option<Kept>>);
 
 struct Kept {
     authority: String,
@@ -239,12 +203,14 @@ fn absolute(path: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use hyper::Version;
+
     use super::*;
 
     fn convert(builder: request::Builder) -> Result<tide_http::Request, StatusCode> {
         let head = builder.body(()).unwrap().into_parts().0;
         let options = Options { url_bytes_max: 100, headers_max: 10, ..Options::default() };
-        super::request(&head, &mut Urls::new(), &options).map_err(|refusal| match refusal {
+        super::request(&head, &options).map_err(|refusal| match refusal {
             Refusal::Status(status, Some(_)) => status,
             _ => panic!("{refusal:?}"),
         })

@@ -1,4 +1,4 @@
-//! Bodies on their way between hyper and http-types, in pieces that are passed on as they came.
+//! Bodies on their way to and from hyper, in pieces that are passed on as they came.
 
 use std::{
     collections::VecDeque,
@@ -9,11 +9,7 @@ use std::{
 };
 
 use hyper::body::{Body as HttpBody, Bytes, SizeHint};
-use smol::{
-    future,
-    io::{AsyncBufRead, AsyncRead},
-};
-use tide::Body;
+use smol::io::{AsyncBufRead, AsyncRead};
 
 /// Bytes that are passed on in one piece.
 const CHUNK_BYTES_MAX: usize = 64 << 10;
@@ -21,7 +17,7 @@ const CHUNK_BYTES_MAX: usize = 64 << 10;
 /// that sends single bytes must not cost an allocation for each.
 const COPIED_CHUNK_BYTES_MAX: usize = 4 << 10;
 
-/// A request's body that is all here. tide reads it.
+/// A request's body that is all here, as a reader.
 #[derive(Debug, Default)]
 pub(super) struct Received {
     pieces: VecDeque<Bytes>,
@@ -51,11 +47,11 @@ impl Received {
         self.bytes
     }
 
-    /// As a reader, when all has come.
-    pub(super) fn into_body(mut self) -> Body {
+    /// As a reader of so many bytes, when all has come.
+    pub(super) fn into_reader(mut self) -> (Self, usize) {
         self.seal();
         let bytes = self.bytes;
-        Body::from_reader(self, Some(bytes))
+        (self, bytes)
     }
 
     fn seal(&mut self) {
@@ -104,10 +100,10 @@ pub(super) fn poll_buffered(
     Poll::Ready(Ok(bytes))
 }
 
-/// The reader in a body of http-types.
-type Reader = Box<dyn AsyncBufRead + Unpin + Send + Sync>;
+/// What a body is read from.
+pub(super) type Reader = Box<dyn AsyncBufRead + Unpin + Send + Sync>;
 
-/// A body of http-types on its way to hyper.
+/// A body on its way to hyper.
 pub(crate) enum Pieces {
     /// From memory, in one piece.
     Whole(Bytes),
@@ -117,26 +113,6 @@ pub(crate) enum Pieces {
 }
 
 impl Pieces {
-    /// What is in memory is taken whole, at once. An error: it cannot be read.
-    pub(super) async fn of(body: Body) -> io::Result<Self> {
-        let bytes = body.len();
-        if bytes == Some(0) {
-            return Ok(Self::Whole(Bytes::new()));
-        }
-        let mut reader = body.into_reader();
-        let whole = future::poll_fn(|cx| match Pin::new(&mut reader).poll_fill_buf(cx) {
-            Poll::Ready(Ok(all)) if Some(all.len()) == bytes => {
-                Poll::Ready(Ok(Some(Bytes::copy_from_slice(all))))
-            }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            _ => Poll::Ready(Ok(None)),
-        });
-        Ok(match whole.await? {
-            Some(whole) => Self::Whole(whole),
-            None => Self::Reader(reader, bytes.map(|bytes| bytes as u64)),
-        })
-    }
-
     /// A copy of it, if it is in memory.
     pub(super) fn copy(&self) -> Option<Self> {
         match self {
@@ -191,7 +167,7 @@ impl Pieces {
 
 /// Where the bytes of an answer come from.
 pub(crate) enum Source {
-    /// From http-types.
+    /// In one piece, or from a reader.
     Pieces(Pieces),
     /// From a protocol that makes its own frames, and maybe trailers.
     Frames(Frames),
@@ -232,9 +208,9 @@ mod tests {
             content.chunks(cut).for_each(|it| received.push(Bytes::copy_from_slice(it)));
             assert_eq!(received.len(), content.len());
             let mut out = Vec::new();
-            let mut body = received.into_body();
-            assert_eq!(body.len(), Some(content.len()));
-            block_on(body.read_to_end(&mut out)).unwrap();
+            let (mut reader, bytes) = received.into_reader();
+            assert_eq!(bytes, content.len());
+            block_on(reader.read_to_end(&mut out)).unwrap();
             assert!(out == content, "cut into {cut}");
         }
     }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{convert::Urls, limits::READ_BYTES_MAX, log::Log, state::shortest_wait};
+use super::{limits::READ_BYTES_MAX, log::Log, state::shortest_wait};
 use crate::serve::{
     Lines, Options,
     drain::Shutdown,
@@ -25,7 +25,6 @@ pub(super) struct HttpShared {
     pub(super) counts: Arc<ThreadMetrics>,
     /// One buffer for all reads: nothing stays in it from one poll of a task to the next.
     pub(super) read_buffer: RefCell<Vec<u8>>,
-    pub(super) urls: RefCell<Urls>,
     /// Bytes of request bodies in memory.
     pub(super) bodies_bytes: Arc<AtomicUsize>,
     connections: Rc<Connections>,
@@ -46,7 +45,6 @@ impl HttpShared {
             options,
             shutdown,
             read_buffer: RefCell::new(vec![0; READ_BYTES_MAX]),
-            urls: RefCell::new(Urls::new()),
             bodies_bytes: Arc::default(),
             connections,
         }

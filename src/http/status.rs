@@ -77,7 +77,7 @@ impl Front for Status {
         Box::pin(async {
             // What is no good request for the application is none here.
             let shared = exchange.connection.shared.clone();
-            convert::request(head, &mut shared.urls.borrow_mut(), &shared.options)?;
+            convert::request(head, &shared.options)?;
             if head.method != Method::GET && head.method != Method::HEAD {
                 let errors = shared.options.errors;
                 let mut refused = refusal::response(StatusCode::METHOD_NOT_ALLOWED, errors, None);

@@ -33,6 +33,8 @@ pub mod refusal;
 pub mod request;
 pub mod request_head;
 pub mod request_reader;
+#[cfg(feature = "http")]
 pub mod response;
 pub mod target;
+#[cfg(feature = "http")]
 pub mod url;

@@ -13,7 +13,6 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
-    sync::Arc,
     time::Duration,
 };
 

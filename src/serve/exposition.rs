@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn durations_are_counted_up_to_each_bound() {
         let mut durations = Durations::default();
-        [0, 100, 101, 10_000_000, 10_000_001].map(|micros| durations.add(micros));
+        [0, 100, 101, 10_000_000, 10_000_001].into_iter().for_each(|micros| durations.add(micros));
         let mut text = Exposition::default();
         text.family("x_seconds", "histogram", "Help.");
         text.durations("a=\"b\"", &durations);

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
-    os::unix::fs::symlink,
+    os::unix::fs::{PermissionsExt, symlink},
     process::{Child, ChildStdout, Command, Output, Stdio},
     sync::{PoisonError, RwLock},
 };
@@ -133,6 +133,45 @@ fn up_once_checks_all_copies_and_ends() {
         assert_eq!(row[4], rows[(i + 1) % 4][1], "next is the next: {text}");
     }
     assert!(text.ends_with("5 files are the same on 4 of 4 nodes.\n"), "{text}");
+}
+
+#[test]
+fn up_says_first_where_a_browser_sees_the_site_and_opens_the_ring() {
+    let _ports = DEFAULT_PORTS.read().unwrap_or_else(PoisonError::into_inner);
+    let (site, tools) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(site.path().join("index.html"), "<title>mine</title>").unwrap();
+    let dir = site.path().to_str().unwrap();
+    let first_line = |args: &[&str], variables: &[(&str, &str)]| {
+        let mut command = smolring(args);
+        command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let (out, err) = (text(output.stdout), text(output.stderr));
+        assert!(output.status.success(), "{out}{err}");
+        (out.lines().next().unwrap().to_owned(), err)
+    };
+    let (line, err) = first_line(&["up", dir, "--once", "--nodes=1", "--open"], &[]);
+    let url = line.split_once("/ is the site, ").map(|(url, _)| url.to_owned());
+    let url = url.unwrap_or_else(|| panic!("{line}"));
+    assert!(url.starts_with("http://127."), "{line}");
+    assert_eq!(line, format!("{url}/ is the site, {url}/_ring/ the ring"));
+    assert!(err.contains("--open: there is no desktop here"), "{err}");
+    fs::remove_file(site.path().join("index.html")).unwrap();
+    let (line, _) = first_line(&["up", dir, "--once", "--nodes=1"], &[]);
+    assert!(line.ends_with("/ shows the ring"), "{line}");
+    let (line, _) = first_line(&["up", "--once", "--nodes=1", "--", "--no-http"], &[]);
+    assert!(line.starts_with("node "), "{line}");
+
+    let opener = tools.path().join("xdg-open");
+    fs::write(&opener, "#!/bin/sh\necho \"$1\" >\"$0.opened\"\n").unwrap();
+    fs::set_permissions(&opener, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", tools.path().display(), std::env::var("PATH").unwrap());
+    let desktop = [("PATH", path.as_str()), ("DISPLAY", ":0")];
+    let (line, _) = first_line(&["up", dir, "--once", "--nodes=1", "--open"], &desktop);
+    let opened = tools.path().join("xdg-open.opened");
+    let opened =
+        until("it is opened", || fs::read_to_string(&opened).ok().filter(|it| !it.is_empty()));
+    assert_eq!(opened.trim(), line.replace("/ shows the ring", "/_ring/"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod data;
 mod durability;
-#[cfg_attr(not(feature = "http"), path = "no_face.rs")]
+#[cfg_attr(not(feature = "web"), path = "no_face.rs")]
 mod face;
 mod host_name;
 mod options;

@@ -1,5 +1,6 @@
 //! `smolring up`: a whole ring on this machine, to look at and to try.
 
+mod browser;
 mod check;
 mod children;
 mod files;
@@ -37,6 +38,9 @@ use crate::{
 /// How long the ring may take until it is ready.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 
+/// The option of a node that shows the user's own pages without a sandbox.
+const TRUST: &str = "--trust-pages";
+
 /// Runs a whole ring on this machine: starts the nodes, puts files into it, and reads every file back
 /// from every node.
 #[derive(FromArgs, ArgsInfo)]
@@ -45,11 +49,15 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
     usage = "[<dir>] [<options>] [-- <options of each node>]",
     example = "{command_name}\n\
                {command_name} site/ --nodes 5\n\
+               {command_name} site/ --open\n\
                {command_name} --services\n\
                {command_name} --once\n\
                {command_name} --data ring/\n\
                {command_name} site/ -- --max-file-bytes 64MiB --verbose",
-    note = "It stays and shows what happens until Ctrl-C, which ends every node; another\n\
+    note = "It prints first where a browser sees the ring, and the site if <dir> has an index.html:\n\
+            every node serves it. Pages of <dir> are trusted; see ring-node --trust-pages.\n\
+            \n\
+            It stays and shows what happens until Ctrl-C, which ends every node; another\n\
             Ctrl-C, a second later, does not wait for them.\n\
             \n\
             A file that cannot be put is skipped and counted: one that is larger than the nodes'\n\
@@ -74,6 +82,10 @@ struct Options {
     /// them (default: none, files are kept in memory)
     #[argh(option, arg_name = "dir")]
     data: Option<PathBuf>,
+
+    /// open the ring in a browser, where there is a desktop
+    #[argh(switch)]
+    open: bool,
 
     /// run the services around the ring as well, each on any free port
     #[argh(switch)]
@@ -178,13 +190,18 @@ async fn serve(
             format!("cannot use {}: {error}", shown(&folder.display().to_string()))
         })
     });
-    let mut nodes = Nodes::new(&plan.node_options, data.transpose()?.as_deref());
+    let mut node_options = plan.node_options.clone();
+    if plan.options.dir.is_some() && !node_options.iter().any(|it| it == TRUST) {
+        node_options.push(TRUST.into());
+    }
+    let mut nodes = Nodes::new(&node_options, data.transpose()?.as_deref());
     for _ in 0..plan.options.nodes {
         nodes.start(children).await?;
     }
     nodes.ready(READY_WITHIN).await?;
     let mut files = Files::find(plan.options.dir.clone(), plan.file_bytes_max).await?;
     let ring = nodes.all();
+    show_addresses(name, &plan.options, &nodes, &files).await?;
 
     progress(&bar, "putting files", files.sources.len());
     let mut failed = put(&ring, &mut files, || bar.inc(1)).await;
@@ -217,6 +234,30 @@ async fn serve(
         Some(command) => command,
     };
     children.watch(restart).await
+}
+
+/// Says where a browser sees the ring, and opens it there if that is wanted.
+async fn show_addresses(
+    name: &str,
+    options: &Options,
+    nodes: &Nodes,
+    files: &Files,
+) -> Result<(), String> {
+    let Some(first) = nodes.first() else { return Ok(()) };
+    let is_http = browser::is_http(first).await;
+    if is_http {
+        let has_site = files.sources.iter().any(|it| it.name.as_str() == "index.html");
+        print(&browser::addresses(first, has_site))?;
+    }
+    if options.open {
+        let opened = match is_http {
+            true => browser::open(&format!("http://{first}/_ring/")),
+            false => Err("the nodes do not speak HTTP".into()),
+        };
+        // It can be opened by hand.
+        opened.unwrap_or_else(|why| cli::say(name, format_args!("--open: {why}")));
+    }
+    Ok(())
 }
 
 /// The result in one line.

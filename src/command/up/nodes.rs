@@ -62,6 +62,11 @@ impl Nodes {
         Self { ring, options: options.to_vec(), data, started: Vec::new() }
     }
 
+    /// The one that was started first.
+    pub(super) fn first(&self) -> Option<SocketAddr> {
+        self.started.first().map(|(address, _)| *address)
+    }
+
     /// The folder of the node with this number.
     fn folder(&self, number: usize) -> Option<String> {
         self.data.as_ref().map(|data| data.join((number + 1).to_string()).display().to_string())

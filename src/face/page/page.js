@@ -143,7 +143,7 @@ const NODE_COLUMNS = [
   ["State", "state"],
   ["Next", "", "next", nameOf],
   ["Files", "number", "files", count],
-  ["Size", "number", "bytes", size],
+  ["Store", "number", "bytes", size],
   ["Round trip", "number", "round_trip_us", roundTrip],
   ["Keeps on", "", "keeps", String],
   ["Version", "", "version", String],

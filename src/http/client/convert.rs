@@ -12,7 +12,7 @@ use hyper::{
 };
 
 use super::{error::ClientError, peer::Peer, upload::Upload};
-use crate::http::convert::is_for_the_next_hop;
+use crate::http::heads::is_for_the_next_hop;
 
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("smolring/", env!("CARGO_PKG_VERSION")));

@@ -13,7 +13,7 @@ use std::{
 use http_client::http_types;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 
-use crate::http::pieces::Pieces;
+use crate::http::{bodies::pieces, pieces::Pieces};
 
 /// The body of a request. hyper reads it.
 pub(super) struct Upload {
@@ -25,7 +25,7 @@ pub(super) struct Upload {
 impl Upload {
     /// A body in memory is taken at once.
     pub(super) async fn new(body: http_types::Body, waits: Arc<AtomicBool>) -> io::Result<Self> {
-        Ok(Self { pieces: Pieces::of(body).await?, waits })
+        Ok(Self { pieces: pieces(body).await?, waits })
     }
 
     /// A copy of it, if it is in memory.
