@@ -17,7 +17,7 @@ use super::{
     sink::{Filling, Sink},
 };
 use crate::ring::{
-    message::{Condition, FileRow},
+    message::{Condition, FileRow, WriteTrace},
     name::Name,
     version::Version,
 };
@@ -176,6 +176,11 @@ impl Client {
     /// Lists the versions of a name; see [`Connection::log`].
     pub async fn log(&mut self, name: &Name) -> Result<Vec<FileRow>, Error> {
         self.ask(async |node| node.log(name).await).await
+    }
+
+    /// Where the time of the node's last writes went; see [`Connection::traces`].
+    pub async fn traces(&mut self, version: Option<Version>) -> Result<Vec<WriteTrace>, Error> {
+        self.ask(async |node| node.traces(version).await).await
     }
 
     /// Lists a page of names; see [`Connection::list`].

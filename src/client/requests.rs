@@ -21,7 +21,7 @@ use crate::ring::{
     codec::Encode,
     limits::{LINE_BYTES_MAX, LIST_NAMES_MAX, NAME_BYTES_MAX},
     line::{BadKey, Line},
-    message::{Condition, FileRow, Request},
+    message::{Condition, FileRow, Request, WriteTrace},
     name::Name,
     version::Version,
     wire::request::push_put,
@@ -255,6 +255,11 @@ impl Connection {
     pub async fn log(&mut self, name: &Name) -> Result<Vec<FileRow>, Error> {
         let reply = self.ask(&Request::Log { name: name.clone() }).await?;
         reply.files().map_err(|what| self.bad(what))
+    }
+
+    /// Where the time of the node's last writes went, the newest first; `version`: of this one alone.
+    pub async fn traces(&mut self, version: Option<Version>) -> Result<Vec<WriteTrace>, Error> {
+        Ok(self.ask(&Request::Trace { version }).await?.traces())
     }
 
     /// One page of the names that begin with `prefix` and come after `after`.

@@ -72,5 +72,5 @@ async fn restored(node: &NodeHandle, head: &request::Parts, form: Form) -> Resul
             }
         }
     }
-    Ok(before.answer(node, &name, incoming.put().await, form))
+    Ok(before.answer(node, &name, incoming.put().await, form).await)
 }

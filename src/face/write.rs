@@ -1,6 +1,7 @@
 //! PUT and DELETE of a file.
 
 use std::{
+    fmt::Write as _,
     future,
     num::TryFromIntError,
     pin::Pin,
@@ -31,7 +32,7 @@ use crate::{
     ring::{
         entry::{EntryKind, IndexEntry},
         limits::BYTES_PER_SECOND_MIN,
-        message::{Answer as NodeAnswer, Condition, Refusal, Request, Status},
+        message::{Answer as NodeAnswer, Condition, Hop, Refusal, Request, Status, WriteTrace},
         name::Name,
         version::Version,
     },
@@ -81,7 +82,7 @@ pub(super) async fn put(
         }
     }
     drop(coming);
-    Ok(before.answer(node, &name, incoming.put().await, form))
+    Ok(before.answer(node, &name, incoming.put().await, form).await)
 }
 
 /// Waits until the node has room for another write.
@@ -146,7 +147,7 @@ impl Before {
     }
 
     /// The answer to a PUT of it.
-    pub(super) fn answer(
+    pub(super) async fn answer(
         &self,
         node: &NodeHandle,
         name: &Name,
@@ -157,7 +158,7 @@ impl Before {
             NodeAnswer::Stored { version, copies } => {
                 let is_new = self.is_new;
                 let status = if is_new { StatusCode::CREATED } else { StatusCode::NO_CONTENT };
-                let mut answer = stored(status, version, copies);
+                let mut answer = stored(node, status, version, copies).await;
                 if let Some(EntryKind::File { hash, .. }) =
                     node.at_hand(name, Some(version)).map(|entry| entry.kind)
                 {
@@ -193,13 +194,14 @@ pub(super) async fn delete(
     }
     match node.ask(Request::Delete { name, only_if }).await {
         Reply::Whole(NodeAnswer::Stored { version, copies }) => {
-            stored(StatusCode::NO_CONTENT, version, copies)
+            stored(node, StatusCode::NO_CONTENT, version, copies).await
         }
         Reply::Whole(NodeAnswer::Refused(refusal)) => reply::refused(&refusal, form),
         _ => odd(form),
     }
 }
 
+const SERVER_TIMING: header::HeaderName = header::HeaderName::from_static("server-timing");
 /// Why a length is refused that this machine cannot count.
 const TOO_LONG: &str = "the body is too long";
 
@@ -262,8 +264,15 @@ fn condition(
     })
 }
 
-fn stored(status: StatusCode, version: Version, copies: usize) -> Answer {
+/// The answer to a write, with where its time went.
+async fn stored(node: &NodeHandle, status: StatusCode, version: Version, copies: usize) -> Answer {
     let mut answer = reply::bare(status, body::empty());
+    let asked = Request::Trace { version: Some(version) };
+    if let Reply::Whole(NodeAnswer::Traced { traces }) = node.ask(asked).await
+        && let Some(trace) = traces.first()
+    {
+        reply::set(answer.headers_mut(), SERVER_TIMING, &timing(trace));
+    }
     reply::set(answer.headers_mut(), reply::VERSION, &version.to_string());
     reply::set(answer.headers_mut(), reply::COPIES, &copies.to_string());
     answer
@@ -272,6 +281,27 @@ fn stored(status: StatusCode, version: Version, copies: usize) -> Answer {
 fn odd(form: Form) -> Answer {
     let why = "the node answered something else";
     reply::error(StatusCode::INTERNAL_SERVER_ERROR, why, form)
+}
+
+/// A trace as `Server-Timing` has it (W3C), in milliseconds.
+fn timing(trace: &WriteTrace) -> String {
+    let ms = |micros: u64| format!("{}.{:03}", micros / 1000, micros % 1000);
+    let hops = &trace.hops;
+    let mut text = format!("round;dur={};desc=\"{} nodes\"", ms(trace.round_us), hops.len());
+    if let Some(keep_us) = trace.keep_us {
+        let _ = write!(text, ", keep;dur={};desc=\"on all disks\"", ms(keep_us));
+    }
+    for ((hop, next), number) in hops.iter().zip(hops.iter().cycle().skip(1)).zip(1..) {
+        let Hop { member, link_us, wait_us } = hop;
+        if let Some(wait_us) = wait_us {
+            let _ = write!(text, ", disk{number};dur={};desc=\"{member}\"", ms(*wait_us));
+        }
+        if let Some(link_us) = link_us {
+            let (to, ms) = (next.member, ms(*link_us));
+            let _ = write!(text, ", link{number};dur={ms};desc=\"{member} to {to}\"");
+        }
+    }
+    text
 }
 
 /// How fast a body comes: as on the line protocol, a client may be silent for [`STALL`], and then must send

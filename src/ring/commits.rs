@@ -48,6 +48,15 @@ const DOUBLINGS_MAX: u32 = 4;
 /// Writes of one creator that failed and are named; if there are more, all count as failed.
 const FAILED_MAX: usize = 64;
 
+/// A KEEP of another member, and since when it waits for what.
+#[derive(Debug)]
+struct WaitingKeep {
+    since: Time,
+    after: Ticket,
+    last: ArrivalId,
+    keep: Box<Keep>,
+}
+
 /// What this node knows of KEEPs.
 #[derive(Debug, Default)]
 pub(super) struct Commits {
@@ -65,7 +74,9 @@ pub(super) struct Commits {
     in_vain: u32,
     /// Of others: each waits until the store has confirmed everything up to a ticket, and a moment for
     /// contents that had begun to come.
-    waiting: VecDeque<(Ticket, ArrivalId, Box<Keep>)>,
+    waiting: VecDeque<WaitingKeep>,
+    /// How long the one that came back last has waited at each member, in microseconds.
+    waits: Vec<u32>,
     /// What the store could not keep, by the node that made the version.
     failed: BTreeMap<SocketAddr, (Status, Failed)>,
 }
@@ -80,6 +91,11 @@ impl Commits {
     /// Whether this KEEP, or a later one, has come back.
     pub(super) fn has(&self, number: u64) -> bool {
         self.back >= number
+    }
+
+    /// How long the KEEP that came back last has waited at each member, in microseconds.
+    pub(super) fn waits(&self) -> &[u32] {
+        &self.waits
     }
 
     /// Whether a KEEP waits here.
@@ -134,7 +150,8 @@ impl Node {
         self.commits.open.push_back(self.commits.made);
         let op = OpId { creator: self.config.address, count: self.commits.made };
         let (view, failed, pending) = (self.circle, Failed::default(), Failed::default());
-        let keep = Keep { op, view, hops: 0, refused: None, failed, pending };
+        let waits = Vec::new();
+        let keep = Keep { op, view, hops: 0, refused: None, failed, pending, waits };
         self.say(link, Peer::Keep(Box::new(keep)), out);
     }
 
@@ -156,7 +173,8 @@ impl Node {
             self.commits.waiting.pop_front();
         }
         let last = (self.storing.last_ticket(), self.arriving.last());
-        self.commits.waiting.push_back((last.0, last.1, keep));
+        let (after, last) = last;
+        self.commits.waiting.push_back(WaitingKeep { since: now, after, last, keep });
         self.pass_keeps(now, out);
     }
 
@@ -165,11 +183,12 @@ impl Node {
         if self.commits.holds_keeps() {
             self.drop_old_arrivals(now, out);
         }
-        while let Some((after, last, _)) = self.commits.waiting.front()
+        while let Some(WaitingKeep { after, last, .. }) = self.commits.waiting.front()
             && self.storing.is_confirmed_up_to(*after)
             && !self.arriving.holds_keep(now, *last)
         {
-            let (_, _, mut keep) = self.commits.waiting.pop_front().expect("it was looked at");
+            let waited = self.commits.waiting.pop_front().expect("it was looked at");
+            let WaitingKeep { since, mut keep, .. } = waited;
             let Some(next) = self.next.as_ref().filter(|_| keep.view == self.circle) else {
                 continue;
             };
@@ -181,19 +200,22 @@ impl Node {
             let pending = self.arriving.pending(keep.op.creator, FAILED_MAX);
             keep.pending.add_all(pending, FAILED_MAX);
             keep.hops += 1;
+            let wait = now.since(since).as_micros();
+            keep.waits.push(u32::try_from(wait).unwrap_or(u32::MAX));
             self.say(link, Peer::Keep(keep), out);
         }
     }
 
     /// A KEEP of this node has gone all round.
     fn keep_returned(&mut self, now: Time, keep: &Keep, out: &mut Vec<Output>) {
-        let Keep { op, view, hops, refused, failed, pending } = keep;
+        let Keep { op, view, hops, refused, failed, pending, waits } = keep;
         let is_whole = hops.saturating_add(1) == self.live;
         if *view != self.circle || self.commits.circle != self.circle || !is_whole {
             return;
         }
         self.commits.open.retain(|&it| it > op.count);
         self.commits.back = self.commits.back.max(op.count);
+        self.commits.waits.clone_from(waits);
         let in_vain = self.commits.in_vain;
         self.kept(now, op.count, refused.map(|refused| (refused, failed)), pending, out);
         if self.commits.again_at.is_none() && self.commits.in_vain == in_vain {

@@ -31,6 +31,8 @@ pub const FORGET_AFTER: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How long a deletion is remembered by default. No less than [`FORGET_AFTER`]: two rings that have
 /// been apart for longer than they know of each other do not meet by themselves.
 pub const TOMBSTONE_TTL: Duration = FORGET_AFTER;
+/// Writes of which a node remembers where their time went.
+pub const TRACES_KEPT: usize = 64;
 /// How many versions of a name are kept by default.
 pub const KEEP_VERSIONS: usize = 3;
 /// How many may be.

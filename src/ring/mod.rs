@@ -90,6 +90,7 @@ mod rng;
 mod short_links;
 pub mod size;
 mod sync;
+mod traced;
 pub mod version;
 pub mod versions;
 pub mod view;

@@ -38,6 +38,7 @@ use super::{
     rng::Rng,
     short_links::{Seeking, ShortLinks},
     sync::Catchup,
+    traced::Traced,
     version::{Clock, Stamp, Time},
     view::{Member, MemberState, View, ViewHash},
 };
@@ -97,6 +98,7 @@ pub struct Node {
     pub(super) seeking: Seeking,
     pub(super) operations: Operations,
     pub(super) commits: Commits,
+    pub(super) traced: Traced,
     pub(super) arriving: Arriving,
     pub(super) waiting: Waiting,
     pub(super) catchup: Catchup,
@@ -188,6 +190,7 @@ impl Node {
             seeking: Seeking::default(),
             operations: Operations::new(config.seed),
             commits: Commits::default(),
+            traced: Traced::default(),
             arriving: Arriving::new(config.seed),
             waiting: Waiting::default(),
             catchup: Catchup::default(),

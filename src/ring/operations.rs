@@ -64,6 +64,7 @@ struct Operation {
 #[derive(Debug)]
 struct Closed {
     circle: ViewHash,
+    at: Time,
     answer: Answer,
 }
 
@@ -447,10 +448,10 @@ impl Node {
             None => Answer::Stored { version, copies },
         };
         if !self.has_keepers() {
-            return self.write_done(now, op.count, answer, out);
+            return self.write_done(now, op.count, None, answer, out);
         }
         let operation = self.operations.open.get_mut(&op.count).expect("it is open");
-        operation.closed = Some(Closed { circle: view, answer });
+        operation.closed = Some(Closed { circle: view, at: now, answer });
         let (name, Task::Write(item)) = (operation.name.clone(), operation.what.clone()) else {
             return;
         };
@@ -502,18 +503,28 @@ impl Node {
         let is_kept = self.commits.has(operation.keep);
         let closed = operation.closed.take_if(|it| it.circle == self.circle && is_kept);
         let failed = operation.failed;
-        if let Some(Closed { answer, .. }) = closed {
+        if let Some(Closed { at, answer, .. }) = closed {
             let answer = failed.map_or(answer, |(status, by)| could_not_keep(status, by));
-            self.write_done(now, count, answer, out);
+            self.write_done(now, count, Some(at), answer, out);
         }
     }
 
-    /// A write is done but for this node's own store.
-    fn write_done(&mut self, now: Time, count: u64, answer: Answer, out: &mut Vec<Output>) {
+    /// A write is done but for this node's own store. `closed`: when its circle had closed, if a KEEP was
+    /// awaited after that.
+    fn write_done(
+        &mut self,
+        now: Time,
+        count: u64,
+        closed: Option<Time>,
+        answer: Answer,
+        out: &mut Vec<Output>,
+    ) {
         let operation = self.operations.finish(now, count);
         if let Task::Write(item) = operation.what {
+            let version = item.version;
             let reply = Reply { id: operation.request, until: operation.until, answer };
             self.keep_own(now, &operation.name, item, reply, out);
+            self.trace(operation.name, version, (operation.begun, closed, now));
         }
     }
 

@@ -56,6 +56,10 @@ impl Node {
                 let reason = format!("{} cannot be pulled from here", name.wire());
                 Some(Answer::Refused(Refusal::new(Status::NotFound, reason)))
             }
+            Request::Trace { version } => {
+                self.traces(id, version, out);
+                None
+            }
             Request::Log { name } => self.log(now, id, name),
             Request::List { prefix, after, limit, hashes } => {
                 self.list(now, id, prefix, after, limit, hashes)

@@ -282,8 +282,9 @@ fn a_write_that_was_not_entered_for_a_later_one_fails_with_that() {
     let link = keeper.is_forwarded(Role::Member, &[(None, version(2)), (None, version(1))]);
     let (op, view) = (OpId { creator: other(), count: 1 }, keeper.node.view().circle_hash());
     let (refused, failed) = (None, Failed::default());
-    let pending = Failed::default();
-    keeper.hears(link, Peer::Keep(Box::new(Keep { op, view, hops: 0, refused, failed, pending })));
+    let (pending, waits) = (Failed::default(), Vec::new());
+    let keep = Keep { op, view, hops: 0, refused, failed, pending, waits };
+    keeper.hears(link, Peer::Keep(Box::new(keep)));
     keeper.store_says(0, Err(StoreFault::Full));
     let keeps = keeper.sent.iter().filter_map(|it| match it {
         Peer::Keep(keep) => Some(keep.failed.clone()),

@@ -69,6 +69,7 @@ mod stores;
 #[cfg(target_os = "linux")]
 mod systemd;
 mod tidy;
+mod traced;
 mod traces;
 mod traffic;
 mod up;

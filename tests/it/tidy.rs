@@ -42,6 +42,7 @@ const CIRCLES: &[&[&str]] = &[
         "ring/reading",
         "ring/requests",
         "ring/sync",
+        "ring/traced",
     ],
     // The driver starts tasks, and they call it.
     &["net/driver", "net/http", "net/link", "net/pull", "net/task", "net/upload"],

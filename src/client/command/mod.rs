@@ -14,6 +14,7 @@ mod push;
 mod put;
 mod ring;
 mod status;
+mod trace;
 mod verdict;
 mod verify;
 mod wanted;
@@ -35,6 +36,7 @@ use self::{
     put::put,
     ring::ring,
     status::status,
+    trace::trace,
     verify::verify,
 };
 use super::{
@@ -109,6 +111,7 @@ async fn serve(name: &str, options: Options) -> Result<Exit, Failure> {
         Verb::Import(verb) => import(name, client, verb).await,
         Verb::Ring(verb) => ring(client, verb).await,
         Verb::Status(verb) => status(name, client, timeouts, verb).await,
+        Verb::Trace(verb) => trace(client, verb).await,
         Verb::Forget(verb) => forget(client, verb).await,
         Verb::Ping(verb) => ping(client, verb).await,
         Verb::Info(verb) => info(client, verb).await,

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     ending::until_signal,
     outcome::{Failure, Printed, exit_of, printed_name, say, valid, worse},
+    trace,
 };
 use crate::{
     cli::{Exit, UsageError, counted},
@@ -35,6 +36,9 @@ pub(super) async fn put(
     if verb.if_version.is_some() && !is_lone {
         return Err(UsageError("--if-version is for one file".into()).into());
     }
+    if verb.trace && !is_lone {
+        return Err(UsageError("--trace is for one file".into()).into());
+    }
     let Collected { sources, skipped } = sources(&verb)?;
     let (mut exit, mut printed, mut tally) = (Exit::Done, Printed::default(), Tally::default());
     tally.skipped = skipped.len();
@@ -62,12 +66,14 @@ pub(super) async fn put(
             meter
         }
     };
+    let mut written = None;
     let work = upload_counted(nodes, timeouts, sources, selection, &meter, |source, result| {
         if verb.json {
             printed.json(&json(source, &result));
         }
         let line = match &result {
             Ok(Uploaded::Put { reply, bytes }) => {
+                written = reply.key("version").and_then(|version| version.parse().ok());
                 tally.put += 1;
                 tally.bytes += bytes;
                 shown(&reply.line)
@@ -97,6 +103,13 @@ pub(super) async fn put(
     let work = progress::show(&meter, !verb.json, work);
     let left = until_signal(async { Ok(work.await) }, || ()).await?;
     tally.failed += left;
+    if let Some(version) = written.filter(|_| verb.trace) {
+        match (trace::of_write(version, timeouts).await?, verb.json) {
+            (Some(trace), true) => printed.json(&trace::as_json(&trace)),
+            (Some(trace), false) => printed.line(trace::table(&trace).trim_end()),
+            (None, _) => say(name, "the node does not know where the time went"),
+        }
+    }
     if !is_lone && !verb.json {
         printed.line(tally.line());
     }

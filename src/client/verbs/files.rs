@@ -50,6 +50,11 @@ pub(in crate::client) struct Put {
     #[argh(option, arg_name = "version")]
     pub if_version: Option<Expected>,
 
+    /// show where the time went: once round the ring, on the disks of its members, from node to node;
+    /// for one file
+    #[argh(switch)]
+    pub trace: bool,
+
     /// also send files that the ring has unchanged; a lone file is always sent
     #[argh(switch)]
     pub all: bool,

@@ -9,7 +9,7 @@ use argh::{ArgsInfo, FromArgs};
 pub(super) use self::{
     files::{Delete, Get, List, Log, Put},
     folders::{Export, Import, Pull, Push, Verify},
-    ring::{Forget, Info, Ping, Ring, Status},
+    ring::{Forget, Info, Ping, Ring, Status, Trace},
 };
 use super::bench::Bench;
 
@@ -28,6 +28,7 @@ pub(super) enum Verb {
     Import(Import),
     Ring(Ring),
     Status(Status),
+    Trace(Trace),
     Forget(Forget),
     Ping(Ping),
     Info(Info),

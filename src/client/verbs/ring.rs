@@ -83,3 +83,23 @@ pub(in crate::client) struct Info {
     #[argh(switch)]
     pub json: bool,
 }
+
+/// Shows where the time of a node's last writes went, the newest first.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "trace",
+    help_triggers("-h", "--help"),
+    example = "{command_name}\n\
+               {command_name} -i 127.0.1.1 -p 4044 --json",
+    note = "Of each of the last 64 writes that the node was asked for: how long it was once round the\n\
+            ring, and then until it was on the disks of all members; and of each member how long a\n\
+            message usually takes to the next one (half of its round trip), and how long its disk\n\
+            took. `-` is what is not known. A node alone in its ring has none."
+)]
+pub(in crate::client) struct Trace {
+    /// print one JSON object: writes, and of each name, version, round_us, keep_us and hops; of each
+    /// hop member, link_us and disk_us, all in microseconds; null is what is not known
+    #[argh(switch)]
+    pub json: bool,
+}

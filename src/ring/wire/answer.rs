@@ -8,6 +8,7 @@ use super::{
     line::{on_one_line, push_line},
     refusal::Refusal,
     rows::{Row, push_rows},
+    trace::{WriteTrace, push_traces},
 };
 use crate::ring::{
     digits::Hex,
@@ -40,6 +41,11 @@ pub enum Answer {
     Log {
         /// All that the node holds.
         versions: Vec<FileRow>,
+    },
+    /// Where the time of the node's last writes went, the newest first.
+    Traced {
+        /// All that are remembered.
+        traces: Vec<WriteTrace>,
     },
     /// The members, live ones first and in the order of the ring.
     Ring {
@@ -125,6 +131,13 @@ impl Encode for Answer {
                 push_files(&mut body, files);
                 let (len, count, more) = (body.len(), files.len(), u8::from(*more));
                 push_line(out, format_args!("200 OK len={len} count={count} more={more}"));
+                out.extend_from_slice(&body);
+            }
+            Self::Traced { traces } => {
+                let mut body = Vec::new();
+                push_traces(&mut body, traces);
+                let (len, count) = (body.len(), traces.len());
+                push_line(out, format_args!("200 OK len={len} count={count}"));
                 out.extend_from_slice(&body);
             }
             Self::Ring { members: rows, me } => {

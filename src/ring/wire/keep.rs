@@ -1,13 +1,13 @@
 //! KEEP: on its way round behind the writes of its creator.
 
-use std::{collections::BTreeSet, fmt::Write as _, net::SocketAddr};
+use std::{collections::BTreeSet, fmt::Write as _, iter, net::SocketAddr};
 
 use super::{
     line::{BadKey, Line, push_line},
     op::OpId,
     refusal::{Reject, Status},
 };
-use crate::ring::{version::Stamp, view::ViewHash};
+use crate::ring::{limits::MEMBERS_MAX, version::Stamp, view::ViewHash};
 
 /// All writes, where single ones are not named.
 const ALL: &str = "all";
@@ -27,6 +27,8 @@ pub struct Keep {
     pub failed: Failed,
     /// What a member lacks whose content is still on its way to it.
     pub pending: Failed,
+    /// How long it waited at each member for its store, in microseconds.
+    pub waits: Vec<u32>,
 }
 
 /// Writes of one node that others could not keep, or not yet.
@@ -92,13 +94,16 @@ impl Failed {
 
 impl Keep {
     pub(super) fn encode(&self, stamp: Stamp, out: &mut Vec<u8>) {
-        let Self { op, view, hops, refused, failed, pending } = self;
+        let Self { op, view, hops, refused, failed, pending, waits } = self;
         let mut more = String::new();
         if let Some((status, by)) = refused {
             let _ = write!(more, " refused={} by={by}", status.words().0);
         }
         failed.push("failed", &mut more);
         pending.push("pending", &mut more);
+        for (wait, begin) in waits.iter().zip([" waits="].into_iter().chain(iter::repeat(","))) {
+            let _ = write!(more, "{begin}{wait}");
+        }
         push_line(out, format_args!("KEEP op={op} view={view} hops={hops}{more} stamp={stamp}"));
     }
 }
@@ -118,5 +123,12 @@ pub(super) fn keep(line: Line<'_>) -> Result<Keep, Reject> {
         refused,
         failed: Failed::read(line, "failed")?,
         pending: Failed::read(line, "pending")?,
+        waits: match line.key("waits") {
+            None => Vec::new(),
+            // It is for people: what is odd is left out.
+            Some(waits) => {
+                waits.split(',').map_while(|it| it.parse().ok()).take(MEMBERS_MAX).collect()
+            }
+        },
     })
 }

@@ -17,6 +17,7 @@ pub use super::{
     request::{Condition, PullOf, Request},
     rows::Row,
     sync::Sync,
+    trace::{Hop, WriteTrace},
 };
 pub use crate::ring::item::{Body, Content, Item, ItemValue};
 

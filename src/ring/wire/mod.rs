@@ -38,4 +38,5 @@ pub mod reply;
 pub(crate) mod request;
 mod rows;
 mod sync;
+mod trace;
 mod verbs;

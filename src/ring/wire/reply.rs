@@ -7,6 +7,7 @@ pub use super::rows::{RingMember, RingState, flag};
 use super::{
     files::{FileRow, file},
     line::{BadKey, Line, decimal},
+    trace::WriteTrace,
 };
 use crate::ring::{
     limits::{FILE_BYTES_CEILING, LINE_BYTES_MAX},
@@ -61,6 +62,11 @@ impl Reply {
     pub fn files(&self) -> Result<Vec<FileRow>, String> {
         let read = |line: Result<_, String>| file(line?).map_err(|bad| bad.refusal.reason);
         self.lines().map(read).collect()
+    }
+
+    /// Of an answer to TRACE: where the time of writes went. A line that is not understood is left out.
+    pub fn traces(&self) -> Vec<WriteTrace> {
+        self.lines().filter_map(|line| WriteTrace::read(line.ok()?)).collect()
     }
 
     /// Of an answer to RING: the members.

@@ -68,6 +68,11 @@ pub enum Request {
     Ping,
     /// Which node are you, and what are your limits?
     Info,
+    /// Where did the time of your last writes go?
+    Trace {
+        /// Only of this one.
+        version: Option<Version>,
+    },
     /// Do not seek this member any more: it will not return.
     Forget {
         /// The member, which must be gone.
@@ -140,6 +145,10 @@ impl Encode for Request {
                 let only_if = Condition::key(*only_if);
                 push_line(out, format_args!("DELETE {}{only_if}", name.wire()));
             }
+            Self::Trace { version: None } => push_line(out, format_args!("TRACE")),
+            Self::Trace { version: Some(version) } => {
+                push_line(out, format_args!("TRACE version={version}"));
+            }
             Self::Log { name } => push_line(out, format_args!("LOG {}", name.wire())),
             Self::List { prefix, after, limit, hashes } => {
                 let key = |key, text: &str| match text {
@@ -204,6 +213,10 @@ pub(super) fn delete(line: Line<'_>) -> Result<Request, Reject> {
 
 pub(super) fn log(line: Line<'_>) -> Result<Request, Reject> {
     Ok(Request::Log { name: line.name(1)? })
+}
+
+pub(super) fn trace(line: Line<'_>) -> Result<Request, Reject> {
+    Ok(Request::Trace { version: line.optional("version")? })
 }
 
 pub(super) fn list(line: Line<'_>) -> Result<Request, Reject> {

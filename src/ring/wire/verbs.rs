@@ -58,6 +58,7 @@ static VERBS: &[Verb] = &[
     ask("RING", Nothing, |_| Ok(Request::Ring)),
     ask("PING", Nothing, |_| Ok(Request::Ping)),
     ask("INFO", Nothing, |_| Ok(Request::Info)),
+    ask("TRACE", Nothing, request::trace),
     ask("FORGET", Nothing, request::forget),
     ask("QUIT", Nothing, |_| Ok(Request::Quit)),
     // Between nodes.

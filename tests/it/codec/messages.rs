@@ -69,9 +69,16 @@ pub(super) fn examples() -> Vec<Message> {
     let found = ForwardGet { lacks, found: Some(item.clone()), ..get.clone() };
     let tombstone = Item::tombstone(version);
     let (none, pending) = (Failed::default(), Failed::Some([Stamp(2), Stamp(3)].into()));
-    let keep =
-        Keep { op, view: hash, hops: 1, refused: None, failed: none, pending: Failed::default() };
-    let not_yet = Keep { pending, ..keep.clone() };
+    let keep = Keep {
+        op,
+        view: hash,
+        hops: 1,
+        refused: None,
+        failed: none,
+        pending: Failed::default(),
+        waits: Vec::new(),
+    };
+    let not_yet = Keep { pending, waits: vec![1700, 0], ..keep.clone() };
     let failed = Failed::Some([Stamp(1), Stamp(u64::MAX)].into());
     let refused = Some((Status::InsufficientStorage, gone));
     let not_kept = Keep { refused, failed, ..keep.clone() };
@@ -141,6 +148,8 @@ pub(super) fn examples() -> Vec<Message> {
         Request::Delete { name: name.clone(), only_if: None },
         Request::Delete { name: name.clone(), only_if: Some(Condition::Absent) },
         Request::Log { name: name.clone() },
+        Request::Trace { version: None },
+        Request::Trace { version: Some(version) },
         Request::List { prefix: "img/".into(), after: "img/a b".into(), limit: 10, hashes: true },
         Request::Ring,
         Request::Ping,
@@ -211,6 +220,7 @@ fn request() -> impl Strategy<Value = Request> {
         }),
         (any_name(), condition()).prop_map(|(name, only_if)| Request::Delete { name, only_if }),
         any_name().prop_map(|name| Request::Log { name }),
+        option::of(any_version()).prop_map(|version| Request::Trace { version }),
         ("\\PC{0,50}", "\\PC{0,50}", 0_usize..=1000, any::<bool>()).prop_map(
             |(prefix, after, limit, hashes)| Request::List { prefix, after, limit, hashes }
         ),
@@ -313,14 +323,16 @@ fn keep() -> impl Strategy<Value = Keep> {
     };
     let status = select(vec![Status::Unavailable, Status::InsufficientStorage]);
     let refused = option::of((status, any_address()));
-    (any_op(), any::<u64>(), any::<usize>(), refused, failed(), failed()).prop_map(
-        |(op, view, hops, refused, failed, pending)| Keep {
+    let waits = vec(any::<u32>(), 0..5);
+    (any_op(), any::<u64>(), any::<usize>(), refused, failed(), failed(), waits).prop_map(
+        |(op, view, hops, refused, failed, pending, waits)| Keep {
             op,
             view: ViewHash(view),
             hops,
             refused,
             failed,
             pending,
+            waits,
         },
     )
 }

@@ -172,6 +172,11 @@ fn what_a_client_writes_is_as_the_protocol_says() {
             "DELETE a%20b if-version=00000000000000ff@127.0.1.1:4043\n",
         ),
         (Request::Log { name: name.clone() }, "LOG a%20b\n"),
+        (Request::Trace { version: None }, "TRACE\n"),
+        (
+            Request::Trace { version: Some(version) },
+            "TRACE version=00000000000000ff@127.0.1.1:4043\n",
+        ),
         (list("", "", 1000, false), "LIST\n"),
         (list("img/", "b c", 5, true), "LIST after=b%20c prefix=img/ limit=5 hashes=1\n"),
         (Request::Ring, "RING\n"),

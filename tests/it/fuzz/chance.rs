@@ -96,6 +96,7 @@ impl World<Fuzz> {
                     true => Failed::All,
                     false => Failed::Some([self.version(source).stamp].into()),
                 },
+                waits: Vec::new(),
             })),
             7 if source.flag() => Peer::Offer(Box::new(Offer {
                 op,
@@ -246,6 +247,7 @@ pub fn request(source: &mut Source<'_>) -> Request {
             Request::Get { name: source.name(), version }
         }
         8 | 9 => Request::Delete { name: source.name(), only_if: condition(source) },
+        11 => Request::Trace { version: None },
         10 => Request::Log { name: source.name() },
         5 => Request::List { prefix: String::new(), after: "a".into(), limit: 1, hashes: false },
         6 => Request::Ring,

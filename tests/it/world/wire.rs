@@ -55,6 +55,8 @@ fn encode_request(request: &Request) -> Vec<u8> {
         Request::Delete { name, only_if } => {
             format!("DELETE {}{}\n", name.wire(), encode_condition(only_if))
         }
+        Request::Trace { version: None } => "TRACE\n".into(),
+        Request::Trace { version: Some(version) } => format!("TRACE version={version}\n"),
         Request::Log { name } => format!("LOG {}\n", name.wire()),
         Request::List { prefix, after, limit, hashes } => {
             let (prefix, after) = (encode_name(prefix), encode_name(after));
