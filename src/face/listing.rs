@@ -229,8 +229,8 @@ fn as_html(prefix: &str, after: &str, page: &FolderPage) -> String {
     let mut rows = String::new();
     if prefix.is_empty() && after.is_empty() {
         rows.push_str(
-            "<p>This is a node of a ring: <a href=\"/_ring/\">its page</a>. A file named index.html \
-             would be here instead.</p>\n",
+            "<p>This is a node of a ring; /_ring/ is its page. A file named index.html would be here \
+             instead.</p>\n",
         );
     }
     rows.push_str("<table>\n<tr><th>Name</th><th>Size</th><th>Written</th></tr>\n");

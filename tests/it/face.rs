@@ -3,7 +3,9 @@
 
 mod folders;
 mod hostile;
+mod kills;
 mod limits;
+mod mirrors;
 mod nginx;
 mod own;
 mod port;

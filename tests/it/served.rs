@@ -119,6 +119,10 @@ impl Client {
         let _ = self.stream().write_all(bytes.as_ref());
     }
 
+    pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream().write_all(bytes.as_ref())
+    }
+
     pub fn get(&mut self, path: &str) -> Reply {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
         self.reply()

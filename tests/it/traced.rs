@@ -4,7 +4,11 @@ use std::{fs, net::SocketAddr, process::Command};
 
 use serde_json::Value;
 
-use crate::{cluster::Ring, disks::DiskRing, served};
+use crate::{
+    cluster::{Client, Ring, until},
+    disks::DiskRing,
+    served,
+};
 
 fn ring_client(node: SocketAddr, args: &[&str]) -> String {
     let node = node.to_string();
@@ -15,6 +19,20 @@ fn ring_client(node: SocketAddr, args: &[&str]) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
     text(&output.stdout)
+}
+
+/// The members in the order of the ring from this node on, once it knows the round trips of all.
+fn members(node: SocketAddr) -> Vec<SocketAddr> {
+    let mut client = Client::connect(node).unwrap();
+    until("the round trips are known", || {
+        let answer = client.ask("RING");
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        (text.matches(" round-trip=").count() == text.lines().count()).then_some(())
+    });
+    let mut members = client.members();
+    let own = members.iter().position(|it| *it == node).unwrap();
+    members.rotate_left(own);
+    members
 }
 
 /// A file to put, and the folder that it is in.
@@ -30,7 +48,7 @@ fn file() -> (tempfile::TempDir, String) {
 fn a_put_shows_each_hop_and_each_disk() {
     let ring = DiskRing::start();
     ring.settle();
-    let nodes = ring.addresses;
+    let nodes = members(ring.addresses[0]);
     let (_folder, path) = file();
     let shown = ring_client(nodes[0], &["put", "--trace", &path]);
     let lines: Vec<_> = shown.lines().collect();
@@ -63,15 +81,15 @@ fn a_put_shows_each_hop_and_each_disk() {
 fn a_put_over_http_says_it_in_a_header() {
     let ring = Ring::start(3, &[]);
     ring.settle();
-    let nodes = ring.addresses();
-    let mut client = served::Client::connect_to(nodes[1]).unwrap();
-    client.send(format!("PUT /x HTTP/1.1\r\nHost: {}\r\nContent-Length: 1\r\n\r\n1", nodes[1]));
+    let nodes = members(ring.nodes[1].address());
+    let mut client = served::Client::connect_to(nodes[0]).unwrap();
+    client.send(format!("PUT /x HTTP/1.1\r\nHost: {}\r\nContent-Length: 1\r\n\r\n1", nodes[0]));
     let answer = client.reply();
     assert_eq!(answer.status, 201);
     let timing = answer.header("server-timing").unwrap();
     let entries: Vec<_> = timing.split(", ").collect();
     assert!(entries[0].starts_with("round;dur=") && entries[0].ends_with(";desc=\"3 nodes\""));
-    for (entry, (from, to)) in entries[1..].iter().zip([(1, 2), (2, 0), (0, 1)]) {
+    for (entry, (from, to)) in entries[1..].iter().zip([(0, 1), (1, 2), (2, 0)]) {
         let hop = format!(";desc=\"{} to {}\"", nodes[from], nodes[to]);
         assert!(entry.starts_with("link") && entry.ends_with(&hop), "{timing}");
     }

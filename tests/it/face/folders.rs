@@ -37,7 +37,7 @@ fn a_folder_is_its_index_or_else_its_names() {
     // A name may be a file and a folder.
     assert_eq!(site.get("/c").body, "a file");
     assert!(site.get("/c/").body.contains("href=\"d\""));
-    assert!(site.get("/").body.contains("href=\"/_ring/\""));
+    assert!(site.get("/").body.contains("/_ring/ is its page"));
     assert!(site.get("/").body.contains("href=\"b/\""));
 }
 
