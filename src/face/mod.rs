@@ -11,7 +11,9 @@
 //! read         GET and HEAD of a file        conditions, ranges, negotiation, kinds: its rules, pure
 //! listing      the names in a folder
 //! write        PUT and DELETE
-//! own          everything below /_ring/
+//! own          everything below /_ring/       status, events, metrics, restore
+//!    |         upload, multipart: files from a form as it comes
+//!    |         page: what people see
 //!    |
 //! reply, body  an answer: its headers, and its bytes
 //!    |
@@ -32,6 +34,10 @@
 //!   its own. Scripts, styles, pictures and forms work; what needs an origin (fetch, modules, web fonts,
 //!   storage) does not.
 //! - **A host must be known** (`--host`), or be an address or `localhost`: see `guard`.
+//! - **The page is one document** whose style and script are named by their hashes in its policy: nothing that is
+//!   put into the ring can become a part of it. It may ask the other members whether they live, and nothing
+//!   else of them.
+//! - **A watcher is a position**: who watches a node and is slow misses messages, and costs no memory.
 //! - **Names that begin with `_ring/`** can be in the ring, but are not answered over HTTP.
 
 mod body;

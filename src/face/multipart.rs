@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn what_is_no_form_is_refused() {
         for (text, why) in [
-            ("--Bx", "no end of line"),
+            ("--Bxy", "no end of line"),
             ("--B\r\n\r\n", "has no name"),
             ("--B\r\nA: b\r\n\r\n", "has no name"),
             ("--B\r\nContent-Disposition: form-data\r\n\r\n", "has no name"),

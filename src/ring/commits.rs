@@ -30,7 +30,7 @@ use super::{
     event::{LinkId, Output},
     item::{ArrivalId, Ticket},
     limits::MEMBERS_MAX,
-    message::{Failed, Keep, OpId, Peer, Status},
+    message::{Answer, Failed, Keep, OpId, Peer, Refusal, Status},
     node::Node,
     version::{Time, Version},
     view::ViewHash,
@@ -229,4 +229,17 @@ impl Node {
             self.commits.is_wanted = true;
         }
     }
+}
+
+/// The answer where a member could not keep a write that has gone round.
+pub(super) fn could_not_keep(status: Status, by: SocketAddr) -> Answer {
+    let why = match status {
+        Status::InsufficientStorage => {
+            format!("{by} is full: its disk, or its --max-store-bytes")
+        }
+        Status::Timeout => format!("the content did not come to {by} in time"),
+        _ => format!("the disk of {by} fails"),
+    };
+    let reason = format!("{why}; other members have kept the file");
+    Answer::Refused(Refusal::new(status, reason))
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{
+    commits::could_not_keep,
     coverage::Lacks,
     event::{Output, RequestId},
     item::{ArrivalId, Body, Item},
@@ -593,17 +594,4 @@ impl Node {
         };
         out.push(Output::Reply { id: operation.request, answer });
     }
-}
-
-/// The answer where a member could not keep a write that has gone round.
-fn could_not_keep(status: Status, by: SocketAddr) -> Answer {
-    let why = match status {
-        Status::InsufficientStorage => {
-            format!("{by} is full: its disk, or its --max-store-bytes")
-        }
-        Status::Timeout => format!("the content did not come to {by} in time"),
-        _ => format!("the disk of {by} fails"),
-    };
-    let reason = format!("{why}; other members have kept the file");
-    Answer::Refused(Refusal::new(status, reason))
 }

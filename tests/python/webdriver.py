@@ -17,7 +17,7 @@ class WebDriverError(Exception):
     """What the browser answers when it cannot do something."""
 
 
-def wait_for(what, probe, seconds=15):
+def wait_for(what, probe, seconds=45):
     """Asks `probe` until it gives something true, and gives that. It may raise meanwhile."""
     deadline = time.monotonic() + seconds
     while True:

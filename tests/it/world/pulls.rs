@@ -5,7 +5,7 @@
 //! then it sends it again. Of a pull it is asked after a while whether the other host can be reached and
 //! has the content; if it is still receiving that itself, the pull goes on until it is there. One that
 //! breaks off does so after any byte, and what has come stays for the next attempt, which may be at
-//! another host.
+//! another host. Some come damaged.
 
 use std::net::SocketAddr;
 
@@ -49,6 +49,8 @@ pub struct Upload {
 const BREAKS_PERCENT: u64 = 15;
 /// And so many are slow.
 const SLOW_PERCENT: u64 = 10;
+/// And of so many pulls that are whole, a byte is not as it was sent.
+const DAMAGED_PERCENT: u64 = 4;
 
 impl Pull {
     pub fn new(from: SocketAddr, name: Name, of: PullOf) -> Self {
@@ -207,6 +209,13 @@ impl<S: Scene> World<S> {
         let missing = content.get(here.len()..).unwrap_or_default();
         let comes = if breaks { self.time.rng.index(missing.len() + 1) } else { missing.len() };
         here.extend_from_slice(&missing[..comes]);
+        if self.network.is_rough
+            && !breaks
+            && self.time.rng.chance(DAMAGED_PERCENT)
+            && let Some(last) = here.last_mut()
+        {
+            *last ^= 1;
+        }
         match breaks {
             true => Err(PullFault::Broken),
             false => Ok(parts.remove(&arrival).unwrap_or_default().into()),
