@@ -15,7 +15,7 @@ use crate::{
     net::handle::{NodeHandle, Pieces, StreamedFile},
 };
 
-use super::limits::UNCOUNTED_BYTES_MAX;
+use super::limits::{TURN_BYTES_MAX, UNCOUNTED_BYTES_MAX};
 
 /// A content that is to be sent, or some of it.
 pub(super) enum FileContent {
@@ -28,6 +28,8 @@ pub(super) struct PartsBody {
     parts: VecDeque<Part>,
     /// Bytes that are still to come.
     left: u64,
+    /// Bytes that were given since others had their turn.
+    turn: usize,
     /// What lives as long as it does.
     _held: Option<Box<dyn Any>>,
 }
@@ -104,7 +106,7 @@ impl FileContent {
 
 impl PartsBody {
     fn new(held: Option<Box<dyn Any>>) -> Self {
-        Self { parts: VecDeque::new(), left: 0, _held: held }
+        Self { parts: VecDeque::new(), left: 0, turn: 0, _held: held }
     }
 
     pub(super) fn push_bytes(&mut self, bytes: Bytes) {
@@ -140,15 +142,25 @@ impl Body for PartsBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.turn >= TURN_BYTES_MAX {
+            // A client that takes bytes as fast as they come must not keep the thread from the ring.
+            self.turn = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         loop {
             let piece = match self.parts.front_mut() {
                 None => return Poll::Ready(None),
-                Some(Part::Bytes(bytes)) => std::mem::take(bytes),
-                Some(Part::Pieces(pieces)) => match ready!(pieces.poll_next(cx)) {
-                    None => Bytes::new(),
-                    Some(Ok(piece)) => piece,
+                Some(Part::Bytes(bytes)) => bytes.split_to(bytes.len().min(TURN_BYTES_MAX)),
+                Some(Part::Pieces(pieces)) => match pieces.poll_next(cx) {
+                    Poll::Ready(None) => Bytes::new(),
+                    Poll::Ready(Some(Ok(piece))) => piece,
                     // Its length was promised, so the connection can only break.
-                    Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into()))),
+                    Poll::Pending => {
+                        self.turn = 0;
+                        return Poll::Pending;
+                    }
                 },
             };
             if piece.is_empty() {
@@ -156,6 +168,7 @@ impl Body for PartsBody {
                 continue;
             }
             self.left = self.left.saturating_sub(piece.len() as u64);
+            self.turn += piece.len();
             return Poll::Ready(Some(Ok(Frame::data(piece))));
         }
     }

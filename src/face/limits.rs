@@ -28,6 +28,8 @@ pub const PART_HEAD_BYTES_MAX: usize = 8 << 10;
 pub const FIELD_BYTES_MAX: usize = 1 << 10;
 /// Bytes of a content that leaves without being counted against what is in flight.
 pub const UNCOUNTED_BYTES_MAX: usize = 16 << 10;
+/// Bytes that one answer gives its connection before others have their turn.
+pub const TURN_BYTES_MAX: usize = 256 << 10;
 /// How long a write waits until the node has room for it; then 503.
 pub const ROOM_WAIT: Duration = Duration::from_secs(10);
 /// How often a file is asked for again whose content was replaced before it was read.

@@ -120,9 +120,7 @@ impl Node {
         if let Some(held) = held
             && forward.found.as_ref().is_none_or(|found| found.version < held.version)
         {
-            let item = held.item();
-            let is_large = self.goes_apart(item.len());
-            forward.found = Some(if is_large { item.apart(self.config.address) } else { item });
+            forward.found = Some(self.travelling(held.item()));
         }
         if forward.op.creator == self.config.address {
             return self.get_returned(now, *forward, out);

@@ -320,7 +320,7 @@ impl Node {
             }
             Task::Read(wanted) => {
                 let wanted = *wanted;
-                let found = self.held(&name, wanted);
+                let found = self.held(&name, wanted).map(|item| self.travelling(item));
                 let lacks = Lacks::of(&self.offered(), &self.view, self.config.address);
                 let lacks = (!self.ready).then_some(lacks);
                 let forward = ForwardGet { op, view, name, hops: 0, lacks, wanted, found };

@@ -19,6 +19,15 @@ impl Node {
         held.as_ref().map(IndexEntry::item)
     }
 
+    /// What a GET that goes round brings of a version that this node holds: a large content stays here,
+    /// and is pulled by those that lack it.
+    pub(super) fn travelling(&self, item: Item) -> Item {
+        match self.goes_apart(item.len()) {
+            true => item.apart(self.config.address),
+            false => item,
+        }
+    }
+
     /// The answer to a GET for which this was found.
     pub(super) fn found(
         &self,
