@@ -261,10 +261,12 @@ impl Folder {
             };
             match opened {
                 Ok(opened) => path.push(Arc::new(opened)),
-                Err(error @ (Errno::NOTDIR | Errno::LOOP)) => {
+                Err(Errno::NOTDIR | Errno::LOOP) => {
                     return Err(match statat(above, *folder, AtFlags::SYMLINK_NOFOLLOW) {
+                        // It was deleted just now, and a folder may be there already: it is tried again.
+                        Ok(stat) if type_of(&stat) == FileType::Directory => Errno::NOENT.into(),
                         Ok(stat) => no_folder(folder, type_of(&stat)),
-                        Err(_) => error.into(),
+                        Err(gone) => gone.into(),
                     });
                 }
                 Err(error) => return Err(error.into()),

@@ -181,3 +181,33 @@ impl Body for PartsBody {
         SizeHint::with_exact(self.left)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn others_have_their_turn_after_some_of_a_large_content() {
+        let content = Bytes::from(vec![7; 10 * TURN_BYTES_MAX + 1]);
+        let mut body = PartsBody::new(None);
+        body.push_bytes(content.clone());
+        let mut body = Box::pin(body);
+        let mut cx = Context::from_waker(Waker::noop());
+        let (mut come, mut since) = (Vec::new(), 0);
+        loop {
+            match body.as_mut().poll_frame(&mut cx) {
+                Poll::Ready(None) => break,
+                Poll::Ready(Some(frame)) => {
+                    let piece = frame.unwrap().into_data().unwrap();
+                    since += piece.len();
+                    assert!(since <= TURN_BYTES_MAX, "{since}");
+                    come.extend_from_slice(&piece);
+                }
+                Poll::Pending => since = 0,
+            }
+        }
+        assert!(come == content);
+    }
+}
