@@ -52,8 +52,12 @@ impl<S: Clone + Send + Sync + 'static> Front for App<S> {
         exchange: &'a mut Exchange,
         head: &'a mut request::Parts,
     ) -> Answering<'a> {
+        // What need not wait is no future of its own: each would be moved in memory several times.
         Box::pin(async move {
-            let request = receive(exchange, head).await?;
+            let mut request = request(exchange, head)?;
+            if exchange.has_body() {
+                request.replace_body(receive(exchange).await?);
+            }
             let limit = exchange.options().request_timeout;
             let answering = pin!(AssertUnwindSafe(self.0.respond(request)).catch_unwind());
             let answered = within(limit, answering).await.ok_or(StatusCode::REQUEST_TIMEOUT)?;
@@ -62,7 +66,7 @@ impl<S: Clone + Send + Sync + 'static> Front for App<S> {
                 Ok(answer) => answer,
             };
             // The request's headers have been read: the answer's go into their memory.
-            hand_on(exchange, answer, std::mem::take(&mut head.headers)).await
+            hand_on(exchange, answer, std::mem::take(&mut head.headers))
         })
     }
 }
@@ -75,31 +79,30 @@ pub(crate) fn is_of_allowed_origin<S>(request: &tide::Request<S>) -> bool {
     request.ext::<FromAllowedOrigin>().is_some()
 }
 
-/// The request as tide sees it, with all of its body.
-async fn receive(
-    exchange: &mut Exchange,
-    head: &request::Parts,
-) -> Result<tide_http::Request, Refusal> {
-    let shared = exchange.connection.shared.clone();
-    let mut request = convert::request(head, &shared.options)?;
+/// The request as tide sees it, without its body.
+fn request(exchange: &Exchange, head: &request::Parts) -> Result<tide_http::Request, Refusal> {
+    let options = exchange.options();
+    let mut request = convert::request(head, options)?;
     request.set_peer_addr(Some(exchange.client()));
     if let Some(trace) = exchange.trace() {
         request.ext_mut().insert(trace.clone());
     }
-    if cors::origin(&shared.options, head).is_some() {
+    if cors::origin(options, head).is_some() {
         request.ext_mut().insert(FromAllowedOrigin);
-    }
-    if exchange.has_body() {
-        let received = within(shared.options.body_timeout(), exchange.receive()).await;
-        let received = received.ok_or(StatusCode::REQUEST_TIMEOUT)??;
-        let (reader, bytes) = received.into_reader();
-        request.replace_body(Body::from_reader(reader, Some(bytes)));
     }
     Ok(request)
 }
 
+/// All of the request's body.
+async fn receive(exchange: &mut Exchange) -> Result<Body, Refusal> {
+    let limit = exchange.options().body_timeout();
+    let received = within(limit, exchange.receive()).await.ok_or(StatusCode::REQUEST_TIMEOUT)??;
+    let (reader, bytes) = received.into_reader();
+    Ok(Body::from_reader(reader, Some(bytes)))
+}
+
 /// tide's answer as hyper sees it.
-async fn hand_on(
+fn hand_on(
     exchange: &mut Exchange,
     mut answer: tide_http::Response,
     mut headers: HeaderMap,
@@ -109,7 +112,7 @@ async fn hand_on(
     }
     let (status, closes) = convert::response(&answer, &mut headers).ok_or(Refusal::Failed)?;
     let body = answer.take_body();
-    let pieces = pieces(body).await.map_err(|_| Refusal::Failed)?;
+    let pieces = pieces(body).map_err(|_| Refusal::Failed)?;
     if closes {
         exchange.connection.state.close();
     }

@@ -10,7 +10,8 @@ use super::refusal::Refusal;
 use crate::http1::host::is_host;
 
 /// The host that a request is for: RFC 9112 requires exactly one `Host` from HTTP/1.1 on, and a
-/// host in the request's target takes precedence.
+/// host in the request's target takes precedence. What names no host has been refused over HTTP/1
+/// (`intake.rs`), and is refused here over HTTP/2.
 pub(crate) fn authority(head: &request::Parts) -> Result<&str, Refusal> {
     let no_host = Refusal::bad("the Host header names no host");
     let mut hosts = head.headers.get_all(header::HOST).iter();
@@ -20,6 +21,7 @@ pub(crate) fn authority(head: &request::Parts) -> Result<&str, Refusal> {
         (None, _) => return Err(Refusal::bad("there is no Host header")),
         _ => return Err(Refusal::bad("there is more than one Host header")),
     };
+    let is_host = |host: &str| head.version != Version::HTTP_2 || is_host(host);
     if !host.is_none_or(is_host) {
         return Err(no_host);
     }

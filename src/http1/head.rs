@@ -4,7 +4,7 @@
 /// `None`: it is not a valid header: it has a blank before the colon or at its beginning (which
 /// once continued the line above), or control characters.
 pub fn field(line: &[u8]) -> Option<(&str, &[u8])> {
-    let colon = line.iter().position(|&byte| byte == b':')?;
+    let colon = memchr::memchr(b':', line)?;
     let (name, value) = (token(&line[..colon])?, line[colon + 1..].trim_ascii());
     let is_bad = |byte: u8| byte.is_ascii_control() && byte != b'\t';
     // Without an early end, many bytes are looked at in one step.

@@ -45,6 +45,8 @@ pub struct RequestHead {
     headers: usize,
     hosts: u32,
     has_bad_host: bool,
+    /// The last valid host. Most clients name the same one in each request.
+    host: Vec<u8>,
     length: Option<u64>,
     length_fault: Option<Refusal>,
     codings: Codings,
@@ -85,9 +87,10 @@ impl RequestHead {
 
     /// For the next request.
     pub(super) fn clear(&mut self) {
-        let mut line = std::mem::take(&mut self.line);
+        let Self { line, host, .. } = self;
+        let (mut line, host) = (std::mem::take(line), std::mem::take(host));
         line.clear();
-        *self = Self { line, ..Self::default() };
+        *self = Self { line, host, ..Self::default() };
     }
 
     /// Whether the connection may carry another request after this one.
@@ -151,7 +154,12 @@ impl RequestHead {
         match KNOWN.iter().find(|known| name.eq_ignore_ascii_case(known)).copied() {
             Some("host") => {
                 self.hosts += 1;
-                self.has_bad_host |= !std::str::from_utf8(value).is_ok_and(is_host);
+                if value != self.host {
+                    match std::str::from_utf8(value).is_ok_and(is_host) {
+                        true => value.clone_into(&mut self.host),
+                        false => self.has_bad_host = true,
+                    }
+                }
             }
             Some("content-type") => match std::str::from_utf8(value) {
                 Ok(text) if text.is_ascii() => self.content_type = Some(text.to_owned()),

@@ -53,17 +53,17 @@ pub(super) fn push(out: &mut String, target: &[u8]) -> Encoded {
 
 /// The part of a target that is a path and a query. `None`: it is not a target.
 pub(super) fn path_and_query(target: &str) -> Option<&str> {
-    let rest = match target.split_once("://") {
+    let rest = match target {
+        "*" => "/",
         _ if target.starts_with('/') => target,
-        _ if target == "*" => "/",
-        Some((scheme, rest)) if is_scheme(scheme) => {
+        _ => {
+            let (_, rest) = target.split_once("://").filter(|(scheme, _)| is_scheme(scheme))?;
             let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
             if host.is_empty() || !is_host(host) {
                 return None;
             }
             path
         }
-        _ => return None,
     };
     // What follows a `#` is for the browser alone, and should not have been sent.
     Some(rest.split('#').next().unwrap_or_default())

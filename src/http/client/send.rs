@@ -31,7 +31,7 @@ pub(super) async fn send(
     let source_waits = Arc::default();
     let mut watch = Watch::new(deadlines, Arc::clone(&source_waits));
     let head = convert::request(&request)?;
-    let body = Upload::new(request.take_body(), source_waits).await.map_err(|error| {
+    let body = Upload::new(request.take_body(), source_waits).map_err(|error| {
         ClientError::invalid(format_args!("the request's body cannot be read: {error}"))
     })?;
     drop(request);

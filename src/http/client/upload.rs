@@ -24,8 +24,8 @@ pub(super) struct Upload {
 
 impl Upload {
     /// A body in memory is taken at once.
-    pub(super) async fn new(body: http_types::Body, waits: Arc<AtomicBool>) -> io::Result<Self> {
-        Ok(Self { pieces: pieces(body).await?, waits })
+    pub(super) fn new(body: http_types::Body, waits: Arc<AtomicBool>) -> io::Result<Self> {
+        Ok(Self { pieces: pieces(body)?, waits })
     }
 
     /// A copy of it, if it is in memory.
