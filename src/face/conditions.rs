@@ -35,6 +35,12 @@ pub(super) fn are_any(headers: &HeaderMap) -> bool {
         .any(|name| headers.contains_key(name))
 }
 
+/// Whether a GET may want less than all of a file.
+pub(super) fn are_any_of_read(headers: &HeaderMap) -> bool {
+    let more = [header::IF_MODIFIED_SINCE, header::RANGE];
+    are_any(headers) || more.iter().any(|name| headers.contains_key(name))
+}
+
 /// Of GET and HEAD, for a file that is there.
 pub(super) fn of_read(headers: &HeaderMap, held: &Validators) -> Outcome {
     if has_failed(headers, Some(held)) {

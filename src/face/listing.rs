@@ -152,8 +152,7 @@ pub(super) async fn names(
     let (prefix, after) = (prefix.to_owned(), after.to_owned());
     match node.ask(Request::List { prefix, after, limit, hashes }).await {
         Reply::Whole(NodeAnswer::Listing { files, more }) => Ok((files, more)),
-        Reply::Whole(NodeAnswer::Refused(refusal)) => Err(refusal),
-        _ => Err(Refusal::new(Status::Unavailable, "the node answered something else")),
+        other => Err(reply::refusal_of(other)),
     }
 }
 

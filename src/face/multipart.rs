@@ -1,10 +1,11 @@
 //! A form with files, `multipart/form-data`, taken apart as it comes (RFC 7578): of a file, never more
 //! than what has just come is here.
 
-use hyper::body::Bytes;
+use bytes::{Bytes, BytesMut};
 use memchr::memmem;
 
 use super::limits::PART_HEAD_BYTES_MAX;
+use crate::http1::parameters::Parameters;
 
 /// What comes next of a form.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,24 +42,28 @@ enum State {
 pub(super) struct Form {
     delimiter: Vec<u8>,
     /// What has come and is not taken apart. A form begins as if behind the end of a line.
-    come: Vec<u8>,
+    come: BytesMut,
     state: State,
 }
 
 impl Form {
     /// A form with this Content-Type; `None`: it is no such form.
     pub(super) fn new(content_type: &str) -> Option<Self> {
-        let (kind, parameters) = content_type.split_once(';')?;
-        if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
+        let (kind, parameters) = Parameters::of(content_type);
+        if !kind.eq_ignore_ascii_case("multipart/form-data") {
             return None;
         }
-        let boundary = parameter(parameters, "boundary")?;
+        let boundary = parameters.get("boundary")?;
         // As RFC 2046 has it.
         if boundary.is_empty() || boundary.len() > 70 {
             return None;
         }
         let delimiter = format!("\r\n--{boundary}").into_bytes();
-        Some(Self { delimiter, come: b"\r\n".to_vec(), state: State::Content { of_part: false } })
+        Some(Self {
+            delimiter,
+            come: BytesMut::from("\r\n"),
+            state: State::Content { of_part: false },
+        })
     }
 
     /// More has come.
@@ -91,7 +96,7 @@ impl Form {
                     if found.is_none() {
                         return Ok(None);
                     }
-                    self.take(self.delimiter.len());
+                    drop(self.take(self.delimiter.len()));
                     self.state = State::Delimiter;
                     if of_part {
                         return Ok(Some(FormPiece::End));
@@ -121,8 +126,7 @@ impl Form {
     }
 
     fn take(&mut self, bytes: usize) -> Bytes {
-        let rest = self.come.split_off(bytes);
-        std::mem::replace(&mut self.come, rest).into()
+        self.come.split_to(bytes).freeze()
     }
 }
 
@@ -133,29 +137,10 @@ fn part(head: &[u8]) -> Option<Part> {
         let (name, value) = line.split_once(':')?;
         name.trim().eq_ignore_ascii_case("content-disposition").then_some(value)
     })?;
-    let (_, parameters) = disposition.split_once(';')?;
-    let field = parameter(parameters, "name")?;
-    Some(Part { field, file: parameter(parameters, "filename") })
-}
-
-/// A parameter of a header. Browsers write a quote in a name as `%22`, and ends of lines as `%0D` and `%0A`.
-fn parameter(parameters: &str, key: &str) -> Option<String> {
-    let mut rest = parameters;
-    loop {
-        let (name, value) = rest.split_once('=')?;
-        let (value, behind) = match value.strip_prefix('"') {
-            Some(quoted) => {
-                let (value, behind) = quoted.split_once('"')?;
-                (value, behind.split_once(';').map_or("", |(_, behind)| behind))
-            }
-            None => value.split_once(';').unwrap_or((value, "")),
-        };
-        if name.trim().eq_ignore_ascii_case(key) {
-            let value = value.trim().replace("%22", "\"").replace("%0D", "\r");
-            return Some(value.replace("%0A", "\n"));
-        }
-        rest = behind;
-    }
+    let (_, parameters) = Parameters::of(disposition);
+    // Browsers write ends of lines in a name so.
+    let text = |key| Some(parameters.get(key)?.replace("%0D", "\r").replace("%0A", "\n"));
+    Some(Part { field: text("name")?, file: text("filename") })
 }
 
 #[cfg(test)]
@@ -163,7 +148,7 @@ mod tests {
     use super::*;
 
     const FORM: &[u8] = b"before\r\n--B\r\nContent-Disposition: form-data; name=\"folder\"\r\n\r\na/b\r\n\
-        --B\r\ncontent-type: text/plain\r\ncontent-disposition: form-data; name=file; filename=\"x;%22.txt\"\r\n\r\n\
+        --B\r\ncontent-type: text/plain\r\ncontent-disposition: form-data; name=file; filename=\"x;\\\"%22.txt\"\r\n\r\n\
         1\r\n--\r\n-B\r\n\r\n--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"\"\r\n\r\n\r\n--B--\r\nafter";
 
     fn form() -> Form {
@@ -195,7 +180,7 @@ mod tests {
         };
         let expected = [
             (part("folder", None), b"a/b".to_vec()),
-            (part("file", Some("x;\".txt")), b"1\r\n--\r\n-B\r\n".to_vec()),
+            (part("file", Some("x;\"\".txt")), b"1\r\n--\r\n-B\r\n".to_vec()),
             (part("file", Some("")), Vec::new()),
         ];
         for cut in 1..=FORM.len() {

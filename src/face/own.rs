@@ -92,8 +92,7 @@ impl Own {
         let name = named(query)?;
         let versions = match self.node.ask(Request::Log { name: name.clone() }).await {
             Reply::Whole(NodeAnswer::Log { versions }) => versions,
-            Reply::Whole(NodeAnswer::Refused(refusal)) => return Err(refusal),
-            _ => return Err(Refusal::new(Status::Unavailable, "the node answered something else")),
+            other => return Err(reply::refusal_of(other)),
         };
         let versions: Vec<_> = versions.iter().map(version).collect();
         Ok(as_json(&json!({ "name": name.as_str(), "versions": versions })))

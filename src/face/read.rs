@@ -70,8 +70,9 @@ pub(super) async fn file(
     let kind = kinds::of(name.as_str());
     let plan = |found: &Found| Plan::new(head, found, kind, &variant, version.is_some(), reading);
     for _ in 0..READS_MAX {
-        let held = node.at_hand(&variant.name, version);
-        if let Some(held) = held
+        // Most requests want all of a file, and its content is at hand with the rest.
+        if (head.method == Method::HEAD || conditions::are_any_of_read(&head.headers))
+            && let Some(held) = node.at_hand(&variant.name, version)
             && let EntryKind::File { hash, bytes } = held.kind
         {
             let found = Found { version: held.version, hash, bytes: bytes as u64 };
@@ -116,7 +117,7 @@ pub(super) async fn file(
 /// The form of a file that this client wants most, of those that are here.
 fn variant(node: &NodeHandle, head: &request::Parts, name: &Name) -> Variant {
     let form = |coding: Coding| {
-        let name = Name::new(&format!("{name}{}", coding.ending)).ok()?;
+        let name = name.with_ending(coding.ending).ok()?;
         let held = node.at_hand(&name, None).filter(|held| !held.is_tombstone());
         held.map(|_| (coding, name))
     };
@@ -127,9 +128,9 @@ fn variant(node: &NodeHandle, head: &request::Parts, name: &Name) -> Variant {
         false => Vec::new(),
     };
     // Where the file itself is gone, its other forms are files of their own.
-    let plain = node.at_hand(name, None).is_some_and(|held| !held.is_tombstone());
+    let is_plain_here = || node.at_hand(name, None).is_some_and(|held| !held.is_tombstone());
     let best = wanted.iter().find_map(|it| here.iter().find(|(coding, _)| coding == it));
-    match best.filter(|_| plain) {
+    match best.filter(|_| is_plain_here()) {
         Some((coding, name)) => Variant { name: name.clone(), coding: Some(*coding), varies },
         None => Variant { name: name.clone(), coding: None, varies },
     }

@@ -8,7 +8,8 @@ use hyper::{
 use super::{body, negotiation::Form};
 use crate::{
     http::pieces::Source,
-    ring::message::{Refusal, Status},
+    net::handle::Reply,
+    ring::message::{Answer as NodeAnswer, Refusal, Status},
     serve::ErrorForm,
 };
 
@@ -25,6 +26,9 @@ pub(super) const RESOURCE_POLICY: HeaderName =
 /// Seconds after which it is worth while to ask again.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
+/// For so many headers there is room at once: an answer with a file has no more.
+const HEADERS: usize = 12;
+
 pub(super) type Answer = Response<Source>;
 
 /// An answer with this type.
@@ -38,6 +42,7 @@ pub(super) fn of(status: StatusCode, kind: &'static str, source: Source) -> Answ
 pub(super) fn bare(status: StatusCode, source: Source) -> Answer {
     let mut answer = Response::new(source);
     *answer.status_mut() = status;
+    *answer.headers_mut() = HeaderMap::with_capacity(HEADERS);
     let nosniff = HeaderValue::from_static("nosniff");
     answer.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     answer
@@ -107,6 +112,14 @@ pub(super) fn refused(refusal: &Refusal, form: Form) -> Answer {
         }
     };
     error(status, &refusal.reason, form)
+}
+
+/// Why a node has not done what it was asked for.
+pub(super) fn refusal_of(reply: Reply) -> Refusal {
+    match reply {
+        Reply::Whole(NodeAnswer::Refused(refusal)) => refusal,
+        _ => Refusal::new(Status::Unavailable, "the node answered something else"),
+    }
 }
 
 /// Leads to another target of the same node.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
+use super::reply;
 use crate::{
     net::{
         clock::wall_ms,
@@ -11,7 +12,7 @@ use crate::{
     },
     ring::{
         limits::PROTOCOL,
-        message::{Answer as NodeAnswer, Info, Refusal, Request, Row, Status},
+        message::{Answer as NodeAnswer, Info, Refusal, Request, Row},
         view::MemberState,
     },
 };
@@ -20,8 +21,7 @@ use crate::{
 pub(super) async fn info(node: &NodeHandle) -> Result<Box<Info>, Refusal> {
     match node.ask(Request::Info).await {
         Reply::Whole(NodeAnswer::Info(info)) => Ok(info),
-        Reply::Whole(NodeAnswer::Refused(refusal)) => Err(refusal),
-        _ => Err(Refusal::new(Status::Unavailable, "the node answered something else")),
+        other => Err(reply::refusal_of(other)),
     }
 }
 
@@ -75,8 +75,7 @@ pub(super) async fn status(node: &NodeHandle, is_read_only: bool) -> Result<Valu
 pub(super) async fn members(node: &NodeHandle) -> Result<(Vec<Row>, SocketAddr), Refusal> {
     match node.ask(Request::Ring).await {
         Reply::Whole(NodeAnswer::Ring { members, me }) => Ok((members, me)),
-        Reply::Whole(NodeAnswer::Refused(refusal)) => Err(refusal),
-        _ => Err(Refusal::new(Status::Unavailable, "the node answered something else")),
+        other => Err(reply::refusal_of(other)),
     }
 }
 

@@ -18,7 +18,10 @@ use super::{
 };
 use crate::{
     http::{exchange::Exchange, refusal::Refusal as HttpRefusal},
-    net::{handle::NodeHandle, incoming::Incoming},
+    net::{
+        handle::{NodeHandle, Reply},
+        incoming::Incoming,
+    },
     ring::{
         message::{Answer as NodeAnswer, Refusal, Status},
         name::Name,
@@ -143,13 +146,7 @@ impl<'a> Put<'a> {
                 NodeAnswer::Stored { version, copies } => {
                     self.done.push(Done { name, version, copies });
                 }
-                NodeAnswer::Refused(refusal) => return Err(refusal),
-                _ => {
-                    return Err(Refusal::new(
-                        Status::Unavailable,
-                        "the node answered something else",
-                    ));
-                }
+                other => return Err(reply::refusal_of(Reply::Whole(other))),
             },
         }
         Ok(())

@@ -169,8 +169,7 @@ impl Before {
                 }
                 answer
             }
-            NodeAnswer::Refused(refusal) => reply::refused(&refusal, form),
-            _ => odd(form),
+            other => reply::refused(&reply::refusal_of(Reply::Whole(other)), form),
         }
     }
 }
@@ -196,8 +195,7 @@ pub(super) async fn delete(
         Reply::Whole(NodeAnswer::Stored { version, copies }) => {
             stored(node, StatusCode::NO_CONTENT, version, copies).await
         }
-        Reply::Whole(NodeAnswer::Refused(refusal)) => reply::refused(&refusal, form),
-        _ => odd(form),
+        other => reply::refused(&reply::refusal_of(other), form),
     }
 }
 
@@ -276,11 +274,6 @@ async fn stored(node: &NodeHandle, status: StatusCode, version: Version, copies:
     reply::set(answer.headers_mut(), reply::VERSION, &version.to_string());
     reply::set(answer.headers_mut(), reply::COPIES, &copies.to_string());
     answer
-}
-
-fn odd(form: Form) -> Answer {
-    let why = "the node answered something else";
-    reply::error(StatusCode::INTERNAL_SERVER_ERROR, why, form)
 }
 
 /// A trace as `Server-Timing` has it (W3C), in milliseconds.

@@ -11,7 +11,7 @@
 //!                 request_reader, request_head  (url: what the client asks for)
 //!                 methods, target, refusal
 //!                        \                      /
-//! what may stand there?   head: lines of a head;  host: a host's name
+//! what may stand there?   head: lines of a head;  host: a host's name;  parameters: of a header
 //!                        /                      \
 //! where does it end?      body: a length, chunks, or the end of the connection
 //!                         chunks
@@ -29,6 +29,7 @@ pub mod head;
 pub mod host;
 pub mod limits;
 mod methods;
+pub mod parameters;
 pub mod refusal;
 pub mod request;
 pub mod request_head;

@@ -65,6 +65,15 @@ impl Name {
         Self::new(&decode(word)?)
     }
 
+    /// The name with an ending, as `.gz`: text without `/` and control characters.
+    pub fn with_ending(&self, ending: &str) -> Result<Self, NameError> {
+        debug_assert!(!ending.contains('/') && !has_control(ending), "it is an ending");
+        match self.0.len() + ending.len() > NAME_BYTES_MAX {
+            true => Err(NameError::TooLong),
+            false => Ok(Self([&self.0, ending].concat().into())),
+        }
+    }
+
     /// Takes a text that was a name before.
     pub(in crate::ring) fn known(name: &str) -> Self {
         Self(name.into())

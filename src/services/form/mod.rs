@@ -26,12 +26,11 @@
 //! 400, where Flask would answer `{}`.
 
 mod multipart;
-mod parameters;
 
 use std::collections::HashSet;
 
-use self::{multipart::Field, parameters::Parameters};
-use crate::serve::ErrorForm;
+use self::multipart::Field;
+use crate::{http1::parameters::Parameters, serve::ErrorForm};
 
 const JSON: &str = "application/json";
 /// How it is said what is wrong.

@@ -17,7 +17,7 @@ use std::borrow::Cow;
 
 use memchr::memmem::Finder;
 
-use super::parameters::{Charset, Parameters};
+use crate::http1::parameters::{Charset, Parameters};
 
 /// A name and a value.
 pub(super) type Field<'a> = (Cow<'a, str>, Cow<'a, str>);

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 /// The parameters of a header, by their names in lower case.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Parameters(HashMap<String, Parameter>);
+pub struct Parameters(HashMap<String, Parameter>);
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Parameter {
@@ -20,16 +20,19 @@ struct Parameter {
 
 /// The charsets that are read. Clients of today send UTF-8.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Charset {
+pub enum Charset {
+    /// US-ASCII.
     Ascii,
+    /// UTF-8.
     #[default]
     Utf8,
+    /// ISO 8859-1.
     Latin1,
 }
 
 impl Charset {
     /// `None`: it is another one.
-    pub(super) fn of(name: &str) -> Option<Self> {
+    pub fn of(name: &str) -> Option<Self> {
         match name.to_ascii_lowercase().as_str() {
             "ascii" | "us-ascii" => Some(Self::Ascii),
             "utf-8" => Some(Self::Utf8),
@@ -39,7 +42,7 @@ impl Charset {
     }
 
     /// Bytes that have no meaning become U+FFFD.
-    pub(super) fn decode(self, bytes: &[u8]) -> String {
+    pub fn decode(self, bytes: &[u8]) -> String {
         match self {
             Self::Utf8 => String::from_utf8_lossy(bytes).into_owned(),
             Self::Latin1 => bytes.iter().copied().map(char::from).collect(),
@@ -53,7 +56,7 @@ impl Charset {
 
 impl Parameters {
     /// Takes a header apart: what is before the first `;`, and the parameters behind it.
-    pub(super) fn of(header: &str) -> (&str, Self) {
+    pub fn of(header: &str) -> (&str, Self) {
         let (value, rest) = header.split_once(';').unwrap_or((header, ""));
         let mut parameters = Self::default();
         let mut rest = rest.trim_matches(BLANKS);
@@ -73,7 +76,7 @@ impl Parameters {
     }
 
     /// The value of a parameter.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|it| it.value.as_str())
     }
 
