@@ -14,6 +14,8 @@ use crate::world::{Host, Micros, Timeline, World, ms};
 
 /// Older versions are followed with pauses of up to 32 check intervals.
 const VERSIONS_FOLLOW_MAX: Micros = ms(120_000);
+/// How long a content may stay that no file has: what is offered waits 30 s for its version.
+const LEFT_BEHIND_MAX: Micros = ms(40_000);
 
 /// After this much calm an operator looks at nodes that are in no ring.
 const OPERATOR_LOOKS_AFTER: Micros = ms(15_000);
@@ -176,6 +178,7 @@ impl World<Sim> {
         self.run_until(self.time.now + if is_short { 1 } else { 3 } * interval);
         if self.scene.plan.apart_bytes < usize::MAX {
             self.let_versions_follow();
+            self.leave_nothing_behind();
         }
         self.tell(None, || "silence".to_owned());
         self.scene.checker.begin_silence();
@@ -214,6 +217,15 @@ impl World<Sim> {
         while self.scene.checker.is_healed(&self.hosts).is_err_and(|why| differs(&why))
             && self.time.now < until
         {
+            self.run_until(self.time.now + self.scene.plan.check_interval);
+        }
+    }
+
+    /// What was pulled in vain, or offered and not put, is soon forgotten.
+    fn leave_nothing_behind(&mut self) {
+        let until = self.time.now + LEFT_BEHIND_MAX;
+        while let Some(host) = self.hosts.iter().find(|it| it.is_up() && it.store.has_arrivals()) {
+            assert!(self.time.now < until, "n{} keeps a content that no file has", host.index);
             self.run_until(self.time.now + self.scene.plan.check_interval);
         }
     }

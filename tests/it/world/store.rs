@@ -98,6 +98,11 @@ impl Store {
         files.map(|file| (&file.name, file.version))
     }
 
+    /// Whether contents have come, in whole or in part, that no file has yet.
+    pub fn has_arrivals(&self) -> bool {
+        !self.arrivals.is_empty() || !self.parts.is_empty()
+    }
+
     /// The newest version of a name that would.
     pub fn newest_confirmed(&self, name: &Name) -> Option<Version> {
         let versions = self.confirmed().filter(|(it, _)| *it == name);
