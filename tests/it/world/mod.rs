@@ -395,7 +395,13 @@ impl<S: Scene> World<S> {
                 S::closes(self, index, to);
                 self.network.close(&mut self.time, connection, end);
             }
-            Output::Notify(note) => S::notifies(self, index, &note),
+            Output::Notify(note) => {
+                // A driver writes that down each time.
+                if matches!(note, Note::List(_)) {
+                    self.hosts[index].remember();
+                }
+                S::notifies(self, index, &note);
+            }
             Output::Left => {
                 self.refuse_uploads(index);
                 S::leaves(self, index);
