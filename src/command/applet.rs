@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::parent;
+use super::{install, parent};
 #[cfg(feature = "ring")]
 use crate::client;
 #[cfg(feature = "http")]
@@ -54,7 +54,18 @@ const APPLETS: &[Applet] = &[
     ("http-post", "send a form by hand, and show the answer", http_tools::post),
 ];
 
-/// Prints the names of all commands, one a line: for links, as in `deploy/Dockerfile`.
+/// What `smolring` alone does: these names are too common for links and programs of their own.
+const OWN: &[Applet] = &[
+    ("install", "make a link for each command, in a folder on your PATH", install_links),
+    #[cfg(feature = "http")]
+    (
+        "healthcheck",
+        "ask a server whether it is well, for images without a shell",
+        http_tools::healthcheck,
+    ),
+];
+
+/// Prints the names of all commands that links may have, one a line.
 const LIST: &str = "--list";
 
 /// The variables that set the format of the log of the command that these arguments are for.
@@ -78,16 +89,16 @@ pub fn run(name: &str, args: &[String]) -> Exit {
         cli::say_text(name, help(name));
         return Exit::Usage;
     };
-    if let Some((applet, _, run)) = find(first) {
+    if let Some((applet, _, run)) = find(first).or_else(|| find_own(first)) {
         return start(&format!("{name} {applet}"), *run, rest);
     }
     match (first.as_str(), rest) {
-        ("help", [applet, ..]) if find(applet).is_some() => {
+        ("help", [applet, ..]) if find(applet).or_else(|| find_own(applet)).is_some() => {
             run(name, &[applet.clone(), "--help".into()])
         }
         ("--help" | "-h" | "help", _) => cli::finish(name, cli::print(help(name))),
         (LIST, _) => {
-            let names = APPLETS.iter().map(|(applet, ..)| format!("{applet}\n"));
+            let names = names().map(|applet| format!("{applet}\n"));
             cli::finish(name, cli::print(names.collect::<String>()))
         }
         ("--version" | "-V", _) => {
@@ -133,6 +144,19 @@ fn name_process(name: &str) {
 #[cfg(not(target_os = "linux"))]
 fn name_process(_: &str) {}
 
+/// The names of all commands that links may have.
+fn names() -> impl Iterator<Item = &'static str> {
+    APPLETS.iter().map(|(applet, ..)| *applet)
+}
+
+fn install_links(name: &str, args: &[String]) -> Exit {
+    install::run(name, args, names())
+}
+
+fn find_own(name: &str) -> Option<&'static Applet> {
+    OWN.iter().find(|(applet, ..)| *applet == name)
+}
+
 fn find(name: &str) -> Option<&'static Applet> {
     APPLETS.iter().find(|(applet, ..)| *applet == name)
 }
@@ -146,7 +170,7 @@ fn unknown(word: &str) -> UsageError {
         true => ("option", &["--help", "--version", LIST, parent::FLAG][..]),
         false => ("command", &["help"][..]),
     };
-    let applets = APPLETS.iter().map(|(applet, ..)| *applet);
+    let applets = names().chain(OWN.iter().map(|(applet, ..)| *applet));
     // Users try a verb of the client alone.
     #[cfg(feature = "ring")]
     if client::is_verb(word) {
@@ -163,9 +187,14 @@ fn help(name: &str) -> String {
          A ring of tiny web servers: put a file into any node, get it from every node.\n\n\
          Commands:\n"
     );
-    for (applet, purpose, _) in APPLETS {
-        let _ = writeln!(text, "  {applet:<18}{purpose}");
-    }
+    let list = |text: &mut String, applets: &[Applet]| {
+        for (applet, purpose, _) in applets {
+            let _ = writeln!(text, "  {applet:<18}{purpose}");
+        }
+    };
+    list(&mut text, APPLETS);
+    text.push_str("\nOf this program alone:\n");
+    list(&mut text, OWN);
     let _ = writeln!(
         text,
         "\n`{name} <command> --help` has the options of each; `{name} {LIST}` has the\n\
@@ -188,7 +217,7 @@ mod tests {
     /// Every option of every program, with the arguments that stand before it.
     fn each_option(mut check: impl FnMut(&str, Run, &[&str], &str, Option<char>, bool)) -> usize {
         let mut count = 0;
-        for (name, _, run) in APPLETS {
+        for (name, _, run) in APPLETS.iter().chain(OWN) {
             let Probed { grammar, .. } = probe(*run, &[]).expect("it reads its arguments");
             let verbs = grammar.verbs();
             for (verb, rule) in grammar.all() {
@@ -278,7 +307,7 @@ mod tests {
 
     #[test]
     fn no_option_is_a_switch_of_another_verb_or_taken_for_a_verb() {
-        for (name, _, run) in APPLETS {
+        for (name, _, run) in APPLETS.iter().chain(OWN) {
             let Probed { grammar, .. } = probe(*run, &[]).expect("it reads its arguments");
             let all = grammar.all();
             for (_, rule) in &all {
@@ -298,7 +327,7 @@ mod tests {
 
     #[test]
     fn the_commands_that_have_a_log_are_those_with_an_option_for_its_format() {
-        for (name, _, run) in APPLETS {
+        for (name, _, run) in APPLETS.iter().chain(OWN) {
             let Probed { grammar, .. } = probe(*run, &[]).expect("it reads its arguments");
             let has_option = grammar.all().iter().any(|(_, rule)| rule.long == "log-format");
             for args in [&[*name][..], &[parent::FLAG, "7", name], &["--end-with-parent=7", name]] {

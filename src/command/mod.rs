@@ -3,6 +3,7 @@
 //! `bins/` has one file per command; [`applet()`] is all of them in one, as `smolring`.
 
 mod applet;
+mod install;
 mod parent;
 #[cfg(feature = "ring")]
 pub mod ring_node;

@@ -45,6 +45,7 @@ pub(super) struct Output {
 }
 
 enum Target {
+    Nowhere,
     Stdout,
     /// Made when there is something to write.
     Path(PathBuf),
@@ -61,6 +62,11 @@ impl Output {
         Self { shows_head: false, follows: false, target }
     }
 
+    /// The answer is read and not shown.
+    pub(super) fn none() -> Self {
+        Self { shows_head: false, follows: false, target: Target::Nowhere }
+    }
+
     fn write(&mut self, head: &[u8], body: &[u8], status: u16) -> Result<(), Failure> {
         let write = |to: &mut dyn io::Write| {
             to.write_all(head)?;
@@ -75,6 +81,7 @@ impl Output {
             self.target = Target::File(path.clone(), file);
         }
         match &mut self.target {
+            Target::Nowhere => Ok(()),
             Target::File(path, file) => write(file).map_err(|error| said(path, error)),
             _ => write(&mut io::stdout().lock()).map_err(|error| match error.kind() {
                 io::ErrorKind::BrokenPipe => Failure::Closed(status),

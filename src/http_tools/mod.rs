@@ -17,6 +17,7 @@
 
 mod args;
 mod exchange;
+mod health;
 mod request;
 
 use std::{
@@ -24,12 +25,12 @@ use std::{
     time::Duration,
 };
 
-pub use self::args::Method;
 use self::{
     args::Arguments,
     exchange::{Answer, Failure, Output, Times, exchange},
     request::Request,
 };
+pub use self::{args::Method, health::run as healthcheck};
 use crate::{
     cli::{self, Exit, Period},
     serve::time::within,
@@ -85,23 +86,42 @@ pub fn run(name: &str, args: &[String], method: Method) -> Exit {
         Some(Ok(Answer { status, .. }) | Err(Failure::Closed(status))) => {
             cli::fail(name, Exit::Failed, format_args!("{host} answers with status {status}"))
         }
-        Some(Err(Failure::Unreachable(cause))) => cli::fail(
-            name,
-            Exit::Unreachable,
-            format_args!("cannot reach {host}: {cause}; is the server running?"),
-        ),
-        Some(Err(Failure::Answer(cause))) => {
-            cli::fail(name, Exit::Failed, format_args!("the answer of {host} is no good: {cause}"))
-        }
         Some(Err(Failure::Output(error))) => cli::finish(name, Err(error)),
-        Some(Err(Failure::File(why))) => cli::fail(name, Exit::Failed, why),
-        None if times.connected.is_none() => {
-            let message = format_args!("cannot reach {host} within {timeout}");
-            cli::fail(name, Exit::Unreachable, message)
+        Some(Err(failure)) => {
+            let (exit, why) = why_not(host, Some(&failure), &times, timeout);
+            cli::fail(name, exit, why)
         }
         None => {
-            let message = format_args!("no whole answer of {host} within {timeout}; see --timeout");
-            cli::fail(name, Exit::Failed, message)
+            let (exit, why) = why_not(host, None, &times, timeout);
+            cli::fail(name, exit, why)
+        }
+    }
+}
+
+/// Why there is no answer, and the exit code for that. Without a failure, the time was over.
+fn why_not(
+    host: &str,
+    failure: Option<&Failure>,
+    times: &Times,
+    timeout: Period,
+) -> (Exit, String) {
+    match failure {
+        Some(Failure::Unreachable(cause)) => {
+            (Exit::Unreachable, format!("cannot reach {host}: {cause}; is the server running?"))
+        }
+        Some(Failure::Answer(cause)) => {
+            (Exit::Failed, format!("the answer of {host} is no good: {cause}"))
+        }
+        Some(Failure::File(why)) => (Exit::Failed, why.clone()),
+        Some(Failure::Output(error)) => (Exit::Failed, error.to_string()),
+        Some(Failure::Closed(status)) => {
+            (Exit::Failed, format!("{host} answers with status {status}"))
+        }
+        None if times.connected.is_none() => {
+            (Exit::Unreachable, format!("cannot reach {host} within {timeout}"))
+        }
+        None => {
+            (Exit::Failed, format!("no whole answer of {host} within {timeout}; see --timeout"))
         }
     }
 }

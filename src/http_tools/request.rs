@@ -116,6 +116,11 @@ impl Request {
         Ok(Self { url, method, headers, accept, body })
     }
 
+    /// A GET of this URL.
+    pub(super) fn get(url: Url) -> Self {
+        Self { url, method: "GET".into(), headers: Vec::new(), accept: "*/*", body: None }
+    }
+
     /// As it is sent.
     pub(super) fn bytes(&self) -> Vec<u8> {
         let mut lines = vec![

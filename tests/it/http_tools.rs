@@ -453,3 +453,29 @@ fn they_get_along_with_our_facade() {
     let (out, err, _) = run(POST, &[&log, "-d", r#"{"id":"2","msg":"x"}"#]);
     assert_eq!(out, r#"{"detail":"logged","outcome":"logged"}"#, "{err}");
 }
+
+#[test]
+fn a_health_check_is_0_if_the_server_is_well_and_else_1_with_one_line() {
+    let smolring = env!("CARGO_BIN_EXE_smolring");
+    let check = |args: &[&str]| run(smolring, &[&["healthcheck"], args].concat());
+    let is_one = |(out, said, code): &(String, String, i32), why: &str| {
+        assert_eq!((out.as_str(), said.lines().count(), *code), ("", 1, 1), "{said}");
+        assert!(said.starts_with("smolring healthcheck: ") && said.contains(why), "{said}");
+    };
+    for served in both(|_| {}) {
+        let url = format!("http://127.0.0.1:{}", served.port);
+        let well = (String::new(), String::new(), 0);
+        assert_eq!(check(&[&format!("{url}/health")]), well);
+        is_one(&check(&[&format!("{url}/other")]), "answers with status 404");
+        let port = served.port.to_string();
+        let output = Command::new(smolring).arg("healthcheck").env("PORT", port).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    is_one(&check(&[&misbehaving(Some("HTTP/1.1 503 Busy\r\n\r\n"), true)]), "status 503");
+    is_one(&check(&[&misbehaving(Some("what\r\n\r\n"), true)]), "is no good");
+    is_one(&check(&["--timeout", "200ms", &misbehaving(None, false)]), "within 200ms");
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    is_one(&check(&[&format!("http://{closed}/")]), "cannot reach");
+    let (_, said, code) = check(&["https://localhost/"]);
+    assert!(code == 2 && said.lines().count() == 1, "{said}");
+}

@@ -41,29 +41,6 @@ fn each_says_its_own_name_and_is_a_command_of_smolring() {
 }
 
 #[test]
-fn the_image_has_a_link_for_every_command() {
-    let dockerfile = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/Dockerfile");
-    let dockerfile = fs::read_to_string(dockerfile).unwrap();
-    let links = dockerfile.lines().find_map(|line| line.strip_prefix("RUN cd /usr/local/bin && "));
-    let folder = tempfile::tempdir().unwrap();
-    symlink(SMOLRING, folder.path().join("smolring")).unwrap();
-    let shell = Command::new("sh").args(["-ec", links.unwrap()]).current_dir(&folder).status();
-    assert!(shell.unwrap().success());
-    let linked = fs::read_dir(folder.path()).unwrap();
-    let mut linked: Vec<String> =
-        linked.map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
-    let mut commands = [crate::up::applets(), vec!["smolring".into()]].concat();
-    linked.sort();
-    commands.sort();
-    assert_eq!(linked, commands);
-    for (name, _) in programs() {
-        assert!(linked.contains(&name), "{name} is not in the image");
-        let version = Command::new(folder.path().join(&name)).arg("--version").output().unwrap();
-        assert!(text(&version.stdout).starts_with(&format!("{name} ")), "{name}");
-    }
-}
-
-#[test]
 #[cfg(target_os = "linux")]
 fn a_process_has_the_name_of_its_program() {
     let program = Path::new(SMOLRING).with_file_name("hello-server");
@@ -99,4 +76,54 @@ fn one_without_smolring_says_so_and_finds_it_on_the_path() {
     assert_eq!(said.lines().count(), 1, "{said}");
     let found = run(Path::new(SMOLRING).parent().unwrap());
     assert_eq!(text(&found.stdout), format!("ring-node {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+/// What `smolring` prints and says with these arguments, and its exit code.
+fn smolring(args: &[&str]) -> (String, String, i32) {
+    crate::http_tools::run(SMOLRING, args)
+}
+
+#[test]
+fn install_makes_a_link_for_each_command_and_leaves_what_is_no_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().to_str().unwrap();
+    let in_the_way = folder.path().join("ring-node");
+    fs::write(&in_the_way, "mine").unwrap();
+    let count = crate::up::applets().len();
+    let links = || fs::read_dir(folder.path()).unwrap().count() - 1;
+    let (out, _, code) = smolring(&["install", "--dry-run", place]);
+    assert!(out.starts_with(&format!("{} links to ", count - 1)) && out.contains("to be made"));
+    assert_eq!((code, links()), (1, 0));
+    let (_, said, code) = smolring(&["install", place]);
+    assert!(said.contains("/ring-node: there is something else of this name"), "{said}");
+    assert_eq!((code, said.lines().count(), links()), (1, 1, count - 1));
+    assert_eq!(fs::read_to_string(&in_the_way).unwrap(), "mine");
+    fs::remove_file(&in_the_way).unwrap();
+    // A link of an earlier install.
+    symlink("/nowhere/smolring", &in_the_way).unwrap();
+    let (out, said, code) = smolring(&["install", place]);
+    assert!(
+        out.starts_with("1 links to ") && out.ends_with(&format!("{} were there\n", count - 1))
+    );
+    assert_eq!((said.as_str(), code), ("", 0));
+    for name in crate::up::applets() {
+        let version = Command::new(folder.path().join(&name)).arg("--version").output().unwrap();
+        assert_eq!(text(&version.stdout), format!("{name} {}\n", env!("CARGO_PKG_VERSION")));
+    }
+    let (_, said, code) = smolring(&["install", "/nowhere"]);
+    assert!(said.contains("cannot make links in /nowhere: ") && said.lines().count() == 1);
+    assert_eq!(code, 1);
+}
+
+#[test]
+fn links_beside_the_program_have_no_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("smolring");
+    fs::hard_link(SMOLRING, &program).or_else(|_| fs::copy(SMOLRING, &program).map(drop)).unwrap();
+    let (_, said, code) = crate::http_tools::run(
+        program.to_str().unwrap(),
+        &["install", folder.path().to_str().unwrap()],
+    );
+    assert_eq!((said.as_str(), code), ("", 0));
+    assert_eq!(fs::read_link(folder.path().join("ring-client")).unwrap(), Path::new("smolring"));
 }
