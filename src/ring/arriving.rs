@@ -517,7 +517,8 @@ impl Node {
         let Some(coming) = self.arriving.all.remove(&arrival) else { return };
         for (id, _) in coming.replies {
             let held = coming.of.and_then(|(it, _)| self.index.version(&coming.name, it));
-            let answer = held.map_or_else(not_here, |held| Answer::Found(held.item()));
+            let none = if is_kept { not_here } else { not_kept };
+            let answer = held.map_or_else(none, |held| Answer::Found(held.item()));
             out.push(Output::Reply { id, answer });
         }
         self.pull_next(now, out);
@@ -528,6 +529,12 @@ impl Node {
 
 fn not_here() -> Answer {
     let reason = "the content is on its way to this node; try again, or another node";
+    Answer::Refused(Refusal::new(Status::Unavailable, reason))
+}
+
+fn not_kept() -> Answer {
+    let reason =
+        "the content did not come to this node, or it has no room for it; ask another node";
     Answer::Refused(Refusal::new(Status::Unavailable, reason))
 }
 

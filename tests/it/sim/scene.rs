@@ -252,16 +252,19 @@ impl Scene for Sim {
 
     fn stores(world: &mut World<Self>, host: usize) -> (Micros, Result<(), StoreFault>) {
         let most = world.scene.plan.store_delay;
-        let Disk { delay, fault } = world.scene.disks[host];
-        // Memory does not fail.
-        let is_disk = world.scene.plan.keeps(host);
-        let fault = fault.filter(|&(_, until)| is_disk && world.time.now < until);
-        let fault = fault.map(|(fault, _)| fault);
+        let (delay, fault) = (world.scene.disks[host].delay, Self::disk_fault(world, host));
         let chance = |world: &mut World<Self>| match most {
             0 => 0,
             most => world.time.rng.range(0, most + 1),
         };
         (delay.unwrap_or_else(|| chance(world)), fault.map_or(Ok(()), Err))
+    }
+
+    fn disk_fault(world: &World<Self>, host: usize) -> Option<StoreFault> {
+        // Memory does not fail.
+        let is_disk = world.scene.plan.keeps(host);
+        let fault = world.scene.disks[host].fault.filter(|_| is_disk);
+        fault.filter(|&(_, until)| world.time.now < until).map(|(fault, _)| fault)
     }
 
     fn loses_files(world: &mut World<Self>, host: usize) {

@@ -124,6 +124,11 @@ pub trait Scene: Sized {
         (0, Ok(()))
     }
 
+    /// What is wrong with a host's disk now.
+    fn disk_fault(_world: &World<Self>, _host: usize) -> Option<StoreFault> {
+        None
+    }
+
     /// A life has ended, and with it what its store had not confirmed.
     fn loses_files(_world: &mut World<Self>, _host: usize) {}
 

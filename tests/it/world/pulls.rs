@@ -175,6 +175,11 @@ impl<S: Scene> World<S> {
             Ok(None) if breaks => Err(PullFault::Broken),
             other => other,
         };
+        // What comes is written at once.
+        let result = match (result, S::disk_fault(self, index)) {
+            (Ok(Some(_)), Some(fault)) => Err(PullFault::Store(fault)),
+            (result, _) => result,
+        };
         match result {
             // It is on its way there as well.
             Ok(None) => {
